@@ -1,0 +1,30 @@
+"""Sphinx configuration: builds without a network."""
+
+import xfusion  # registers the accessors, which the API reference documents
+
+project = "xfusion"
+author = "the xfusion developers"
+version = release = xfusion.__version__
+
+extensions = [
+    "myst_nb",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx.ext.napoleon",
+    "sphinx.ext.viewcode",
+    "sphinx_autosummary_accessors",
+]
+exclude_patterns = ["_build", "**/.ipynb_checkpoints"]
+
+# The tests execute the notebooks; the pages show them as they are in git
+nb_execution_mode = "off"
+
+autosummary_generate = True
+autodoc_typehints = "none"  # docstrings name types, shapes and units
+napoleon_google_docstring = False
+napoleon_use_rtype = False
+
+html_theme = "pydata_sphinx_theme"
+html_title = f"xfusion {release}"
+html_show_sourcelink = False
+html_theme_options = {"navigation_with_keys": False, "secondary_sidebar_items": ["page-toc"]}

@@ -1,0 +1,161 @@
+"""The Dataset convention: building, checking, excluding."""
+
+from typing import Any
+
+import hypothesis.strategies as st
+import numpy as np
+import pytest
+import xarray as xr
+from hypothesis import given
+from odc.geo.geobox import GeoBox
+from odc.geo.xr import xr_zeros
+
+import xfusion as xf
+from tests.laziness import nothing_computes
+from tests.strategies import retrievals
+
+GEOBOX = GeoBox.from_bbox((500000, 0, 500040, 30), "EPSG:32633", resolution=10)
+
+
+def on_grid(geobox: GeoBox = GEOBOX, **attrs: str) -> xr.DataArray:
+    zeros: xr.DataArray = xr_zeros(geobox, dtype="float32")
+    return (zeros + 0.5).assign_attrs(attrs)
+
+
+def test_cf_attributes_tie_the_variables_together() -> None:
+    mu = on_grid(units="1", standard_name="water_fraction", long_name="water")
+    ds = xf.retrieval(mu, mu * 0 + 0.1, mu > 1, sensor="s", time="2023-06-20T05:06:07Z")
+    assert ds.mu.attrs["ancillary_variables"] == "sigma mask"
+    assert ds.mu.attrs["long_name"] == "water"
+    assert ds.sigma.attrs["standard_name"] == "water_fraction standard_error"
+    assert ds.sigma.attrs["units"] == "1"
+    assert ds["mask"].attrs["flag_meanings"].split()[4] == "gfm"
+    assert ds["mask"].attrs["flag_masks"].dtype == ds["mask"].dtype
+    assert all(v.encoding["grid_mapping"] == "spatial_ref" for v in ds.data_vars.values())
+    assert ds.attrs["Conventions"].startswith("CF-")
+    assert ds.time == np.datetime64("2023-06-20T05:06:07")
+    assert "ancillary_variables" not in mu.attrs
+
+
+def test_two_libraries_coordinates_of_one_grid_fit_together() -> None:
+    mu = on_grid()
+    sigma = (mu + 0).assign_coords(x=mu.x + 1e-9).assign_coords(spatial_ref=mu.spatial_ref * 0)
+    ds = xf.retrieval(mu, sigma)
+    xr.testing.assert_identical(ds.x, mu.x)
+    assert ds.odc.geobox == GEOBOX
+    turned = sigma.rename(y="latitude", x="longitude")
+    assert xf.retrieval(mu, turned).sigma.dims == ("y", "x")
+
+
+def test_a_shifted_sigma_is_refused() -> None:
+    mu = on_grid()
+    with pytest.raises(ValueError, match=r"sigma and mu are not on one grid.*coregister"):
+        xf.retrieval(mu, on_grid(GEOBOX.translate_pix(1, 0)))
+
+
+def test_another_crs_is_refused() -> None:
+    mu = on_grid()
+    other = GeoBox(GEOBOX.shape, GEOBOX.transform, "EPSG:32634")
+    with pytest.raises(ValueError, match="EPSG:32634 and EPSG:32633"):
+        xf.retrieval(mu, on_grid(other))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"sigma": None}, r"lacks \['sigma'\]"),
+        ({"mu": np.int16}, "mu is int16.*astype"),
+        ({"mask": np.int64}, "mask is int64.*uint8"),
+    ],
+)
+def test_errors_name_the_variable_and_the_mend(change: dict[str, Any], message: str) -> None:
+    ds = xf.retrieval(np.ones((2, 2)), np.ones((2, 2)), np.zeros((2, 2), bool))
+    for name, dtype in change.items():
+        ds = ds.drop_vars(name) if dtype is None else ds.assign({name: ds[name].astype(dtype)})
+    with pytest.raises(ValueError, match=message):
+        xf.gaussian(ds)
+
+
+def test_mismatched_units_dims_and_shapes_are_refused() -> None:
+    mu = on_grid(units="m")
+    with pytest.raises(ValueError, match="sigma is in 'cm', mu in 'm'"):
+        xf.retrieval(mu, mu.assign_attrs(units="cm"))
+    with pytest.raises(ValueError, match=r"sigma has shape \(2, 2\), mu has \(3, 4\)"):
+        xf.retrieval(mu, np.ones((2, 2)))
+    ds = xf.retrieval(mu, mu)
+    with pytest.raises(ValueError, match=r"sigma has dims \('x', 'y'\)"):
+        xf.usable(ds.assign(sigma=ds.sigma.transpose()))
+
+
+def test_bool_mask_becomes_the_user_flag() -> None:
+    ds = xf.retrieval(np.ones((1, 2)), np.ones((1, 2)), np.array([[True, False]]))
+    assert ds["mask"].values.tolist() == [[128, 0]]
+
+
+@given(retrievals(count=1))
+def test_usable_is_mask_zero_and_everything_finite(sensors: list[xr.Dataset]) -> None:
+    (ds,) = sensors
+    expected = np.isfinite(ds.mu.values) & np.isfinite(ds.sigma.values)
+    if "mask" in ds:
+        expected &= ds["mask"].values == 0
+    np.testing.assert_array_equal(ds.fusion.usable, expected)
+
+
+@given(retrievals(count=1), st.data())
+def test_excluding_adds_a_flag_and_keeps_the_others(
+    sensors: list[xr.Dataset], data: st.DataObject
+) -> None:
+    (ds,) = sensors
+    bits = st.lists(st.booleans(), min_size=ds.mu.size, max_size=ds.mu.size)
+    excluded = xr.DataArray(np.array(data.draw(bits)).reshape(ds.mu.shape), dims=ds.mu.dims)
+    before = ds.copy(deep=True)
+    once = ds.fusion.exclude(excluded)
+    old = ds["mask"].values if "mask" in ds else 0
+    np.testing.assert_array_equal(once["mask"], old | np.where(excluded, 128, 0))
+    xr.testing.assert_identical(once.fusion.exclude(excluded), once)
+    xr.testing.assert_identical(ds, before)
+    cloudy = ds.fusion.exclude(excluded, flag=xf.Exclusion.CLOUD)
+    np.testing.assert_array_equal(cloudy["mask"], old | np.where(excluded, 1, 0))
+
+
+def test_excluding_a_time_series_with_one_map() -> None:
+    ds = xf.retrieval(np.ones((3, 2, 2)), np.ones((3, 2, 2)))
+    excluded = xr.DataArray(np.eye(2, dtype=bool), dims=("latitude", "longitude"))
+    result = ds.fusion.exclude(excluded)
+    assert result["mask"].dims == ("time", "y", "x")
+    np.testing.assert_array_equal(result["mask"], np.broadcast_to(np.eye(2) * 128, (3, 2, 2)))
+
+
+def test_a_float_exclusion_is_not_guessed_at() -> None:
+    ds = xf.retrieval(np.ones((1, 1)), np.ones((1, 1)))
+    with pytest.raises(ValueError, match="float64, not bool"):
+        ds.fusion.exclude(xr.DataArray([[1.0]], dims=("y", "x")))
+
+
+def test_from_samples_is_mean_and_sample_deviation() -> None:
+    rng = np.random.default_rng(0)
+    values = rng.random((20, 3, 4)).astype(np.float32)
+    samples = xr.DataArray(values, dims=("sample", "y", "x"), attrs={"units": "1"})
+    ds = samples.fusion.from_samples("sample", sensor="unet", time="2023-06-20")
+    np.testing.assert_allclose(ds.mu, values.mean(0), rtol=1e-6)
+    np.testing.assert_allclose(ds.sigma, values.std(0, ddof=1), rtol=1e-5)
+    assert ds.mu.attrs["units"] == ds.sigma.attrs["units"] == "1"
+    assert ds.mu.dtype == np.float32
+    with nothing_computes():
+        lazy = samples.chunk(x=2).fusion.from_samples()
+    np.testing.assert_allclose(lazy.mu, ds.mu, rtol=1e-6)
+    with pytest.raises(ValueError, match="1 sample"):
+        samples.isel(sample=[0]).fusion.from_samples()
+    with pytest.raises(ValueError, match="none is 'pass'"):
+        samples.fusion.from_samples("pass")
+
+
+def test_nothing_computes_when_retrievals_are_built_and_changed() -> None:
+    lazy = on_grid().chunk(x=2)
+    with nothing_computes():
+        ds = xf.retrieval(lazy, lazy, lazy > 1, sensor="s", time="2023-06-20")
+        ds = ds.fusion.exclude(lazy > 2)
+        assert ds.fusion.usable.chunks is not None
+        xf.SensorProduct(dataset=ds).exclude(lazy > 3).gaussian(ds)
+    assert ds.mu.chunks is not None
+    assert ds["mask"].chunks is not None

@@ -1,0 +1,606 @@
+"""The synthetic scene, the STAC server in front of it and the asset server behind it."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from http.client import HTTPConnection
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import numpy as np
+import pystac
+import pytest
+import rasterio
+from asset_server import serve_folder
+from numpy.typing import NDArray
+from odc.geo.geobox import GeoBox
+from pystac_client import Client
+from rasterio.warp import Resampling, reproject
+
+from xfusion import demo
+from xfusion.demo import serve
+from xfusion.scene import Scene, write_scene
+
+SIZE = 0.25
+BBOX = [17.95, 47.72, 18.05, 47.78]
+
+
+@pytest.fixture(scope="module")
+def scene(tmp_path_factory: pytest.TempPathFactory) -> Scene:
+    # A blank in the path, because hrefs are URLs and file names are not.
+    return write_scene(tmp_path_factory.mktemp("a scene"), size=SIZE)
+
+
+@dataclass
+class Raster:
+    pixels: NDArray[Any]
+    geobox: GeoBox
+    epsg: int
+    nodata: float
+
+    @classmethod
+    def read(cls, path: Path) -> "Raster":
+        with rasterio.open(path) as file:
+            geobox = GeoBox(file.shape, file.transform, file.crs.to_wkt())
+            return cls(file.read(1), geobox, file.crs.to_epsg(), file.nodata)
+
+    def on(self, geobox: GeoBox, resampling: Resampling = Resampling.nearest) -> NDArray[Any]:
+        warped = np.full(geobox.shape, self.nodata, self.pixels.dtype)
+        reproject(
+            self.pixels,
+            warped,
+            src_crs=str(self.geobox.crs),
+            src_transform=self.geobox.affine,
+            src_nodata=self.nodata,
+            dst_crs=str(geobox.crs),
+            dst_transform=geobox.affine,
+            dst_nodata=self.nodata,
+            resampling=resampling,
+        )
+        return warped
+
+
+def seen(raster: Raster) -> NDArray[np.bool_]:
+    missing = np.isnan(raster.pixels) if np.isnan(raster.nodata) else raster.pixels == raster.nodata
+    return ~missing
+
+
+def items_of(scene: Scene) -> dict[str, dict[str, Any]]:
+    return {item["id"]: item for item in json.loads(scene.items.read_text())["features"]}
+
+
+def asset(scene: Scene, start: str, name: str) -> Raster:
+    (folder,) = scene.folder.glob(f"{start}*")
+    return Raster.read(folder / f"{name}.tif")
+
+
+def gfm_clear(scene: Scene, geobox: GeoBox) -> NDArray[np.bool_]:
+    frames = [
+        asset(scene, f"ENSEMBLE_FLOOD_{time}", "exclusion_mask").on(geobox)
+        for time in ("20230620T164500", "20230620T164525")
+    ]
+    return np.any([frame == 0 for frame in frames], 0) & ~np.any(
+        [frame == 1 for frame in frames], 0
+    )
+
+
+def s2_clear(scene: Scene, geobox: GeoBox) -> NDArray[np.bool_]:
+    scl = asset(scene, "S2B", "scl").on(geobox)
+    red = asset(scene, "S2B", "red").on(geobox, Resampling.bilinear).astype("float64")
+    nir = asset(scene, "S2B", "nir").on(geobox, Resampling.bilinear).astype("float64")
+    return np.isin(scl, (4, 5, 6, 7, 11)) & ((nir - red) / (nir + red + 1e-6) <= 0.6)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    paths = (path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
+
+
+# The files
+
+
+def test_equal_arguments_give_equal_bytes(scene: Scene, tmp_path: Path) -> None:
+    again = write_scene(tmp_path, size=SIZE)
+    first, second = contents(scene.folder), contents(again.folder)
+    first.pop("items.json"), second.pop("items.json")
+    assert first == second
+
+
+def test_seed_changes_the_noise_but_neither_truth_nor_footprint(
+    scene: Scene, tmp_path: Path
+) -> None:
+    other = write_scene(tmp_path, size=SIZE, seed=1)
+    for path, other_path in ((scene.s1_mu, other.s1_mu), (scene.s2_mu, other.s2_mu)):
+        ours, theirs = Raster.read(path), Raster.read(other_path)
+        assert not np.array_equal(ours.pixels, theirs.pixels, equal_nan=True)
+        np.testing.assert_array_equal(seen(ours), seen(theirs))
+        np.testing.assert_array_equal(scene.truth(ours.geobox), other.truth(theirs.geobox))
+
+
+def test_rerun_in_the_same_folder_changes_nothing_and_leaves_no_debris(tmp_path: Path) -> None:
+    write_scene(tmp_path, size=0.2)
+    before = contents(tmp_path)
+    write_scene(tmp_path, size=0.2)
+    assert contents(tmp_path) == before
+
+
+def test_two_runs_in_one_folder_never_show_a_torn_file(tmp_path: Path) -> None:
+    scene = write_scene(tmp_path, size=0.2)
+    whole = scene.s2_mu.read_bytes()
+    with ThreadPoolExecutor() as pool:
+        runs = [pool.submit(write_scene, tmp_path, size=0.2) for _ in range(2)]
+        while not all(run.done() for run in runs):
+            assert scene.s2_mu.read_bytes() == whole
+            json.loads(scene.items.read_text())
+
+
+def test_failed_write_keeps_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scene = write_scene(tmp_path, size=0.2)
+    before = contents(tmp_path)
+
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(rasterio.io.BufferedDatasetWriter, "write", fail)
+    with pytest.raises(OSError, match="No space left"):
+        write_scene(tmp_path, size=0.2, seed=1)
+    assert contents(scene.folder) == before
+
+
+def test_scene_too_small_for_its_parts_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="size is 0.1"):
+        write_scene(tmp_path, size=0.1)
+
+
+# The retrievals
+
+
+@pytest.mark.parametrize(
+    ("mu", "sigma", "epsg", "metres"),
+    [("s1_mu", "s1_sigma", 32633, 20), ("s2_mu", "s2_sigma", 32634, 10)],
+)
+def test_mu_and_sigma_share_grid_and_footprint(
+    scene: Scene, mu: str, sigma: str, epsg: int, metres: int
+) -> None:
+    mean, error = Raster.read(getattr(scene, mu)), Raster.read(getattr(scene, sigma))
+    assert mean.geobox == error.geobox
+    assert (mean.epsg, mean.geobox.resolution.x) == (epsg, metres)
+    assert mean.pixels.dtype == error.pixels.dtype == np.float32
+    broken = seen(mean) & np.isnan(error.pixels)
+    np.testing.assert_array_equal(seen(mean), seen(error) | broken)
+    assert broken.any()
+    assert np.isfinite(mean.pixels[broken]).all()
+    assert (error.pixels == 0).any()
+
+
+def test_products_declare_their_different_nodata(scene: Scene) -> None:
+    assert np.isnan(Raster.read(scene.s1_mu).nodata)
+    assert np.isnan(Raster.read(scene.s1_sigma).nodata)
+    assert Raster.read(scene.s2_mu).nodata == Raster.read(scene.s2_sigma).nodata == -9999
+
+
+def test_each_sensor_sees_ground_that_the_other_does_not(scene: Scene) -> None:
+    s1, s2 = Raster.read(scene.s1_mu), Raster.read(scene.s2_mu)
+    s1_there = np.isfinite(s1.on(s2.geobox))
+    s2_there = s2.on(s1.geobox) != s2.nodata
+    assert 0.02 < np.mean(~s1_there[seen(s2)]) < 0.5
+    assert 0.1 < np.mean(~s2_there[seen(s1)]) < 0.6
+
+
+def test_swath_edges_are_slanted(scene: Scene) -> None:
+    for path in (scene.s1_mu, scene.s2_mu):
+        inside = seen(Raster.read(path))
+        starts = [row.argmax() for row in inside if row.any()]
+        assert len(set(starts)) > 10
+        assert 0.5 < inside.mean() < 0.95
+
+
+def test_mu_is_within_its_sigma_of_the_truth_where_the_masks_are_clear(scene: Scene) -> None:
+    for mu, sigma, clear in (
+        (scene.s1_mu, scene.s1_sigma, gfm_clear),
+        (scene.s2_mu, scene.s2_sigma, s2_clear),
+    ):
+        mean, error = Raster.read(mu), Raster.read(sigma)
+        usable = clear(scene, mean.geobox) & seen(mean) & seen(error) & np.isfinite(error.pixels)
+        off = (mean.pixels - scene.truth(mean.geobox))[usable]
+        spread = error.pixels[usable]
+        assert (np.abs(off) <= 5.5 * spread + 1e-6).all()
+        np.testing.assert_allclose(np.std(off[spread > 0] / spread[spread > 0]), 1, atol=0.03)
+        assert np.abs(off[spread == 0]).max() < 1e-7
+
+
+def test_sensors_are_confidently_wrong_where_their_masks_exclude(scene: Scene) -> None:
+    for mu, sigma, clear in (
+        (scene.s1_mu, scene.s1_sigma, gfm_clear),
+        (scene.s2_mu, scene.s2_sigma, s2_clear),
+    ):
+        mean, error = Raster.read(mu), Raster.read(sigma)
+        excluded = ~clear(scene, mean.geobox) & seen(mean) & (error.pixels > 0)
+        off = np.abs(mean.pixels - scene.truth(mean.geobox))[excluded]
+        assert np.mean((off > 0.2) & (error.pixels[excluded] < 0.05)) > 0.1
+
+
+def test_masked_fusion_beats_both_sensors_and_the_unmasked_fusion(scene: Scene) -> None:
+    s2_mu, s2_sigma = Raster.read(scene.s2_mu), Raster.read(scene.s2_sigma)
+    s1_mu, s1_sigma = Raster.read(scene.s1_mu), Raster.read(scene.s1_sigma)
+    grid = s2_mu.geobox
+    # What lacks sigma is broken; its mu must not reach a neighbour through the interpolation.
+    s1_mu.pixels[np.isnan(s1_sigma.pixels)] = np.nan
+    mu = [s1_mu.on(grid, Resampling.bilinear), s2_mu.pixels]
+    sigma = [s1_sigma.on(grid, Resampling.bilinear), s2_sigma.pixels]
+    covered = np.isfinite(sigma[0]) & np.isfinite(sigma[1]) & seen(s2_mu)
+    truth = scene.truth(grid)
+
+    def fuse(usable: list[NDArray[np.bool_]]) -> NDArray[Any]:
+        weights = [
+            np.where(use, np.maximum(error, 1e-6).astype("float64") ** -2.0, 0)
+            for use, error in zip(usable, sigma, strict=True)
+        ]
+        return (weights[0] * mu[0] + weights[1] * mu[1])[either] / (weights[0] + weights[1])[either]
+
+    def rmse(estimate: NDArray[Any], where: NDArray[np.bool_]) -> float:
+        return float(np.sqrt(np.mean((estimate - truth[where]) ** 2)))
+
+    clear = [gfm_clear(scene, grid), s2_clear(scene, grid)]
+    either = covered & (clear[0] | clear[1])
+    masked = rmse(fuse(clear), either)
+    assert masked < 0.6 * rmse(fuse([covered, covered]), either)
+    assert masked < 0.6 * rmse(mu[0][either], either)
+    assert masked < 0.6 * rmse(mu[1][either], either)
+    either = covered & clear[0] & clear[1]
+    on_common_ground = rmse(fuse(clear), either)
+    assert on_common_ground < 0.9 * min(rmse(mean[either], either) for mean in mu)
+
+
+def test_truth_is_one_function_of_place_on_any_grid(scene: Scene) -> None:
+    utm = Raster.read(scene.s2_mu).geobox
+    geographic = GeoBox.from_bbox((17.99, 47.74, 18.01, 47.76), resolution=0.00005)
+    truth = scene.truth(geographic)
+    assert truth.dtype == np.float64
+    assert truth.min() >= 0
+    assert truth.max() <= 1
+    assert ((truth > 0.2) & (truth < 0.8)).any()
+    warped = Raster(truth, geographic, 4326, np.nan).on(utm, Resampling.bilinear)
+    inside = np.isfinite(warped)
+    np.testing.assert_allclose(warped[inside], scene.truth(utm)[inside], atol=0.02)
+
+
+def test_truth_needs_a_crs(scene: Scene) -> None:
+    with pytest.raises(ValueError, match="no CRS"):
+        scene.truth(GeoBox((2, 2), Raster.read(scene.s1_mu).geobox.affine, None))
+
+
+# The layers behind the masks
+
+
+def test_scene_classification_has_every_kind_of_pixel(scene: Scene) -> None:
+    scl = asset(scene, "S2B", "scl")
+    assert (scl.epsg, scl.nodata, scl.pixels.dtype) == (32634, 0, np.uint8)
+    assert set(np.unique(scl.pixels)) == {0, 1, 3, 4, 5, 6, 7, 8, 9, 10, 11}
+
+
+def test_bands_cover_the_product_of_their_sensor_but_not_the_other(scene: Scene) -> None:
+    red, scl = asset(scene, "S2B", "red"), asset(scene, "S2B", "scl")
+    assert (red.epsg, red.nodata, red.pixels.dtype) == (32634, 0, np.uint16)
+    assert red.geobox.extent == scl.geobox.extent
+    s1, s2 = Raster.read(scene.s1_mu), Raster.read(scene.s2_mu)
+    assert red.geobox.extent.contains(s2.geobox.extent)
+    assert (red.on(s2.geobox)[seen(s2)] > 0).all()
+    assert np.mean(red.on(s1.geobox)[seen(s1)] == 0) > 0.1
+
+
+def test_ndvi_tells_water_from_meadow_from_forest(scene: Scene) -> None:
+    red, nir = asset(scene, "S2B", "red"), asset(scene, "S2B", "nir")
+    scl = asset(scene, "S2B", "scl").on(red.geobox)
+    ndvi = (nir.pixels - 1.0 * red.pixels) / (nir.pixels + red.pixels + 1e-6)
+    assert np.mean(ndvi[(scl == 6) & (scene.truth(red.geobox) > 0.9)] < 0) == 1
+    assert 0.05 < np.mean(ndvi[scl == 4] > 0.6) < 0.9
+    assert np.mean(ndvi[scl == 5] > 0.6) < 0.05
+
+
+def test_gfm_frames_overlap_and_differ_in_footprint_and_verdict(scene: Scene) -> None:
+    first = asset(scene, "ENSEMBLE_FLOOD_20230620T164500", "exclusion_mask")
+    second = asset(scene, "ENSEMBLE_FLOOD_20230620T164525", "exclusion_mask")
+    for frame in (first, second):
+        assert (frame.epsg, frame.nodata, frame.pixels.dtype) == (27704, 255, np.uint8)
+        assert set(np.unique(frame.pixels)) == {0, 1, 255}
+    both = seen(first) & seen(second)
+    assert both.any()
+    assert (seen(first) & ~seen(second)).any()
+    assert (seen(second) & ~seen(first)).any()
+    assert ((first.pixels == 0) & (second.pixels == 1)).any()
+    assert not ((first.pixels == 1) & (second.pixels == 0)).any()
+
+
+def test_next_day_would_be_visible_in_a_result(scene: Scene) -> None:
+    assert (asset(scene, "ENSEMBLE_FLOOD_20230621", "exclusion_mask").pixels == 1).all()
+    assert (asset(scene, "S2A", "scl").pixels == 9).all()
+
+
+# The items
+
+
+def test_items_are_valid_and_describe_the_grids_of_their_assets(scene: Scene) -> None:
+    items = items_of(scene)
+    assert len(items) == 5
+    for item in items.values():
+        parsed = pystac.Item.from_dict(item)
+        assert parsed.datetime is not None
+        for name, described in item["assets"].items():
+            path = Path(unquote(urlsplit(described["href"]).path))
+            assert described["href"].startswith("file:///")
+            assert path == scene.folder / item["id"] / f"{name}.tif"
+            fields = item["properties"] | described
+            raster = Raster.read(path)
+            assert fields["proj:shape"] == list(raster.geobox.shape)
+            assert fields["proj:transform"] == list(raster.geobox.affine)[:6]
+
+
+def test_gfm_items_name_their_crs_by_wkt_alone_and_declare_no_bands(scene: Scene) -> None:
+    for item in items_of(scene).values():
+        if item["collection"] == "GFM":
+            assert {"proj:epsg", "proj:code"}.isdisjoint(item["properties"])
+            assert rasterio.crs.CRS.from_wkt(item["properties"]["proj:wkt2"]).to_epsg() == 27704
+            assert "raster:bands" not in item["assets"]["exclusion_mask"]
+
+
+def test_sentinel2_items_contradict_themselves_as_the_real_ones_do(scene: Scene) -> None:
+    item = items_of(scene)["S2B_34TBT_20230620_0_L2A"]
+    assert item["properties"]["proj:epsg"] == 32634
+    assert item["properties"]["earthsearch:boa_offset_applied"] is True
+    (band,) = item["assets"]["red"]["raster:bands"]
+    assert (band["nodata"], band["scale"], band["offset"]) == (0, 0.0001, -0.1)
+
+
+def test_hrefs_start_with_the_asset_root(tmp_path: Path) -> None:
+    scene = write_scene(tmp_path, size=0.2, asset_root="http://127.0.0.1:1/")
+    hrefs = [a["href"] for item in items_of(scene).values() for a in item["assets"].values()]
+    assert "http://127.0.0.1:1/S2B_34TBT_20230620_0_L2A/red.tif" in hrefs
+    assert all(href.startswith("http://127.0.0.1:1/") for href in hrefs)
+
+
+# The STAC server
+
+
+def found(url: str, collection: str, day: str, bbox: list[float] | None = None) -> set[str]:
+    search = Client.open(url).search(collections=[collection], datetime=day, bbox=bbox or BBOX)
+    return {item.id for item in search.items()}
+
+
+def listens(url: str) -> bool:
+    connection = HTTPConnection(url.removeprefix("http://"), timeout=5)
+    try:
+        connection.request("GET", "/")
+    except OSError:
+        return False
+    finally:
+        connection.close()
+    return True
+
+
+def falls_silent(url: str) -> bool:
+    deadline = time.monotonic() + 10
+    while listens(url) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return not listens(url)
+
+
+@pytest.fixture(scope="module")
+def url(scene: Scene) -> Iterator[str]:
+    with serve(scene.items) as address:
+        yield address
+
+
+def test_one_day_finds_that_day_only(url: str) -> None:
+    assert found(url, "sentinel-2-l2a", "2023-06-20") == {"S2B_34TBT_20230620_0_L2A"}
+    assert found(url, "GFM", "2023-06-20") == {
+        "ENSEMBLE_FLOOD_20230620T164500_VV_EU020M_E051N015T3",
+        "ENSEMBLE_FLOOD_20230620T164525_VV_EU020M_E051N015T3",
+    }
+
+
+def test_two_days_find_the_next_day_as_well(url: str) -> None:
+    assert len(found(url, "sentinel-2-l2a", "2023-06-20/2023-06-21")) == 2
+    assert len(found(url, "GFM", "2023-06-20/2023-06-21")) == 3
+
+
+def test_search_elsewhere_finds_nothing(url: str) -> None:
+    assert found(url, "GFM", "2023-06-20", [10.0, 40.0, 10.1, 40.1]) == set()
+
+
+def test_two_servers_at_once_do_not_meet(scene: Scene, url: str) -> None:
+    with serve(scene.items) as other:
+        assert other != url
+        assert found(other, "GFM", "2023-06-20") == found(url, "GFM", "2023-06-20")
+    assert falls_silent(other)
+    assert listens(url)
+
+
+def test_server_stops_when_the_body_raises(scene: Scene) -> None:
+    address = ""
+    with pytest.raises(KeyboardInterrupt), serve(scene.items) as address:
+        raise KeyboardInterrupt
+    assert not listens(address)
+
+
+def test_server_on_a_port_that_was_taken_meanwhile_is_not_ours(
+    scene: Scene, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    free_port = demo._free_port
+    ports = [int(url.rpartition(":")[2]), free_port()]
+    monkeypatch.setattr(demo, "_free_port", lambda: ports.pop(0))
+    with serve(scene.items) as other:
+        assert other != url
+    assert ports == []
+    assert listens(url)
+
+
+HOLD = """
+import os, sys, time
+from xfusion.demo import serve
+with serve(sys.argv[1]) as url:
+    child = os.fork() if sys.argv[2] == "fork" else 0
+    if sys.argv[2] == "alone" or child:
+        print(url, child, flush=True)
+    time.sleep(60)
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs POSIX signals")
+@pytest.mark.parametrize(
+    ("ending", "company"),
+    [
+        pytest.param(signal.SIGKILL, "alone", id="killed"),
+        pytest.param(signal.SIGTERM, "alone", id="terminated"),
+        pytest.param(signal.SIGKILL, "fork", id="killed-while-a-forked-child-lives-on"),
+    ],
+)
+def test_server_dies_with_its_parent(
+    scene: Scene, ending: signal.Signals, company: str, tmp_path: Path
+) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(scene.items), company],
+        stdout=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"TMPDIR": str(tmp_path)},
+    ) as parent:
+        assert parent.stdout is not None
+        address, child = parent.stdout.readline().split()
+        try:
+            assert listens(address)
+            parent.send_signal(ending)
+            parent.wait(10)
+            assert falls_silent(address)
+        finally:
+            parent.kill()
+            if int(child):
+                os.kill(int(child), signal.SIGKILL)
+    deadline = time.monotonic() + 10
+    while any(tmp_path.iterdir()) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert list(tmp_path.iterdir()) == []
+
+
+def fake_rustac(folder: Path, body: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = folder / "rustac"
+    program.write_text(f"#!{sys.executable}\n{textwrap.dedent(body)}")
+    program.chmod(0o755)
+    monkeypatch.setattr(demo, "_rustac", lambda: str(program))
+
+
+def test_failure_to_start_quotes_the_last_words_of_the_server(
+    scene: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake_rustac(tmp_path, "import sys; sys.exit('the disk is on fire')", monkeypatch)
+    with pytest.raises(RuntimeError, match="the disk is on fire"), serve(scene.items):
+        pass
+
+
+def test_server_that_never_answers_is_given_up_and_stopped(
+    scene: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pid = tmp_path / "pid"
+    fake_rustac(
+        tmp_path,
+        f"""
+        import os, time
+        open({str(pid)!r}, "w").write(str(os.getpid()))
+        time.sleep(60)
+        """,
+        monkeypatch,
+    )
+    with (
+        pytest.raises(RuntimeError, match="did not answer within 1 s"),
+        serve(scene.items, timeout=1),
+    ):
+        pass
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(pid.read_text()), 0)
+
+
+def test_missing_rustac_names_the_extra(
+    scene: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(ModuleNotFoundError, match=r"xfusion\[demo\]"), serve(scene.items):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("features", "complaint"),
+    [([], "no items"), ([{"id": "orphan"}], "'orphan' names no collection")],
+)
+def test_items_that_no_search_could_find_are_refused(
+    features: list[dict[str, Any]], complaint: str, tmp_path: Path
+) -> None:
+    items = tmp_path / "items.json"
+    items.write_text(json.dumps({"type": "FeatureCollection", "features": features}))
+    with pytest.raises(ValueError, match=complaint), serve(items):
+        pass
+
+
+# The asset server
+
+
+@pytest.fixture
+def assets(tmp_path: Path) -> Iterator[str]:
+    served = tmp_path / "served"
+    served.mkdir()
+    (served / "ten bytes").write_bytes(b"0123456789")
+    (tmp_path / "secret").write_bytes(b"outside")
+    with serve_folder(served) as address:
+        yield address
+
+
+def ask(url: str, path: str, method: str = "GET", **headers: str) -> tuple[int, bytes, str | None]:
+    connection = HTTPConnection(url.removeprefix("http://"), timeout=5)
+    connection.request(method, path, headers=headers)
+    response = connection.getresponse()
+    answer = response.status, response.read(), response.headers["Content-Range"]
+    connection.close()
+    return answer
+
+
+@pytest.mark.parametrize(
+    ("header", "answer"),
+    [
+        ("bytes=2-4", (206, b"234", "bytes 2-4/10")),
+        ("bytes=7-", (206, b"789", "bytes 7-9/10")),
+        ("bytes=7-99", (206, b"789", "bytes 7-9/10")),
+        ("bytes=-2", (206, b"89", "bytes 8-9/10")),
+        ("bytes=10-", (416, b"", "bytes */10")),
+        ("bytes=-0", (416, b"", "bytes */10")),
+        ("bytes=4-2", (200, b"0123456789", None)),
+        ("bytes=0-1,4-5", (200, b"0123456789", None)),
+        ("lines=0-1", (200, b"0123456789", None)),
+    ],
+)
+def test_range_requests(assets: str, header: str, answer: tuple[int, bytes, str | None]) -> None:
+    assert ask(assets, "/ten%20bytes", Range=header) == answer
+
+
+def test_head_sends_no_body_and_what_is_not_in_the_folder_is_not_found(assets: str) -> None:
+    assert ask(assets, "/ten%20bytes", "HEAD") == (200, b"", None)
+    assert ask(assets, "/missing")[0] == 404
+    assert ask(assets, "/../secret")[0] == 404
+    assert ask(assets, "/%2e%2e/secret")[0] == 404
+
+
+def test_gdal_reads_a_window_with_range_requests(tmp_path: Path) -> None:
+    with serve_folder(tmp_path) as address:
+        scene = write_scene(tmp_path, size=SIZE, asset_root=address)
+        href = items_of(scene)["S2B_34TBT_20230620_0_L2A"]["assets"]["red"]["href"]
+        with rasterio.open(href) as file:
+            window = file.read(1, window=((0, 16), (0, 16)))
+        stats = json.loads(ask(address, "/__stats__")[1])
+    np.testing.assert_array_equal(window, asset(scene, "S2B", "red").pixels[:16, :16])
+    assert stats["requests"] >= stats["ranges"] > 0

@@ -1,0 +1,52 @@
+"""Fuse independent, uncertain retrievals of one quantity into one better estimate.
+
+A retrieval is a Dataset of `mu`, `sigma` and `mask`. Importing xfusion registers the
+accessor ``.fusion`` on Dataset and DataArray; every method there is a function here.
+"""
+
+from . import raster, stac
+from .accessor import DataArrayFusion, DatasetFusion
+from .attach import attach_gfm_mask, attach_mask, attach_s2_mask
+from .coregister import coregister
+from .exclusion import (
+    gfm_exclusion,
+    gfm_validity,
+    ndvi,
+    s2_exclusion,
+    s2_validity,
+    scl_validity,
+)
+from .fusion import gaussian, merge_mask
+from .products import SensorProduct, Sentinel1Product, Sentinel2Product
+from .retrieval import Exclusion, exclude, from_samples, retrieval, usable
+from .stac import Catalog
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Catalog",
+    "DataArrayFusion",
+    "DatasetFusion",
+    "Exclusion",
+    "SensorProduct",
+    "Sentinel1Product",
+    "Sentinel2Product",
+    "attach_gfm_mask",
+    "attach_mask",
+    "attach_s2_mask",
+    "coregister",
+    "exclude",
+    "from_samples",
+    "gaussian",
+    "gfm_exclusion",
+    "gfm_validity",
+    "merge_mask",
+    "ndvi",
+    "raster",
+    "retrieval",
+    "s2_exclusion",
+    "s2_validity",
+    "scl_validity",
+    "stac",
+    "usable",
+]

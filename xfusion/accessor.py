@@ -1,0 +1,145 @@
+"""``.fusion`` on Dataset and DataArray: another spelling of the functions, no state."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import xarray as xr
+
+from .attach import attach_gfm_mask, attach_s2_mask
+from .coregister import Chunks, Resampling, coregister
+from .exclusion import (
+    NDVI_MAX,
+    gfm_exclusion,
+    gfm_validity,
+    ndvi,
+    s2_exclusion,
+    s2_validity,
+    scl_validity,
+)
+from .fusion import SIGMA_FLOOR, How, NonfiniteSigma, gaussian, merge_mask
+from .products import SensorProduct
+from .retrieval import Exclusion, Retrieval, Time, exclude, from_samples, usable
+from .stac import CatalogLike, Items
+
+
+@xr.register_dataset_accessor("fusion")
+class DatasetFusion:
+    """Operations on a retrieval, or on a Dataset of bands."""
+
+    def __init__(self, obj: xr.Dataset) -> None:
+        self._obj = obj
+
+    @property
+    def usable(self) -> xr.DataArray:
+        """Call :func:`xfusion.usable` with this retrieval."""
+        return usable(self._obj)
+
+    @property
+    def product(self) -> SensorProduct:
+        """The retrieval as a :class:`xfusion.SensorProduct`."""
+        return SensorProduct(dataset=self._obj)
+
+    def coregister(
+        self, like: Any, *, resampling: Resampling = "bilinear", chunks: Chunks = None
+    ) -> xr.Dataset:
+        """Call :func:`xfusion.coregister` with this retrieval."""
+        return coregister(self._obj, like, resampling=resampling, chunks=chunks)
+
+    def exclude(self, excluded: xr.DataArray, *, flag: Exclusion = Exclusion.USER) -> xr.Dataset:
+        """Call :func:`xfusion.exclude` with this retrieval."""
+        return exclude(self._obj, excluded, flag=flag)
+
+    def attach_gfm_mask(
+        self,
+        *,
+        catalog: CatalogLike | None = None,
+        items: Items | None = None,
+        datetime: Time | None = None,
+        allow_local: bool = False,
+    ) -> xr.Dataset:
+        """Call :func:`xfusion.attach_gfm_mask` with this retrieval."""
+        return attach_gfm_mask(
+            self._obj, catalog=catalog, items=items, datetime=datetime, allow_local=allow_local
+        )
+
+    def attach_s2_mask(
+        self,
+        *,
+        ndvi_max: float = NDVI_MAX,
+        catalog: CatalogLike | None = None,
+        items: Items | None = None,
+        datetime: Time | None = None,
+        allow_local: bool = False,
+    ) -> xr.Dataset:
+        """Call :func:`xfusion.attach_s2_mask` with this retrieval."""
+        return attach_s2_mask(
+            self._obj,
+            ndvi_max=ndvi_max,
+            catalog=catalog,
+            items=items,
+            datetime=datetime,
+            allow_local=allow_local,
+        )
+
+    def gaussian(
+        self,
+        *others: Retrieval,
+        sigma_floor: float = SIGMA_FLOOR,
+        nonfinite_sigma: NonfiniteSigma = "exclude",
+        use_mask: bool = True,
+    ) -> xr.Dataset:
+        """Call :func:`xfusion.gaussian` with this retrieval first."""
+        return gaussian(
+            self._obj,
+            *others,
+            sigma_floor=sigma_floor,
+            nonfinite_sigma=nonfinite_sigma,
+            use_mask=use_mask,
+        )
+
+    def ndvi(self) -> xr.DataArray:
+        """Call :func:`xfusion.ndvi` with these bands."""
+        return ndvi(self._obj)
+
+    def s2_exclusion(self, *, ndvi_max: float = NDVI_MAX) -> xr.DataArray:
+        """Call :func:`xfusion.s2_exclusion` with these bands."""
+        return s2_exclusion(self._obj, ndvi_max=ndvi_max)
+
+    def s2_validity(self, *, ndvi_max: float = NDVI_MAX) -> xr.DataArray:
+        """Call :func:`xfusion.s2_validity` with these bands."""
+        return s2_validity(self._obj, ndvi_max=ndvi_max)
+
+
+@xr.register_dataarray_accessor("fusion")
+class DataArrayFusion:
+    """Operations on Monte-Carlo samples, mask layers and masks."""
+
+    def __init__(self, obj: xr.DataArray) -> None:
+        self._obj = obj
+
+    def from_samples(
+        self,
+        dim: str = "sample",
+        *,
+        sensor: str | None = None,
+        time: Time | None = None,
+    ) -> xr.Dataset:
+        """Call :func:`xfusion.from_samples` with these samples."""
+        return from_samples(self._obj, dim, sensor=sensor, time=time)
+
+    def scl_validity(self) -> xr.DataArray:
+        """Call :func:`xfusion.scl_validity` with this Scene Classification."""
+        return scl_validity(self._obj)
+
+    def gfm_exclusion(self) -> xr.DataArray:
+        """Call :func:`xfusion.gfm_exclusion` with this GFM exclusion mask."""
+        return gfm_exclusion(self._obj)
+
+    def gfm_validity(self) -> xr.DataArray:
+        """Call :func:`xfusion.gfm_validity` with this GFM exclusion mask."""
+        return gfm_validity(self._obj)
+
+    def merge_mask(self, *others: xr.DataArray, how: How = "any") -> xr.DataArray:
+        """Call :func:`xfusion.merge_mask` with this mask first."""
+        return merge_mask(self._obj, *others, how=how)

@@ -1,0 +1,137 @@
+"""Gaussian fusion of one block of pixels, any number of sensors in one pass."""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .compile import compiled
+from .parallel import map_blocks
+
+Floats: TypeAlias = NDArray[np.float32] | NDArray[np.float64]
+Flags: TypeAlias = NDArray[np.uint8]
+
+MAX_SENSORS = 8  # one bit of a uint8 each
+
+
+@compiled
+def _gaussian(
+    mus: Any,
+    sigmas: Any,
+    masks: Any,
+    sigma_floor: float,
+    floor_nonfinite: bool,
+    unknown: int,
+    mu: Any,
+    sigma: Any,
+    mask: Any,
+    source: Any,
+) -> None:
+    rounded = mu.dtype.type
+    for i in range(mu.size):
+        # The sums are kept relative to the smallest sigma met so far: weights lie in
+        # [0, 1], so that no square of a sigma is ever formed on its own.
+        smallest = np.inf
+        weight = 0.0
+        weighted = 0.0
+        contributed = np.uint8(0)
+        flags = np.uint8(0)
+        for j in range(len(mus)):
+            m: Any = np.float64(mus[j][i])
+            s: Any = np.float64(sigmas[j][i])
+            finite = abs(s) < np.inf
+            usable = (masks[j][i] == 0) & (abs(m) < np.inf) & (finite | floor_nonfinite)
+            s = s if finite & (s > sigma_floor) else sigma_floor
+            s = s if usable else np.inf
+            m = m if usable else 0.0
+            less = s < smallest
+            low = s if less else smallest
+            high = smallest if less else s
+            ratio = 1.0 if low == high else low / high
+            ratio = ratio * ratio
+            own = 1.0 if less else ratio
+            others = ratio if less else 1.0
+            own = own if usable else 0.0
+            weighted = weighted * others + m * own
+            weight = weight * others + own
+            smallest = low
+            contributed |= np.uint8(usable) << np.uint8(j)
+            flags |= masks[j][i]
+        mu[i] = weighted / weight if contributed != 0 else np.nan
+        sigma[i] = smallest / np.sqrt(rounded(weight)) if contributed != 0 else np.nan
+        flags = flags if flags != 0 else np.uint8(unknown)
+        mask[i] = np.uint8(0) if contributed != 0 else flags
+        source[i] = contributed
+
+
+def gaussian(
+    mus: tuple[Floats, ...],
+    sigmas: tuple[Floats, ...],
+    masks: tuple[Flags | None, ...],
+    *,
+    sigma_floor: float,
+    floor_nonfinite: bool,
+    unknown: int,
+    threads: int | None,
+) -> tuple[Floats, Floats, Flags, Flags]:
+    """Fuse independent Gaussians pixel by pixel: the inverse-variance weighted mean.
+
+    Parameters
+    ----------
+    mus, sigmas : tuple of arrays
+        Means and standard deviations, float32 or float64, all of one shape.
+    masks : tuple of arrays or None
+        uint8 flags, 0 where a pixel is usable; None where nothing is excluded.
+    sigma_floor : float
+        Sigmas at or below it are raised to it.
+    floor_nonfinite : bool
+        Give a sigma that is not finite the value of `sigma_floor`, instead of leaving
+        the pixel out.
+    unknown : int
+        Flag of a pixel that no sensor can use although none excluded it.
+    threads : int or None
+        1 to stay in the calling thread, None for one thread per core.
+
+    Returns
+    -------
+    mu, sigma : arrays
+        float32 where all inputs are float32, else float64; NaN where no sensor is usable.
+    mask, source : arrays of uint8
+        0 where a sensor was usable, else all flags together; bit i of `source` is set
+        where sensor i contributed.
+
+    Notes
+    -----
+    ``w_i = 1 / sigma_i^2``, ``mu = sum(w_i mu_i) / sum(w_i)``, ``sigma = sum(w_i)^-1/2``
+    over the usable sensors (Aitken 1936; Cochran 1937), evaluated in double precision
+    relative to the smallest sigma.
+    """
+    dtype = np.result_type(*mus, *sigmas)
+    shape = mus[0].shape
+    outputs = tuple(np.empty(shape, kind) for kind in (dtype, dtype, np.uint8, np.uint8))
+
+    def fuse_block(*block: Flags | Floats | None) -> None:
+        n = len(mus)
+        fused = block[3 * n :]
+        nothing_excluded = np.zeros(fused[0].size, np.uint8)  # type: ignore[union-attr]
+        _gaussian(
+            tuple(_flat(a, dtype) for a in block[:n]),
+            tuple(_flat(a, dtype) for a in block[n : 2 * n]),
+            tuple(
+                nothing_excluded if a is None else _flat(a, np.dtype(np.uint8))
+                for a in block[2 * n : 3 * n]
+            ),
+            sigma_floor,
+            floor_nonfinite,
+            unknown,
+            *(a.reshape(-1) for a in fused),  # type: ignore[union-attr]
+        )
+
+    map_blocks(fuse_block, (*mus, *sigmas, *masks, *outputs), shape, threads=threads)
+    return outputs  # type: ignore[return-value]
+
+
+def _flat(array: NDArray[np.generic] | None, dtype: np.dtype[np.generic]) -> NDArray[np.generic]:
+    return np.ascontiguousarray(array, dtype).reshape(-1)

@@ -1,0 +1,239 @@
+"""Products: a retrieval together with what its sensor knows."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+import xarray as xr
+
+from .attach import GFM_BANDS, S2_BANDS, Combine, ExclusionRule, attach_mask
+from .coregister import Chunks, Resampling, coregister
+from .exclusion import NDVI_MAX, gfm_exclusion, s2_exclusion
+from .fusion import SIGMA_FLOOR, NonfiniteSigma, gaussian
+from .grid import geobox_of
+from .raster import CHUNK, FilePath, open_retrieval
+from .retrieval import (
+    MASK,
+    MU,
+    SIGMA,
+    Exclusion,
+    Retrieval,
+    Time,
+    annotate,
+    as_retrieval,
+    exclude,
+    usable,
+)
+from .stac import EARTH_SEARCH, EODC, Catalog, CatalogLike, Items
+
+if TYPE_CHECKING:
+    from odc.geo.geobox import GeoBox
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class SensorProduct:
+    """The retrieval of one sensor, or of several fused, on one grid.
+
+    Methods return a new product and leave this one as it is. A new sensor is a subclass
+    with its constants and one pure function, :meth:`exclusion`.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        A retrieval, see :func:`xfusion.retrieval`.
+
+    Examples
+    --------
+    >>> import numpy as np, xfusion as xf
+    >>> ones = np.ones((2, 2), np.float32)
+    >>> product = xf.SensorProduct(dataset=xf.retrieval(ones, ones, sensor="radar"))
+    >>> product.gaussian(product).mu.dtype
+    dtype('float32')
+    """
+
+    dataset: xr.Dataset
+    """The retrieval: `mu`, `sigma` and, where anything is excluded, `mask`."""
+
+    sensor: ClassVar[str | None] = None
+    """Name of the sensor, given to what is opened."""
+
+    catalog: ClassVar[Catalog | None] = None
+    """Where the sensor's mask layers are."""
+
+    bands: ClassVar[Mapping[str, str]] = {}
+    """Bands that `exclusion` needs, to "nearest" or "bilinear"."""
+
+    combine: ClassVar[Combine] = "usable"
+    """Several acquisitions of a day: "usable" where one is, "excluded" where one excludes."""
+
+    def __post_init__(self) -> None:
+        """Check the retrieval by its metadata."""
+        dataset = annotate(as_retrieval(self.dataset))
+        if self.sensor is not None:
+            dataset = dataset.assign_attrs(sensor=dataset.attrs.get("sensor", self.sensor))
+        object.__setattr__(self, "dataset", dataset)
+
+    @classmethod
+    def open(
+        cls,
+        mu: FilePath,
+        sigma: FilePath,
+        mask: FilePath | None = None,
+        *,
+        time: Time | None = None,
+        chunks: int | None = CHUNK,
+    ) -> Self:
+        """Open the rasters of a retrieval lazily, see :func:`xfusion.raster.open_retrieval`."""
+        dataset = open_retrieval(mu, sigma, mask, sensor=cls.sensor, time=time, chunks=chunks)
+        return cls(dataset=dataset)
+
+    @staticmethod
+    def exclusion(bands: xr.Dataset) -> xr.DataArray:
+        """Return flags of :class:`xfusion.Exclusion` from the sensor's bands; pure."""
+        msg = f"no rule for {list(bands)}: a sensor's subclass defines exclusion(bands)"
+        raise NotImplementedError(msg)
+
+    @property
+    def mu(self) -> xr.DataArray:
+        """Best estimate."""
+        return self.dataset[MU]
+
+    @property
+    def sigma(self) -> xr.DataArray:
+        """One standard deviation, in the units of `mu`."""
+        return self.dataset[SIGMA]
+
+    @property
+    def mask(self) -> xr.DataArray | None:
+        """uint8 flags, 0 where usable; None where nothing is excluded."""
+        return self.dataset.get(MASK)
+
+    @property
+    def usable(self) -> xr.DataArray:
+        """Where the retrieval can be used, see :func:`xfusion.usable`."""
+        return usable(self.dataset)
+
+    @property
+    def geobox(self) -> GeoBox:
+        """The grid."""
+        return geobox_of(self.dataset)
+
+    def coregister(
+        self,
+        like: Any,
+        *,
+        resampling: Resampling = "bilinear",
+        chunks: Chunks = None,
+    ) -> Self:
+        """Bring the product onto another grid, see :func:`xfusion.coregister`."""
+        dataset = coregister(self.dataset, like, resampling=resampling, chunks=chunks)
+        return type(self)(dataset=dataset)
+
+    def attach_mask(
+        self,
+        *,
+        catalog: CatalogLike | None = None,
+        items: Items | None = None,
+        datetime: Time | None = None,
+        allow_local: bool = False,
+    ) -> Self:
+        """Attach the mask of the sensor's catalogue, see :func:`xfusion.attach_mask`."""
+        return self._attach(
+            self.exclusion,
+            catalog=catalog,
+            items=items,
+            datetime=datetime,
+            allow_local=allow_local,
+        )
+
+    def exclude(
+        self,
+        excluded: xr.DataArray,
+        *,
+        flag: Exclusion = Exclusion.USER,
+    ) -> Self:
+        """Exclude pixels, see :func:`xfusion.exclude`."""
+        return type(self)(dataset=exclude(self.dataset, excluded, flag=flag))
+
+    def gaussian(
+        self,
+        *others: Retrieval,
+        sigma_floor: float = SIGMA_FLOOR,
+        nonfinite_sigma: NonfiniteSigma = "exclude",
+        use_mask: bool = True,
+    ) -> SensorProduct:
+        """Fuse with other products, see :func:`xfusion.gaussian`."""
+        fused = gaussian(
+            self.dataset,
+            *others,
+            sigma_floor=sigma_floor,
+            nonfinite_sigma=nonfinite_sigma,
+            use_mask=use_mask,
+        )
+        return SensorProduct(dataset=fused)
+
+    def _attach(self, exclusion: ExclusionRule, **where: Any) -> Self:
+        if self.catalog is None:
+            msg = f"{type(self).__name__} has no catalogue: use a sensor's own product class"
+            raise TypeError(msg)
+        dataset = attach_mask(
+            self.dataset,
+            exclusion,
+            bands=self.bands,
+            default=self.catalog,
+            combine=self.combine,
+            **where,
+        )
+        return type(self)(dataset=dataset)
+
+    def _repr_html_(self) -> str:
+        """Show the retrieval in Jupyter."""
+        return f"<b>{type(self).__name__}</b>{self.dataset._repr_html_()}"
+
+
+class Sentinel1Product(SensorProduct):
+    """A Sentinel-1 retrieval; masked by the Copernicus GFM exclusion mask from EODC."""
+
+    sensor = "sentinel-1"
+    catalog = EODC
+    bands = GFM_BANDS
+    combine = "excluded"
+
+    @staticmethod
+    def exclusion(bands: xr.Dataset) -> xr.DataArray:
+        """Return flags from the GFM exclusion mask, see :func:`xfusion.gfm_exclusion`."""
+        return gfm_exclusion(bands)
+
+
+class Sentinel2Product(SensorProduct):
+    """A Sentinel-2 retrieval; masked by Scene Classification and NDVI from Earth Search."""
+
+    sensor = "sentinel-2"
+    catalog = EARTH_SEARCH
+    bands = S2_BANDS
+
+    @staticmethod
+    def exclusion(bands: xr.Dataset) -> xr.DataArray:
+        """Return flags from SCL and NDVI, see :func:`xfusion.s2_exclusion`."""
+        return s2_exclusion(bands)
+
+    def attach_mask(
+        self,
+        *,
+        ndvi_max: float = NDVI_MAX,
+        catalog: CatalogLike | None = None,
+        items: Items | None = None,
+        datetime: Time | None = None,
+        allow_local: bool = False,
+    ) -> Self:
+        """Attach the mask of the day's scenes, see :func:`xfusion.attach_s2_mask`."""
+        return self._attach(
+            functools.partial(s2_exclusion, ndvi_max=ndvi_max),
+            catalog=catalog,
+            items=items,
+            datetime=datetime,
+            allow_local=allow_local,
+        )
