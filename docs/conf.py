@@ -1,5 +1,7 @@
 """Sphinx configuration: builds without a network."""
 
+import sphinx_autosummary_accessors
+
 import xfusion  # registers the accessors, which the API reference documents
 
 project = "xfusion"
@@ -8,21 +10,21 @@ version = release = xfusion.__version__
 
 extensions = [
     "myst_nb",
+    "numpydoc",
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
-    "sphinx.ext.napoleon",
     "sphinx.ext.viewcode",
     "sphinx_autosummary_accessors",
 ]
-exclude_patterns = ["_build", "**/.ipynb_checkpoints"]
+templates_path = ["_templates", sphinx_autosummary_accessors.templates_path]
+exclude_patterns = ["_build", "_templates", "**/.ipynb_checkpoints"]
 
 # The tests execute the notebooks; the pages show them as they are in git
 nb_execution_mode = "off"
 
 autosummary_generate = True
 autodoc_typehints = "none"  # docstrings name types, shapes and units
-napoleon_google_docstring = False
-napoleon_use_rtype = False
+numpydoc_show_class_members = False  # the template of classes lists them
 
 html_theme = "pydata_sphinx_theme"
 html_title = f"xfusion {release}"

@@ -1,5 +1,7 @@
 """Exclusion rules on bands: every class, every limit."""
 
+from collections.abc import Sequence
+
 import hypothesis.extra.numpy as hnp
 import hypothesis.strategies as st
 import numpy as np
@@ -7,7 +9,6 @@ import pytest
 import xarray as xr
 from hypothesis import given
 
-import xfusion as xf
 from tests.laziness import nothing_computes
 from xfusion import Exclusion
 
@@ -15,19 +16,19 @@ VALID = {4, 5, 6, 7, 11}
 
 
 def bands(
-    red: list[float], nir: list[float], scl: list[float], dtype: str = "uint16"
+    red: Sequence[float], nir: Sequence[float], scl: Sequence[float], dtype: str = "uint16"
 ) -> xr.Dataset:
     return xr.Dataset(
         {
             "red": ("x", np.array(red, dtype)),
             "nir": ("x", np.array(nir, dtype)),
-            "scl": ("x", np.array(scl, "float32" if np.nan in scl else "uint8")),
+            "scl": ("x", np.array(scl, "uint8" if np.isfinite(scl).all() else "float32")),
         }
     )
 
 
 def test_every_scene_class_has_its_flag() -> None:
-    classes = list(range(12)) + [12, 99, 255]
+    classes = [*range(12), 12, 99, 255]
     flags = bands([100] * 15, [90] * 15, classes).fusion.s2_exclusion()
     expected = (
         [Exclusion.DEFECTIVE] * 2

@@ -7,6 +7,7 @@ accessor ``.fusion`` on Dataset and DataArray; every method there is a function 
 from . import raster, stac
 from .accessor import DataArrayFusion, DatasetFusion
 from .attach import attach_gfm_mask, attach_mask, attach_s2_mask
+from .conventions import Exclusion
 from .coregister import coregister
 from .exclusion import (
     gfm_exclusion,
@@ -18,7 +19,7 @@ from .exclusion import (
 )
 from .fusion import gaussian, merge_mask
 from .products import SensorProduct, Sentinel1Product, Sentinel2Product
-from .retrieval import Exclusion, exclude, from_samples, retrieval, usable
+from .retrieval import exclude, from_samples, retrieval, usable
 from .stac import Catalog
 
 __version__ = "0.1.0"

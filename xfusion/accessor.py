@@ -7,6 +7,7 @@ from typing import Any
 import xarray as xr
 
 from .attach import attach_gfm_mask, attach_s2_mask
+from .conventions import Exclusion, Retrieval, Time
 from .coregister import Chunks, Resampling, coregister
 from .exclusion import (
     NDVI_MAX,
@@ -19,7 +20,7 @@ from .exclusion import (
 )
 from .fusion import SIGMA_FLOOR, How, NonfiniteSigma, gaussian, merge_mask
 from .products import SensorProduct
-from .retrieval import Exclusion, Retrieval, Time, exclude, from_samples, usable
+from .retrieval import exclude, from_samples, usable
 from .stac import CatalogLike, Items
 
 

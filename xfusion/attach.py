@@ -11,9 +11,12 @@ import numpy as np
 import xarray as xr
 
 from . import stac
+from .bands import load_bands, planes
+from .conventions import MU, Exclusion, Retrieval, Time, as_retrieval, as_time
 from .exclusion import NDVI_MAX, combine_excluded, combine_usable, gfm_exclusion, s2_exclusion
 from .grid import geobox_of, spatial_dims
-from .retrieval import MU, Exclusion, Retrieval, Time, as_retrieval, as_time, exclude
+from .hrefs import check_hrefs, is_local
+from .retrieval import exclude
 
 GFM_BANDS = {"exclusion_mask": "nearest"}
 S2_BANDS = {"red": "bilinear", "nir": "bilinear", "scl": "nearest"}
@@ -84,15 +87,14 @@ def attach_mask(
     profile = stac.catalog_profile(catalog, default)
     if items is None:
         found = stac.search(catalog or default, geobox, _date(dataset, datetime), default=default)
-        local = stac.is_local(profile.url)
+        local = is_local(profile.url)
     else:
         found = stac.as_items(items)
-        local = catalog is not None and stac.is_local(profile.url)
+        local = catalog is not None and is_local(profile.url)
     complete = stac.complete_items(found, profile)
-    stac.check_hrefs(complete, profile, allow_local=allow_local or local)
+    check_hrefs(complete, profile, allow_local=allow_local or local)
     flags = [
-        exclusion(stac.load_bands(plane, dataset, profile, bands))
-        for plane in stac.planes(complete, profile)
+        exclusion(load_bands(plane, dataset, profile, bands)) for plane in planes(complete, profile)
     ]
     if not flags:
         warnings.warn(f"no item of {profile.collection!r} has all assets", stacklevel=2)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 import numpy as np
 import xarray as xr
 
+from .conventions import MASK, MU, SIGMA, Exclusion, Retrieval, annotate, as_retrieval
 from .grid import as_geobox, geobox_of, grid_coords, same_geobox, spatial_dims
-from .retrieval import MASK, MU, SIGMA, Exclusion, Retrieval, annotate, as_retrieval
 
 if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox
@@ -68,6 +68,9 @@ def coregister(
     dims, coords = grid_coords(like)
     if same_geobox(source, target):
         return annotate(_with_grid(dataset, dims, coords))
+    # a mu without a sigma means nothing, and must not leak into its neighbours
+    known = np.isfinite(dataset[MU]) & np.isfinite(dataset[SIGMA])
+    dataset = dataset.assign({v: dataset[v].where(known) for v in (MU, SIGMA)})
     how = {MU: (resampling, np.nan), SIGMA: (resampling, np.nan)}
     if MASK in dataset:
         how[MASK] = ("nearest", int(Exclusion.UNKNOWN))

@@ -1,207 +1,206 @@
-"""The example scene behind a real STAC API, by a server that never outlives its user.
-
-The server is ``rustac serve``, which the extra ``demo`` brings.
-"""
+"""The example: two sensors, their masks from a real STAC API, one water map."""
 
 from __future__ import annotations
 
-import json
-import os
-import shutil
-import socket
-import subprocess
-import sys
-import tempfile
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from http.client import HTTPConnection, HTTPException
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
-from uuid import uuid4
+from typing import TYPE_CHECKING, Any
 
-PORT_ATTEMPTS = 5
+import numpy as np
+import xarray as xr
 
-# Its stdin is a pipe from our process. A byte means stop, and so does its end, which comes even with
-# SIGKILL. A process that we forked may hold the pipe open after us, hence the look at the parent.
-SUPERVISOR = """
-import os, shutil, signal, subprocess, sys, threading
-parent, folder, *command = sys.argv[1:]
-deserted = threading.Event()
-signal.signal(signal.SIGTERM, lambda *_: deserted.set())
-def watch():
-    os.read(0, 1)
-    deserted.set()
-threading.Thread(target=watch, daemon=True).start()
-try:
-    server = subprocess.Popen(command, cwd=folder, stdin=subprocess.DEVNULL)
-    while server.poll() is None and os.getppid() == int(parent) and not deserted.wait(0.1):
-        pass
-    server.kill()
-    server.wait()
-finally:
-    shutil.rmtree(folder, ignore_errors=True)
-    sys.stderr.flush()
-    os._exit(0)
-"""
+from .conventions import MASK, MU, SIGMA, SOURCE
+from .products import SensorProduct, Sentinel1Product, Sentinel2Product
+from .raster import write_cogs
+from .scene import Scene, write_scene
+from .server import serve
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["DemoResult", "draw_panel", "fuse_scene", "run_demo", "serve", "write_scene"]
+
+Progress = Callable[[], AbstractContextManager[Any]]
 
 
-@contextmanager
-def serve(items: Path | str, *, timeout: float = 30.0) -> Iterator[str]:
-    """Serve STAC items with ``rustac serve`` on a free loopback port.
+@dataclass(frozen=True, kw_only=True)
+class DemoResult:
+    """What the demo wrote and found."""
 
-    The server stops when the context ends, however it ends, and when this process dies, however it
-    dies.
+    files: dict[str, Path]
+    """Variable -> COG, and "panel" -> PNG."""
+
+    pixels: dict[str, int]
+    """Pixels by who contributed: sensor names joined by "+", "none" outside."""
+
+    rmse: dict[str, float]
+    """Root mean square error against the truth, where both sensors are usable; for "fused,
+    all pixels" and "fused, no masks" wherever a sensor is usable under the masks."""
+
+
+def fuse_scene(
+    scene: Scene, catalog: str, *, chunks: int = 512
+) -> tuple[SensorProduct, SensorProduct, SensorProduct, SensorProduct]:
+    """Run the workflow on the example scene, lazily.
 
     Parameters
     ----------
-    items
-        A FeatureCollection of STAC items that name their collections and have absolute hrefs.
-    timeout
-        Seconds until the server must answer a search.
+    scene : Scene
+        The files and their date.
+    catalog : str
+        URL of the API that serves its items.
+    chunks : int
+        Pixels a side of a block.
 
-    Yields
-    ------
-    str
-        The address of the API, for `pystac_client.Client.open`.
+    Returns
+    -------
+    s1, s2, masked, unmasked : products
+        Both sensors on the grid of Sentinel-2, extended to what either covers, and their
+        fusion with and without the masks.
+    """
+    from odc.geo.geobox import GeoBox
+    from odc.geo.geom import BoundingBox
+
+    s1 = Sentinel1Product.open(scene.s1_mu, scene.s1_sigma, time=scene.date, chunks=chunks)
+    s2 = Sentinel2Product.open(scene.s2_mu, scene.s2_sigma, time=scene.date, chunks=chunks)
+    fine = s2.geobox
+    both = [s1.geobox.extent.to_crs(str(fine.crs)).boundingbox, fine.boundingbox]
+    bounds = BoundingBox(
+        min(b.left for b in both),
+        min(b.bottom for b in both),
+        max(b.right for b in both),
+        max(b.top for b in both),
+        fine.crs,
+    )
+    grid = GeoBox.from_bbox(bounds, resolution=fine.resolution)
+    s1 = s1.coregister(grid, chunks=chunks).attach_mask(catalog=catalog)
+    s2 = s2.coregister(grid, chunks=chunks).attach_mask(catalog=catalog)
+    return s1, s2, s1.gaussian(s2), s1.gaussian(s2, use_mask=False)
+
+
+def run_demo(
+    out: Path | str, *, size: float = 1.0, seed: int = 0, progress: Progress = nullcontext
+) -> DemoResult:
+    """Write the example scene, serve it, fuse it, and write maps, a picture and numbers.
+
+    Parameters
+    ----------
+    out : path
+        Folder of the results; the scene goes into its folder ``scene``.
+    size : float
+        Scale of the scene; 1 is about 12 km by 10 km.
+    seed : int
+        Of the noise.
+    progress : callable
+        Makes a context manager that shows the progress of dask.
+
+    Returns
+    -------
+    DemoResult
 
     Raises
     ------
     ModuleNotFoundError
-        If rustac is not installed.
-    ValueError
-        If an item names no collection, or there is none at all.
+        If the extra ``demo`` is not installed.
     RuntimeError
-        If the server does not start or does not answer in time; its last words are quoted.
-
-    Examples
-    --------
-    >>> from pystac_client import Client
-    >>> from xfusion.scene import write_scene
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     scene = write_scene(folder, size=0.2)
-    ...     with serve(scene.items) as url:
-    ...         sorted(collection.id for collection in Client.open(url).get_collections())
-    ['GFM', 'sentinel-2-l2a']
+        If the STAC server does not start.
     """
-    binary = _rustac()
-    catalogue = json.loads(Path(items).read_text())
-    token = uuid4().hex
-    collections = _collections(catalogue["features"], token)
-    deadline = time.monotonic() + timeout
-    for _ in range(PORT_ATTEMPTS):
-        with tempfile.TemporaryFile() as log:
-            port = _free_port()
-            supervisor = _start(binary, port, [catalogue, *collections], log)
-            try:
-                while supervisor.poll() is None and time.monotonic() < deadline:
-                    if _answers(port, collections, token):
-                        yield f"http://127.0.0.1:{port}"
-                        return
-                    time.sleep(0.02)
-            finally:
-                supervisor.communicate(b"stop")
-            log.seek(0)
-            last_words = log.read().decode(errors="replace")[-2000:].strip()
-        if time.monotonic() >= deadline:
-            message = f"{binary} did not answer within {timeout:g} s: {last_words}"
-            raise RuntimeError(message)
-    message = f"{binary} stopped at once, {PORT_ATTEMPTS} times: {last_words}"
-    raise RuntimeError(message)
+    out = Path(out)
+    scene = write_scene(out / "scene", size=size, seed=seed)
+    with serve(scene.items) as catalog:
+        lazy = fuse_scene(scene, catalog)
+        with progress():
+            import dask
 
-
-def _rustac() -> str:
-    # The environment that runs us may not be activated, and another one's rustac may be on PATH.
-    beside_python = str(Path(sys.executable).parent)
-    binary = shutil.which("rustac", path=beside_python) or shutil.which("rustac")
-    if binary is None:
-        message = 'rustac is not installed: pip install "xfusion[demo]"'
-        raise ModuleNotFoundError(message, name="rustac")
-    return binary
-
-
-def _collections(features: list[dict[str, Any]], token: str) -> list[dict[str, Any]]:
-    """Describe the collections of the items, marked with a token that tells our server's apart."""
-    members: dict[str, list[dict[str, Any]]] = {}
-    for feature in features:
-        if not feature.get("collection"):
-            message = f"item {feature.get('id')!r} names no collection"
-            raise ValueError(message)
-        members.setdefault(feature["collection"], []).append(feature)
-    if not members:
-        message = "there are no items to serve"
-        raise ValueError(message)
-    collections = []
-    for name, group in members.items():
-        west, south, east, north = zip(*(feature["bbox"] for feature in group), strict=True)
-        times = [feature["properties"]["datetime"] for feature in group]
-        collections.append(
-            {
-                "type": "Collection",
-                "stac_version": "1.0.0",
-                "id": name,
-                "description": f"Synthetic items in the manner of {name}",
-                "keywords": [token],
-                "license": "other",
-                "extent": {
-                    "spatial": {"bbox": [[min(west), min(south), max(east), max(north)]]},
-                    "temporal": {"interval": [[min(times), max(times)]]},
-                },
-                "links": [],
-            }
-        )
-    return collections
-
-
-def _free_port() -> int:
-    """Find a port that is free now. Another process may take it first: the caller tries again."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-def _start(
-    binary: str, port: int, documents: list[dict[str, Any]], log: IO[bytes]
-) -> subprocess.Popen[bytes]:
-    """Start the server under a supervisor, which stops it on a word from us or without us."""
-    folder = Path(tempfile.mkdtemp(prefix="xfusion-serve-"))
-    # Plain names in the server's own folder: rustac would take some characters of a path for a URL.
-    names = [f"{index}.json" for index in range(len(documents))]
-    try:
-        for name, document in zip(names, documents, strict=True):
-            (folder / name).write_text(json.dumps(document))
-        command = [binary, "serve", "--addr", f"127.0.0.1:{port}", *names]
-        return subprocess.Popen(  # noqa: S603  # the user's own rustac, without a shell
-            [sys.executable, "-I", "-S", "-c", SUPERVISOR, str(os.getpid()), folder, *command],
-            stdin=subprocess.PIPE,
-            stdout=log,
-            stderr=log,
-            # Ctrl-C in the terminal is for us alone: we still need the server to wind up.
-            start_new_session=True,
-        )
-    except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
-        raise
-
-
-def _answers(port: int, collections: list[dict[str, Any]], token: str) -> bool:
-    """Tell whether the server at the port is ours, and finds items of every collection."""
-    served = _get(port, "/collections").get("collections", [])
-    ours = {collection["id"] for collection in served if token in collection.get("keywords", [])}
-    return ours == {collection["id"] for collection in collections} and all(
-        _get(port, f"/collections/{name}/items?limit=1").get("features") for name in ours
+            s1, s2, fused, unmasked = dask.compute(*(p.dataset for p in lazy))
+    truth = scene.truth(lazy[2].geobox)
+    files = write_cogs(fused, out, prefix="water_")
+    files["panel"] = _write_panel(draw_panel(s1, s2, fused), out / "water.png")
+    return DemoResult(
+        files=files,
+        pixels=_pixels_by_source(fused),
+        rmse=_errors(s1, s2, fused, unmasked, truth),
     )
 
 
-def _get(port: int, path: str) -> dict[str, Any]:
-    # Not urllib, which would ask the proxy of the environment for our loopback address.
-    connection = HTTPConnection("127.0.0.1", port, timeout=5)
+def draw_panel(s1: xr.Dataset, s2: xr.Dataset, fused: xr.Dataset) -> Figure:
+    """Draw both means, the fused mean and sigma, and who contributed.
+
+    Parameters
+    ----------
+    s1, s2 : Dataset
+        Retrievals in memory, masked pixels are drawn empty.
+    fused : Dataset
+        Their fusion.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    from matplotlib.colors import BoundaryNorm, ListedColormap
+    from matplotlib.figure import Figure
+
+    names = str(fused[SOURCE].attrs["flag_meanings"]).split()
+    figure = Figure(figsize=(15, 3.4), layout="constrained", dpi=110)
+    axes = figure.subplots(1, 5, sharex=True, sharey=True)
+    means: dict[str, Any] = {"cmap": "YlGnBu", "vmin": 0, "vmax": 1}
+    maps = [
+        (s1[MU].where(s1[MASK] == 0), f"{names[0]}: mu", means),
+        (s2[MU].where(s2[MASK] == 0), f"{names[1]}: mu", means),
+        (fused[MU], "fused: mu", means),
+        (fused[SIGMA], "fused: sigma", {"cmap": "magma", "vmin": 0, "vmax": 0.15}),
+    ]
+    for axis, (values, title, style) in zip(axes, maps, strict=False):
+        image = axis.imshow(values, interpolation="nearest", **style)
+        figure.colorbar(image, ax=axis, orientation="horizontal", shrink=0.9, pad=0.02)
+        axis.set_title(title)
+    colours = ListedColormap(["white", "tab:blue", "tab:orange", "tab:green"])
+    norm = BoundaryNorm([-0.5, 0.5, 1.5, 2.5, 3.5], 4)
+    image = axes[4].imshow(fused[SOURCE], cmap=colours, norm=norm, interpolation="nearest")
+    bar = figure.colorbar(image, ax=axes[4], orientation="horizontal", shrink=0.9, pad=0.02)
+    bar.set_ticks([0, 1, 2, 3], labels=["none", "S1", "S2", "both"])
+    axes[4].set_title("source")
+    for axis in axes:
+        axis.set_axis_off()
+    return figure
+
+
+def _write_panel(figure: Figure, path: Path) -> Path:
+    import os
+
+    aside = path.with_name(f".{os.getpid()}-{path.name}")
     try:
-        connection.request("GET", path)
-        answer = json.loads(connection.getresponse().read())
-    except (OSError, HTTPException, ValueError):
-        return {}
+        figure.savefig(aside, format="png")
+        aside.replace(path)
     finally:
-        connection.close()
-    return answer if isinstance(answer, dict) else {}
+        aside.unlink(missing_ok=True)
+    return path
+
+
+def _pixels_by_source(fused: xr.Dataset) -> dict[str, int]:
+    names = str(fused[SOURCE].attrs["flag_meanings"]).split()
+    counts = np.bincount(fused[SOURCE].to_numpy().ravel(), minlength=1 << len(names))
+    return {
+        "+".join(n for i, n in enumerate(names) if code >> i & 1) or "none": int(count)
+        for code, count in enumerate(counts)
+    }
+
+
+def _errors(
+    s1: xr.Dataset, s2: xr.Dataset, fused: xr.Dataset, unmasked: xr.Dataset, truth: Any
+) -> dict[str, float]:
+    source = fused[SOURCE].to_numpy()
+
+    def rmse(retrieval: xr.Dataset, where: Any) -> float:
+        return float(np.sqrt(np.mean((retrieval[MU].to_numpy() - truth)[where] ** 2)))
+
+    both, either = source == source.max(), source > 0
+    return {
+        "sentinel-1": rmse(s1, both),
+        "sentinel-2": rmse(s2, both),
+        "fused": rmse(fused, both),
+        "fused, all pixels": rmse(fused, either),
+        "fused, no masks": rmse(unmasked, either),
+    }

@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from .retrieval import FLAG_ATTRS, Exclusion
+from .conventions import FLAG_ATTRS, Exclusion
 
 NDVI_MAX = 0.6
 GFM_NODATA = 255
@@ -17,6 +17,7 @@ RED, NIR, SCL, GFM = "red", "nir", "scl", "exclusion_mask"
 
 # Scene Classification of Sen2Cor: class -> flag; 4 vegetation, 5 bare soil, 6 water,
 # 7 unclassified and 11 snow or ice are usable
+CLASSES = 12
 SCL_FLAGS = np.full(256, Exclusion.UNKNOWN, np.uint8)
 SCL_FLAGS[[0, 1]] = Exclusion.DEFECTIVE
 SCL_FLAGS[[2, 3]] = Exclusion.SHADOW
@@ -60,10 +61,12 @@ def ndvi(bands: xr.Dataset) -> xr.DataArray:
         join="exact",
         dask="parallelized",
         output_dtypes=[_ndvi_dtype(red.dtype, nir.dtype)],
-        keep_attrs=False,
+        keep_attrs=True,
     )
-    return index.rename("ndvi").assign_attrs(
-        long_name="normalised difference vegetation index", units="1"
+    return (
+        index.rename("ndvi")
+        .drop_attrs(deep=False)
+        .assign_attrs(long_name="normalised difference vegetation index", units="1")
     )
 
 
@@ -109,9 +112,9 @@ def s2_exclusion(bands: xr.Dataset, *, ndvi_max: float = NDVI_MAX) -> xr.DataArr
         join="exact",
         dask="parallelized",
         output_dtypes=[np.uint8],
-        keep_attrs=False,
+        keep_attrs=True,
     )
-    return flags.rename("mask").assign_attrs(FLAG_ATTRS)
+    return flags.rename("mask").drop_attrs(deep=False).assign_attrs(FLAG_ATTRS)
 
 
 def s2_validity(bands: xr.Dataset, *, ndvi_max: float = NDVI_MAX) -> xr.DataArray:
@@ -144,7 +147,7 @@ def scl_validity(scl: xr.DataArray) -> xr.DataArray:
         True where valid.
     """
     flags: xr.DataArray = xr.apply_ufunc(
-        _scl_flags, scl, dask="parallelized", output_dtypes=[np.uint8], keep_attrs=False
+        _scl_flags, scl, dask="parallelized", output_dtypes=[np.uint8], keep_attrs=True
     )
     return _valid(flags)
 
@@ -164,9 +167,9 @@ def gfm_exclusion(bands: xr.Dataset | xr.DataArray) -> xr.DataArray:
     """
     gfm = _bands(bands, GFM)[0] if isinstance(bands, xr.Dataset) else bands
     flags: xr.DataArray = xr.apply_ufunc(
-        _gfm_flags, gfm, dask="parallelized", output_dtypes=[np.uint8], keep_attrs=False
+        _gfm_flags, gfm, dask="parallelized", output_dtypes=[np.uint8], keep_attrs=True
     )
-    return flags.rename("mask").assign_attrs(FLAG_ATTRS)
+    return flags.rename("mask").drop_attrs(deep=False).assign_attrs(FLAG_ATTRS)
 
 
 def gfm_validity(gfm: xr.DataArray) -> xr.DataArray:
@@ -213,7 +216,7 @@ def _combine(rule: Any, flags: xr.DataArray, other: xr.DataArray) -> xr.DataArra
         join="exact",
         dask="parallelized",
         output_dtypes=[np.uint8],
-        keep_attrs="override",
+        keep_attrs=True,
     )
     return combined
 
@@ -256,7 +259,7 @@ def _ndvi(
 
 
 def _scl_flags(scl: NDArray[Any]) -> NDArray[np.uint8]:
-    known = (scl >= 0) & (scl <= 11) & (scl == scl // 1)
+    known = (scl >= 0) & (scl < CLASSES) & (scl == scl // 1)
     return SCL_FLAGS[np.where(known, scl, 255).astype(np.uint8)]
 
 

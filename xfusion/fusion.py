@@ -9,8 +9,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from .grid import on_grid_of, with_spatial_dims
-from .retrieval import (
+from .conventions import (
     FLAG_ATTRS,
     MASK,
     MU,
@@ -21,6 +20,7 @@ from .retrieval import (
     annotate,
     as_retrieval,
 )
+from .grid import on_grid_of, with_spatial_dims
 from .units import units_of
 
 MAX_SENSORS = 8
@@ -107,7 +107,7 @@ def gaussian(
         join="exact",
         dask="parallelized",
         output_dtypes=[dtype, dtype, np.uint8, np.uint8],
-        keep_attrs=False,
+        keep_attrs=True,
     )
     fused = xr.Dataset({MU: mu, SIGMA: sigma, MASK: mask, SOURCE: source})
     return _describe(
@@ -169,11 +169,13 @@ def merge_mask(mask: xr.DataArray, *others: xr.DataArray, how: How = "any") -> x
         join="exact",
         dask="parallelized",
         output_dtypes=[np.float32],
-        keep_attrs=False,
+        keep_attrs=True,
     )
     merged = merged.astype(bool) if boolean else merged
-    return merged.rename(mask.name).assign_attrs(
-        long_name=f"excluded by {how} of {len(aligned)} masks"
+    return (
+        merged.rename(mask.name)
+        .drop_attrs(deep=False)
+        .assign_attrs(long_name=f"excluded by {how} of {len(aligned)} masks")
     )
 
 

@@ -10,23 +10,13 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 import xarray as xr
 
 from .attach import GFM_BANDS, S2_BANDS, Combine, ExclusionRule, attach_mask
+from .conventions import MASK, MU, SIGMA, Exclusion, Retrieval, Time, annotate, as_retrieval
 from .coregister import Chunks, Resampling, coregister
 from .exclusion import NDVI_MAX, gfm_exclusion, s2_exclusion
 from .fusion import SIGMA_FLOOR, NonfiniteSigma, gaussian
 from .grid import geobox_of
 from .raster import CHUNK, FilePath, open_retrieval
-from .retrieval import (
-    MASK,
-    MU,
-    SIGMA,
-    Exclusion,
-    Retrieval,
-    Time,
-    annotate,
-    as_retrieval,
-    exclude,
-    usable,
-)
+from .retrieval import exclude, usable
 from .stac import EARTH_SEARCH, EODC, Catalog, CatalogLike, Items
 
 if TYPE_CHECKING:

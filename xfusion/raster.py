@@ -9,8 +9,9 @@ from typing import TypeAlias
 import numpy as np
 import xarray as xr
 
+from .conventions import MU, Exclusion, Retrieval, Time, as_retrieval
 from .grid import spatial_dims
-from .retrieval import MU, Exclusion, Retrieval, Time, as_retrieval, retrieval
+from .retrieval import retrieval
 
 CHUNK = 2048  # pixels a side: 16 MiB of float32
 

@@ -1,0 +1,103 @@
+"""Catalogue profiles: where the layers of a mask are, and how each service describes them."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+if TYPE_CHECKING:
+    from pystac_client import Client
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Catalog:
+    """Where a sensor's mask layers are, and how that service describes them.
+
+    Examples
+    --------
+    A profile, pointed at another server:
+
+    >>> import dataclasses, xfusion as xf
+    >>> dataclasses.replace(xf.stac.EODC, url="http://127.0.0.1:7822").collection
+    'GFM'
+    """
+
+    url: str
+    """URL of the STAC API, or path of an item collection (a JSON file) on this machine."""
+
+    collection: str
+    """The collection to search."""
+
+    assets: Mapping[str, str]
+    """Band, as the exclusion rules call it, to the key of its asset."""
+
+    nodata: int | Mapping[str, int] = 0
+    """Value that means "not observed", of all bands or band by band; it overrides what
+    items and files say, or do not say."""
+
+    offset: float | Literal["auto"] = 0.0
+    """What to add to the digital numbers of reflectance bands. "auto" asks each item: its
+    ``raster:offset``, or -1000 from processing baseline 04.00 on."""
+
+    signer: Callable[[str], str] | None = None
+    """Turns an asset's href into one that may be read."""
+
+    def nodata_of(self, band: str) -> int:
+        """Return the nodata value of a band."""
+        return self.nodata if isinstance(self.nodata, int) else self.nodata[band]
+
+
+def sign_planetary_computer(href: str) -> str:
+    """Sign an href of the Planetary Computer, anonymously."""
+    try:
+        import planetary_computer
+    except ModuleNotFoundError as error:
+        msg = 'the Planetary Computer needs: pip install "xfusion[planetary-computer]"'
+        raise ModuleNotFoundError(msg) from error
+    return str(planetary_computer.sign(href))
+
+
+S2_NODATA = {"red": 0, "nir": 0, "scl": 255}  # SCL 0 is a class of its own, "no data"
+
+EODC = Catalog(
+    url="https://stac.eodc.eu/api/v1",
+    collection="GFM",
+    assets={"exclusion_mask": "exclusion_mask"},
+    nodata=255,
+)
+EARTH_SEARCH = Catalog(
+    url="https://earth-search.aws.element84.com/v1",
+    collection="sentinel-2-l2a",
+    assets={"red": "red", "nir": "nir", "scl": "scl"},
+    nodata=S2_NODATA,
+    offset=0.0,  # the items declare -0.1, the pixels have it applied
+)
+PLANETARY_COMPUTER = Catalog(
+    url="https://planetarycomputer.microsoft.com/api/stac/v1",
+    collection="sentinel-2-l2a",
+    assets={"red": "B04", "nir": "B08", "scl": "SCL"},
+    nodata=S2_NODATA,
+    offset="auto",
+    signer=sign_planetary_computer,
+)
+CDSE = Catalog(
+    url="https://stac.dataspace.copernicus.eu/v1",
+    collection="sentinel-2-l2a",
+    assets={"red": "B04_10m", "nir": "B08_10m", "scl": "SCL_20m"},
+    nodata=S2_NODATA,
+    offset="auto",
+)
+
+CatalogLike: TypeAlias = "Catalog | str | Client"
+
+
+def catalog_profile(catalog: CatalogLike | None, default: Catalog) -> Catalog:
+    """Return the profile behind a `catalog` argument, without opening anything."""
+    if catalog is None:
+        return default
+    if isinstance(catalog, Catalog):
+        return catalog
+    if isinstance(catalog, str):
+        return dataclasses.replace(default, url=catalog)
+    return dataclasses.replace(default, url=str(catalog.get_self_href()))

@@ -1,0 +1,80 @@
+"""Hrefs of items: untrusted text that says what is to be opened."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlsplit
+from urllib.request import url2pathname
+
+from .catalog import Catalog
+
+if TYPE_CHECKING:
+    import pystac
+
+
+def is_local(url: str) -> bool:
+    """Whether a catalogue is on this machine: a file, or a server on a loopback address."""
+    parts = urlsplit(url)
+    if parts.scheme in ("", "file"):
+        return True
+    host = parts.hostname or ""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def check_hrefs(items: Iterable[pystac.Item], catalog: Catalog, *, allow_local: bool) -> None:
+    """Refuse assets that an untrusted item must not make us read.
+
+    Parameters
+    ----------
+    items : iterable of pystac.Item
+    catalog : Catalog
+        Its assets are checked.
+    allow_local : bool
+        Whether files of this machine may be read: the catalogue is local, or the caller
+        said so.
+
+    Raises
+    ------
+    ValueError
+        If an href is not http(s) or s3, or a local file without leave, or a GDAL prefix
+        such as ``/vsicurl/``.
+    """
+    for item in items:
+        for key in catalog.assets.values():
+            href = unquote(asset_href(item, key))
+            parts = urlsplit(href)
+            where = f"asset {key!r} of item {item.id!r}"
+            if "/vsi" in href.lower() or (parts.scheme not in ("", "file", "http", "https", "s3")):
+                msg = f"{where}: href {_public(href)!r} is not http(s) or s3 and is never opened"
+                raise ValueError(msg)
+            if parts.scheme in ("", "file") and not allow_local:
+                msg = (
+                    f"{where}: href {href!r} is a file of this machine, the catalogue is not: "
+                    "pass allow_local=True if you trust it"
+                )
+                raise ValueError(msg)
+
+
+def asset_href(item: pystac.Item, key: str) -> str:
+    """Return the href of an asset, a relative one resolved against its item."""
+    asset = item.assets[key]
+    relative = not urlsplit(asset.href).scheme and not asset.href.startswith("/")
+    # pystac would resolve file: URLs against the address of the API as well
+    return (relative and asset.get_absolute_href()) or asset.href
+
+
+def local_path(href: str) -> str:
+    """Return the path behind a file: URL, anything else as it is; GDAL does not unquote."""
+    parts = urlsplit(href)
+    return url2pathname(parts.path) if parts.scheme == "file" else href
+
+
+def _public(href: str) -> str:
+    return href.partition("?")[0]
