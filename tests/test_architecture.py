@@ -14,6 +14,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 # who may import whom: a module imports from the layers below its own, never upwards
 LAYERS = [
     {"__init__"},
+    {"__main__"},
     {"cli"},
     {"demo"},
     {"accessor", "scene", "server"},

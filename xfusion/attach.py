@@ -98,7 +98,7 @@ def attach_mask(
     ]
     if not flags:
         warnings.warn(f"no item of {profile.collection!r} has all assets", stacklevel=2)
-        nothing = xr.full_like(dataset[MU], Exclusion.UNKNOWN, dtype=np.uint8)
+        nothing = xr.full_like(dataset[MU], int(Exclusion.UNKNOWN), dtype=np.uint8)
         return exclude(dataset, nothing)
     merge = combine_usable if combine == "usable" else combine_excluded
     return exclude(dataset, functools.reduce(merge, flags))

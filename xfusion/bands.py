@@ -112,6 +112,7 @@ def _bare(item: pystac.Item, catalog: Catalog) -> pystac.Item:
     """Copy an item with only the assets to be read, without what they say of nodata."""
     hrefs = {key: local_path(asset_href(item, key)) for key in catalog.assets.values()}
     item = item.clone()
+    item.remove_links("self")  # nothing is left to resolve
     item.assets = {key: item.assets[key] for key in hrefs}
     for key, asset in item.assets.items():
         asset.href = hrefs[key]

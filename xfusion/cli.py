@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import signal
+import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
@@ -28,7 +30,11 @@ def main() -> None:
     help="Folder of the results.",
 )
 @click.option(
-    "--size", type=click.FloatRange(min=0.2), default=1.0, show_default=True, help="Scale."
+    "--size",
+    type=click.FloatRange(min=0.2, max=10),
+    default=1.0,
+    show_default=True,
+    help="Scale of the scene; 1 is about 12 km by 10 km.",
 )
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of the noise.")
 @click.option("--quiet", is_flag=True, help="No progress bar.")
@@ -43,6 +49,8 @@ def demo(out: Path, size: float, seed: int, quiet: bool, debug: bool) -> None:  
     with _one_line_errors(debug=debug), _terminated_is_interrupted():
         from .demo import run_demo
 
+        # rasterio hides it for a moment, and in several threads at once the moment ends too soon
+        warnings.filterwarnings("ignore", message="Dataset has no geotransform")
         click.echo(f"Writing the scene and serving it from {out / 'scene'}")
         result = run_demo(out, size=size, seed=seed, progress=_bar(quiet=quiet))
         click.echo("\npixels by source")
@@ -63,7 +71,7 @@ def _bar(*, quiet: bool) -> Any:
     def show() -> AbstractContextManager[Any]:
         from dask.diagnostics.progress import ProgressBar
 
-        bar: AbstractContextManager[Any] = ProgressBar()
+        bar: AbstractContextManager[Any] = ProgressBar(out=sys.stderr)
         return bar
 
     return show
@@ -73,10 +81,11 @@ def _bar(*, quiet: bool) -> Any:
 def _one_line_errors(*, debug: bool) -> Iterator[None]:
     try:
         yield
-    except (OSError, RuntimeError, ValueError, LookupError, ImportError) as error:
+    except (OSError, RuntimeError, ValueError, LookupError, ImportError, MemoryError) as error:
         if debug:
             raise
-        raise click.ClickException(str(error)) from error
+        message = " ".join(str(error).split()) or type(error).__name__
+        raise click.ClickException(message) from error
 
 
 @contextmanager

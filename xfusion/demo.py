@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
-from .conventions import MASK, MU, SIGMA, SOURCE
+from .conventions import MU, SIGMA, SOURCE
 from .products import SensorProduct, Sentinel1Product, Sentinel2Product
 from .raster import write_cogs
+from .retrieval import usable
 from .scene import Scene, write_scene
 from .server import serve
 
@@ -61,20 +62,12 @@ def fuse_scene(
         fusion with and without the masks.
     """
     from odc.geo.geobox import GeoBox
-    from odc.geo.geom import BoundingBox
 
     s1 = Sentinel1Product.open(scene.s1_mu, scene.s1_sigma, time=scene.date, chunks=chunks)
     s2 = Sentinel2Product.open(scene.s2_mu, scene.s2_sigma, time=scene.date, chunks=chunks)
     fine = s2.geobox
-    both = [s1.geobox.extent.to_crs(str(fine.crs)).boundingbox, fine.boundingbox]
-    bounds = BoundingBox(
-        min(b.left for b in both),
-        min(b.bottom for b in both),
-        max(b.right for b in both),
-        max(b.top for b in both),
-        fine.crs,
-    )
-    grid = GeoBox.from_bbox(bounds, resolution=fine.resolution)
+    area = s1.geobox.extent.to_crs(str(fine.crs)) | fine.extent
+    grid = GeoBox.from_bbox(area.boundingbox, resolution=fine.resolution)
     s1 = s1.coregister(grid, chunks=chunks).attach_mask(catalog=catalog)
     s2 = s2.coregister(grid, chunks=chunks).attach_mask(catalog=catalog)
     return s1, s2, s1.gaussian(s2), s1.gaussian(s2, use_mask=False)
@@ -107,6 +100,7 @@ def run_demo(
     RuntimeError
         If the STAC server does not start.
     """
+    _matplotlib()  # what is missing is said before the work, not after it
     out = Path(out)
     scene = write_scene(out / "scene", size=size, seed=seed)
     with serve(scene.items) as catalog:
@@ -131,40 +125,54 @@ def draw_panel(s1: xr.Dataset, s2: xr.Dataset, fused: xr.Dataset) -> Figure:
     Parameters
     ----------
     s1, s2 : Dataset
-        Retrievals in memory, masked pixels are drawn empty.
+        Retrievals in memory; pixels that are not usable are drawn empty.
     fused : Dataset
         Their fusion.
 
     Returns
     -------
     matplotlib.figure.Figure
-    """
-    from matplotlib.colors import BoundaryNorm, ListedColormap
-    from matplotlib.figure import Figure
 
+    Raises
+    ------
+    ModuleNotFoundError
+        If matplotlib is not installed.
+    """
+    matplotlib = _matplotlib()
     names = str(fused[SOURCE].attrs["flag_meanings"]).split()
-    figure = Figure(figsize=(15, 3.4), layout="constrained", dpi=110)
+    figure: Figure = matplotlib.figure.Figure(figsize=(13, 3), layout="constrained")
     axes = figure.subplots(1, 5, sharex=True, sharey=True)
-    means: dict[str, Any] = {"cmap": "YlGnBu", "vmin": 0, "vmax": 1}
-    maps = [
-        (s1[MU].where(s1[MASK] == 0), f"{names[0]}: mu", means),
-        (s2[MU].where(s2[MASK] == 0), f"{names[1]}: mu", means),
-        (fused[MU], "fused: mu", means),
-        (fused[SIGMA], "fused: sigma", {"cmap": "magma", "vmin": 0, "vmax": 0.15}),
+    mean = {"cmap": "YlGnBu", "norm": matplotlib.colors.Normalize(0, 1)}
+    spread = {"cmap": "magma", "norm": matplotlib.colors.Normalize(0, 0.15)}
+    who = {
+        "cmap": matplotlib.colors.ListedColormap(["white", "tab:blue", "tab:orange", "tab:green"]),
+        "norm": matplotlib.colors.BoundaryNorm([-0.5, 0.5, 1.5, 2.5, 3.5], 4),
+        "interpolation": "nearest",
+    }
+    maps: list[tuple[str, xr.DataArray, dict[str, Any], list[float]]] = [
+        (f"{names[0]}: mu", s1[MU].where(usable(s1)), mean, [0, 0.5, 1]),
+        (f"{names[1]}: mu", s2[MU].where(usable(s2)), mean, [0, 0.5, 1]),
+        ("fused: mu", fused[MU], mean, [0, 0.5, 1]),
+        ("fused: sigma", fused[SIGMA], spread, [0, 0.05, 0.1, 0.15]),
+        ("source", fused[SOURCE], who, [0, 1, 2, 3]),
     ]
-    for axis, (values, title, style) in zip(axes, maps, strict=False):
-        image = axis.imshow(values, interpolation="nearest", **style)
-        figure.colorbar(image, ax=axis, orientation="horizontal", shrink=0.9, pad=0.02)
+    for axis, (title, values, style, ticks) in zip(axes, maps, strict=True):
+        image = axis.imshow(values, **style)
+        bar = figure.colorbar(image, ax=axis, ticks=ticks, location="bottom", shrink=0.9, pad=0.02)
         axis.set_title(title)
-    colours = ListedColormap(["white", "tab:blue", "tab:orange", "tab:green"])
-    norm = BoundaryNorm([-0.5, 0.5, 1.5, 2.5, 3.5], 4)
-    image = axes[4].imshow(fused[SOURCE], cmap=colours, norm=norm, interpolation="nearest")
-    bar = figure.colorbar(image, ax=axes[4], orientation="horizontal", shrink=0.9, pad=0.02)
-    bar.set_ticks([0, 1, 2, 3], labels=["none", "S1", "S2", "both"])
-    axes[4].set_title("source")
-    for axis in axes:
         axis.set_axis_off()
+    bar.set_ticks([0, 1, 2, 3], labels=["none", *names, "both"], fontsize=7)
     return figure
+
+
+def _matplotlib() -> Any:
+    try:
+        import matplotlib.colors
+        import matplotlib.figure
+    except ModuleNotFoundError as error:
+        message = 'the picture needs matplotlib: pip install "xfusion[demo]"'
+        raise ModuleNotFoundError(message, name=error.name) from error
+    return matplotlib
 
 
 def _write_panel(figure: Figure, path: Path) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
@@ -12,6 +13,9 @@ from .catalog import Catalog
 
 if TYPE_CHECKING:
     import pystac
+
+# file systems of GDAL (/vsicurl/...) and its drivers' own names (GTIFF_DIR:1:...)
+GDAL_PREFIX = re.compile(r"/vsi|^\w*_\w*:", re.IGNORECASE)
 
 
 def is_local(url: str) -> bool:
@@ -51,7 +55,8 @@ def check_hrefs(items: Iterable[pystac.Item], catalog: Catalog, *, allow_local: 
             href = unquote(asset_href(item, key))
             parts = urlsplit(href)
             where = f"asset {key!r} of item {item.id!r}"
-            if "/vsi" in href.lower() or (parts.scheme not in ("", "file", "http", "https", "s3")):
+            foreign = parts.scheme not in ("", "file", "http", "https", "s3")
+            if foreign or GDAL_PREFIX.search(href):
                 msg = f"{where}: href {_public(href)!r} is not http(s) or s3 and is never opened"
                 raise ValueError(msg)
             if parts.scheme in ("", "file") and not allow_local:
@@ -65,9 +70,9 @@ def check_hrefs(items: Iterable[pystac.Item], catalog: Catalog, *, allow_local: 
 def asset_href(item: pystac.Item, key: str) -> str:
     """Return the href of an asset, a relative one resolved against its item."""
     asset = item.assets[key]
-    relative = not urlsplit(asset.href).scheme and not asset.href.startswith("/")
     # pystac would resolve file: URLs against the address of the API as well
-    return (relative and asset.get_absolute_href()) or asset.href
+    absolute = asset.href if urlsplit(asset.href).scheme else asset.get_absolute_href()
+    return absolute or asset.href
 
 
 def local_path(href: str) -> str:

@@ -182,7 +182,7 @@ def exclude(
             "say what its values mean, e.g. `excluded == 1`"
         )
         raise ValueError(msg)
-    layer = with_spatial_dims(flags.to_dataset(name=MASK), dataset)
+    layer = _with_crs_of(with_spatial_dims(flags.to_dataset(name=MASK), dataset), dataset)
     leading = [d for d in dataset[MU].dims if d not in layer.dims]
     frame = dataset[[MU]].isel(dict.fromkeys(leading, 0), drop=True)
     aligned = on_grid_of(
@@ -234,10 +234,21 @@ def _aligned(array: xr.DataArray | ArrayLike, name: str, frame: xr.Dataset) -> x
         plain = array if hasattr(array, "dtype") else np.asarray(array)
         return xr.Variable(mu.dims, plain)
     other = _canonical_spatial_ref(array.to_dataset(name=name))
-    if SPATIAL_REF not in other.coords and SPATIAL_REF in frame.coords:
-        other = other.assign_coords({SPATIAL_REF: frame[SPATIAL_REF]})
+    other = _with_crs_of(other, frame)
     aligned = on_grid_of(other, frame, names=(name, MU), mend=f"{name}.fusion.coregister(mu)")
     return aligned[name].variable.transpose(*mu.dims)
+
+
+def _with_crs_of(layer: xr.Dataset, frame: xr.Dataset) -> xr.Dataset:
+    """Return a layer with the CRS of the frame it belongs to, if it has none of its own.
+
+    Arithmetic and xr.where drop it; the labels are compared all the same.
+    """
+    if SPATIAL_REF in layer.coords and layer[SPATIAL_REF].attrs:
+        return layer
+    if SPATIAL_REF not in frame.coords:
+        return layer
+    return layer.assign_coords({SPATIAL_REF: frame[SPATIAL_REF]})
 
 
 def _canonical_spatial_ref(dataset: xr.Dataset) -> xr.Dataset:

@@ -17,6 +17,51 @@ MAX_SENSORS = 8  # one bit of a uint8 each
 
 
 @compiled
+def _first(m: Any, s: Any, flags: Any, sigma_floor: float, floor_nonfinite: bool) -> Any:
+    """Return the sums over one sensor."""
+    m, s, usable = _usable(m, s, flags, sigma_floor, floor_nonfinite)
+    return m, 1.0 if usable else 0.0, s, np.uint8(usable), flags
+
+
+@compiled
+def _add(
+    sums: Any, bit: int, m: Any, s: Any, flags: Any, sigma_floor: float, floor_nonfinite: bool
+) -> Any:
+    """Return the sums with one more sensor, relative to the smallest sigma met so far.
+
+    Weights so lie in [0, 1], and no square of a sigma is ever formed on its own.
+    """
+    weighted, weight, smallest, contributed, reasons = sums
+    m, s, usable = _usable(m, s, flags, sigma_floor, floor_nonfinite)
+    less = s < smallest
+    low = s if less else smallest
+    high = smallest if less else s
+    ratio = 1.0 if low == high else low / high
+    ratio = ratio * ratio
+    own = 1.0 if less else ratio
+    own = own if usable else 0.0
+    before = ratio if less else 1.0
+    return (
+        weighted * before + m * own,
+        weight * before + own,
+        low,
+        contributed | (np.uint8(bit) if usable else np.uint8(0)),
+        reasons | flags,
+    )
+
+
+@compiled
+def _usable(m: Any, s: Any, flags: Any, sigma_floor: float, floor_nonfinite: bool) -> Any:
+    """Return mu, sigma and whether they are usable; of no weight where they are not."""
+    m = np.float64(m)
+    s = np.float64(s)
+    finite = abs(s) < np.inf
+    usable = (flags == 0) & (abs(m) < np.inf) & (finite | floor_nonfinite)
+    s = s if finite & (s > sigma_floor) else sigma_floor
+    return (m if usable else 0.0), (s if usable else np.inf), usable
+
+
+@compiled
 def _gaussian(
     mus: Any,
     sigmas: Any,
@@ -30,39 +75,46 @@ def _gaussian(
     source: Any,
 ) -> None:
     rounded = mu.dtype.type
+    n = len(mus)  # a constant of the compiled code, as is every comparison with it
     for i in range(mu.size):
-        # The sums are kept relative to the smallest sigma met so far: weights lie in
-        # [0, 1], so that no square of a sigma is ever formed on its own.
-        smallest = np.inf
-        weight = 0.0
-        weighted = 0.0
-        contributed = np.uint8(0)
-        flags = np.uint8(0)
-        for j in range(len(mus)):
-            m: Any = np.float64(mus[j][i])
-            s: Any = np.float64(sigmas[j][i])
-            finite = abs(s) < np.inf
-            usable = (masks[j][i] == 0) & (abs(m) < np.inf) & (finite | floor_nonfinite)
-            s = s if finite & (s > sigma_floor) else sigma_floor
-            s = s if usable else np.inf
-            m = m if usable else 0.0
-            less = s < smallest
-            low = s if less else smallest
-            high = smallest if less else s
-            ratio = 1.0 if low == high else low / high
-            ratio = ratio * ratio
-            own = 1.0 if less else ratio
-            others = ratio if less else 1.0
-            own = own if usable else 0.0
-            weighted = weighted * others + m * own
-            weight = weight * others + own
-            smallest = low
-            contributed |= np.uint8(usable) << np.uint8(j)
-            flags |= masks[j][i]
-        mu[i] = weighted / weight if contributed != 0 else np.nan
-        sigma[i] = smallest / np.sqrt(rounded(weight)) if contributed != 0 else np.nan
-        flags = flags if flags != 0 else np.uint8(unknown)
-        mask[i] = np.uint8(0) if contributed != 0 else flags
+        sums = _first(mus[0][i], sigmas[0][i], masks[0][i], sigma_floor, floor_nonfinite)
+        # Written out: a loop over more than three sensors is neither unrolled nor vectorised.
+        # k is only for the types of branches that are not taken.
+        if n > 1:
+            k = min(1, n - 1)
+            sums = _add(sums, 2, mus[k][i], sigmas[k][i], masks[k][i], sigma_floor, floor_nonfinite)
+        if n > 2:
+            k = min(2, n - 1)
+            sums = _add(sums, 4, mus[k][i], sigmas[k][i], masks[k][i], sigma_floor, floor_nonfinite)
+        if n > 3:
+            k = min(3, n - 1)
+            sums = _add(sums, 8, mus[k][i], sigmas[k][i], masks[k][i], sigma_floor, floor_nonfinite)
+        if n > 4:
+            k = min(4, n - 1)
+            sums = _add(
+                sums, 16, mus[k][i], sigmas[k][i], masks[k][i], sigma_floor, floor_nonfinite
+            )
+        if n > 5:
+            k = min(5, n - 1)
+            sums = _add(
+                sums, 32, mus[k][i], sigmas[k][i], masks[k][i], sigma_floor, floor_nonfinite
+            )
+        if n > 6:
+            k = min(6, n - 1)
+            sums = _add(
+                sums, 64, mus[k][i], sigmas[k][i], masks[k][i], sigma_floor, floor_nonfinite
+            )
+        if n > 7:
+            k = min(7, n - 1)
+            sums = _add(
+                sums, 128, mus[k][i], sigmas[k][i], masks[k][i], sigma_floor, floor_nonfinite
+            )
+        weighted, weight, smallest, contributed, reasons = sums
+        scale = 1.0 / weight
+        mu[i] = weighted * scale if contributed != 0 else np.nan
+        sigma[i] = smallest * np.sqrt(rounded(scale)) if contributed != 0 else np.nan
+        reasons = reasons if reasons != 0 else np.uint8(unknown)
+        mask[i] = np.uint8(0) if contributed != 0 else reasons
         source[i] = contributed
 
 

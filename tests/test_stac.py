@@ -1,0 +1,217 @@
+"""Catalogues: one day is one day, untrusted hrefs are refused, items are grouped by pass."""
+
+import copy
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pystac
+import pytest
+
+import xfusion as xf
+from xfusion.bands import _offset, planes
+from xfusion.hrefs import check_hrefs, is_local
+from xfusion.scene import Scene, write_scene
+from xfusion.stac import as_items, complete_items, day_interval
+
+
+def item(
+    href: str = "https://example.org/a.tif",
+    *,
+    when: str = "2023-06-20T10:00:00Z",
+    key: str = "exclusion_mask",
+    name: str = "item",
+    **properties: Any,
+) -> pystac.Item:
+    return pystac.Item.from_dict(
+        {
+            "type": "Feature",
+            "stac_version": "1.0.0",
+            "id": name,
+            "collection": "GFM",
+            "geometry": {"type": "Point", "coordinates": [16, 48]},
+            "bbox": [16, 48, 16, 48],
+            "properties": {"datetime": when, **properties},
+            "assets": {key: {"href": href}},
+            "links": [],
+        }
+    )
+
+
+@pytest.fixture(scope="module")
+def scene(tmp_path_factory: pytest.TempPathFactory) -> Scene:
+    return write_scene(tmp_path_factory.mktemp("a scene"), size=0.2)
+
+
+def test_a_day_ends_with_itself() -> None:
+    day = ("2023-06-20T00:00:00Z", "2023-06-20T23:59:59.999999Z")
+    assert day_interval("2023-06-20") == day
+    assert day_interval(np.datetime64("2023-06-20T05:06:07")) == day
+    assert day_interval("2023-06-20/2023-06-22") == ("2023-06-20", "2023-06-22")
+
+
+@pytest.mark.parametrize(
+    "href",
+    [
+        "/vsicurl/https://example.org/a.tif",
+        "/vsizip/vsicurl/https://example.org/a.zip/a.tif",
+        "https://example.org/%2Fvsimem/a.tif",
+        "GTIFF_DIR:1:/etc/passwd",
+        "ftp://example.org/a.tif",
+        "vrt:///etc/passwd",
+    ],
+)
+def test_gdal_prefixes_are_never_opened(href: str) -> None:
+    for allow_local in (False, True):
+        with pytest.raises(ValueError, match="'exclusion_mask' of item 'item'.*never opened"):
+            check_hrefs([item(href)], xf.stac.EODC, allow_local=allow_local)
+
+
+@pytest.mark.parametrize("href", ["file:///etc/passwd", "/etc/passwd", "../../etc/passwd", "a.tif"])
+def test_local_files_take_leave(href: str) -> None:
+    with pytest.raises(ValueError, match="allow_local=True"):
+        check_hrefs([item(href)], xf.stac.EODC, allow_local=False)
+    check_hrefs([item(href)], xf.stac.EODC, allow_local=True)
+
+
+def test_web_and_s3_are_read_and_secrets_are_not_shown() -> None:
+    for href in ("https://example.org/a.tif?sig=secret", "http://x/a.tif", "s3://eodata/a.tif"):
+        check_hrefs([item(href)], xf.stac.EODC, allow_local=False)
+    with pytest.raises(ValueError, match="never opened") as error:
+        check_hrefs([item("gs://x/a.tif?sig=secret")], xf.stac.EODC, allow_local=False)
+    assert "secret" not in str(error.value)
+
+
+def test_items_given_without_a_local_catalogue_take_leave_for_local_files(scene: Scene) -> None:
+    items = json.loads(scene.items.read_text())["features"]
+    gfm = [i for i in items if i["collection"] == "GFM" and "20230620" in i["id"]]
+    s1 = xf.Sentinel1Product.open(scene.s1_mu, scene.s1_sigma)
+    with pytest.raises(ValueError, match="allow_local=True"):
+        s1.attach_mask(items=gfm)
+    given = s1.attach_mask(items=gfm, allow_local=True)
+    found = s1.attach_mask(catalog=str(scene.items), datetime=scene.date)
+    np.testing.assert_array_equal(given.dataset["mask"], found.dataset["mask"])
+    assert {0, 16} <= set(np.unique(given.dataset["mask"]))
+
+
+def test_only_loopback_and_files_are_local() -> None:
+    for url in ("http://127.0.0.1:7822", "http://localhost/x", "http://[::1]:80", "/a/items.json"):
+        assert is_local(url)
+    for url in ("https://stac.eodc.eu/api/v1", "http://127.0.0.1.evil.org", "http://10.0.0.1"):
+        assert not is_local(url)
+
+
+def test_missing_asset_is_unknown_and_never_usable(scene: Scene) -> None:
+    features = json.loads(scene.items.read_text())["features"]
+    bare = [copy.deepcopy(f) for f in features if f["collection"] == "GFM"]
+    for feature in bare:
+        feature["assets"].pop("exclusion_mask")
+    s1 = xf.Sentinel1Product.open(scene.s1_mu, scene.s1_sigma, time=scene.date)
+    with pytest.warns(UserWarning, match="lacks the assets"):
+        masked = s1.attach_mask(items=bare, allow_local=True)
+    assert (masked.dataset["mask"] == int(xf.Exclusion.UNKNOWN)).all()
+    assert not masked.usable.any()
+    with pytest.warns(UserWarning, match="lacks the assets"):
+        assert len(complete_items(as_items([*bare, *features]), xf.stac.EODC)) == 3
+
+
+def test_frames_of_a_pass_are_one_plane_and_passes_are_two() -> None:
+    times = ["16:45:00", "16:45:25", "05:10:00", "16:53:00"]
+    items = [item(name=t, when=f"2023-06-20T{t}Z") for t in times]
+    grouped = [[i.id for i in plane] for plane in planes(items, xf.stac.EODC)]
+    assert grouped == [["05:10:00"], ["16:45:00", "16:45:25", "16:53:00"]]
+
+
+def test_planes_hold_one_offset() -> None:
+    auto = dataclasses.replace(xf.stac.EODC, offset="auto")
+    items = [
+        item(name="old", **{"s2:processing_baseline": "02.13"}),
+        item(name="new", **{"s2:processing_baseline": "05.09"}),
+    ]
+    assert len(planes(items, auto)) == 2
+    assert len(planes(items, xf.stac.EODC)) == 1
+
+
+def test_offset_is_what_the_item_says() -> None:
+    auto = dataclasses.replace(xf.stac.EODC, offset="auto")
+    assert _offset(item(**{"s2:processing_baseline": "03.99"}), auto) == 0
+    assert _offset(item(**{"s2:processing_baseline": "04.00"}), auto) == -1000
+    applied: dict[str, Any] = {"s2:processing_baseline": "05.09"}
+    applied["earthsearch:boa_offset_applied"] = True
+    assert _offset(item(**applied), auto) == 0
+    declared = item()
+    fields = declared.assets["exclusion_mask"].extra_fields
+    fields.update({"raster:scale": 0.0001, "raster:offset": -0.1})
+    assert _offset(declared, auto) == -1000
+    assert _offset(declared, dataclasses.replace(auto, offset=-7.0)) == -7
+
+
+def test_offset_is_applied_before_ndvi(scene: Scene) -> None:
+    s2 = xf.Sentinel2Product.open(scene.s2_mu, scene.s2_sigma, time=scene.date)
+    catalog = dataclasses.replace(xf.stac.EARTH_SEARCH, url=str(scene.items))
+    plain = s2.attach_mask(catalog=catalog).dataset["mask"]
+    raised = s2.attach_mask(catalog=dataclasses.replace(catalog, offset=3000.0)).dataset["mask"]
+    vegetation = int(xf.Exclusion.VEGETATION)
+    assert (plain & vegetation).any()
+    assert not (raised & vegetation).any()
+    np.testing.assert_array_equal(plain & ~np.uint8(vegetation), raised)
+
+
+def test_s2_classes_are_told_from_outside(scene: Scene) -> None:
+    s1 = xf.Sentinel1Product.open(scene.s1_mu, scene.s1_sigma, time=scene.date)
+    mask = s1.dataset.fusion.attach_s2_mask(catalog=str(scene.items))["mask"].values
+    assert {8, 32} <= set(np.unique(mask))
+    assert not ((mask & 32 > 0) & (mask != 32)).any()
+
+
+def test_profiles_are_frozen_and_can_be_pointed_elsewhere() -> None:
+    for profile in (
+        xf.stac.EODC,
+        xf.stac.EARTH_SEARCH,
+        xf.stac.PLANETARY_COMPUTER,
+        xf.stac.CDSE,
+    ):
+        moved = dataclasses.replace(profile, url="http://127.0.0.1:1")
+        assert moved.assets == profile.assets
+        assert set(profile.assets) in ({"exclusion_mask"}, {"red", "nir", "scl"})
+        with pytest.raises(dataclasses.FrozenInstanceError):
+            profile.url = "x"  # type: ignore[misc]  # the point
+    fields = [f.name for f in dataclasses.fields(xf.Catalog)]
+    assert fields == ["url", "collection", "assets", "nodata", "offset", "signer"]
+
+
+def test_real_items_are_read_as_they_are(shared_data: Path) -> None:
+    for path in sorted((shared_data / "stac").glob("*.json")):
+        profile = (
+            xf.stac.EARTH_SEARCH if "earth-search" in path.name else xf.stac.PLANETARY_COMPUTER
+        )
+        (found,) = complete_items(as_items([json.loads(path.read_text())]), profile)
+        check_hrefs([found], profile, allow_local=False)
+        assert _offset(found, profile) == 0  # baseline 02.12 at the Planetary Computer
+
+
+def test_a_sensor_of_a_stranger_brings_its_own_catalogue_and_rule(scene: Scene) -> None:
+    """Constants and one pure function; nothing is registered."""
+    import xarray as xr
+
+    class Cautious(xf.SensorProduct):
+        sensor = "cautious"
+        catalog = xf.Catalog(
+            url=str(scene.items),
+            collection="sentinel-2-l2a",
+            assets={"classes": "scl"},
+            nodata=255,
+        )
+        bands = {"classes": "nearest"}  # noqa: RUF012  # as a stranger would write it
+
+        @staticmethod
+        def exclusion(bands: xr.Dataset) -> xr.DataArray:
+            return (bands.classes != 6) * np.uint8(xf.Exclusion.USER)
+
+    product = Cautious.open(scene.s2_mu, scene.s2_sigma, time=scene.date).attach_mask()
+    assert product.dataset.attrs["sensor"] == "cautious"
+    assert {0, 128} == set(np.unique(product.dataset["mask"]))
+    with pytest.raises(TypeError, match="no catalogue"):
+        xf.SensorProduct(dataset=product.dataset).attach_mask()
