@@ -37,7 +37,7 @@ bench: $(VENV)/.test ## Run the benchmarks: python -m benchmarks $(ARGS)
 	@$(BIN)/python -m benchmarks $(ARGS)
 
 clean: ## Remove .venv and everything else that was made
-	rm -rf $(VENV) build dist docs/_build docs/generated htmlcov .coverage xfusion-demo
+	rm -rf $(VENV) build dist docs/_build docs/generated htmlcov .coverage xfusion-demo notebooks/xfusion-demo
 	rm -rf .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 

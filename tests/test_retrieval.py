@@ -49,7 +49,7 @@ def test_two_libraries_coordinates_of_one_grid_fit_together() -> None:
 
 def test_a_shifted_sigma_is_refused() -> None:
     mu = on_grid()
-    with pytest.raises(ValueError, match=r"sigma and mu are not on one grid.*coregister"):
+    with pytest.raises(ValueError, match=r"sigma and mu are not on one grid.*reproject_match"):
         xf.retrieval(mu, on_grid(GEOBOX.translate_pix(1, 0)))
 
 

@@ -208,7 +208,8 @@ def test_a_sensor_of_a_stranger_brings_its_own_catalogue_and_rule(scene: Scene) 
 
         @staticmethod
         def exclusion(bands: xr.Dataset) -> xr.DataArray:
-            return (bands.classes != 6) * np.uint8(xf.Exclusion.USER)
+            flags: xr.DataArray = (bands.classes != 6) * np.uint8(xf.Exclusion.USER)
+            return flags
 
     product = Cautious.open(scene.s2_mu, scene.s2_sigma, time=scene.date).attach_mask()
     assert product.dataset.attrs["sensor"] == "cautious"

@@ -42,10 +42,21 @@ class DatasetFusion:
         return SensorProduct(dataset=self._obj)
 
     def coregister(
-        self, like: Any, *, resampling: Resampling = "bilinear", chunks: Chunks = None
+        self,
+        like: Any,
+        *,
+        resampling: Resampling = "bilinear",
+        error_correlation: float = 1.0,
+        chunks: Chunks = None,
     ) -> xr.Dataset:
         """Call :func:`xfusion.coregister` with this retrieval."""
-        return coregister(self._obj, like, resampling=resampling, chunks=chunks)
+        return coregister(
+            self._obj,
+            like,
+            resampling=resampling,
+            error_correlation=error_correlation,
+            chunks=chunks,
+        )
 
     def exclude(self, excluded: xr.DataArray, *, flag: Exclusion = Exclusion.USER) -> xr.Dataset:
         """Call :func:`xfusion.exclude` with this retrieval."""

@@ -60,12 +60,14 @@ def sign_planetary_computer(href: str) -> str:
 
 S2_NODATA = {"red": 0, "nir": 0, "scl": 255}  # SCL 0 is a class of its own, "no data"
 
+#: GFM exclusion mask of Sentinel-1, anonymous
 EODC = Catalog(
     url="https://stac.eodc.eu/api/v1",
     collection="GFM",
     assets={"exclusion_mask": "exclusion_mask"},
     nodata=255,
 )
+#: Sentinel-2 L2A as COGs on AWS, anonymous
 EARTH_SEARCH = Catalog(
     url="https://earth-search.aws.element84.com/v1",
     collection="sentinel-2-l2a",
@@ -73,6 +75,7 @@ EARTH_SEARCH = Catalog(
     nodata=S2_NODATA,
     offset=0.0,  # the items declare -0.1, the pixels have it applied
 )
+#: Sentinel-2 L2A as COGs on Azure, signed anonymously by the extra planetary-computer
 PLANETARY_COMPUTER = Catalog(
     url="https://planetarycomputer.microsoft.com/api/stac/v1",
     collection="sentinel-2-l2a",
@@ -81,6 +84,7 @@ PLANETARY_COMPUTER = Catalog(
     offset="auto",
     signer=sign_planetary_computer,
 )
+#: Sentinel-2 L2A as JPEG 2000 at the Copernicus Data Space, with credentials for s3
 CDSE = Catalog(
     url="https://stac.dataspace.copernicus.eu/v1",
     collection="sentinel-2-l2a",

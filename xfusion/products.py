@@ -116,10 +116,17 @@ class SensorProduct:
         like: Any,
         *,
         resampling: Resampling = "bilinear",
+        error_correlation: float = 1.0,
         chunks: Chunks = None,
     ) -> Self:
         """Bring the product onto another grid, see :func:`xfusion.coregister`."""
-        dataset = coregister(self.dataset, like, resampling=resampling, chunks=chunks)
+        dataset = coregister(
+            self.dataset,
+            like,
+            resampling=resampling,
+            error_correlation=error_correlation,
+            chunks=chunks,
+        )
         return type(self)(dataset=dataset)
 
     def attach_mask(

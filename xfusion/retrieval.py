@@ -189,7 +189,7 @@ def exclude(
         layer,
         frame,
         names=("`excluded`", "the retrieval"),
-        mend="`excluded.fusion.coregister(retrieval)`",
+        mend=".rio.reproject_match(retrieval.mu) on it",
     )[MASK].variable
     if MASK in dataset:
         aligned = dataset[MASK].variable | aligned
@@ -235,7 +235,7 @@ def _aligned(array: xr.DataArray | ArrayLike, name: str, frame: xr.Dataset) -> x
         return xr.Variable(mu.dims, plain)
     other = _canonical_spatial_ref(array.to_dataset(name=name))
     other = _with_crs_of(other, frame)
-    aligned = on_grid_of(other, frame, names=(name, MU), mend=f"{name}.fusion.coregister(mu)")
+    aligned = on_grid_of(other, frame, names=(name, MU), mend=f"{name}.rio.reproject_match(mu)")
     return aligned[name].variable.transpose(*mu.dims)
 
 

@@ -1,0 +1,344 @@
+"""The command ``xfusion demo`` from outside, and the parts of it that others may use."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import psutil
+import pytest
+import rasterio
+import xarray as xr
+from click.testing import CliRunner
+from matplotlib.axes import Axes
+from matplotlib.image import imread
+from numpy.typing import NDArray
+
+import xfusion as xf
+from xfusion import demo
+from xfusion.cli import main
+
+COMMAND = [sys.executable, "-m", "xfusion", "demo", "--size", "0.25"]
+FILES = {"water_mu.tif", "water_sigma.tif", "water_mask.tif", "water_source.tif", "water.png"}
+
+
+def start(out: Path, *options: str, **environment: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [*COMMAND, "--out", str(out), *options],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | environment,
+    )
+
+
+def servers(process: psutil.Process) -> list[psutil.Process]:
+    """What a process has started to serve its items: the server and its supervisor."""
+    family = process.children(recursive=True)
+    return family if any("rustac" in child.name() for child in family) else []
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    paths = (path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
+
+
+class Run(NamedTuple):
+    out: Path
+    stdout: str
+    stderr: str
+    contents: dict[str, bytes]
+
+    def section(self, title: str) -> dict[str, float]:
+        """The numbers of a section of the summary."""
+        block = self.stdout.partition(f"{title}\n")[2]
+        lines = re.match(r"(?:  .+\n)*", block)
+        assert lines is not None
+        pairs = (line.rsplit(maxsplit=1) for line in lines[0].splitlines())
+        return {name.strip(): float(number) for name, number in pairs}
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    # A blank in the path, because hrefs are URLs and file names are not.
+    out = tmp_path_factory.mktemp("first") / "a folder"
+    process = start(out)
+    stdout, stderr = process.communicate(timeout=120)
+    assert process.returncode == 0, stderr
+    return Run(out, stdout, stderr, contents(out))
+
+
+# A run that succeeds
+
+
+def test_it_leaves_the_maps_the_picture_and_the_scene(run: Run) -> None:
+    assert {path.name for path in run.out.iterdir()} == FILES | {"scene"}
+    assert run.stdout.partition("written\n")[2].split("\n")[:-1] == [
+        f"  {run.out / name}"
+        for name in (
+            "water_mu.tif",
+            "water_sigma.tif",
+            "water_mask.tif",
+            "water_source.tif",
+            "water.png",
+        )
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "dtype", "nodata"),
+    [
+        ("mu", "float32", np.nan),
+        ("sigma", "float32", np.nan),
+        ("mask", "uint8", None),
+        ("source", "uint8", None),
+    ],
+)
+def test_maps_are_cogs_on_one_grid(run: Run, name: str, dtype: str, nodata: float | None) -> None:
+    with rasterio.open(run.out / "water_mu.tif") as reference:
+        shape, transform = reference.shape, reference.transform
+    with rasterio.open(run.out / f"water_{name}.tif") as file:
+        assert (file.shape, file.transform, file.count) == (shape, transform, 1)
+        assert (file.crs.to_epsg(), file.res) == (32634, (10, 10))
+        assert file.dtypes == (dtype,)
+        assert file.nodata is None if nodata is None else np.isnan(file.nodata)
+        tags = [file.get_tag_item(tag, "TIFF", 1) for tag in ("IFD_OFFSET", "BLOCK_OFFSET_0_0")]
+        assert int(tags[0]) < int(tags[1])  # what a reader asks for first comes first
+
+
+def test_maps_agree_with_each_other(run: Run) -> None:
+    mu, sigma, mask, source = (
+        rasterio.open(run.out / f"water_{name}.tif").read(1)
+        for name in ("mu", "sigma", "mask", "source")
+    )
+    np.testing.assert_array_equal(np.isfinite(mu), source > 0)
+    np.testing.assert_array_equal(np.isfinite(sigma), source > 0)
+    np.testing.assert_array_equal(mask == 0, source > 0)
+    assert set(np.unique(source)) == {0, 1, 2, 3}
+    counts = run.section("pixels by source")
+    assert list(counts) == ["none", "sentinel-1", "sentinel-2", "sentinel-1+sentinel-2"]
+    assert list(counts.values()) == np.bincount(source.ravel()).tolist()
+
+
+def test_summary_says_that_fusion_is_better_and_masks_help(run: Run) -> None:
+    error = run.section("error against the truth (RMSE)")
+    assert 0 < error["fused"] < min(error["sentinel-1"], error["sentinel-2"])
+    assert error["fused, all pixels"] < 0.8 * error["fused, no masks"]
+
+
+def test_progress_goes_where_it_does_not_mix_with_the_summary(run: Run) -> None:
+    assert "100% Completed" in run.stderr
+    assert "Completed" not in run.stdout
+
+
+def test_nothing_but_progress_is_on_stderr(run: Run) -> None:
+    lines = re.split(r"[\r\n]+", run.stderr)
+    assert [line for line in lines if line and not re.match(r"\[#* *\] \|", line)] == []
+
+
+def test_two_more_runs_at_once_in_that_folder_make_the_same(run: Run, tmp_path: Path) -> None:
+    both = [start(run.out, "--quiet", TMPDIR=str(tmp_path)) for _ in range(2)]
+    results = [process.communicate(timeout=120) for process in both]
+    for process, (stdout, stderr) in zip(both, results, strict=True):
+        assert (process.returncode, stdout, stderr) == (0, run.stdout, "")
+    assert contents(run.out) == run.contents
+    assert list(tmp_path.iterdir()) == []
+
+
+# A run that ends otherwise
+
+
+@contextmanager
+def serving(
+    out: Path, folder: Path
+) -> Iterator[tuple[subprocess.Popen[str], list[psutil.Process]]]:
+    """Start a run, and wait until its server is there."""
+    with start(out, TMPDIR=str(folder)) as process:
+        try:
+            family: list[psutil.Process] = []
+            while not family and process.poll() is None:
+                time.sleep(0.01)
+                family = servers(psutil.Process(process.pid))
+            assert family, process.communicate()[1]
+            yield process, family
+        finally:
+            process.kill()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs POSIX signals")
+@pytest.mark.parametrize(
+    ("ending", "codes"),
+    [
+        pytest.param(signal.SIGINT, {1, -signal.SIGINT}, id="interrupted"),
+        pytest.param(signal.SIGTERM, {128 + signal.SIGTERM}, id="terminated"),
+        pytest.param(signal.SIGKILL, {-signal.SIGKILL}, id="killed"),
+    ],
+)
+def test_server_is_gone_when_the_run_is_ended(
+    ending: signal.Signals, codes: set[int], tmp_path: Path
+) -> None:
+    (tmp_path / "temporary").mkdir()
+    with serving(tmp_path / "out", tmp_path / "temporary") as (process, family):
+        process.send_signal(ending)
+        _, stderr = process.communicate(timeout=60)
+        assert process.returncode in codes
+        assert "Traceback" not in stderr
+    _, alive = psutil.wait_procs(family, timeout=10)
+    assert alive == []
+    deadline = time.monotonic() + 10
+    while any((tmp_path / "temporary").iterdir()) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert list((tmp_path / "temporary").iterdir()) == []
+    assert not FILES & {path.name for path in (tmp_path / "out").iterdir()}
+
+
+def test_server_is_gone_when_the_run_fails(tmp_path: Path) -> None:
+    seen: list[psutil.Process] = []
+
+    @contextmanager
+    def full() -> Iterator[None]:
+        yield
+        seen.extend(servers(psutil.Process()))
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(OSError, match="No space left"):
+        demo.run_demo(tmp_path, size=0.2, progress=full)
+    assert seen
+    assert psutil.wait_procs(seen, timeout=10)[1] == []
+
+
+def test_an_error_is_one_line_and_with_debug_a_traceback(tmp_path: Path) -> None:
+    (tmp_path / "scene").write_text("in the way")
+    process = start(tmp_path)
+    stdout, stderr = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert re.fullmatch(r"Error: .*File exists: .*scene'\n", stderr)
+    assert "written" not in stdout
+    process = start(tmp_path, "--debug")
+    assert "Traceback (most recent call last)" in process.communicate(timeout=60)[1]
+    assert process.returncode == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (RuntimeError("the server\n  says this\n"), "Error: the server says this\n"),
+        (MemoryError(), "Error: MemoryError\n"),
+    ],
+)
+def test_an_error_of_several_lines_or_none_is_one_line(
+    error: Exception, line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(demo, "run_demo", fail)
+    result = CliRunner().invoke(main, ["demo", "--out", str(tmp_path)])
+    assert (result.exit_code, result.stderr) == (1, line)
+
+
+def test_missing_matplotlib_is_said_before_any_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    result = CliRunner().invoke(main, ["demo", "--out", str(tmp_path / "out")])
+    assert result.exit_code == 1
+    assert 'Error: the picture needs matplotlib: pip install "xfusion[demo]"' in result.stderr
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("size", ["0.1", "11", "nan", "inf", "large"])
+def test_a_size_that_makes_no_scene_is_refused(size: str, tmp_path: Path) -> None:
+    result = CliRunner().invoke(main, ["demo", "--size", size, "--out", str(tmp_path / "out")])
+    assert result.exit_code > 0
+    assert isinstance(result.exception, SystemExit)
+    assert not (tmp_path / "out").exists()
+
+
+# Help
+
+
+def test_help_names_the_command_and_its_options() -> None:
+    top = CliRunner().invoke(main, ["--help"])
+    assert "demo  Fuse an example scene" in top.stdout
+    for flag in ("-h", "--help"):
+        text = CliRunner().invoke(main, ["demo", flag]).stdout
+        for option in ("--out", "--size", "--seed", "--quiet", "--debug"):
+            assert re.search(rf"{option} .*[A-Z].+\.", text), option
+        assert "[default: xfusion-demo]" in text
+        assert max(map(len, text.splitlines())) <= 80
+
+
+def test_version_is_that_of_the_package() -> None:
+    assert CliRunner().invoke(main, ["--version"]).stdout.split()[-1] == xf.__version__
+
+
+# The result and the picture from Python
+
+
+def test_python_gets_the_numbers_that_the_command_prints(run: Run, tmp_path: Path) -> None:
+    result = demo.run_demo(tmp_path, size=0.25)
+    assert result.pixels == run.section("pixels by source")
+    printed = run.section("error against the truth (RMSE)")
+    assert result.rmse == pytest.approx(printed, abs=6e-5)
+    assert {path.name for path in result.files.values()} == FILES
+    assert all(path.is_file() for path in result.files.values())
+
+
+def test_seed_changes_the_noise_alone(run: Run, tmp_path: Path) -> None:
+    result = demo.run_demo(tmp_path, size=0.25, seed=1)
+    printed = run.section("error against the truth (RMSE)")
+    assert result.rmse != pytest.approx(printed, abs=6e-5)
+    assert result.rmse == pytest.approx(printed, rel=0.1)
+
+
+def test_picture_is_a_strip_of_a_readable_size(run: Run) -> None:
+    picture = imread(run.out / "water.png")
+    assert picture.shape[:2] == (300, 1300)
+    assert len(np.unique(picture[::10, ::10].reshape(-1, picture.shape[2]), axis=0)) > 100
+
+
+@pytest.fixture
+def retrievals() -> tuple[xr.Dataset, xr.Dataset]:
+    mu = np.linspace(0, 1, 6, dtype=np.float32).reshape(2, 3)
+    sigma = np.full_like(mu, 0.1)
+    sigma[0, 0] = np.nan
+    masked = np.zeros(mu.shape, np.uint8)
+    masked[1, 2] = xf.Exclusion.CLOUD
+    s1 = xf.retrieval(mu, sigma, sensor="radar")
+    s2 = xf.retrieval(mu, sigma, masked, sensor="camera")
+    return s1, s2
+
+
+def image_of(axis: Axes) -> NDArray[Any]:
+    pixels = axis.images[0].get_array()
+    assert pixels is not None
+    return np.ma.filled(pixels, np.nan)
+
+
+def test_panel_shows_five_maps_by_the_names_of_the_sensors(
+    retrievals: tuple[xr.Dataset, xr.Dataset],
+) -> None:
+    figure = demo.draw_panel(*retrievals, retrievals[0].fusion.gaussian(retrievals[1]))
+    panels, bars = figure.axes[:5], figure.axes[5:]
+    titles = ["radar: mu", "camera: mu", "fused: mu", "fused: sigma", "source"]
+    assert [axis.get_title() for axis in panels] == titles
+    assert len(bars) == 5
+    labels = [label.get_text() for label in bars[-1].get_xticklabels()]
+    assert labels == ["none", "radar", "camera", "both"]
+
+
+def test_panel_leaves_out_what_is_not_usable(retrievals: tuple[xr.Dataset, xr.Dataset]) -> None:
+    s1, s2 = retrievals
+    figure = demo.draw_panel(s1, s2, s1.fusion.gaussian(s2))
+    drawn = [image_of(axis) for axis in figure.axes[:5]]
+    empty = [np.argwhere(np.isnan(image)).tolist() for image in drawn[:4]]
+    assert empty == [[[0, 0]], [[0, 0], [1, 2]], [[0, 0]], [[0, 0]]]
+    assert drawn[4].tolist() == [[0, 3, 3], [3, 3, 1]]

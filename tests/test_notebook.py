@@ -1,0 +1,72 @@
+"""The notebooks run from start to end, draw something, and are stored without their outputs."""
+
+import asyncio
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+from nbformat import NotebookNode
+
+NOTEBOOKS = sorted((Path(__file__).parents[1] / "notebooks").glob("*.ipynb"))
+SECONDS = 180
+
+every_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+
+
+def read(path: Path) -> NotebookNode:
+    notebook: NotebookNode = nbformat.read(path, as_version=nbformat.NO_CONVERT)
+    return notebook
+
+
+def code_cells(notebook: NotebookNode) -> list[NotebookNode]:
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def lines_of_code(notebook: NotebookNode) -> list[str]:
+    lines = [line.strip() for cell in code_cells(notebook) for line in cell.source.splitlines()]
+    return [line for line in lines if line and not line.startswith("#")]
+
+
+@pytest.fixture
+def plain_jupyter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep the settings and kernels of whoever runs the tests out of it."""
+    monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
+    monkeypatch.setenv("JUPYTER_CONFIG_DIR", str(tmp_path / "jupyter"))
+    monkeypatch.setenv("JUPYTER_PREFER_ENV_PATH", "1")
+    monkeypatch.delenv("MPLBACKEND", raising=False)
+
+
+def test_there_is_a_notebook() -> None:
+    assert "01_fuse_two_sensors" in [path.stem for path in NOTEBOOKS]
+
+
+@every_notebook
+def test_notebook_runs_and_draws(path: Path, plain_jupyter: None, tmp_path: Path) -> None:
+    notebook = read(path)
+    (tmp_path / "here").mkdir()
+    client = NotebookClient(notebook, resources={"metadata": {"path": str(tmp_path / "here")}})
+    asyncio.run(asyncio.wait_for(client.async_execute(), SECONDS))
+    outputs = [output for cell in code_cells(notebook) for output in cell.outputs]
+    assert not [output for output in outputs if output.output_type == "error"]
+    assert any("image/png" in output.get("data", {}) for output in outputs)
+
+
+@every_notebook
+def test_notebook_is_stored_without_what_running_it_adds(path: Path) -> None:
+    notebook = read(path)
+    nbformat.validate(notebook)
+    assert (notebook.nbformat, notebook.nbformat_minor) == (4, 5)
+    # Ids that say something were given once; those that Jupyter draws are eight hex digits.
+    assert not [cell.id for cell in notebook.cells if set(cell.id) <= set("0123456789abcdef-")]
+    for cell in code_cells(notebook):
+        assert cell.outputs == []
+        assert cell.execution_count is None
+        assert cell.metadata == {}
+    assert set(notebook.metadata) <= {"kernelspec", "language_info"}
+    assert set(notebook.metadata.language_info) == {"name"}
+
+
+def test_the_first_notebook_is_short() -> None:
+    (first,) = [path for path in NOTEBOOKS if path.stem.startswith("01_")]
+    assert 0 < len(lines_of_code(read(first))) <= 25
