@@ -24,9 +24,9 @@ LAYERS = [
     {"bands"},
     {"reader", "hrefs"},
     {"fusion", "coregister", "raster", "exclusion", "catalog"},
-    {"retrieval"},
-    {"conventions"},
-    {"grid", "units"},
+    {"retrieval", "warp"},
+    {"conventions", "mapping"},
+    {"grid", "units", "rasterfile"},
     {"kernels"},
 ]
 HEAVY = {"rasterio", "rioxarray", "numba", "pystac_client", "odc.stac", "odc.loader"}

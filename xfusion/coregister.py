@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 
 from .conventions import MASK, MU, SIGMA, Exclusion, Retrieval, annotate, as_retrieval
-from .grid import as_geobox, geobox_of, grid_coords, same_geobox, spatial_dims
+from .grid import SPATIAL_DIMS, as_geobox, geobox_of, grid_coords, same_geobox, spatial_dims
 from .mapping import Mapping
 from .warp import Warp, warp_blocks
 
@@ -92,7 +92,8 @@ def coregister(
     dataset = dataset.transpose(*leading, *here, ...)
     layers = [dataset[name] for name in (MU, SIGMA, MASK) if name in dataset]
     dtype = np.result_type(*(layer.dtype for layer in layers[:2]))
-    layers[:2] = [layer.astype(dtype, copy=False) for layer in layers[:2]]
+    # astype makes a new array even of the same dtype, which no longer knows its file
+    layers[:2] = [v if v.dtype == dtype else v.astype(dtype) for v in layers[:2]]
     mapping = Mapping.between(source, target)
     warp = Warp(
         mapping=mapping,
@@ -132,12 +133,11 @@ def _blocks(array: xr.DataArray, like: Any, chunks: Chunks) -> tuple[int, int] |
     if isinstance(chunks, tuple):
         return chunks
     if chunks is not None:
-        by_axis = [chunks[d] for d in chunks if str(d) in ("y", "latitude", "lat")]
-        by_axis += [chunks[d] for d in chunks if str(d) in ("x", "longitude", "lon")]
-        if len(by_axis) != 2:
-            msg = f"{chunks=}: give the rows and columns of a block, e.g. {{'y': 2048, 'x': 2048}}"
-            raise ValueError(msg)
-        return by_axis[0], by_axis[1]
+        for rows, columns in SPATIAL_DIMS:
+            if rows in chunks and columns in chunks:
+                return chunks[rows], chunks[columns]
+        msg = f"{chunks=}: give the rows and columns of a block, e.g. {{'y': 2048, 'x': 2048}}"
+        raise ValueError(msg)
     obj = getattr(like, "dataset", like)
     for candidate in (obj, array):
         sizes = getattr(candidate, "chunksizes", None)

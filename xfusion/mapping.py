@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .grid import same_crs
-from .kernels.resample import ControlGrid, Positions, Window
+from .kernels.control import ControlGrid, Positions, Window
 
 if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import xarray as xr
 
 from .conventions import MU, Exclusion, Retrieval, Time, as_retrieval
 from .grid import spatial_dims
+from .rasterfile import RasterFile, remember
 from .retrieval import retrieval
 
 CHUNK = 2048  # pixels a side: 16 MiB of float32
@@ -41,13 +42,7 @@ def open_raster(path: FilePath, *, chunks: int | None = CHUNK, masked: bool = Tr
     """
     import rioxarray
 
-    opened = rioxarray.open_rasterio(
-        path,
-        chunks=None if chunks is None else {"x": chunks, "y": chunks},
-        masked=masked,
-        mask_and_scale=masked,
-        lock=False,
-    )
+    opened = rioxarray.open_rasterio(path)
     if not isinstance(opened, xr.DataArray) or opened.sizes["band"] != 1:
         count = opened.sizes["band"] if isinstance(opened, xr.DataArray) else "several"
         msg = f"{path}: {count} bands, one is needed: split it, e.g. gdal_translate -b 1"
@@ -56,7 +51,20 @@ def open_raster(path: FilePath, *, chunks: int | None = CHUNK, masked: bool = Tr
         msg = f"{path}: no CRS, so its pixels have no place: set it, e.g. rio edit-info --crs"
         raise ValueError(msg)
     band = opened.isel(band=0, drop=True)
-    return band if chunks is not None else band.load()
+    file = RasterFile(
+        str(path), (band.shape[0], band.shape[1]), _dtype(band.dtype, masked=masked), masked
+    )
+    described = ("_FillValue", "scale_factor", "add_offset")
+    attrs = {k: v for k, v in band.attrs.items() if not masked or k not in described}
+    if chunks is None:
+        pixels: Any = file[:, :]
+        return xr.DataArray(pixels, band.coords, band.dims, attrs=attrs)
+    import dask.array as da
+
+    pixels = da.from_array(file, chunks=chunks, name=_token(file), asarray=False, meta=_meta(file))
+    array = xr.DataArray(pixels, band.coords, band.dims, attrs=attrs)
+    remember(array.variable, file)
+    return array
 
 
 def open_retrieval(
@@ -92,8 +100,8 @@ def open_retrieval(
         If the files do not lie on one grid, have no CRS or several bands, or the mask is
         not uint8.
     """
-    means = _as_float(open_raster(mu, chunks=chunks))
-    deviations = _as_float(open_raster(sigma, chunks=chunks))
+    means = open_raster(mu, chunks=chunks)
+    deviations = open_raster(sigma, chunks=chunks)
     flags = None if mask is None else _as_flags(open_raster(mask, chunks=chunks, masked=False))
     return retrieval(means, deviations, flags, sensor=sensor, time=time)
 
@@ -149,15 +157,28 @@ def write_cogs(dataset: Retrieval, folder: FilePath, *, prefix: str = "") -> dic
     return files
 
 
-def _as_float(array: xr.DataArray) -> xr.DataArray:
-    if array.dtype in (np.float32, np.float64):
-        return array
-    # quantised to integers without nodata: every value of 8 or 16 bits is a float32
-    return array.astype(np.float32 if array.dtype.itemsize <= 2 else np.float64)  # noqa: PLR2004
+def _dtype(stored: np.dtype[Any], *, masked: bool) -> np.dtype[Any]:
+    if not masked or stored in (np.float32, np.float64):
+        return stored
+    # every value of 8 or 16 bits is a float32
+    return np.dtype(np.float32 if stored.itemsize <= np.dtype(np.uint16).itemsize else np.float64)
+
+
+def _token(file: RasterFile) -> str:
+    from dask.base import tokenize
+
+    # a file that is written anew is another array
+    at = Path(file.path)
+    written = at.stat().st_mtime_ns if at.is_file() else None
+    return f"raster-{tokenize(file.path, file.masked, written)}"
+
+
+def _meta(file: RasterFile) -> Any:
+    return np.empty((0, 0), file.dtype)
 
 
 def _as_flags(mask: xr.DataArray) -> xr.DataArray:
-    nodata = mask.rio.nodata
+    nodata = mask.attrs.get("_FillValue")
     if nodata is None or mask.dtype != np.uint8:
         return mask
     return mask.where(mask != nodata, np.uint8(Exclusion.UNKNOWN)).astype(np.uint8)

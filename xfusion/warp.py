@@ -4,26 +4,22 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from collections.abc import Mapping as MappingOf
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from .kernels import parallel, resample
+from .kernels import parallel
+from .kernels.control import ControlGrid, Window
 from .mapping import Mapping
+from .rasterfile import RasterFile, recall
 
 STRIP = 256  # target rows that one thread takes at a time, in memory
-
-
-class WindowReader(Protocol):
-    """Reads windows of a layer, such as a band of a file."""
-
-    def read(self, rows: slice, columns: slice) -> NDArray[Any]:
-        """Return the pixels of a window, shape (rows, columns)."""
 
 
 @dataclass(frozen=True)
@@ -39,11 +35,13 @@ class Warp:
     def on(
         self,
         layers: Sequence[NDArray[Any]],
-        window: resample.Window,
-        grid: resample.ControlGrid,
+        window: Window,
+        grid: ControlGrid,
         shape: tuple[int, int],
     ) -> tuple[NDArray[Any], ...]:
         """Warp the window of mu, sigma and, where there is one, mask onto one block."""
+        from .kernels import resample  # numba takes half a second to import
+
         if self.resampling == "nearest":
             outside = (np.nan, np.nan, self.outside)
             return tuple(
@@ -119,61 +117,81 @@ def _in_memory(warp: Warp, layers: Sequence[NDArray[Any]]) -> list[NDArray[Any]]
 
 
 def _lazily(warp: Warp, layers: Sequence[xr.Variable], blocks: tuple[int, int]) -> list[Any]:
-    import dask.array as da
     from dask.base import tokenize
     from dask.highlevelgraph import HighLevelGraph
 
-    sources = _in_common_chunks(layers)
-    chunks = sources[0].chunks
-    leading_chunks = chunks[:-2]
     rows, columns = warp.mapping.target.shape
-    out_rows, out_columns = _split(rows, blocks[0]), _split(columns, blocks[1])
-    edges = [np.concatenate([[0], np.cumsum(c)]) for c in chunks[-2:]]
+    out_chunks: tuple[tuple[int, ...], ...] = (_split(rows, blocks[0]), _split(columns, blocks[1]))
+    targets = [
+        (i, j, r, c)
+        for (i, r), (j, c) in itertools.product(*(enumerate(_slices(n)) for n in out_chunks))
+    ]
+    files = [recall(layer) for layer in layers]
     dtypes = [layer.dtype for layer in layers]
-    name = f"coregister-{tokenize(warp, [s.name for s in sources], blocks)}"
-    tasks: dict[Any, Any] = {}
-    for (i, target_rows), (j, target_columns) in itertools.product(
-        enumerate(_slices(out_rows)), enumerate(_slices(out_columns))
-    ):
-        window = warp.mapping.window(warp.mapping.control_grid(target_rows, target_columns))
-        if window is None:
-            touched = None
-        else:
-            touched = [
-                _touched(e, f, n) for e, f, n in zip(edges, window.first, window.shape, strict=True)
-            ]
-        for place in itertools.product(*(range(len(c)) for c in leading_chunks)):
-            sizes = tuple(c[p] for c, p in zip(leading_chunks, place, strict=True))
-            parts: list[Any] = []
-            if touched is not None:
-                parts = [
-                    [[(s.name, *place, a, b) for b in touched[1]] for a in touched[0]]
-                    for s in sources
-                ]
-            origin = (
-                None
-                if touched is None
-                else tuple(int(e[t[0]]) for e, t in zip(edges, touched, strict=True))
-            )
-            tasks[(name, *place, i, j)] = (
-                _warp_block,
-                warp,
-                parts,
-                origin,
-                dtypes,
-                sizes,
-                target_rows,
-                target_columns,
-            )
+    tasks: dict[Any, Any]
+    sources: list[Any] = []
+    if all(file is not None for file in files):
+        # straight from the file: a task reads the window it needs, once
+        name = f"coregister-{tokenize(warp, files, [layer.data.name for layer in layers], blocks)}"
+        tasks = {(name, i, j): (_warp_files, warp, files, r, c) for i, j, r, c in targets}
+    else:
+        sources = _in_common_chunks(layers)
+        name = f"coregister-{tokenize(warp, [s.name for s in sources], blocks)}"
+        tasks = {}
+        for i, j, r, c in targets:
+            for place, task in _tasks_on_blocks(warp, sources, r, c):
+                tasks[(name, *place, i, j)] = task
+        out_chunks = (*sources[0].chunks[:-2], *out_chunks)
     graph = HighLevelGraph.from_collections(name, tasks, dependencies=sources)
-    out_chunks = (*leading_chunks, out_rows, out_columns)
-    results = []
-    for k, dtype in enumerate(dtypes):
-        part = f"{name}-{k}"
-        picks = {(part, *key[1:]): (_pick, key, k) for key in tasks}
-        picked = HighLevelGraph({**graph.layers, part: picks}, {**graph.dependencies, part: {name}})
-        results.append(da.Array(picked, part, out_chunks, dtype=dtype))
-    return results
+    return [_picked(graph, name, tasks, k, out_chunks, dtype) for k, dtype in enumerate(dtypes)]
+
+
+def _tasks_on_blocks(
+    warp: Warp, sources: Sequence[Any], rows: slice, columns: slice
+) -> Iterator[tuple[tuple[int, ...], Any]]:
+    """Yield the leading block indices and the task of one target block, with what it touches."""
+    chunks = sources[0].chunks
+    edges = [np.concatenate([[0], np.cumsum(c)]) for c in chunks[-2:]]
+    window = warp.mapping.window(warp.mapping.control_grid(rows, columns))
+    touched, origin = [range(0), range(0)], None
+    if window is not None:
+        touched = [
+            _touched(e, f, n) for e, f, n in zip(edges, window.first, window.shape, strict=True)
+        ]
+        origin = int(edges[0][touched[0][0]]), int(edges[1][touched[1][0]])
+    dtypes = [source.dtype for source in sources]
+    for place in itertools.product(*(range(len(c)) for c in chunks[:-2])):
+        leading = tuple(c[p] for c, p in zip(chunks, place, strict=False))
+        parts = [
+            [[(source.name, *place, a, b) for b in touched[1]] for a in touched[0]]
+            for source in sources
+        ]
+        yield place, (_warp_block, warp, parts, origin, dtypes, leading, rows, columns)
+
+
+def _picked(
+    graph: Any, name: str, tasks: MappingOf[Any, Any], k: int, chunks: Any, dtype: np.dtype[Any]
+) -> Any:
+    """Return layer k of the tasks' results as a dask array."""
+    import dask.array as da
+    from dask.highlevelgraph import HighLevelGraph, MaterializedLayer
+
+    part = f"{name}-{k}"
+    picks = MaterializedLayer({(part, *key[1:]): (_pick, key, k) for key in tasks})
+    layers = {**graph.layers, part: picks}
+    picked = HighLevelGraph(layers, {**graph.dependencies, part: {name}})
+    return da.Array(picked, part, chunks, dtype=dtype)
+
+
+def _warp_files(
+    warp: Warp, files: Sequence[RasterFile], rows: slice, columns: slice
+) -> tuple[NDArray[Any], ...]:
+    shape = rows.stop - rows.start, columns.stop - columns.start
+    grid = warp.mapping.control_grid(rows, columns)
+    window = warp.mapping.window(grid)
+    if window is None:
+        return warp.nothing([file.dtype for file in files], shape)
+    return warp.on([file[window.slices] for file in files], window, grid, shape)
 
 
 def _warp_block(
@@ -193,7 +211,7 @@ def _warp_block(
         )
     layers = [np.block(part) if _several(part) else np.asarray(part[0][0]) for part in parts]
     grid = warp.mapping.control_grid(rows, columns)
-    window = resample.Window(origin, _rows_and_columns(layers[0]), warp.mapping.source.shape.yx)
+    window = Window(origin, _rows_and_columns(layers[0]), warp.mapping.source.shape.yx)
     outputs = tuple(np.empty((*leading, *shape), dtype) for dtype in dtypes)
     for place in np.ndindex(leading):
         warped = warp.on([layer[place] for layer in layers], window, grid, shape)

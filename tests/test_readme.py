@@ -1,0 +1,63 @@
+"""The README is true: its code runs, its links lead somewhere, its commands exist."""
+
+import ast
+import dataclasses
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import xfusion as xf
+from xfusion import demo
+
+ROOT = Path(__file__).parents[1]
+TEXT = (ROOT / "README.md").read_text()
+CODE = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
+
+
+def test_chaining_runs_on_the_example_scene(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scene = demo.write_scene(tmp_path, size=0.2)
+    monkeypatch.chdir(tmp_path)
+    with demo.serve(scene.items) as url:
+        for product in (xf.Sentinel1Product, xf.Sentinel2Product):
+            assert product.catalog is not None
+            here = dataclasses.replace(product.catalog, url=url)
+            monkeypatch.setattr(product, "catalog", here)
+        names: dict[str, Any] = {}
+        for block in CODE[:2]:
+            exec(block, names)  # noqa: S102  # the README is ours
+    assert {path.name for path in Path("results").iterdir()} == {
+        "mu.tif",
+        "sigma.tif",
+        "mask.tif",
+        "source.tif",
+    }
+    assert Path("water_mu.tif").is_file()
+
+
+def test_names_of_the_package_exist() -> None:
+    attributes = [node for block in CODE for node in ast.walk(ast.parse(block))]
+    names = {ast.unparse(node) for node in attributes if isinstance(node, ast.Attribute)}
+    names |= set(re.findall(r"`(xf\.[\w.]+)", TEXT))
+    ours = {name for name in names if name.startswith("xf.")}
+    assert "xf.stac.CDSE" in ours
+    for name in ours:
+        eval(name, {"xf": xf})  # noqa: S307  # the README is ours
+
+
+def test_links_lead_to_files_of_the_repository() -> None:
+    links = [link for link in re.findall(r"\]\(([^)]+)\)", TEXT) if "://" not in link]
+    assert "docs/_static/water.png" in links
+    for link in links:
+        assert (ROOT / link).is_file(), link
+    assert (ROOT / "docs/_static/water.png").stat().st_size < 300_000
+
+
+def test_targets_exist() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    targets = set(re.findall(r"^make (\w+)", TEXT, re.MULTILINE))
+    assert targets == {"demo", "test"}
+    assert all(f"\n{target}:" in makefile for target in targets)

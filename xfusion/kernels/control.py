@@ -1,0 +1,46 @@
+"""What a resampling kernel is told: where target pixels fall, and what it has of the source."""
+
+from __future__ import annotations
+
+from typing import NamedTuple, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+Positions: TypeAlias = NDArray[np.float64]
+
+
+class ControlGrid(NamedTuple):
+    """Where the pixels of a target block fall in the source."""
+
+    step: int
+    """Target pixels a side of a control cell."""
+    first: tuple[int, int]
+    """Absolute target row and column of the block's first pixel."""
+    u: Positions
+    """Source column of each corner of the cells that the block touches."""
+    v: Positions
+    """Source row of the same corners."""
+    exact: NDArray[np.int64]
+    """For each cell -1, or its place in `exact_u` where linear interpolation is too coarse."""
+    exact_u: Positions
+    """Source column of each pixel of those cells, shape (cells, step, step)."""
+    exact_v: Positions
+    """Source row of each pixel of those cells."""
+
+
+class Window(NamedTuple):
+    """Which part of the source is at hand."""
+
+    first: tuple[int, int]
+    """Absolute row and column of its first pixel."""
+    shape: tuple[int, int]
+    """Its rows and columns."""
+    source: tuple[int, int]
+    """Rows and columns of the whole source."""
+
+    @property
+    def slices(self) -> tuple[slice, slice]:
+        """Where the window lies in the whole source."""
+        (row, column), (rows, columns), _ = self
+        return slice(row, row + rows), slice(column, column + columns)

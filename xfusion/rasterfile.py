@@ -1,0 +1,79 @@
+"""A band of a raster file as an array that is read window by window."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+ENCODING = "xfusion_raster_file"
+
+
+@dataclass(frozen=True)
+class RasterFile:
+    """One band of a file; picklable, opened for each read and closed again.
+
+    It has what :func:`dask.array.from_array` asks of an array.
+    """
+
+    path: str
+    shape: tuple[int, int]
+    dtype: np.dtype[Any]
+    masked: bool
+    """Turn nodata into NaN, and apply a declared scale and offset."""
+
+    ndim = 2
+
+    def __getitem__(self, index: tuple[slice, slice]) -> NDArray[Any]:
+        """Read a window."""
+        rows, columns = (slice(*part.indices(n)) for part, n in zip(index, self.shape, strict=True))
+        return self.read(rows, columns)
+
+    def read(self, rows: slice, columns: slice) -> NDArray[Any]:
+        """Read a window, shape (rows, columns), of `dtype`."""
+        import rasterio
+        from rasterio.enums import MaskFlags
+        from rasterio.windows import Window
+
+        window = Window.from_slices(rows, columns)
+        with rasterio.open(self.path) as file:
+            if not self.masked:
+                raw: NDArray[Any] = file.read(1, window=window)
+                return raw
+            flags = set(file.mask_flag_enums[0])
+            if flags <= {MaskFlags.all_valid, MaskFlags.nodata}:
+                pixels = file.read(1, window=window)
+                nodata = file.nodata
+                missing = None if nodata is None or np.isnan(nodata) else pixels == nodata
+                if nodata is not None and pixels.dtype == np.float32:
+                    missing = pixels == np.float32(nodata)
+            else:
+                both = file.read(1, window=window, masked=True)
+                pixels, missing = both.data, np.ma.getmaskarray(both)
+            scale, offset = file.scales[0], file.offsets[0]
+        values: NDArray[Any] = pixels.astype(self.dtype, copy=False)
+        if (scale, offset) != (1.0, 0.0):
+            values = (values * scale + offset).astype(self.dtype, copy=False)
+        if missing is not None and missing.any():
+            values[missing] = np.nan
+        return values
+
+
+def remember(variable: xr.Variable, file: RasterFile) -> None:
+    """Note on a lazy variable which file it is; what is derived from it forgets."""
+    variable.encoding[ENCODING] = (_name(variable), file)
+
+
+def recall(variable: xr.Variable) -> RasterFile | None:
+    """Return the file whose pixels a lazy variable is, unchanged, or None."""
+    name, file = variable.encoding.get(ENCODING, (None, None))
+    return file if name is not None and name == _name(variable) else None
+
+
+def _name(variable: xr.Variable) -> str | None:
+    """Return the name of a dask array, which tells its content."""
+    # only a lazy variable gives its array without reading it
+    return None if variable.chunks is None else str(variable.data.name)
