@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +12,14 @@ import xarray as xr
 from numpy.typing import NDArray
 
 ENCODING = "xfusion_raster_file"
+
+# for files on the web only: beside a local file there may be others that belong to it
+WEB_OPTIONS = {
+    "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
+    "GDAL_HTTP_MAX_RETRY": "5",
+    "GDAL_HTTP_RETRY_DELAY": "0.5",
+    "GDAL_HTTP_TIMEOUT": "60",
+}
 
 
 @dataclass(frozen=True)
@@ -34,12 +44,11 @@ class RasterFile:
 
     def read(self, rows: slice, columns: slice) -> NDArray[Any]:
         """Read a window, shape (rows, columns), of `dtype`."""
-        import rasterio
         from rasterio.enums import MaskFlags
         from rasterio.windows import Window
 
         window = Window.from_slices(rows, columns)
-        with rasterio.open(self.path) as file:
+        with self._opened() as file:
             if not self.masked:
                 raw: NDArray[Any] = file.read(1, window=window)
                 return raw
@@ -60,6 +69,20 @@ class RasterFile:
         if missing is not None and missing.any():
             values[missing] = np.nan
         return values
+
+    @contextmanager
+    def _opened(self) -> Iterator[Any]:
+        import rasterio
+
+        options = WEB_OPTIONS if self.path.startswith(("http://", "https://")) else {}
+        with rasterio.Env(**options), rasterio.open(self.path) as file:
+            if file.shape != self.shape:
+                msg = (
+                    f"{self.path.partition('?')[0]} has {file.shape} pixels, not {self.shape} as "
+                    "it or its catalogue said: open it anew, or correct the item"
+                )
+                raise ValueError(msg)
+            yield file
 
 
 def remember(variable: xr.Variable, file: RasterFile) -> None:

@@ -20,6 +20,7 @@ from .mapping import Mapping
 from .rasterfile import RasterFile, recall
 
 STRIP = 256  # target rows that one thread takes at a time, in memory
+FILE_STRIP = 1024  # the same, from a file: neighbouring strips decode the tiles between them
 
 
 @dataclass(frozen=True)
@@ -88,6 +89,71 @@ def warp_blocks(
     if blocks is None:
         return _in_memory(warp, [layer.to_numpy() for layer in layers])
     return _lazily(warp, layers, blocks)
+
+
+@dataclass(frozen=True)
+class WarpedBand:
+    """A band of a file on another grid; picklable, reads what it needs of the file."""
+
+    path: str
+    mapping: Mapping
+    resampling: str
+    nodata: float
+    """What means "not observed" in the file; stays so for "nearest", else becomes NaN."""
+    offset: float
+    """Added to what was observed."""
+    dtype: np.dtype[Any]
+
+    def on(self, rows: slice, columns: slice) -> NDArray[Any]:
+        """Return one block of the target."""
+        from .kernels import resample  # numba takes half a second to import
+
+        shape = rows.stop - rows.start, columns.stop - columns.start
+        fill = self.nodata if self.resampling == "nearest" else np.nan
+        grid = self.mapping.control_grid(rows, columns)
+        window = self.mapping.window(grid)
+        if window is None:
+            return np.full(shape, fill, self.dtype)
+        file = RasterFile(self.path, self.mapping.source.shape.yx, self.dtype, masked=False)
+        stored = file[window.slices]
+        pixels = stored.astype(self.dtype, copy=False)
+        if self.resampling == "nearest":
+            return resample.nearest(pixels, window, grid, shape=shape, outside=fill)
+        pixels = np.where(stored == self.nodata, fill, pixels + self.dtype.type(self.offset))
+        return resample.band(pixels.astype(self.dtype), window, grid, shape=shape)
+
+
+def warp_band(band: WarpedBand, blocks: tuple[int, int] | None) -> Any:
+    """Warp a band onto its target, block by block.
+
+    Parameters
+    ----------
+    band : WarpedBand
+    blocks : (int, int) or None
+        Rows and columns of a block of a lazy result, None to read now.
+
+    Returns
+    -------
+    array
+        numpy or dask, of the target's shape.
+    """
+    rows, columns = band.mapping.target.shape
+    if blocks is None:
+        strips = _slices(_split(rows, FILE_STRIP))
+        with ThreadPoolExecutor(min(parallel.core_count(), len(strips))) as pool:
+            return np.concatenate(list(pool.map(lambda r: band.on(r, slice(0, columns)), strips)))
+    import dask.array as da
+    from dask.base import tokenize
+    from dask.highlevelgraph import HighLevelGraph
+
+    chunks = _split(rows, blocks[0]), _split(columns, blocks[1])
+    name = f"band-{tokenize(band, blocks)}"
+    tasks: dict[Any, Any] = {
+        (name, i, j): (band.on, r, c)
+        for (i, r), (j, c) in itertools.product(*(enumerate(_slices(n)) for n in chunks))
+    }
+    graph = HighLevelGraph.from_collections(name, tasks, dependencies=[])
+    return da.Array(graph, name, chunks, dtype=band.dtype)
 
 
 def _in_memory(warp: Warp, layers: Sequence[NDArray[Any]]) -> list[NDArray[Any]]:

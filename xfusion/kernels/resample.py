@@ -233,108 +233,27 @@ def _nearest(band: Any, window: Any, grid: Any, outside: Any, out: Any) -> None:
         cell_row = row // step - cell_row0
         inner_row = row % step
         down = (inner_row + 0.5) / step
-        for c in range(width):
-            column = first_column + c
-            cell_column = column // step - cell_column0
-            inner = column % step
-            u, v = _position(
-                node_u,
-                node_v,
-                exact,
-                exact_u,
-                exact_v,
-                cell_row,
-                cell_column,
-                inner_row,
-                inner,
-                down,
-                step,
-            )
-            if 0.0 <= u < all_columns and 0.0 <= v < all_rows:
-                out[r, c] = band[(int(v) - row0) * columns + int(u) - column0]
-            else:
-                out[r, c] = outside
-
-
-@compiled
-def _band(band: Any, window: Any, grid: Any, out: Any) -> None:
-    step, first, node_u, node_v, exact, exact_u, exact_v = grid
-    (row0, column0), (_, columns), (all_rows, all_columns) = window
-    first_row, first_column = first
-    rows, width = out.shape
-    cell_row0, cell_column0 = first_row // step, first_column // step
-    for r in range(rows):
-        row = first_row + r
-        cell_row = row // step - cell_row0
-        inner_row = row % step
-        down = (inner_row + 0.5) / step
-        for c in range(width):
-            column = first_column + c
-            cell_column = column // step - cell_column0
-            inner = column % step
-            u, v = _position(
-                node_u,
-                node_v,
-                exact,
-                exact_u,
-                exact_v,
-                cell_row,
-                cell_column,
-                inner_row,
-                inner,
-                down,
-                step,
-            )
-            out[r, c] = np.nan
-            if not (0.0 <= u < all_columns and 0.0 <= v < all_rows):
-                continue
-            if not math.isfinite(band[(int(v) - row0) * columns + int(u) - column0]):
-                continue
-            width_u, width_v = _cell(node_u, node_v, cell_row, cell_column, step)
-            i0, i1 = (
-                max(0, math.floor(v - 0.5 * width_v)),
-                min(all_rows, math.ceil(v + 0.5 * width_v)),
-            )
-            j0 = max(0, math.floor(u - 0.5 * width_u))
-            j1 = min(all_columns, math.ceil(u + 0.5 * width_u))
-            total = mean = 0.0
-            for i in range(i0, i1):
-                row_weight = _overlap(i, v, width_v)
-                for j in range(j0, j1):
-                    value = float(band[(i - row0) * columns + j - column0])
-                    if math.isfinite(value):
-                        weight = row_weight * _overlap(j, u, width_u)
-                        total += weight
-                        mean += weight * value
-            out[r, c] = mean / total
-
-
-@compiled
-def _position(
-    node_u: Any,
-    node_v: Any,
-    exact: Any,
-    exact_u: Any,
-    exact_v: Any,
-    cell_row: int,
-    cell_column: int,
-    inner_row: int,
-    inner: int,
-    down: float,
-    step: int,
-) -> Any:
-    """Return the source column and row of one target pixel's centre."""
-    place = exact[cell_row, cell_column]
-    if place >= 0:
-        return exact_u[place, inner_row, inner], exact_v[place, inner_row, inner]
-    across = inner + 0.5
-    a, b = node_u[cell_row, cell_column], node_u[cell_row, cell_column + 1]
-    left = a + (node_u[cell_row + 1, cell_column] - a) * down
-    u = left + (b + (node_u[cell_row + 1, cell_column + 1] - b) * down - left) / step * across
-    a, b = node_v[cell_row, cell_column], node_v[cell_row, cell_column + 1]
-    left = a + (node_v[cell_row + 1, cell_column] - a) * down
-    v = left + (b + (node_v[cell_row + 1, cell_column + 1] - b) * down - left) / step * across
-    return u, v
+        for cell_column in range(node_u.shape[1] - 1):
+            start = (cell_column + cell_column0) * step
+            a, b = node_u[cell_row, cell_column], node_u[cell_row, cell_column + 1]
+            left_u = a + (node_u[cell_row + 1, cell_column] - a) * down
+            step_u = (b + (node_u[cell_row + 1, cell_column + 1] - b) * down - left_u) / step
+            a, b = node_v[cell_row, cell_column], node_v[cell_row, cell_column + 1]
+            left_v = a + (node_v[cell_row + 1, cell_column] - a) * down
+            step_v = (b + (node_v[cell_row + 1, cell_column + 1] - b) * down - left_v) / step
+            place = exact[cell_row, cell_column]
+            for c in range(max(0, start - first_column), min(width, start + step - first_column)):
+                inner = first_column + c - start
+                if place < 0:
+                    u = left_u + step_u * (inner + 0.5)
+                    v = left_v + step_v * (inner + 0.5)
+                else:
+                    u = exact_u[place, inner_row, inner]
+                    v = exact_v[place, inner_row, inner]
+                if 0.0 <= u < all_columns and 0.0 <= v < all_rows:
+                    out[r, c] = band[(int(v) - row0) * columns + int(u) - column0]
+                else:
+                    out[r, c] = outside
 
 
 def joint(
@@ -414,9 +333,9 @@ def nearest(
 
 
 def band(
-    band: NDArray[Any], window: Window, grid: ControlGrid, *, shape: tuple[int, int]
+    values: NDArray[Any], window: Window, grid: ControlGrid, *, shape: tuple[int, int]
 ) -> NDArray[Any]:
     """Resample a float band by footprints over what is not NaN, as :func:`joint` does mu."""
-    out = np.empty(shape, band.dtype)
-    _band(np.ascontiguousarray(band).reshape(-1), tuple(window), tuple(grid), out)
-    return out
+    return joint(values, values, None, window, grid, shape=shape, error_correlation=1.0, outside=0)[
+        0
+    ]
