@@ -1,21 +1,28 @@
-"""Run the benchmarks named on the command line, or all."""
+"""Run the benchmarks named on the command line, or all; numbers after a name are its sizes."""
 
 import importlib
 import sys
 
 from benchmarks.timing import print_machine
 
-NAMES = ["startup", "fusion"]
+NAMES = ["startup", "fusion", "coregistration", "job"]
 
 
 def main() -> None:
-    chosen = sys.argv[1:] or NAMES
-    unknown = set(chosen) - set(NAMES)
+    chosen: dict[str, list[int]] = {}
+    for word in sys.argv[1:] or NAMES:
+        if word.isdigit() and chosen:
+            chosen[list(chosen)[-1]].append(int(word))
+        else:
+            chosen[word] = []
+    unknown = sorted(set(chosen) - set(NAMES))
     if unknown:
-        sys.exit(f"no benchmark {sorted(unknown)}; there are {NAMES}")
+        sys.exit(f"no benchmark {unknown}; there are {NAMES}")
+    if any(sizes for name, sizes in chosen.items() if name != "job"):
+        sys.exit("only job takes sizes, such as: job 1000 5000")
     print_machine()
-    for name in chosen:
-        importlib.import_module(f"benchmarks.{name}").main()
+    for name, sizes in chosen.items():
+        importlib.import_module(f"benchmarks.{name}").main(*sizes)
 
 
 main()

@@ -26,12 +26,15 @@ def grid(
 ) -> GeoBox:
     """A grid about a centre; (x, y) resolution, negative y is north-up; degrees turned."""
     across, down = (resolution, -resolution) if isinstance(resolution, float) else resolution
-    affine = (
-        Affine.translation(*centre)
-        * Affine.rotation(turned)
-        * Affine.scale(across, down)
-        * Affine.translation(-shape[1] / 2, -shape[0] / 2)
+    turn = math.radians(turned)
+    a, b = across * math.cos(turn), -down * math.sin(turn)
+    d, e = across * math.sin(turn), down * math.cos(turn)
+    rows, columns = shape
+    corner = (
+        centre[0] - a * columns / 2 - b * rows / 2,
+        centre[1] - d * columns / 2 - e * rows / 2,
     )
+    affine = Affine(a, b, corner[0], d, e, corner[1])
     return GeoBox(shape, affine, crs)
 
 
@@ -43,32 +46,53 @@ def on(geobox: GeoBox, mu: Any, sigma: Any = None, mask: Any = None, **kwargs: A
     return xf.retrieval(frame, sigma, mask, **kwargs)
 
 
-def noise(shape: tuple[int, ...], dtype: Any = np.float64, seed: int = 0) -> list[NDArray[Any]]:
+def noise(shape: Any, dtype: Any = np.float64, seed: int = 0) -> tuple[NDArray[Any], NDArray[Any]]:
     """Random mu and sigma."""
     rng = np.random.default_rng(seed)
-    return [
-        rng.uniform(low, high, shape).astype(dtype, copy=False)
-        for low, high in ((-1.0, 1.0), (0.1, 2.0))
-    ]
+    mu, sigma = rng.uniform(-1.0, 1.0, shape), rng.uniform(0.1, 2.0, shape)
+    return mu.astype(dtype, copy=False), sigma.astype(dtype, copy=False)
+
+
+def flags(shape: Any, seed: int = 0) -> NDArray[np.uint8]:
+    rng = np.random.default_rng(seed)
+    return rng.choice(np.array([0, 0, 0, 1, 6], np.uint8), shape)
+
+
+def broken(array: NDArray[Any], seed: int) -> NDArray[Any]:
+    """The same with a tenth of the values missing or infinite."""
+    rng = np.random.default_rng(seed)
+    bad = rng.choice(np.array([np.nan, np.inf], array.dtype), array.shape)
+    return np.where(rng.random(array.shape) < 0.1, bad, array)
+
+
+def assert_same(a: xr.Dataset, b: xr.Dataset) -> None:
+    assert list(a.data_vars) == list(b.data_vars)
+    for name in a.data_vars:
+        assert a[name].dtype == b[name].dtype
+        np.testing.assert_array_equal(a[name], b[name], err_msg=str(name))
 
 
 def exact_positions(source: GeoBox, target: GeoBox) -> tuple[NDArray[Any], NDArray[Any]]:
     """Source columns and rows of all target pixel centres, from the source's outer corner."""
     columns, rows = np.meshgrid(np.arange(target.shape[1]) + 0.5, np.arange(target.shape[0]) + 0.5)
-    x, y = target.affine * (columns, rows)
+    x, y = apply(target.affine, columns, rows)
     ours, theirs = (CRS.from_user_input(str(g.crs)) for g in (target, source))
     if ours != theirs:
         x, y = Transformer.from_crs(ours, theirs, always_xy=True).transform(x, y)
     if theirs.is_geographic:  # a longitude is known up to full turns
-        middle = (source.affine * (source.shape[1] / 2, source.shape[0] / 2))[0]
+        middle = apply(source.affine, source.shape[1] / 2, source.shape[0] / 2)[0]
+        x = np.where(np.isfinite(x), x, np.nan)
         x = (x - middle + 180.0) % 360.0 - 180.0 + middle
     with np.errstate(invalid="ignore"):
-        u, v = ~source.affine * (x, y)
-    return u, v
+        return apply(~source.affine, x, y)
+
+
+def apply(affine: Affine, x: Any, y: Any) -> tuple[Any, Any]:
+    return affine.a * x + affine.b * y + affine.c, affine.d * x + affine.e * y + affine.f
 
 
 def inside(source: GeoBox, u: NDArray[Any], v: NDArray[Any]) -> NDArray[np.bool_]:
-    return (u >= 0) & (u < source.shape[1]) & (v >= 0) & (v < source.shape[0])
+    return np.asarray((u >= 0) & (u < source.shape[1]) & (v >= 0) & (v < source.shape[0]))
 
 
 def interpolate(field: NDArray[Any], u: NDArray[Any], v: NDArray[Any]) -> NDArray[Any]:

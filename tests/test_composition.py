@@ -6,6 +6,7 @@ from typing import Any
 import cf_xarray  # noqa: F401  # registers .cf
 import numpy as np
 import pytest
+import rioxarray  # noqa: F401  # registers .rio
 import xarray as xr
 from odc.geo.geobox import GeoBox
 from odc.geo.xr import xr_zeros

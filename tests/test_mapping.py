@@ -1,6 +1,5 @@
 """Where target pixels fall in the source, against pyproj pixel by pixel."""
 
-import re
 from typing import Any
 
 import numpy as np
@@ -14,7 +13,7 @@ from tests import resampling_oracle as oracle
 from tests.resampling_oracle import exact_positions, grid, inside, interpolate, noise, on
 from tests.test_composition import EQUI7
 from xfusion import mapping
-from xfusion.kernels import resample
+from xfusion.kernels import control, resample
 from xfusion.mapping import Mapping
 
 UTM, NEXT_UTM, GEOGRAPHIC = "EPSG:32633", "EPSG:32632", "EPSG:4326"
@@ -54,9 +53,9 @@ def pair(
 
 
 def mapped(mapping: Mapping, rows: slice, columns: slice) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Positions as the kernels see them: the mean of a plane is its value at the centre."""
+    """Positions as the kernels see them: a plane, interpolated where the target is finer."""
     where = mapping.control_grid(rows, columns)
-    window = resample.Window((0, 0), mapping.source.shape.yx, mapping.source.shape.yx)
+    window = control.Window((0, 0), mapping.source.shape.yx, mapping.source.shape.yx)
     v, u = np.indices(mapping.source.shape) + 0.5
     shape = rows.stop - rows.start, columns.stop - columns.start
     options: Any = {"shape": shape, "error_correlation": 1.0, "outside": 32}
@@ -92,7 +91,7 @@ def test_every_position_is_within_a_thousandth_of_a_pixel(
     source_crs: str, target_crs: str, latitude: float, pixel: float
 ) -> None:
     source, target = pair(
-        source_crs, target_crs, latitude, pixel, target_pixel=0.9 * pixel, shape=(400, 401)
+        source_crs, target_crs, latitude, pixel, target_pixel=0.7 * pixel, shape=(400, 401)
     )
     u, v = mapped(Mapping.between(source, target), slice(0, 400), slice(0, 401))
     exact = exact_positions(source, target)
@@ -119,7 +118,7 @@ def test_cells_of_a_step_that_is_too_wide_are_transformed_exactly(
 
 
 def test_the_step_is_chosen_for_the_whole_target_and_any_block_has_the_same_positions() -> None:
-    source, target = pair(UTM, GEOGRAPHIC, 70.0, 1000.0, target_pixel=900.0, shape=(500, 500))
+    source, target = pair(UTM, GEOGRAPHIC, 70.0, 1000.0, target_pixel=700.0, shape=(500, 500))
     chosen = Mapping.between(source, target)
     gentle = Mapping.between(source, target[200:264, 200:264])
     assert chosen.step in mapping.STEPS
@@ -190,33 +189,27 @@ def test_longitudes_from_0_to_360_meet_a_source_from_180_west_to_180_east() -> N
     check_interpolation(source, target)
 
 
+@pytest.mark.parametrize("how", ["nearest", "bilinear"])
 @pytest.mark.parametrize("side", [40, 128, 600])
-def test_pixels_beside_the_rim_of_the_earth_are_mapped(side: int) -> None:
-    source = grid(GEOGRAPHIC, (0.0, 0.0), 40.0 / side * 20, (side * 9 // 40, side * 18 // 40))
-    source = grid(GEOGRAPHIC, (0.0, 0.0), 1.0, (180, 360)) if side < 600 else source
+def test_pixels_beside_the_rim_of_the_earth_are_mapped(side: int, how: Any) -> None:
+    source = grid(GEOGRAPHIC, (0.0, 0.0), 1.0, (180, 360))
     target = grid(FULL_DISC, (0.0, 0.0), 11_000_000.0 / side, (side, side))
-    mu, sigma = noise(source.shape)
-    u, v = exact_positions(source, target)
-    within = inside(source, u, v)
+    check_none_lost(source, target, how)
+
+
+@pytest.mark.parametrize("how", ["nearest", "bilinear"])
+def test_pixels_beside_the_pole_are_mapped(how: Any) -> None:
+    source = grid("EPSG:3413", (0.0, 0.0), 25_000.0, (80, 80))
+    target = grid(GEOGRAPHIC, (0.0, 88.0), 0.25, (24, 40))  # its first rows lie beyond the pole
+    check_none_lost(source, target, how)
+
+
+def check_none_lost(source: GeoBox, target: GeoBox, how: Any) -> None:
+    within = inside(source, *exact_positions(source, target))
     assert 0.6 < within.mean() < 0.9
-    for how in ("nearest", "bilinear"):
-        result = xf.coregister(on(source, mu, sigma), target, resampling=how)  # type: ignore[arg-type]
-        lost = within & ~np.isfinite(result.mu.values)
-        assert not lost.any(), f"{how}: {np.count_nonzero(lost)} of {np.count_nonzero(within)} lost"
-
-
-def test_pixels_beside_the_pole_are_mapped() -> None:
-    polar = "EPSG:3413"
-    source = grid(polar, (0.0, 0.0), 25_000.0, (80, 80))
-    target = grid(GEOGRAPHIC, (0.0, 88.0), 0.25, (24, 40))  # the first rows lie beyond the pole
-    mu, sigma = noise(source.shape)
-    u, v = exact_positions(source, target)
-    result = xf.coregister(on(source, mu, sigma), target, resampling="nearest")
-    lost = inside(source, u, v) & ~np.isfinite(result.mu.values)
-    assert not lost.any(), f"{np.count_nonzero(lost)} lost"
-    result = xf.coregister(on(source, mu, sigma), target)
-    lost = inside(source, u, v) & ~np.isfinite(result.mu.values)
-    assert not lost.any(), f"{np.count_nonzero(lost)} lost"
+    result = xf.coregister(on(source, *noise(source.shape)), target, resampling=how)
+    lost = within & ~np.isfinite(result.mu.values)
+    assert not lost.any(), f"{np.count_nonzero(lost)} of {np.count_nonzero(within)} lost"
 
 
 def test_nearest_takes_the_pixel_that_the_exact_position_lies_in() -> None:
@@ -240,6 +233,8 @@ def test_a_grid_without_crs_is_refused_by_name() -> None:
     with pytest.raises(ValueError, match="no CRS"):
         xf.coregister(dataset, bare)
     lost = dataset.drop_vars("spatial_ref")
+    for dim in lost.dims:
+        lost[dim].attrs.clear()  # odc-geo names the CRS there, too
     for a, b in ((lost, source), (dataset, lost)):
-        with pytest.raises(ValueError, match=re.escape("no CRS")):
+        with pytest.raises(ValueError, match="no CRS"):
             xf.coregister(a, b)

@@ -121,7 +121,10 @@ def annotate(dataset: xr.Dataset) -> xr.Dataset:
     attrs: dict[Hashable, dict[str, Any]] = {k: v.attrs for k, v in dataset.data_vars.items()}
     attrs[MU] = {"long_name": "best estimate"} | mu.attrs
     attrs[MU]["ancillary_variables"] = " ".join(related)
-    attrs[SIGMA] = {"long_name": "standard deviation of mu"} | dataset[SIGMA].attrs
+    # a sigma computed from mu may have come with mu's own attributes
+    of_mu = {k for k in ("long_name", "ancillary_variables") if k in mu.attrs}
+    own = {k: v for k, v in dataset[SIGMA].attrs.items() if k not in of_mu or v != mu.attrs[k]}
+    attrs[SIGMA] = {"long_name": "standard deviation of mu"} | own
     if "units" in mu.attrs:
         attrs[SIGMA]["units"] = mu.attrs["units"]
     if "standard_name" in mu.attrs:

@@ -218,6 +218,7 @@ def _describe(
     first, names = retrievals[0], sensor_names(retrievals)
     mu_attrs = {k: v for k, v in first[MU].attrs.items() if k != "ancillary_variables"}
     fused[MU].attrs = mu_attrs
+    fused[SIGMA].attrs = {}
     fused[MASK].attrs = dict(FLAG_ATTRS)
     fused[SOURCE].attrs = {
         "long_name": "sensors that contributed",

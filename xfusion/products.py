@@ -172,6 +172,39 @@ class SensorProduct:
         )
         return SensorProduct(dataset=fused)
 
+    def compute(self) -> Self:
+        """Return the product with its pixels in memory."""
+        return type(self)(dataset=self.dataset.compute())
+
+    def __dask_graph__(self) -> Any:
+        return self.dataset.__dask_graph__()
+
+    def __dask_keys__(self) -> Any:
+        return self.dataset.__dask_keys__()
+
+    def __dask_layers__(self) -> Any:
+        return self.dataset.__dask_layers__()
+
+    @property
+    def __dask_optimize__(self) -> Any:
+        return self.dataset.__dask_optimize__
+
+    @property
+    def __dask_scheduler__(self) -> Any:
+        return self.dataset.__dask_scheduler__
+
+    def __dask_postcompute__(self) -> Any:
+        return self._rebuilt, self.dataset.__dask_postcompute__()
+
+    def __dask_postpersist__(self) -> Any:
+        return self._rebuilt, self.dataset.__dask_postpersist__()
+
+    def __dask_tokenize__(self) -> Any:
+        return type(self), self.dataset.__dask_tokenize__()
+
+    def _rebuilt(self, results: Any, function: Any, arguments: Any) -> Self:
+        return type(self)(dataset=function(results, *arguments))
+
     def _attach(self, exclusion: ExclusionRule, **where: Any) -> Self:
         if self.catalog is None:
             msg = f"{type(self).__name__} has no catalogue: use a sensor's own product class"

@@ -75,7 +75,7 @@ class RasterFile:
         import rasterio
 
         options = WEB_OPTIONS if self.path.startswith(("http://", "https://")) else {}
-        with rasterio.Env(**options), rasterio.open(self.path) as file:
+        with self._named_errors(), rasterio.Env(**options), rasterio.open(self.path) as file:
             if file.shape != self.shape:
                 msg = (
                     f"{self.path.partition('?')[0]} has {file.shape} pixels, not {self.shape} as "
@@ -83,6 +83,17 @@ class RasterFile:
                 )
                 raise ValueError(msg)
             yield file
+
+    @contextmanager
+    def _named_errors(self) -> Iterator[None]:
+        from rasterio.errors import RasterioIOError
+
+        try:
+            yield
+        except RasterioIOError as error:
+            # GDAL says "HTTP response code: 404", but of what
+            msg = f"{self.path.partition('?')[0]} could not be read: {error}"
+            raise RasterioIOError(msg) from error
 
 
 def remember(variable: xr.Variable, file: RasterFile) -> None:

@@ -117,9 +117,9 @@ def complete_items(items: Iterable[pystac.Item], catalog: Catalog) -> list[pysta
         missing = [key for key in catalog.assets.values() if key not in item.assets]
         if missing:
             warnings.warn(
-                f"item {item.id!r} of {catalog.collection!r} lacks the assets {missing}; "
+                f"item {item.id!r} of {item.collection_id!r} lacks the assets {missing}; "
                 "its pixels are UNKNOWN unless another item has them",
-                stacklevel=2,
+                stacklevel=4,
             )
         else:
             complete.append(item)
