@@ -55,7 +55,7 @@ def noise(shape: Any, dtype: Any = np.float64, seed: int = 0) -> tuple[NDArray[A
 
 def flags(shape: Any, seed: int = 0) -> NDArray[np.uint8]:
     rng = np.random.default_rng(seed)
-    return rng.choice(np.array([0, 0, 0, 1, 6], np.uint8), shape)
+    return np.asarray(rng.choice(np.array([0, 0, 0, 1, 6], np.uint8), shape))
 
 
 def broken(array: NDArray[Any], seed: int) -> NDArray[Any]:
@@ -79,12 +79,11 @@ def exact_positions(source: GeoBox, target: GeoBox) -> tuple[NDArray[Any], NDArr
     ours, theirs = (CRS.from_user_input(str(g.crs)) for g in (target, source))
     if ours != theirs:
         x, y = Transformer.from_crs(ours, theirs, always_xy=True).transform(x, y)
+    x, y = (np.where(np.isfinite(p), p, np.nan) for p in (x, y))
     if theirs.is_geographic:  # a longitude is known up to full turns
         middle = apply(source.affine, source.shape[1] / 2, source.shape[0] / 2)[0]
-        x = np.where(np.isfinite(x), x, np.nan)
         x = (x - middle + 180.0) % 360.0 - 180.0 + middle
-    with np.errstate(invalid="ignore"):
-        return apply(~source.affine, x, y)
+    return apply(~source.affine, x, y)
 
 
 def apply(affine: Affine, x: Any, y: Any) -> tuple[Any, Any]:

@@ -69,16 +69,19 @@ def test_independent_errors_average_out_and_common_ones_stay(dtype: Any) -> None
         assert result.sigma.dtype == dtype
 
 
+@pytest.mark.parametrize("pixel", [7.3, 25.0])
 @pytest.mark.parametrize("scale", [1e-30, 1e30])
 @pytest.mark.parametrize("rho", [0.0, 0.5, 1.0])
-def test_tiny_and_huge_float32_sigma_neither_vanish_nor_overflow(scale: float, rho: float) -> None:
+def test_tiny_and_huge_float32_sigma_neither_vanish_nor_overflow(
+    scale: float, rho: float, pixel: float
+) -> None:
     source = grid(UTM, CENTRE, 10.0, (30, 30))
     mu, sigma = noise(source.shape, np.float32)
     sigma *= np.float32(scale)
-    coarse = grid(UTM, CENTRE, 25.0, (14, 14))
-    result = xf.coregister(on(source, mu, sigma), coarse, error_correlation=rho)
+    target = grid(UTM, CENTRE, pixel, (14, 14))
+    result = xf.coregister(on(source, mu, sigma), target, error_correlation=rho)
     double = on(source, mu.astype(np.float64), sigma.astype(np.float64))
-    expected = xf.coregister(double, coarse, error_correlation=rho)
+    expected = xf.coregister(double, target, error_correlation=rho)
     np.testing.assert_allclose(result.sigma, expected.sigma, rtol=1e-5)
 
 
