@@ -35,7 +35,7 @@ def main() -> None:
     figure = matplotlib.figure.Figure(figsize=(10, 3.4), layout="constrained")
     axes = figure.subplots(1, 3, sharex=True, sharey=True)
     for axis, (correlation, sigma) in zip(axes, sigmas.items(), strict=True):
-        image = axis.imshow(sigma, cmap="magma", vmin=0, vmax=0.12, interpolation="nearest")
+        image = axis.imshow(sigma, cmap="magma", vmin=0, vmax=0.14, interpolation="nearest")
         median = np.nanmedian(sigma)
         axis.set_title(f"error_correlation={correlation:g}, median {median:.3f}", fontsize=10)
         axis.set_axis_off()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping as MappingOf
+from collections.abc import Sequence
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -84,13 +85,16 @@ def coregister(
     dataset = as_retrieval(dataset)
     source, target = geobox_of(dataset), as_geobox(like)
     dims, coords = grid_coords(like)
-    if same_geobox(source, target):
-        return annotate(_with_grid(dataset, dims, coords))
     here = spatial_dims(dataset)
     assert here is not None  # noqa: S101  # it has a GeoBox
     leading = [d for d in dataset[MU].dims if d not in here]
+    dataset = dataset[[name for name in (MU, SIGMA, MASK) if name in dataset]]
     dataset = dataset.transpose(*leading, *here, ...)
-    layers = [dataset[name] for name in (MU, SIGMA, MASK) if name in dataset]
+    layers = list(dataset.data_vars.values())
+    if same_geobox(source, target):
+        blocks = None if chunks is None else _blocks(layers, like, chunks, target.shape.yx)
+        same = dataset if blocks is None else dataset.chunk(dict(zip(here, blocks, strict=True)))
+        return annotate(_with_grid(same, dims, coords))
     dtype = np.result_type(*(layer.dtype for layer in layers[:2]))
     # astype makes a new array even of the same dtype, which no longer knows its file
     layers[:2] = [v if v.dtype == dtype else v.astype(dtype) for v in layers[:2]]
@@ -102,7 +106,7 @@ def coregister(
         error_correlation=float(error_correlation),
         outside=int(Exclusion.UNKNOWN),
     )
-    blocks = _blocks(dataset[MU], like, chunks)
+    blocks = _blocks(layers, like, chunks, target.shape.yx)
     arrays = warp_blocks(warp, [layer.variable for layer in layers], blocks)
     variables = {
         str(layer.name): ((*leading, *dims), array, layer.attrs)
@@ -125,23 +129,32 @@ def _with_grid(
     return renamed.assign_coords(coords)
 
 
-def _blocks(array: xr.DataArray, like: Any, chunks: Chunks) -> tuple[int, int] | None:
-    if array.chunks is None:
+def _blocks(
+    layers: Sequence[xr.DataArray], like: Any, chunks: Chunks, shape: tuple[int, int]
+) -> tuple[int, int] | None:
+    """Return the rows and columns of a block of the result, None if nothing is lazy."""
+    lazy = [layer for layer in layers if layer.chunks is not None]
+    if not lazy:
         return None
-    if isinstance(chunks, int):
-        return chunks, chunks
-    if isinstance(chunks, tuple):
-        return chunks
     if chunks is not None:
-        for rows, columns in SPATIAL_DIMS:
-            if rows in chunks and columns in chunks:
-                return chunks[rows], chunks[columns]
-        msg = f"{chunks=}: give the rows and columns of a block, e.g. {{'y': 2048, 'x': 2048}}"
-        raise ValueError(msg)
-    obj = getattr(like, "dataset", like)
-    for candidate in (obj, array):
+        return _asked(chunks, shape)
+    for candidate in (getattr(like, "dataset", like), lazy[0]):
         sizes = getattr(candidate, "chunksizes", None)
         dims = spatial_dims(candidate) if sizes else None
         if sizes and dims is not None and dims[0] in sizes and dims[1] in sizes:
             return max(sizes[dims[0]]), max(sizes[dims[1]])
     return CHUNK, CHUNK
+
+
+def _asked(chunks: Any, shape: tuple[int, int]) -> tuple[int, int]:
+    pair: tuple[int, ...] = (chunks, chunks) if isinstance(chunks, int) else ()
+    if isinstance(chunks, tuple):
+        pair = chunks
+    elif isinstance(chunks, MappingOf):
+        names = next((d for d in SPATIAL_DIMS if d[0] in chunks and d[1] in chunks), ())
+        pair = tuple(chunks[name] for name in names)
+    whole = tuple(n if size == -1 else size for size, n in zip(pair, shape, strict=False))
+    if len(whole) != len(shape) or min(whole) < 1:
+        msg = f"{chunks=}: give the rows and columns of a block, e.g. {{'y': 2048, 'x': 2048}}"
+        raise ValueError(msg)
+    return whole[0], whole[1]

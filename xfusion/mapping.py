@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -63,32 +64,24 @@ class Mapping:
         Positions count pixels from the outer corner of a grid; what a projection cannot map
         is infinite.
         """
-        x, y = self.target.pix2wld(columns, rows)  # type: ignore[no-untyped-call]  # odc-geo's are not typed
-        x, y = np.asarray(x, np.float64), np.asarray(y, np.float64)
+        x, y = _affine(self.target, columns, rows)
         if not same_crs(self.source.crs, self.target.crs):
             x, y = _transformer(str(self.target.crs), str(self.source.crs)).transform(x, y)
-        x = self._around_the_source(np.asarray(x))
-        u, v = self.source.wld2pix(x, y)  # type: ignore[no-untyped-call]  # odc-geo's are not typed
-        return np.stack([np.asarray(u, np.float64), np.asarray(v, np.float64)])
+        return np.stack(_affine(self.source, self._around_the_source(x), y, inverse=True))
 
     def control_grid(self, rows: slice, columns: slice) -> ControlGrid:
-        """Return the control grid of a block, each cell checked at its centre."""
+        """Return the control grid of a block, each cell checked at the middle of its edges."""
         step = self.step
-        down = np.arange(rows.start // step, -(-rows.stop // step) + 1, dtype=np.float64) * step
+        down = np.arange(rows.start // step, -(-rows.stop // step) + 1, dtype=np.float64)
         across = np.arange(columns.start // step, -(-columns.stop // step) + 1, dtype=np.float64)
-        across = across * step
-        u, v = self.positions(*np.meshgrid(down, across, indexing="ij"))
-        middle = np.meshgrid(down[:-1] + step / 2, across[:-1] + step / 2, indexing="ij")
-        with np.errstate(invalid="ignore"):
-            error = np.abs(_centres(np.stack([u, v])) - self.positions(*middle)).max(axis=0)
-        corners = np.isfinite(u) & np.isfinite(v)
-        lost = ~(corners[:-1, :-1] | corners[1:, :-1] | corners[:-1, 1:] | corners[1:, 1:])
-        # NaN and infinity are not below the tolerance either; a cell that is nowhere stays so
-        coarse = ~(error <= TOLERANCE) & ~lost
+        nodes, error = self._checked(*np.meshgrid(down, across, indexing="ij"))
+        # NaN and infinity are not below the tolerance either
+        coarse = ~(error <= TOLERANCE)
         exact = np.full(coarse.shape, -1, np.int64)
         exact[coarse] = np.arange(np.count_nonzero(coarse))
-        exact_u, exact_v = self._exact(down[:-1], across[:-1], coarse)
-        return ControlGrid(step, (rows.start, columns.start), u, v, exact, exact_u, exact_v)
+        pixels = self._exact(down[:-1] * step, across[:-1] * step, coarse)
+        first = rows.start, columns.start
+        return ControlGrid(step, first, nodes[0], nodes[1], exact, *pixels, _widths(*pixels))
 
     def window(self, grid: ControlGrid) -> Window | None:
         """Return the part of the source that a block needs, None if it misses the source."""
@@ -132,21 +125,44 @@ class Mapping:
         return u, v
 
     def _sampled_error(self) -> float:
-        rows, columns = (
+        first = [
             np.unique(np.linspace(0, max(0, (n - 1) // self.step), SAMPLES).astype(int))
             for n in self.target.shape
-        )
-        rows, columns = rows.astype(np.float64), columns.astype(np.float64)
-        corner = np.meshgrid(rows, columns, indexing="ij")
-        at = [
-            self.positions((corner[0] + i) * self.step, (corner[1] + j) * self.step)
-            for i in (0, 1)
-            for j in (0, 1)
         ]
-        middle = self.positions((corner[0] + 0.5) * self.step, (corner[1] + 0.5) * self.step)
-        with np.errstate(invalid="ignore"):
-            error = np.abs((at[0] + at[1] + at[2] + at[3]) / 4 - middle)
+        # cells that do not touch: each has its own four corners
+        rows, columns = (np.stack([n, n + 1], axis=-1).astype(np.float64) for n in first)
+        down = np.broadcast_to(rows[:, None, :, None], (len(rows), len(columns), 2, 2))
+        across = np.broadcast_to(columns[None, :, None, :], down.shape)
+        error = self._checked(down, across)[1]
         return float(error[np.isfinite(error)].max(initial=0.0))
+
+    def _checked(self, down: Positions, across: Positions) -> tuple[Positions, Positions]:
+        """Return positions of control points, and how far linear interpolation is off in cells.
+
+        Parameters
+        ----------
+        down, across : arrays, shape (..., m + 1, n + 1)
+            Control points, in steps.
+
+        Returns
+        -------
+        positions : array, shape (2, ..., m + 1, n + 1)
+        error : array, shape (..., m, n)
+            In source pixels: the largest error at the middles of the upper and lower edges plus
+            that of the left and right ones. To second order this bounds the error in the cell,
+            also where it vanishes at its centre, as between two conformal projections.
+        """
+        nodes = self.positions(down * self.step, across * self.step)
+        flat = self.positions(down[..., :-1] * self.step, (across[..., :-1] + 0.5) * self.step)
+        steep = self.positions(
+            (down[..., :-1, :] + 0.5) * self.step, across[..., :-1, :] * self.step
+        )
+        with np.errstate(invalid="ignore"):
+            along = np.abs((nodes[..., :-1] + nodes[..., 1:]) / 2 - flat)
+            beside = np.abs((nodes[..., :-1, :] + nodes[..., 1:, :]) / 2 - steep)
+            along = np.maximum(along[..., :-1, :], along[..., 1:, :])
+            beside = np.maximum(beside[..., :-1], beside[..., 1:])
+            return nodes, (along + beside).max(axis=0)
 
     def _around_the_source(self, x: Positions) -> Positions:
         """Take longitudes to within 180 degrees of the source: it may cross the antimeridian."""
@@ -158,8 +174,31 @@ class Mapping:
             return x - 360.0 * np.round((x - middle) / 360.0)
 
 
-def _centres(nodes: Positions) -> Positions:
-    return (nodes[:, :-1, :-1] + nodes[:, 1:, :-1] + nodes[:, :-1, 1:] + nodes[:, 1:, 1:]) / 4
+def _affine(
+    geobox: GeoBox, x: Positions, y: Positions, *, inverse: bool = False
+) -> tuple[Positions, Positions]:
+    """Take pixels to the world, or back; what is infinite stays unknown, without a warning."""
+    affine = ~geobox.transform if inverse else geobox.transform
+    with np.errstate(invalid="ignore"):
+        return affine.a * x + affine.b * y + affine.c, affine.d * x + affine.e * y + affine.f
+
+
+def _widths(exact_u: Positions, exact_v: Positions) -> Positions:
+    """Return how far apart neighbouring pixels of each exact cell lie, along u and v.
+
+    The median, as a cell may hold the seam of a projection or the rim of the earth.
+    """
+    widths = np.ones((len(exact_u), 2))
+    for place in range(len(exact_u)):
+        for axis, positions in enumerate((exact_u[place], exact_v[place])):
+            steps = []
+            for direction in (0, 1):
+                with np.errstate(invalid="ignore"):
+                    apart = np.abs(np.diff(positions, axis=direction))
+                known = apart[np.isfinite(apart)]
+                steps.append(float(np.median(known)) if known.size else 0.0)
+            widths[place, axis] = math.hypot(*steps)
+    return widths
 
 
 @functools.lru_cache(maxsize=32)

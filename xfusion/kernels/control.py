@@ -27,6 +27,8 @@ class ControlGrid(NamedTuple):
     """Source column of each pixel of those cells, shape (cells, step, step)."""
     exact_v: Positions
     """Source row of each pixel of those cells."""
+    exact_width: Positions
+    """How far apart neighbouring pixels of those cells lie, along u and v, shape (cells, 2)."""
 
 
 class Window(NamedTuple):

@@ -95,12 +95,12 @@ def _joint(
     out_sigma: Any,
     out_mask: Any,
 ) -> None:
-    step, first, node_u, node_v, exact, exact_u, exact_v = grid
+    step, first, node_u, node_v, exact, exact_u, exact_v, exact_width = grid
     (row0, column0), (_, columns), (all_rows, all_columns) = window
     first_row, first_column = first
     rows, width = out_mu.shape
     cell_row0, cell_column0 = first_row // step, first_column // step
-    widths = _widths(node_u, node_v, step)
+    widths = _widths(node_u, node_v, step, exact, exact_width)
     real = mu.dtype.type
     for r in range(rows):
         row = first_row + r
@@ -148,19 +148,20 @@ def _joint(
                     a2 = real(width_u - first_u - second_u)
                     rest = width_v
                     part = i + 1 - low_v
-                    m = s = q = real(0.0)
+                    m = s = real(0.0)
+                    q = 0.0  # squares in double precision: float32 holds none of 1e-30
                     for _ in range(high):
                         t = a0 * clear[k]
-                        rm, rs, rq = a0 * mu[k], t, t * t
+                        rm, rs, rq = a0 * mu[k], t, np.float64(t) * t
                         t = a1 * clear[k + 1]
                         rm += a1 * mu[k + 1]
                         rs += t
-                        rq += t * t
+                        rq += np.float64(t) * t
                         if across == 3:
                             t = a2 * clear[k + 2]
                             rm += a2 * mu[k + 2]
                             rs += t
-                            rq += t * t
+                            rq += np.float64(t) * t
                         elif across > 3:
                             more = width_u - first_u - 1.0
                             for tap in range(2, across):
@@ -170,11 +171,11 @@ def _joint(
                                 t = weight * clear[k + tap]
                                 rm += weight * mu[k + tap]
                                 rs += t
-                                rq += t * t
+                                rq += np.float64(t) * t
                         weight = real(part)
                         m += weight * rm
                         s += weight * rs
-                        q += weight * weight * rq
+                        q += part * part * rq
                         rest -= part
                         part = min(1.0, rest)
                         k += columns
@@ -211,19 +212,24 @@ def _clear(mu: Any, sigma: Any, mask: Any, clear: Any) -> None:
 
 
 @compiled
-def _widths(node_u: Any, node_v: Any, step: int) -> Any:
+def _widths(node_u: Any, node_v: Any, step: int, exact: Any, exact_width: Any) -> Any:
     """Return the extent of a target pixel along u and v, for each control cell."""
     rows, columns = node_u.shape
     widths = np.empty((rows - 1, columns - 1, 2))
     for row in range(rows - 1):
         for column in range(columns - 1):
-            widths[row, column] = _cell(node_u, node_v, row, column, step)
+            place = exact[row, column]
+            if place < 0:
+                widths[row, column] = _cell(node_u, node_v, row, column, step)
+            else:
+                widths[row, column, 0] = _width(exact_width[place, 0], 0.0)
+                widths[row, column, 1] = _width(exact_width[place, 1], 0.0)
     return widths
 
 
 @compiled
 def _nearest(band: Any, window: Any, grid: Any, outside: Any, out: Any) -> None:
-    step, first, node_u, node_v, exact, exact_u, exact_v = grid
+    step, first, node_u, node_v, exact, exact_u, exact_v, _ = grid
     (row0, column0), (_, columns), (all_rows, all_columns) = window
     first_row, first_column = first
     rows, width = out.shape
