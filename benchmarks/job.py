@@ -21,7 +21,7 @@ from benchmarks.scenes import Scene, write_scene
 SIDE = 5000  # pixels of 10 m
 NAMES = {"notebook": "plain notebook", "xfusion": "xfusion", "decode": "decoding the files only"}
 SAMPLE = 7  # rows and columns from one pixel that is compared to the next
-MEMORY = 130  # bytes a pixel that the notebook was seen to need at least
+MEMORY = 80  # bytes a pixel that the notebook was seen to need
 
 
 def main(*sides: int) -> None:

@@ -17,7 +17,7 @@ RED, NIR, SCL, GFM = "red", "nir", "scl", "exclusion_mask"
 
 # Scene Classification of Sen2Cor: class -> flag; 4 vegetation, 5 bare soil, 6 water,
 # 7 unclassified and 11 snow or ice are usable
-CLASSES = 12
+CLASSES, NO_CLASS = 12, 255
 SCL_FLAGS = np.full(256, Exclusion.UNKNOWN, np.uint8)
 SCL_FLAGS[[0, 1]] = Exclusion.DEFECTIVE
 SCL_FLAGS[[2, 3]] = Exclusion.SHADOW
@@ -259,8 +259,14 @@ def _ndvi(
 
 
 def _scl_flags(scl: NDArray[Any]) -> NDArray[np.uint8]:
+    return SCL_FLAGS[_scl_classes(scl)]
+
+
+def _scl_classes(scl: NDArray[Any]) -> NDArray[np.uint8]:
+    if scl.dtype == np.uint8:
+        return scl
     known = (scl >= 0) & (scl < CLASSES) & (scl == scl // 1)
-    return SCL_FLAGS[np.where(known, scl, 255).astype(np.uint8)]
+    return np.where(known, scl, NO_CLASS).astype(np.uint8)
 
 
 def _s2_flags(
@@ -271,13 +277,19 @@ def _s2_flags(
     ndvi_max: float,
     nodata: tuple[float, float],
 ) -> NDArray[np.uint8]:
-    flags = _scl_flags(scl)
-    observed = flags != Exclusion.UNKNOWN
-    index = _ndvi(red.astype(np.float64), nir.astype(np.float64), nodata=nodata)
-    flags |= np.where(index > ndvi_max, np.uint8(Exclusion.VEGETATION), np.uint8(0))
-    missing = ~np.isfinite(index) & observed
-    flags |= np.where(missing, np.uint8(Exclusion.DEFECTIVE), np.uint8(0))
-    return flags
+    from .kernels import exclude  # numba takes half a second to import
+
+    return exclude.s2_flags(
+        red,
+        nir,
+        _scl_classes(scl),
+        table=SCL_FLAGS,
+        ndvi_max=ndvi_max,
+        nodata=nodata,
+        vegetation=int(Exclusion.VEGETATION),
+        defective=int(Exclusion.DEFECTIVE),
+        unknown=int(Exclusion.UNKNOWN),
+    )
 
 
 def _gfm_flags(gfm: NDArray[Any]) -> NDArray[np.uint8]:
