@@ -55,7 +55,7 @@ def attach_mask(
     catalog : Catalog, URL or pystac_client.Client, optional
         Where to search instead.
     items : iterable of pystac.Item, optional
-        Use these, do not search.
+        Use these, do not search; all of them, or those of `datetime` if it is given.
     datetime : str, datetime64 or datetime, optional
         Day of acquisition, UTC; by default that of the retrieval.
     allow_local : bool
@@ -90,6 +90,7 @@ def attach_mask(
         local = is_local(profile.url)
     else:
         found = stac.as_items(items)
+        found = found if datetime is None else stac.of_interval(found, datetime)
         local = catalog is not None and is_local(profile.url)
     complete = stac.complete_items(found, profile)
     check_hrefs(complete, profile, allow_local=allow_local or local)

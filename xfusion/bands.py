@@ -78,7 +78,7 @@ def _load_natively(
     target = geobox_of(like)
     dims, coords = grid_coords(like)
     sizes = like["mu"].chunksizes
-    blocks = (max(sizes[dims[0]]), max(sizes[dims[1]])) if sizes else None
+    blocks = (sizes[dims[0]], sizes[dims[1]]) if sizes else None
     layers = {}
     for band, key in catalog.assets.items():
         source = _asset_grid(item, key)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
@@ -93,7 +94,7 @@ CDSE = Catalog(
     offset="auto",
 )
 
-CatalogLike: TypeAlias = "Catalog | str | Client"
+CatalogLike: TypeAlias = "Catalog | str | os.PathLike[str] | Client"
 
 
 def catalog_profile(catalog: CatalogLike | None, default: Catalog) -> Catalog:
@@ -102,6 +103,6 @@ def catalog_profile(catalog: CatalogLike | None, default: Catalog) -> Catalog:
         return default
     if isinstance(catalog, Catalog):
         return catalog
-    if isinstance(catalog, str):
-        return dataclasses.replace(default, url=catalog)
+    if isinstance(catalog, str | os.PathLike):
+        return dataclasses.replace(default, url=os.fspath(catalog))
     return dataclasses.replace(default, url=str(catalog.get_self_href()))

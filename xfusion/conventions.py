@@ -5,16 +5,18 @@ from __future__ import annotations
 import datetime as dt
 import enum
 from collections.abc import Hashable
+from collections.abc import Mapping as MappingOf
 from typing import Any, Protocol, TypeAlias, cast, runtime_checkable
 
 import numpy as np
 import xarray as xr
 
-from .grid import SPATIAL_REF
+from .grid import SPATIAL_REF, spatial_dims
 from .units import dequantify, units_of
 
 MU, SIGMA, MASK, SOURCE = "mu", "sigma", "mask", "source"
 CONVENTIONS = "CF-1.13"
+NODATA = ("_FillValue", "missing_value", "nodata")
 
 
 class Exclusion(enum.IntFlag):
@@ -36,6 +38,15 @@ FLAG_ATTRS: dict[str, Any] = {
     "flag_masks": np.array(list(Exclusion), np.uint8),
     "flag_meanings": " ".join(str(flag.name).lower() for flag in Exclusion),
 }
+AXES = ("Y", "X")
+PROJECTED = (
+    {"standard_name": "projection_y_coordinate"},
+    {"standard_name": "projection_x_coordinate"},
+)
+GEOGRAPHIC = (
+    {"standard_name": "latitude", "units": "degrees_north"},
+    {"standard_name": "longitude", "units": "degrees_east"},
+)
 FLAG_ATTRS["flag_masks"].flags.writeable = False  # one table, shared by every mask
 
 
@@ -58,10 +69,23 @@ def as_retrieval(obj: Retrieval) -> xr.Dataset:
     if not isinstance(dataset, xr.Dataset):
         msg = f"a retrieval is a Dataset or a product, not {type(obj).__name__}: xf.retrieval(...)"
         raise TypeError(msg)
-    dataset = dequantify(dataset)
+    dataset = with_spatial_ref(dequantify(dataset))
+    coded = {name: decoded(dataset[name]) for name in (MU, SIGMA) if name in dataset.data_vars}
+    return validate(dataset.assign({k: v for k, v in coded.items() if v is not dataset[k]}))
+
+
+def with_spatial_ref(dataset: xr.Dataset) -> xr.Dataset:
+    """Return the Dataset with its CRS in the scalar coordinate `spatial_ref`, if it has one."""
     if SPATIAL_REF in dataset.data_vars:
-        dataset = dataset.set_coords(SPATIAL_REF)
-    return validate(dataset)
+        return dataset.set_coords(SPATIAL_REF)
+    if SPATIAL_REF in dataset.coords:
+        return dataset
+    named = [
+        k
+        for k, v in dataset.variables.items()
+        if v.ndim == 0 and {"crs_wkt", SPATIAL_REF} & {*v.attrs}
+    ]
+    return dataset.set_coords(named).rename({named[0]: SPATIAL_REF}) if named else dataset
 
 
 def validate(dataset: xr.Dataset) -> xr.Dataset:
@@ -111,9 +135,9 @@ def validate(dataset: xr.Dataset) -> xr.Dataset:
 
 
 def annotate(dataset: xr.Dataset) -> xr.Dataset:
-    """Return the retrieval with the CF attributes that tie its variables together.
+    """Return the retrieval with the CF attributes that tie its variables and axes together.
 
-    Units, long name and standard name of `mu` are the caller's and stay.
+    Units, long name and standard name of `mu` and of the coordinates are the caller's and stay.
     """
     dataset = dataset.copy()
     mu = dataset[MU]
@@ -142,14 +166,86 @@ def annotate(dataset: xr.Dataset) -> xr.Dataset:
         # else a plain xr.open_zarr takes spatial_ref for a data variable
         labels = [str(k) for k in dataset.coords if k not in dataset.dims]
         dataset[MU].encoding["coordinates"] = " ".join(labels)
+    for name, described in _axes(dataset).items():
+        array = dataset.coords[name]
+        if "standard_name" in array.attrs:
+            described = {"axis": described["axis"]}  # noqa: PLW2901
+        array.attrs = described | array.attrs
     return dataset.assign_attrs(Conventions=CONVENTIONS)
 
 
+def _axes(dataset: xr.Dataset) -> dict[Hashable, dict[str, str]]:
+    """Return CF attributes for the coordinates of the spatial dims and of time."""
+    axes: dict[Hashable, dict[str, str]] = {}
+    dims = spatial_dims(dataset)
+    if dims is not None:
+        named = _horizontal(dataset, dims)
+        axes = {d: {"axis": a} | n for d, a, n in zip(dims, AXES, named, strict=True)}
+    time = dataset.coords.get("time")
+    if time is not None and time.dtype.kind == "M" and time.dims in ((), ("time",)):
+        axes["time"] = {"axis": "T", "standard_name": "time"}
+    return {k: v for k, v in axes.items() if k in dataset.coords}
+
+
+def _horizontal(
+    dataset: xr.Dataset, dims: tuple[Hashable, Hashable]
+) -> tuple[dict[str, str], dict[str, str]]:
+    crs = dataset.coords[SPATIAL_REF].attrs if SPATIAL_REF in dataset.coords else {}
+    mapping = crs.get("grid_mapping_name")
+    text = str(crs.get("crs_wkt", crs.get("spatial_ref", "")))
+    if mapping == "latitude_longitude" or (mapping is None and text.startswith("GEOG")):
+        return GEOGRAPHIC
+    if mapping == "rotated_latitude_longitude":
+        return {}, {}
+    if mapping is not None or text:
+        return PROJECTED
+    # without a CRS only the names tell
+    return ({}, {}) if dims == ("y", "x") else GEOGRAPHIC
+
+
+def rechunked(dataset: xr.Dataset, blocks: MappingOf[Hashable, tuple[int, ...]]) -> xr.Dataset:
+    """Return the Dataset in other blocks, without the chunks of the file it came from."""
+    dataset = dataset.chunk(blocks)
+    for array in dataset.data_vars.values():
+        for stale in ("chunks", "preferred_chunks", "shards"):
+            array.encoding.pop(stale, None)
+    return dataset
+
+
 def as_time(time: Time) -> np.datetime64:
-    """Return a time as UTC datetime64[ns]."""
+    """Return a time as UTC datetime64[ns].
+
+    Raises
+    ------
+    ValueError
+        If a text is not an ISO date or time, or the time is missing.
+    """
+    if isinstance(time, str):
+        try:
+            time = dt.datetime.fromisoformat(time)
+        except ValueError as error:
+            msg = f"{time=} is not a date or time such as '2023-06-20' or '2023-06-20T05:10:00Z'"
+            raise ValueError(msg) from error
     if isinstance(time, dt.datetime) and time.tzinfo is not None:
         time = time.astimezone(dt.UTC).replace(tzinfo=None)
-    if isinstance(time, str) and time.endswith("Z"):
-        time = time[:-1]
     moment: Any = np.array(time, "datetime64[ns]")[()]
+    if np.isnat(moment):
+        msg = "the time is missing (NaT): give the day of acquisition"
+        raise ValueError(msg)
     return cast("np.datetime64", moment)
+
+
+def decoded(array: xr.DataArray) -> xr.DataArray:
+    """Return mu or sigma with a nodata value that its attributes declare as NaN."""
+    packed = {k: array.attrs[k] for k in ("scale_factor", "add_offset") if k in array.attrs}
+    if (packed.get("scale_factor", 1), packed.get("add_offset", 0)) != (1, 0):
+        msg = f"{array.name} is packed, {packed}: open it with mask_and_scale=True"
+        raise ValueError(msg)
+    declared = {k: array.attrs[k] for k in NODATA if k in array.attrs}
+    for nodata in declared.values():
+        if array.dtype.kind == "f" and not np.isnan(nodata):
+            array = array.where(array != array.dtype.type(nodata))
+    if not (declared or packed):
+        return array
+    kept = {k: v for k, v in array.attrs.items() if k not in (*declared, *packed)}
+    return array.drop_attrs(deep=False).assign_attrs(kept)

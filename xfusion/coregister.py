@@ -9,10 +9,10 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 import xarray as xr
 
-from .conventions import MASK, MU, SIGMA, Exclusion, Retrieval, annotate, as_retrieval
+from .conventions import MASK, MU, SIGMA, Exclusion, Retrieval, annotate, as_retrieval, rechunked
 from .grid import SPATIAL_DIMS, as_geobox, geobox_of, grid_coords, same_geobox, spatial_dims
 from .mapping import Mapping
-from .warp import Warp, warp_blocks
+from .warp import Blocks, Warp, split, warp_blocks
 
 Resampling = Literal["bilinear", "nearest"]
 Chunks: TypeAlias = int | MappingOf[Any, int] | tuple[int, int] | None
@@ -93,7 +93,9 @@ def coregister(
     layers = list(dataset.data_vars.values())
     if same_geobox(source, target):
         blocks = None if chunks is None else _blocks(layers, like, chunks, target.shape.yx)
-        same = dataset if blocks is None else dataset.chunk(dict(zip(here, blocks, strict=True)))
+        same = (
+            dataset if blocks is None else rechunked(dataset, dict(zip(here, blocks, strict=True)))
+        )
         return annotate(_with_grid(same, dims, coords))
     dtype = np.result_type(*(layer.dtype for layer in layers[:2]))
     # astype makes a new array even of the same dtype, which no longer knows its file
@@ -131,19 +133,27 @@ def _with_grid(
 
 def _blocks(
     layers: Sequence[xr.DataArray], like: Any, chunks: Chunks, shape: tuple[int, int]
-) -> tuple[int, int] | None:
-    """Return the rows and columns of a block of the result, None if nothing is lazy."""
+) -> Blocks | None:
+    """Return the rows and columns of the result's blocks, None if nothing is lazy."""
     lazy = [layer for layer in layers if layer.chunks is not None]
     if not lazy:
         return None
     if chunks is not None:
-        return _asked(chunks, shape)
-    for candidate in (getattr(like, "dataset", like), lazy[0]):
-        sizes = getattr(candidate, "chunksizes", None)
-        dims = spatial_dims(candidate) if sizes else None
-        if sizes and dims is not None and dims[0] in sizes and dims[1] in sizes:
-            return max(sizes[dims[0]]), max(sizes[dims[1]])
-    return CHUNK, CHUNK
+        rows, columns = _asked(chunks, shape)
+        return split(shape[0], rows), split(shape[1], columns)
+    theirs, ours = (_chunks_of(obj) for obj in (getattr(like, "dataset", like), lazy[0]))
+    if theirs is not None:
+        return theirs
+    size = (CHUNK, CHUNK) if ours is None else (max(ours[0]), max(ours[1]))
+    return split(shape[0], size[0]), split(shape[1], size[1])
+
+
+def _chunks_of(obj: Any) -> Blocks | None:
+    sizes = getattr(obj, "chunksizes", None)
+    dims = spatial_dims(obj) if sizes else None
+    if not sizes or dims is None or dims[0] not in sizes or dims[1] not in sizes:
+        return None
+    return sizes[dims[0]], sizes[dims[1]]
 
 
 def _asked(chunks: Any, shape: tuple[int, int]) -> tuple[int, int]:

@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from .conventions import FLAG_ATTRS, Exclusion
+from .conventions import FLAG_ATTRS, NODATA, Exclusion
 
 NDVI_MAX = 0.6
 GFM_NODATA = 255
@@ -233,8 +233,9 @@ def _bands(bands: xr.Dataset, *names: str) -> list[xr.DataArray]:
 
 
 def _nodata(band: xr.DataArray) -> float:
-    for declared in (band.attrs, band.encoding):
-        for key in ("nodata", "_FillValue"):
+    # a float has been decoded, its encoding tells what the file said
+    for declared in (band.attrs, {} if band.dtype.kind == "f" else band.encoding):
+        for key in NODATA:
             if declared.get(key) is not None:
                 return float(declared[key])
     return 0.0 if np.issubdtype(band.dtype, np.integer) else np.nan

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -13,15 +14,17 @@ from .conventions import (
     FLAG_ATTRS,
     MASK,
     MU,
+    NODATA,
     SIGMA,
     SOURCE,
     Exclusion,
     Retrieval,
     annotate,
     as_retrieval,
+    rechunked,
 )
 from .grid import on_grid_of, with_spatial_dims
-from .units import units_of
+from .units import same_units, units_of
 
 MAX_SENSORS = 8
 SIGMA_FLOOR = 1e-6
@@ -186,12 +189,14 @@ def _on_one_grid(retrievals: list[xr.Dataset]) -> list[xr.Dataset]:
             "first, the order does not matter for independent errors"
         )
         raise ValueError(msg)
+    # what else a Dataset holds is not fused, and may have dims of its own
+    retrievals = [r[[v for v in (MU, SIGMA, MASK) if v in r]] for r in retrievals]
     first = retrievals[0]
     names = sensor_names(retrievals)
     aligned = [first]
     for name, other in zip(names[1:], retrievals[1:], strict=True):
         units, first_units = units_of(other[MU]), units_of(first[MU])
-        if units != first_units:
+        if not same_units(units, first_units):
             msg = (
                 f"mu of {name!r} is in {units!r}, of {names[0]!r} in {first_units!r}: convert it, "
                 f"e.g. with .pint.quantify().pint.to({first_units!r}) from xfusion[units]"
@@ -200,16 +205,23 @@ def _on_one_grid(retrievals: list[xr.Dataset]) -> list[xr.Dataset]:
         both = (repr(name), repr(names[0]))
         mend = f".coregister({names[0]})"
         other = on_grid_of(other, first, names=both, mend=mend)  # noqa: PLW2901
-        aligned.append(other.transpose(*first[MU].dims, ...))
+        other = other.transpose(*first[MU].dims, ...)  # noqa: PLW2901
+        # blocks of the first: dask would cut both into the pieces of all edges
+        lazy = first[MU].chunks is not None and other[MU].chunks is not None
+        aligned.append(rechunked(other, first[MU].chunksizes) if lazy else other)
     return aligned
 
 
 def sensor_names(retrievals: Sequence[xr.Dataset]) -> list[str]:
-    """Return a name for each retrieval: its sensor, numbered where two are alike."""
-    names = ["_".join(str(r.attrs.get("sensor", "sensor")).split()) or "sensor" for r in retrievals]
-    return [
-        f"{name}_{i}" if names.count(name) > 1 else name for i, name in enumerate(names, start=1)
-    ]
+    """Return a name for each retrieval: its sensor, in the letters of CF, told apart by numbers."""
+    given = [re.sub(r"[^\w.+@-]+", "_", str(r.attrs.get("sensor", "sensor"))) for r in retrievals]
+    names: list[str] = []
+    for i, name in enumerate(given, start=1):
+        unique = f"{name}_{i}" if given.count(name) > 1 else name
+        while unique in names or (unique != name and unique in given):
+            unique += "_"
+        names.append(unique)
+    return names
 
 
 def _describe(
@@ -285,8 +297,11 @@ def _merge(*masks: NDArray[Any], how: How, nodata: list[float | None]) -> NDArra
 
 
 def _declared_nodata(mask: xr.DataArray) -> float | None:
-    for declared in (mask.attrs, mask.encoding):
-        for key in ("nodata", "_FillValue"):
+    if mask.attrs.get("flag_meanings") == FLAG_ATTRS["flag_meanings"]:
+        return float(Exclusion.UNKNOWN)  # and nothing else: not observed
+    # a float has been decoded, its encoding tells what the file said
+    for declared in (mask.attrs, {} if mask.dtype.kind == "f" else mask.encoding):
+        for key in NODATA:
             if declared.get(key) is not None and mask.dtype != bool:
                 return float(declared[key])
     return None

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 SPATIAL_DIMS = (("y", "x"), ("latitude", "longitude"), ("lat", "lon"))
 SPATIAL_REF = "spatial_ref"
+UNEVEN = 0.1  # of a pixel: labels of float32 are not better
 TOLERANCE = 1e-3  # of a pixel: coordinates of one grid from two libraries differ by 1e-9
 
 
@@ -66,7 +67,25 @@ def geobox_of(obj: xr.Dataset | xr.DataArray) -> GeoBox:
     if geobox.crs is None:
         msg = "the grid has no CRS: name it with .rio.write_crs('EPSG:...')"
         raise ValueError(msg)
+    if geobox.axis_aligned:
+        _check_spacing(frame, geobox)
     return geobox
+
+
+def _check_spacing(frame: xr.DataArray, geobox: GeoBox) -> None:
+    for dim, expected in zip(frame.dims, geobox.coordinates.values(), strict=True):
+        if dim not in frame.coords:
+            continue
+        labels = np.asarray(frame.indexes[dim], np.float64)
+        regular = np.asarray(expected.values)
+        off = np.abs(labels - regular)
+        worst = int(np.argmax(off))
+        if off[worst] > UNEVEN * abs(expected.resolution):
+            msg = (
+                f"{dim} is not evenly spaced: {dim}[{worst}] is {labels[worst]}, not "
+                f"{regular[worst]}: put it on a regular grid first, e.g. with .interp()"
+            )
+            raise ValueError(msg)
 
 
 def as_geobox(like: Any) -> GeoBox:
@@ -186,7 +205,7 @@ def _differences(obj: xr.Dataset, first: xr.Dataset, dims: tuple[Hashable, Hasha
         if obj.sizes[dim] != size:
             return f"{obj.sizes[dim]} and {size} pixels along {dim!r}"
         if dim not in (dims or ()) and not _same_labels(obj, first, dim):
-            return f"other labels along {dim!r}"
+            return f"other labels along {dim!r}, {_few(obj, dim)} and {_few(first, dim)}"
     return "" if dims is None else _displacement(obj, first, dims)
 
 
@@ -201,6 +220,10 @@ def _displacement(obj: xr.Dataset, first: xr.Dataset, dims: tuple[Hashable, Hash
     if same_geobox(a, b):
         return ""
     return _first_labels(obj, first, dims) if same_crs(a.crs, b.crs) else _crs_names(ours, theirs)
+
+
+def _few(obj: xr.Dataset, dim: Hashable) -> str:
+    return str(obj.indexes[dim][:3].to_list()) if dim in obj.coords else "none"
 
 
 def _same_labels(obj: xr.Dataset, first: xr.Dataset, dim: Hashable) -> bool:

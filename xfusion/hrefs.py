@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import pystac
 
 # file systems of GDAL (/vsicurl/...) and its drivers' own names (GTIFF_DIR:1:...)
-GDAL_PREFIX = re.compile(r"/vsi|^\w*_\w*:", re.IGNORECASE)
+GDAL_PREFIX = re.compile(r"^/+vsi|^\w*_\w*:", re.IGNORECASE)
 
 
 def is_local(url: str) -> bool:
@@ -56,7 +56,7 @@ def check_hrefs(items: Iterable[pystac.Item], catalog: Catalog, *, allow_local: 
             parts = urlsplit(href)
             where = f"asset {key!r} of item {item.id!r}"
             foreign = parts.scheme not in ("", "file", "http", "https", "s3")
-            if foreign or GDAL_PREFIX.search(href):
+            if foreign or GDAL_PREFIX.search(local_path(href)):
                 msg = f"{where}: href {_public(href)!r} is not http(s) or s3 and is never opened"
                 raise ValueError(msg)
             if parts.scheme in ("", "file") and not allow_local:

@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import os
+import re
+from collections.abc import Hashable
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import xarray as xr
 
-from .conventions import MU, Exclusion, Retrieval, Time, as_retrieval
-from .grid import spatial_dims
+from .conventions import MU, Exclusion, Retrieval, Time, as_retrieval, as_time
+from .grid import geobox_of, spatial_dims
 from .rasterfile import RasterFile, remember
 from .retrieval import retrieval
 
+if TYPE_CHECKING:
+    from odc.geo.geobox import GeoBox
+
 CHUNK = 2048  # pixels a side: 16 MiB of float32
+PACKING = ("_FillValue", "scale_factor", "add_offset")
+OF_ALL = re.compile("sensor|Conventions|fusion_.*|time_coverage_.*")  # tags of the whole Dataset
+ISO_UTC = re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+Z")
 
 FilePath: TypeAlias = str | os.PathLike[str]
 
@@ -34,6 +42,7 @@ def open_raster(path: FilePath, *, chunks: int | None = CHUNK, masked: bool = Tr
     Returns
     -------
     DataArray, dims (y, x)
+        With what :func:`write_cogs` wrote in the tags: attributes and `time`.
 
     Raises
     ------
@@ -50,12 +59,11 @@ def open_raster(path: FilePath, *, chunks: int | None = CHUNK, masked: bool = Tr
     if opened.rio.crs is None:
         msg = f"{path}: no CRS, so its pixels have no place: set it, e.g. rio edit-info --crs"
         raise ValueError(msg)
-    band = opened.isel(band=0, drop=True)
+    band = _explained(opened.isel(band=0, drop=True), path)
     file = RasterFile(
         str(path), (band.shape[0], band.shape[1]), _dtype(band.dtype, masked=masked), masked
     )
-    described = ("_FillValue", "scale_factor", "add_offset")
-    attrs = {k: v for k, v in band.attrs.items() if not masked or k not in described}
+    attrs = {k: v for k, v in band.attrs.items() if not masked or k not in PACKING}
     if chunks is None:
         pixels: Any = file[:, :]
         return xr.DataArray(pixels, band.coords, band.dims, attrs=attrs)
@@ -85,7 +93,7 @@ def open_retrieval(
     mask : path or URL, optional
         uint8 flags of :class:`~xfusion.Exclusion`; its nodata, if declared, is UNKNOWN.
     sensor, time
-        As in :func:`~xfusion.retrieval`.
+        As in :func:`~xfusion.retrieval`; by default those in the tags of `mu`, if any.
     chunks : int or None
         Pixels a side of a block; None reads now.
 
@@ -103,11 +111,19 @@ def open_retrieval(
     means = open_raster(mu, chunks=chunks)
     deviations = open_raster(sigma, chunks=chunks)
     flags = None if mask is None else _as_flags(open_raster(mask, chunks=chunks, masked=False))
-    return retrieval(means, deviations, flags, sensor=sensor, time=time)
+    of_all = {k: v for k, v in means.attrs.items() if OF_ALL.fullmatch(k)}
+    for array in (means, deviations, *(() if flags is None else (flags,))):
+        array.attrs = {k: v for k, v in array.attrs.items() if not OF_ALL.fullmatch(k)}
+    if sensor is None and "sensor" in of_all:
+        sensor = str(of_all["sensor"])
+    dataset = retrieval(means, deviations, flags, sensor=sensor, time=time)
+    return dataset.assign_attrs(of_all | dataset.attrs)
 
 
 def write_cogs(dataset: Retrieval, folder: FilePath, *, prefix: str = "") -> dict[str, Path]:
     """Write each variable of a retrieval as a cloud-optimised GeoTIFF.
+
+    Its tags say what it holds: the attributes of the variable, sensor, time and provenance.
 
     Parameters
     ----------
@@ -126,10 +142,8 @@ def write_cogs(dataset: Retrieval, folder: FilePath, *, prefix: str = "") -> dic
     Raises
     ------
     ValueError
-        If the retrieval has dims besides the spatial ones.
+        If the retrieval has dims besides the spatial ones, no CRS or no regular grid.
     """
-    import odc.geo.xr  # noqa: F401  # registers .odc
-
     dataset = as_retrieval(dataset)
     extra = [d for d in dataset[MU].dims if d not in (spatial_dims(dataset) or ())]
     if extra:
@@ -138,6 +152,7 @@ def write_cogs(dataset: Retrieval, folder: FilePath, *, prefix: str = "") -> dic
             f"e.g. .isel({extra[0]}=0)"
         )
         raise ValueError(msg)
+    geobox = geobox_of(dataset)
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     computed = dataset.compute()
@@ -145,16 +160,75 @@ def write_cogs(dataset: Retrieval, folder: FilePath, *, prefix: str = "") -> dic
     for name, array in computed.data_vars.items():
         files[str(name)] = path = folder / f"{prefix}{name}.tif"
         aside = folder / f".{os.getpid()}-{path.name}"
-        nodata = np.nan if array.dtype.kind == "f" else None
-        resampling = "average" if array.dtype.kind == "f" else "nearest"
         try:
-            array.odc.write_cog(
-                aside, overwrite=True, nodata=nodata, overview_resampling=resampling
-            )
+            _write_cog(array, geobox, aside, _tags(dataset, array))
             aside.replace(path)
         finally:
             aside.unlink(missing_ok=True)
     return files
+
+
+def _write_cog(array: xr.DataArray, geobox: GeoBox, path: Path, tags: dict[str, str]) -> None:
+    # not with odc-geo, which names no band; named afterwards the file is no COG any more
+    import rasterio
+    import rasterio.shutil
+
+    is_float = array.dtype.kind == "f"
+    rows, columns = geobox.shape
+    with rasterio.open(
+        "",
+        "w",
+        driver="MEM",
+        width=columns,
+        height=rows,
+        count=1,
+        dtype=array.dtype,
+        crs=str(geobox.crs),
+        transform=geobox.transform,
+        nodata=np.nan if is_float else None,
+    ) as file:
+        file.write(array.transpose(*(spatial_dims(array) or ())).values, 1)
+        file.set_band_description(1, str(array.name))
+        file.units = (tags.get("units"),)
+        file.update_tags(**tags)
+        rasterio.shutil.copy(
+            file,
+            path,
+            driver="COG",
+            compress="deflate",
+            predictor="yes",
+            overview_resampling="average" if is_float else "nearest",
+        )
+
+
+def _tags(dataset: xr.Dataset, array: xr.DataArray) -> dict[str, str]:
+    attrs = {k: v for k, v in dataset.attrs.items() if OF_ALL.fullmatch(str(k))}
+    attrs |= {k: v for k, v in array.attrs.items() if k not in PACKING}
+    time = dataset.coords.get("time")
+    if time is not None and time.ndim == 0 and time.dtype.kind == "M" and time.notnull():
+        attrs["time"] = f"{time.values.astype('datetime64[us]').item().isoformat()}Z"
+    return {str(k): " ".join(map(str, np.ravel(v))) for k, v in attrs.items()}
+
+
+def _explained(band: xr.DataArray, path: FilePath) -> xr.DataArray:
+    """Return a band as its tags explain it, if :func:`write_cogs` wrote them."""
+    attrs: dict[Hashable, Any] = dict(band.attrs)
+    if "Conventions" not in attrs:
+        return band
+    import rasterio
+
+    with rasterio.open(path) as file:
+        tags = file.tags()
+    if "Conventions" not in tags:  # a netCDF file, whose tags have longer names
+        return band
+    attrs.pop("long_name", None)  # which rioxarray takes from the band's name
+    attrs |= {k: tags[k] for k in ("long_name", "flag_meanings", "units") if k in tags}
+    if re.fullmatch(r"\d+( \d+)*", tags.get("flag_masks", "")):
+        attrs["flag_masks"] = np.array(tags["flag_masks"].split(), band.dtype)
+    if ISO_UTC.fullmatch(tags.get("time", "")):
+        del attrs["time"]
+        band = band.assign_coords(time=as_time(tags["time"]))
+    return band.drop_attrs(deep=False).assign_attrs(attrs)
 
 
 def _dtype(stored: np.dtype[Any], *, masked: bool) -> np.dtype[Any]:

@@ -13,6 +13,9 @@ from numpy.typing import NDArray
 
 ENCODING = "xfusion_raster_file"
 
+# formats of catalogue assets; each holds its pixels itself
+ASSET_DRIVERS = ("GTiff", "JP2OpenJPEG")
+
 # for files on the web only: beside a local file there may be others that belong to it
 WEB_OPTIONS = {
     "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
@@ -34,6 +37,8 @@ class RasterFile:
     dtype: np.dtype[Any]
     masked: bool
     """Turn nodata into NaN, and apply a declared scale and offset."""
+    trusted: bool = True
+    """False for an asset of a catalogue, see :func:`open_asset`."""
 
     ndim = 2
 
@@ -75,7 +80,7 @@ class RasterFile:
         import rasterio
 
         options = WEB_OPTIONS if self.path.startswith(("http://", "https://")) else {}
-        with self._named_errors(), rasterio.Env(**options), rasterio.open(self.path) as file:
+        with self._named_errors(), rasterio.Env(**options), self._open() as file:
             if file.shape != self.shape:
                 msg = (
                     f"{self.path.partition('?')[0]} has {file.shape} pixels, not {self.shape} as "
@@ -83,6 +88,11 @@ class RasterFile:
                 )
                 raise ValueError(msg)
             yield file
+
+    def _open(self) -> Any:
+        import rasterio
+
+        return rasterio.open(self.path) if self.trusted else open_asset(self.path)
 
     @contextmanager
     def _named_errors(self) -> Iterator[None]:
@@ -94,6 +104,24 @@ class RasterFile:
             # GDAL says "HTTP response code: 404", but of what
             msg = f"{self.path.partition('?')[0]} could not be read: {error}"
             raise RasterioIOError(msg) from error
+
+
+def open_asset(path: str) -> Any:
+    """Open an asset of a catalogue with rasterio, as one of the formats that hold their pixels.
+
+    A VRT, say, may name any file of this machine, and GDAL would follow it.
+    """
+    import rasterio
+    from rasterio.errors import RasterioIOError
+
+    *others, last = ASSET_DRIVERS
+    for driver in others:
+        try:
+            return rasterio.open(path, driver=driver)
+        except RasterioIOError as error:
+            if "not recognized" not in str(error):
+                raise
+    return rasterio.open(path, driver=last)
 
 
 def remember(variable: xr.Variable, file: RasterFile) -> None:

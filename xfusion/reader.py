@@ -10,6 +10,7 @@ from odc.loader import RasterLoadParams
 from odc.loader._rio import RioDriver, RioReader
 
 from .exclusion import GFM, GFM_NODATA, SCL
+from .rasterfile import open_asset
 
 # band -> what decides where tiles of one pass overlap; without one, the first that has data
 OVERLAP = {
@@ -32,6 +33,8 @@ class NodataDriver(RioDriver):
 
 class _NodataReader(RioReader):
     def read(self, cfg: RasterLoadParams, *args: Any, **kwargs: Any) -> Any:
+        # odc lets GDAL find out the format: refuse what may point at other files first
+        open_asset(self._src.uri).close()
         return super().read(cfg.patch(src_nodata_override=cfg.fill_value), *args, **kwargs)
 
 

@@ -16,7 +16,9 @@ from .conventions import (
     annotate,
     as_retrieval,
     as_time,
+    decoded,
     validate,
+    with_spatial_ref,
 )
 from .grid import (
     SPATIAL_REF,
@@ -26,6 +28,7 @@ from .grid import (
     spatial_ref_of,
     with_spatial_dims,
 )
+from .units import dequantify
 
 
 def retrieval(
@@ -73,6 +76,7 @@ def retrieval(
     if not isinstance(mu, xr.DataArray):
         mu = np.asarray(mu) if not hasattr(mu, "dtype") else mu
         mu = xr.DataArray(mu, dims=_plain_dims(np.ndim(mu)))
+    mu = decoded(_plain(mu))
     frame = mu.to_dataset(name=MU)
     if spatial_dims(frame) is not None:
         frame = _canonical_spatial_ref(frame)
@@ -172,8 +176,15 @@ def exclude(
     array([[128,   0]], dtype=uint8)
     """
     dataset = as_retrieval(dataset)
+    given: object = excluded
+    if not isinstance(given, xr.DataArray):
+        msg = (
+            f"`excluded` is a {type(given).__name__}, not a DataArray: say where it lies, e.g. "
+            "retrieval.mu.copy(data=excluded)"
+        )
+        raise TypeError(msg)
     if excluded.dtype == bool:
-        flags = excluded * np.uint8(flag)
+        flags = excluded * np.uint8(Exclusion(flag))
     elif excluded.dtype == np.uint8:
         flags = excluded
     else:
@@ -233,10 +244,16 @@ def _aligned(array: xr.DataArray | ArrayLike, name: str, frame: xr.Dataset) -> x
             raise ValueError(msg)
         plain = array if hasattr(array, "dtype") else np.asarray(array)
         return xr.Variable(mu.dims, plain)
+    array = _plain(array) if name == MASK else decoded(_plain(array).rename(name))
     other = _canonical_spatial_ref(array.to_dataset(name=name))
     other = _with_crs_of(other, frame)
     aligned = on_grid_of(other, frame, names=(name, MU), mend=f"{name}.rio.reproject_match(mu)")
     return aligned[name].variable.transpose(*mu.dims)
+
+
+def _plain(array: xr.DataArray) -> xr.DataArray:
+    """Return the array without pint, its units as text."""
+    return dequantify(array.to_dataset(name=MU))[MU].rename(array.name)
 
 
 def _with_crs_of(layer: xr.Dataset, frame: xr.Dataset) -> xr.Dataset:
@@ -252,14 +269,14 @@ def _with_crs_of(layer: xr.Dataset, frame: xr.Dataset) -> xr.Dataset:
 
 
 def _canonical_spatial_ref(dataset: xr.Dataset) -> xr.Dataset:
-    """Return the Dataset with its CRS in one scalar coordinate `spatial_ref`."""
+    """Return the Dataset of one array with its CRS in the scalar coordinate `spatial_ref`."""
     (name,) = dataset.data_vars
     array = dataset[name]
     mapping = array.encoding.get("grid_mapping", array.attrs.get("grid_mapping", SPATIAL_REF))
     if mapping in dataset.coords and mapping != SPATIAL_REF:
         dataset = dataset.drop_vars(SPATIAL_REF, errors="ignore").rename({mapping: SPATIAL_REF})
-    if SPATIAL_REF in dataset.coords:
-        return dataset
-    if "crs" in array.attrs or any("crs" in c.attrs for c in array.coords.values()):
+    dataset = with_spatial_ref(dataset)
+    labelled = "crs" in array.attrs or any("crs" in c.attrs for c in array.coords.values())
+    if SPATIAL_REF not in dataset.coords and labelled:
         return dataset.assign_coords({SPATIAL_REF: spatial_ref_of(geobox_of(array))})
     return dataset

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -78,7 +79,7 @@ def search(catalog: CatalogLike, geobox: GeoBox, datetime: Time, *, default: Cat
     if _is_file(profile.url):
         items = _search_file(profile, bbox, (start, end))
     else:
-        client = _open(catalog if not isinstance(catalog, Catalog) else catalog.url)
+        client = _open(profile.url if isinstance(catalog, Catalog | str | os.PathLike) else catalog)
         found = client.search(
             collections=[profile.collection],
             bbox=bbox,
@@ -130,7 +131,20 @@ def as_items(items: Items) -> list[pystac.Item]:
     """Return pystac Items from Items or their dictionaries."""
     import pystac
 
+    if isinstance(items, str | os.PathLike):
+        msg = f"items={str(items)!r} is a path: pass it as catalog=, or read its items first"
+        raise TypeError(msg)
+    if isinstance(items, pystac.Item):
+        return [items]
+    if isinstance(items, Mapping):
+        items = items.get("features", [items])
     return [i if isinstance(i, pystac.Item) else pystac.Item.from_dict(dict(i)) for i in items]
+
+
+def of_interval(items: Iterable[pystac.Item], datetime: Time) -> list[pystac.Item]:
+    """Return the items of a day or an interval."""
+    first, last = (as_time(moment) for moment in day_interval(datetime))
+    return [item for item in items if first <= as_time(item_time(item)) <= last]
 
 
 def _open(catalog: str | Client) -> Client:
@@ -149,16 +163,14 @@ def _search_file(
     import pystac
 
     west, south, east, north = bbox
-    first, last = (as_time(moment) for moment in interval)
 
     def matches(item: pystac.Item) -> bool:
         w, s, e, n = item.bbox or (-180.0, -90.0, 180.0, 90.0)
         touches = w <= east and e >= west and s <= north and n >= south
-        in_time = bool(first <= as_time(item_time(item)) <= last)
-        return item.collection_id == profile.collection and touches and in_time
+        return item.collection_id == profile.collection and touches
 
     items = pystac.ItemCollection.from_file(local_path(profile.url))
-    return [item for item in items if matches(item)]
+    return of_interval(filter(matches, items), "/".join(interval))
 
 
 def _posts(client: Client) -> bool:

@@ -14,6 +14,20 @@ def units_of(array: xr.DataArray) -> str | None:
     return None if units is None else str(units)
 
 
+def same_units(a: str | None, b: str | None) -> bool:
+    """Whether two texts name one unit; where pint is installed also "m" and "meter"."""
+    if a is None or b is None or a == b:
+        return a == b
+    try:
+        import pint
+    except ModuleNotFoundError:
+        return False
+    try:
+        return bool(pint.Unit("" if a == "1" else a) == pint.Unit("" if b == "1" else b))
+    except (pint.PintError, ValueError, TypeError, AttributeError):
+        return False
+
+
 def dequantify(dataset: xr.Dataset) -> xr.Dataset:
     """Return the Dataset with pint quantities as plain arrays and their units as text.
 

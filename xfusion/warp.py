@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from collections.abc import Mapping as MappingOf
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import xarray as xr
@@ -18,6 +18,8 @@ from .kernels import parallel
 from .kernels.control import ControlGrid, Window
 from .mapping import Mapping
 from .rasterfile import RasterFile, recall
+
+Blocks: TypeAlias = tuple[tuple[int, ...], tuple[int, ...]]
 
 STRIP = 256  # target rows that one thread takes at a time, in memory
 FILE_STRIP = 1024  # the same, from a file: neighbouring strips decode the tiles between them
@@ -68,9 +70,7 @@ class Warp:
         return tuple(np.full(shape, f, d) for d, f in zip(dtypes, outside, strict=False))
 
 
-def warp_blocks(
-    warp: Warp, layers: Sequence[xr.Variable], blocks: tuple[int, int] | None
-) -> list[Any]:
+def warp_blocks(warp: Warp, layers: Sequence[xr.Variable], blocks: Blocks | None) -> list[Any]:
     """Warp layers of dims (..., y, x) onto the target.
 
     Parameters
@@ -78,8 +78,8 @@ def warp_blocks(
     warp : Warp
     layers : sequence of Variable
         mu, sigma and perhaps mask, of one shape.
-    blocks : (int, int) or None
-        Rows and columns of a block of the result, None for arrays in memory.
+    blocks : pair of tuples of int, or None
+        Rows and columns of the result's blocks, None for arrays in memory.
 
     Returns
     -------
@@ -114,7 +114,9 @@ class WarpedBand:
         window = self.mapping.window(grid)
         if window is None:
             return np.full(shape, fill, self.dtype)
-        file = RasterFile(self.path, self.mapping.source.shape.yx, self.dtype, masked=False)
+        file = RasterFile(
+            self.path, self.mapping.source.shape.yx, self.dtype, masked=False, trusted=False
+        )
         stored = file[window.slices]
         pixels = stored.astype(self.dtype, copy=False)
         if self.resampling == "nearest":
@@ -123,14 +125,14 @@ class WarpedBand:
         return resample.band(pixels.astype(self.dtype), window, grid, shape=shape)
 
 
-def warp_band(band: WarpedBand, blocks: tuple[int, int] | None) -> Any:
+def warp_band(band: WarpedBand, blocks: Blocks | None) -> Any:
     """Warp a band onto its target, block by block.
 
     Parameters
     ----------
     band : WarpedBand
-    blocks : (int, int) or None
-        Rows and columns of a block of a lazy result, None to read now.
+    blocks : pair of tuples of int, or None
+        Rows and columns of a lazy result's blocks, None to read now.
 
     Returns
     -------
@@ -139,21 +141,20 @@ def warp_band(band: WarpedBand, blocks: tuple[int, int] | None) -> Any:
     """
     rows, columns = band.mapping.target.shape
     if blocks is None:
-        strips = _slices(_split(rows, FILE_STRIP))
+        strips = _slices(split(rows, FILE_STRIP))
         with ThreadPoolExecutor(min(parallel.core_count(), len(strips))) as pool:
             return np.concatenate(list(pool.map(lambda r: band.on(r, slice(0, columns)), strips)))
     import dask.array as da
     from dask.base import tokenize
     from dask.highlevelgraph import HighLevelGraph
 
-    chunks = _split(rows, blocks[0]), _split(columns, blocks[1])
     name = f"band-{tokenize(band, blocks)}"
     tasks: dict[Any, Any] = {
         (name, i, j): (band.on, r, c)
-        for (i, r), (j, c) in itertools.product(*(enumerate(_slices(n)) for n in chunks))
+        for (i, r), (j, c) in itertools.product(*(enumerate(_slices(n)) for n in blocks))
     }
     graph = HighLevelGraph.from_collections(name, tasks, dependencies=[])
-    return da.Array(graph, name, chunks, dtype=band.dtype)
+    return da.Array(graph, name, blocks, dtype=band.dtype)
 
 
 def _in_memory(warp: Warp, layers: Sequence[NDArray[Any]]) -> list[NDArray[Any]]:
@@ -182,12 +183,11 @@ def _in_memory(warp: Warp, layers: Sequence[NDArray[Any]]) -> list[NDArray[Any]]
     return outputs
 
 
-def _lazily(warp: Warp, layers: Sequence[xr.Variable], blocks: tuple[int, int]) -> list[Any]:
+def _lazily(warp: Warp, layers: Sequence[xr.Variable], blocks: Blocks) -> list[Any]:
     from dask.base import tokenize
     from dask.highlevelgraph import HighLevelGraph
 
-    rows, columns = warp.mapping.target.shape
-    out_chunks: tuple[tuple[int, ...], ...] = (_split(rows, blocks[0]), _split(columns, blocks[1]))
+    out_chunks: tuple[tuple[int, ...], ...] = blocks
     targets = [
         (i, j, r, c)
         for (i, r), (j, c) in itertools.product(*(enumerate(_slices(n)) for n in out_chunks))
@@ -309,7 +309,8 @@ def _in_common_chunks(layers: Sequence[xr.Variable]) -> list[Any]:
     return list(aligned)
 
 
-def _split(length: int, size: int) -> tuple[int, ...]:
+def split(length: int, size: int) -> tuple[int, ...]:
+    """Return the lengths of blocks of one size, the last what is left."""
     count = math.ceil(length / size)
     return tuple(min(size, length - k * size) for k in range(count))
 

@@ -133,13 +133,13 @@ def _joint(
                     u = exact_u[place, inner_row, inner]
                     v = exact_v[place, inner_row, inner]
                 low_u, low_v = u - half_u, v - half_v
-                i, j = int(low_v), int(low_u)
                 if (
                     low_u >= 0.0
                     and low_v >= 0.0
-                    and i + high <= all_rows
-                    and j + across <= all_columns
+                    and low_v < all_rows - high + 1
+                    and low_u < all_columns - across + 1
                 ):
+                    i, j = int(low_v), int(low_u)
                     k = (i - row0) * columns + j - column0
                     first_u = j + 1 - low_u
                     second_u = min(1.0, width_u - first_u)

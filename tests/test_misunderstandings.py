@@ -1,0 +1,148 @@
+"""Inputs that were once misunderstood in silence."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pystac
+import pytest
+import rioxarray
+import xarray as xr
+from odc.geo.geobox import GeoBox
+from odc.geo.xr import xr_zeros
+
+import xfusion as xf
+from xfusion.rasterfile import open_asset
+
+GEOBOX = GeoBox.from_bbox((500000, 0, 500100, 80), "EPSG:32633", resolution=10)
+
+
+def on_grid(value: float = 0.5) -> xr.DataArray:
+    zeros: xr.DataArray = xr_zeros(GEOBOX, dtype="float32")
+    return zeros + np.float32(value)
+
+
+def test_uneven_labels_are_refused_and_not_warped_as_if_even() -> None:
+    ds = xf.retrieval(on_grid(), on_grid())
+    gap = ds.isel(x=[0, 1, 2, 6, 7, 8, 9])
+    with pytest.raises(ValueError, match=r"x is not evenly spaced: x\[\d\]"):
+        gap.fusion.coregister(GEOBOX.zoom_out(2))
+
+
+def test_declared_nodata_is_not_data() -> None:
+    mu = on_grid().assign_attrs(_FillValue=-9999.0)
+    mu[0, 0] = -9999.0
+    fused = xf.retrieval(mu, on_grid()).fusion.gaussian(xf.retrieval(on_grid(0.1), on_grid()))
+    assert fused.mu[0, 0].item() == pytest.approx(0.1)
+    assert "_FillValue" not in fused.mu.attrs
+    by_hand = xf.retrieval(on_grid(), on_grid()).assign(mu=mu)
+    assert not by_hand.fusion.usable[0, 0]
+    with pytest.raises(ValueError, match="mask_and_scale=True"):
+        xf.retrieval(on_grid().rename("mu").assign_attrs(scale_factor=0.001), on_grid())
+
+
+def test_times_are_read_or_refused_and_never_guessed() -> None:
+    def time(text: str) -> np.datetime64:
+        return np.datetime64(xf.retrieval([[0.0]], [[1.0]], time=text).time.item(), "ns")
+
+    assert time("20230620") == np.datetime64("2023-06-20")
+    assert time("2023-06-20T02:00:00+02:00") == np.datetime64("2023-06-20T00:00")
+    for unclear in ("2023-06", "20/06/2023", "NaT"):
+        with pytest.raises(ValueError, match=f"{re.escape(unclear)}.*is not a date"):
+            time(unclear)
+
+
+def test_units_that_only_look_different_fuse() -> None:
+    a = xf.retrieval(on_grid().assign_attrs(units="m"), on_grid())
+    b = xf.retrieval(on_grid().assign_attrs(units="meter"), on_grid())
+    assert a.fusion.gaussian(b).mu.attrs["units"] == "m"
+    with pytest.raises(ValueError, match="'cm'.*'m'"):
+        a.fusion.gaussian(xf.retrieval(on_grid().assign_attrs(units="cm"), on_grid()))
+
+
+def test_flag_masks_that_saw_nothing_do_not_exclude_at_decision_level() -> None:
+    a = xf.retrieval(np.ones((1, 3)), np.ones((1, 3)), np.array([[32, 0, 0]], np.uint8))
+    b = xf.retrieval(np.ones((1, 3)), np.ones((1, 3)), np.array([[0, 32, 16]], np.uint8))
+    assert a["mask"].fusion.merge_mask(b["mask"]).values.tolist() == [[0, 0, 1]]
+
+
+def test_reflectance_of_zero_is_not_nodata_once_decoded() -> None:
+    bands = xr.Dataset({"red": ("x", [0.02]), "nir": ("x", [0.0]), "scl": ("x", [6])})
+    bands.nir.encoding["_FillValue"] = 0
+    assert bands.fusion.s2_validity().all()
+
+
+def test_names_of_sensors_stay_unique_and_in_the_letters_of_cf() -> None:
+    one = xf.retrieval(np.ones((1, 1)), np.ones((1, 1)))
+    named = [one.assign_attrs(sensor=n) for n in ("a", "a", "a_1", "S1 (VV)/x")]
+    names = xf.gaussian(*named).source.attrs["flag_meanings"].split()
+    assert len(set(names)) == 4
+    assert all(re.fullmatch(r"[\w.+@-]+", name) for name in names)
+
+
+def test_variables_that_are_not_fused_do_not_matter() -> None:
+    ds = xf.retrieval(np.ones((1, 1)), np.ones((1, 1)))
+    extra = ds.assign(profile=("z", [1.0, 2.0]))
+    assert (
+        set(extra.fusion.gaussian(ds).sizes) == set(ds.fusion.gaussian(extra).sizes) == {"y", "x"}
+    )
+
+
+def test_a_crs_under_another_name_is_found() -> None:
+    ds = xf.retrieval(on_grid(), on_grid())
+    renamed = ds.rename(spatial_ref="crs")
+    assert renamed.fusion.gaussian(ds).rio.crs.to_epsg() == 32633
+    assert renamed.fusion.product.geobox == GEOBOX
+
+
+def test_fused_blocks_are_those_of_the_first_and_go_to_zarr(tmp_path: Path) -> None:
+    ds = xf.retrieval(on_grid(), on_grid())
+    fused = ds.chunk(y=3, x=4).fusion.gaussian(ds.chunk(y=5, x=7))
+    assert fused.mu.chunks == ((3, 3, 2), (4, 4, 2))
+    fused.to_zarr(tmp_path / "fused.zarr")
+    uneven = ds.chunk(y=(1, 7), x=(4, 6))
+    warped = ds.chunk(y=4).fusion.coregister(uneven.isel(y=slice(None, None, -1)))
+    assert warped.mu.chunks == ((7, 1), (4, 6))
+
+
+def test_what_is_not_a_dataarray_is_refused_with_the_mend() -> None:
+    ds = xf.retrieval(np.ones((1, 1)), np.ones((1, 1)))
+    with pytest.raises(TypeError, match="ndarray.*copy\\(data=excluded\\)"):
+        ds.fusion.exclude(np.ones((1, 1), bool))
+    with pytest.raises(TypeError, match=r"a\.json' is a path.*catalog="):
+        xf.stac.as_items("a.json")  # type: ignore[arg-type]  # the point
+
+
+def test_one_item_and_a_collection_of_items_are_items() -> None:
+    feature: dict[str, Any] = {
+        "type": "Feature",
+        "stac_version": "1.0.0",
+        "id": "a",
+        "geometry": None,
+        "properties": {"datetime": "2023-06-20T00:00:00Z"},
+        "assets": {},
+        "links": [],
+    }
+    item = pystac.Item.from_dict(feature)
+    collection = {"type": "FeatureCollection", "features": [feature]}
+    for given in (item, [item], feature, collection, [feature]):
+        assert [i.id for i in xf.stac.as_items(given)] == ["a"]  # type: ignore[arg-type]
+
+
+def test_an_asset_that_is_a_vrt_reads_no_file_of_this_machine(tmp_path: Path) -> None:
+    secret = tmp_path / "secret.tif"
+    on_grid().rio.to_raster(secret)
+    assert rioxarray.open_rasterio(secret) is not None
+    served = tmp_path / "served"
+    served.mkdir()
+    (served / "a.tif").write_text(
+        '<VRTDataset rasterXSize="10" rasterYSize="8"><VRTRasterBand dataType="Float32" band="1">'
+        f"<SimpleSource><SourceFilename>{secret}</SourceFilename><SourceBand>1</SourceBand>"
+        "</SimpleSource></VRTRasterBand></VRTDataset>"
+    )
+    from rasterio.errors import RasterioIOError
+
+    with pytest.raises(RasterioIOError, match="not recognized"):
+        open_asset(str(served / "a.tif"))
+    assert open_asset(str(secret)).count == 1
