@@ -17,6 +17,7 @@ from .units import dequantify, units_of
 MU, SIGMA, MASK, SOURCE = "mu", "sigma", "mask", "source"
 CONVENTIONS = "CF-1.13"
 NODATA = ("_FillValue", "missing_value", "nodata")
+PACKING = ("scale_factor", "add_offset")
 
 
 class Exclusion(enum.IntFlag):
@@ -70,8 +71,10 @@ def as_retrieval(obj: Retrieval) -> xr.Dataset:
         msg = f"a retrieval is a Dataset or a product, not {type(obj).__name__}: xf.retrieval(...)"
         raise TypeError(msg)
     dataset = with_spatial_ref(dequantify(dataset))
-    coded = {name: decoded(dataset[name]) for name in (MU, SIGMA) if name in dataset.data_vars}
-    return validate(dataset.assign({k: v for k, v in coded.items() if v is not dataset[k]}))
+    for name in (MU, SIGMA):
+        if name in dataset.data_vars and {*NODATA, *PACKING} & {*dataset[name].attrs}:
+            dataset = dataset.assign({name: decoded(dataset[name])})
+    return validate(dataset)
 
 
 def with_spatial_ref(dataset: xr.Dataset) -> xr.Dataset:
@@ -237,7 +240,7 @@ def as_time(time: Time) -> np.datetime64:
 
 def decoded(array: xr.DataArray) -> xr.DataArray:
     """Return mu or sigma with a nodata value that its attributes declare as NaN."""
-    packed = {k: array.attrs[k] for k in ("scale_factor", "add_offset") if k in array.attrs}
+    packed = {k: array.attrs[k] for k in PACKING if k in array.attrs}
     if (packed.get("scale_factor", 1), packed.get("add_offset", 0)) != (1, 0):
         msg = f"{array.name} is packed, {packed}: open it with mask_and_scale=True"
         raise ValueError(msg)

@@ -53,12 +53,15 @@ def _add(
 @compiled
 def _usable(m: Any, s: Any, flags: Any, sigma_floor: float, floor_nonfinite: bool) -> Any:
     """Return mu, sigma and whether they are usable; of no weight where they are not."""
-    m = np.float64(m)
-    s = np.float64(s)
-    finite = abs(s) < np.inf
-    usable = (flags == 0) & (abs(m) < np.inf) & (finite | floor_nonfinite)
-    s = s if finite & (s > sigma_floor) else sigma_floor
-    return (m if usable else 0.0), (s if usable else np.inf), usable
+    # in the type of the input, twice as many fit a vector: x - x is 0 or, of what is not
+    # finite, NaN, which does not equal itself
+    zero = s - s
+    finite = zero == zero  # noqa: PLR0124
+    zero_m = m - m
+    usable = (flags == 0) & (zero_m == zero_m) & (finite | floor_nonfinite)  # noqa: PLR0124
+    wide: Any = np.float64(s)
+    wide = wide if finite & (wide > sigma_floor) else sigma_floor
+    return (np.float64(m) if usable else 0.0), (wide if usable else np.inf), usable
 
 
 @compiled
@@ -110,9 +113,10 @@ def _gaussian(
                 sums, 128, mus[k][i], sigmas[k][i], masks[k][i], sigma_floor, floor_nonfinite
             )
         weighted, weight, smallest, contributed, reasons = sums
-        scale = 1.0 / weight
+        # of the precision of the result: its error is relative, cancellation is behind
+        scale = rounded(1.0) / rounded(weight)
         mu[i] = weighted * scale if contributed != 0 else np.nan
-        sigma[i] = smallest * np.sqrt(rounded(scale)) if contributed != 0 else np.nan
+        sigma[i] = smallest * np.sqrt(scale) if contributed != 0 else np.nan
         reasons = reasons if reasons != 0 else np.uint8(unknown)
         mask[i] = np.uint8(0) if contributed != 0 else reasons
         source[i] = contributed

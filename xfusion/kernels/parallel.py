@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-BLOCK_SIZE = 1 << 20  # pixels; large enough that its pages are huge ones
+BLOCK_SIZE = 1 << 21  # pixels; large enough that its pages are huge ones
 
 
 def core_count() -> int:
