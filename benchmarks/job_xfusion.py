@@ -4,8 +4,8 @@ from typing import Any
 
 import dask.array  # noqa: F401  # here and below: imported before the clock starts
 import odc.geo.xr
-import odc.stac  # noqa: F401
-import rioxarray  # noqa: F401
+import odc.stac  # noqa: F401  # before the clock starts
+import rioxarray  # noqa: F401  # before the clock starts
 
 import xfusion as xf
 import xfusion.kernels.fuse

@@ -20,7 +20,7 @@ def methods(accessor: type) -> list[str]:
 )
 def test_method_has_the_signature_of_its_function(accessor: type, name: str) -> None:
     def shape(function: object, drop: int) -> list[tuple[str, object, object]]:
-        parameters = list(inspect.signature(function).parameters.values())  # type: ignore[arg-type]
+        parameters = list(inspect.signature(function).parameters.values())  # type: ignore[arg-type]  # any callable
         return [(p.name, p.kind, p.default) for p in parameters[drop:]]
 
     assert shape(getattr(accessor, name), 1) == shape(getattr(xf, name), 1)
