@@ -23,7 +23,7 @@ LAYERS = [
     {"stac"},
     {"bands"},
     {"reader", "hrefs"},
-    {"fusion", "coregister", "raster", "exclusion", "catalog"},
+    {"fusion", "coregister", "raster", "exclusion", "catalog", "warp_band"},
     {"retrieval", "warp"},
     {"conventions", "mapping"},
     {"grid", "units", "rasterfile"},

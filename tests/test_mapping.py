@@ -58,8 +58,10 @@ def mapped(mapping: Mapping, rows: slice, columns: slice) -> tuple[NDArray[Any],
     window = control.Window((0, 0), mapping.source.shape.yx, mapping.source.shape.yx)
     v, u = np.indices(mapping.source.shape) + 0.5
     shape = rows.stop - rows.start, columns.stop - columns.start
-    options: Any = {"shape": shape, "error_correlation": 1.0, "outside": 32}
-    return resample.joint(u, v, None, window, where, **options)[:2]
+    found, flags = np.empty((2, *shape)), np.empty(shape, np.uint8)
+    out = found[0], found[1], flags
+    resample.joint(u, v, None, window, where, error_correlation=1.0, outside=32, out=out)
+    return found[0], found[1]
 
 
 WAYS = [(UTM, GEOGRAPHIC), (UTM, NEXT_UTM), (EQUI7, UTM)]

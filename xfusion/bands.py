@@ -14,7 +14,7 @@ from .catalog import Catalog
 from .grid import geobox_of, grid_coords, spatial_dims
 from .hrefs import asset_href, local_path
 from .mapping import Mapping as GridMapping
-from .warp import WarpedBand, warp_band
+from .warp_band import WarpedBand, warp_band
 
 if TYPE_CHECKING:
     import pystac

@@ -22,7 +22,6 @@ from .rasterfile import RasterFile, recall
 Blocks: TypeAlias = tuple[tuple[int, ...], tuple[int, ...]]
 
 STRIP = 256  # target rows that one thread takes at a time, in memory
-FILE_STRIP = 1024  # the same, from a file: neighbouring strips decode the tiles between them
 
 
 @dataclass(frozen=True)
@@ -38,36 +37,36 @@ class Warp:
     def on(
         self,
         layers: Sequence[NDArray[Any]],
-        window: Window,
+        window: Window | None,
         grid: ControlGrid,
-        shape: tuple[int, int],
-    ) -> tuple[NDArray[Any], ...]:
-        """Warp the window of mu, sigma and, where there is one, mask onto one block."""
+        out: Sequence[NDArray[Any]],
+    ) -> None:
+        """Warp the window of mu, sigma and, where there is one, mask onto one block, `out`.
+
+        No window is a block that misses the source.
+        """
         from .kernels import resample  # numba takes half a second to import
 
-        if self.resampling == "nearest":
-            outside = (np.nan, np.nan, self.outside)
-            return tuple(
-                resample.nearest(layer, window, grid, shape=shape, outside=fill)
-                for layer, fill in zip(layers, outside, strict=False)
+        fills = (np.nan, np.nan, self.outside)
+        if window is None:
+            for plane, fill in zip(out, fills, strict=False):
+                plane[...] = fill
+        elif self.resampling == "nearest":
+            for layer, fill, plane in zip(layers, fills, out, strict=False):
+                resample.nearest(layer, window, grid, outside=fill, out=plane)
+        else:
+            mu, sigma, *masks = layers
+            mask = masks[0] if masks else None
+            resample.joint(
+                mu,
+                sigma,
+                mask,
+                window,
+                grid,
+                error_correlation=self.error_correlation,
+                outside=self.outside,
+                out=[*out, np.empty(out[0].shape, np.uint8)][:3],
             )
-        mu, sigma, *masks = layers
-        warped = resample.joint(
-            mu,
-            sigma,
-            masks[0] if masks else None,
-            window,
-            grid,
-            shape=shape,
-            error_correlation=self.error_correlation,
-            outside=self.outside,
-        )
-        return warped[: len(layers)]
-
-    def nothing(self, dtypes: Sequence[np.dtype[Any]], shape: tuple[int, int]) -> tuple[Any, ...]:
-        """Return a block that misses the source."""
-        outside = (np.nan, np.nan, self.outside)
-        return tuple(np.full(shape, f, d) for d, f in zip(dtypes, outside, strict=False))
 
 
 def warp_blocks(warp: Warp, layers: Sequence[xr.Variable], blocks: Blocks | None) -> list[Any]:
@@ -91,72 +90,6 @@ def warp_blocks(warp: Warp, layers: Sequence[xr.Variable], blocks: Blocks | None
     return _lazily(warp, layers, blocks)
 
 
-@dataclass(frozen=True)
-class WarpedBand:
-    """A band of a file on another grid; picklable, reads what it needs of the file."""
-
-    path: str
-    mapping: Mapping
-    resampling: str
-    nodata: float
-    """What means "not observed" in the file; stays so for "nearest", else becomes NaN."""
-    offset: float
-    """Added to what was observed."""
-    dtype: np.dtype[Any]
-
-    def on(self, rows: slice, columns: slice) -> NDArray[Any]:
-        """Return one block of the target."""
-        from .kernels import resample  # numba takes half a second to import
-
-        shape = rows.stop - rows.start, columns.stop - columns.start
-        fill = self.nodata if self.resampling == "nearest" else np.nan
-        grid = self.mapping.control_grid(rows, columns)
-        window = self.mapping.window(grid)
-        if window is None:
-            return np.full(shape, fill, self.dtype)
-        file = RasterFile(
-            self.path, self.mapping.source.shape.yx, self.dtype, masked=False, trusted=False
-        )
-        stored = file[window.slices]
-        pixels = stored.astype(self.dtype, copy=False)
-        if self.resampling == "nearest":
-            return resample.nearest(pixels, window, grid, shape=shape, outside=fill)
-        pixels = np.where(stored == self.nodata, fill, pixels + self.dtype.type(self.offset))
-        return resample.band(pixels.astype(self.dtype), window, grid, shape=shape)
-
-
-def warp_band(band: WarpedBand, blocks: Blocks | None) -> Any:
-    """Warp a band onto its target, block by block.
-
-    Parameters
-    ----------
-    band : WarpedBand
-    blocks : pair of tuples of int, or None
-        Rows and columns of a lazy result's blocks, None to read now.
-
-    Returns
-    -------
-    array
-        numpy or dask, of the target's shape.
-    """
-    rows, columns = band.mapping.target.shape
-    if blocks is None:
-        strips = _slices(split(rows, FILE_STRIP))
-        with ThreadPoolExecutor(min(parallel.core_count(), len(strips))) as pool:
-            return np.concatenate(list(pool.map(lambda r: band.on(r, slice(0, columns)), strips)))
-    import dask.array as da
-    from dask.base import tokenize
-    from dask.highlevelgraph import HighLevelGraph
-
-    name = f"band-{tokenize(band, blocks)}"
-    tasks: dict[Any, Any] = {
-        (name, i, j): (band.on, r, c)
-        for (i, r), (j, c) in itertools.product(*(enumerate(_slices(n)) for n in blocks))
-    }
-    graph = HighLevelGraph.from_collections(name, tasks, dependencies=[])
-    return da.Array(graph, name, blocks, dtype=band.dtype)
-
-
 def _in_memory(warp: Warp, layers: Sequence[NDArray[Any]]) -> list[NDArray[Any]]:
     rows, columns = warp.mapping.target.shape
     leading = layers[0].shape[:-2]
@@ -166,16 +99,10 @@ def _in_memory(warp: Warp, layers: Sequence[NDArray[Any]]) -> list[NDArray[Any]]
         stop = min(rows, start + STRIP)
         grid = warp.mapping.control_grid(slice(start, stop), slice(0, columns))
         window = warp.mapping.window(grid)
+        part = window.slices if window else ()
         for place in np.ndindex(leading):
-            if window is None:
-                warped = warp.nothing([layer.dtype for layer in layers], (stop - start, columns))
-            else:
-                part = window.slices
-                warped = warp.on(
-                    [a[place][part] for a in layers], window, grid, (stop - start, columns)
-                )
-            for output, plane in zip(outputs, warped, strict=True):
-                output[place][start:stop] = plane
+            strips = [output[place][start:stop] for output in outputs]
+            warp.on([layer[place][part] for layer in layers], window, grid, strips)
 
     starts = range(0, rows, STRIP)
     with ThreadPoolExecutor(min(parallel.core_count(), len(starts))) as pool:
@@ -190,7 +117,7 @@ def _lazily(warp: Warp, layers: Sequence[xr.Variable], blocks: Blocks) -> list[A
     out_chunks: tuple[tuple[int, ...], ...] = blocks
     targets = [
         (i, j, r, c)
-        for (i, r), (j, c) in itertools.product(*(enumerate(_slices(n)) for n in out_chunks))
+        for (i, r), (j, c) in itertools.product(*(enumerate(slices(n)) for n in out_chunks))
     ]
     files = [recall(layer) for layer in layers]
     dtypes = [layer.dtype for layer in layers]
@@ -252,12 +179,13 @@ def _picked(
 def _warp_files(
     warp: Warp, files: Sequence[RasterFile], rows: slice, columns: slice
 ) -> tuple[NDArray[Any], ...]:
-    shape = rows.stop - rows.start, columns.stop - columns.start
     grid = warp.mapping.control_grid(rows, columns)
     window = warp.mapping.window(grid)
-    if window is None:
-        return warp.nothing([file.dtype for file in files], shape)
-    return warp.on([file[window.slices] for file in files], window, grid, shape)
+    shape = rows.stop - rows.start, columns.stop - columns.start
+    layers = [file[window.slices] for file in files] if window else []
+    outputs = tuple(np.empty(shape, file.dtype) for file in files)
+    warp.on(layers, window, grid, outputs)
+    return outputs
 
 
 def _warp_block(
@@ -269,20 +197,16 @@ def _warp_block(
     rows: slice,
     columns: slice,
 ) -> tuple[NDArray[Any], ...]:
-    shape = rows.stop - rows.start, columns.stop - columns.start
-    if origin is None:
-        return tuple(
-            np.broadcast_to(plane, (*leading, *shape)).copy()
-            for plane in warp.nothing(dtypes, shape)
-        )
-    layers = [np.block(part) if _several(part) else np.asarray(part[0][0]) for part in parts]
     grid = warp.mapping.control_grid(rows, columns)
-    window = Window(origin, _rows_and_columns(layers[0]), warp.mapping.source.shape.yx)
-    outputs = tuple(np.empty((*leading, *shape), dtype) for dtype in dtypes)
+    shape = *leading, rows.stop - rows.start, columns.stop - columns.start
+    outputs = tuple(np.empty(shape, dtype) for dtype in dtypes)
+    window, layers = None, []
+    if origin is not None:
+        layers = [np.block(part) if _several(part) else np.asarray(part[0][0]) for part in parts]
+        window = Window(origin, _rows_and_columns(layers[0]), warp.mapping.source.shape.yx)
     for place in np.ndindex(leading):
-        warped = warp.on([layer[place] for layer in layers], window, grid, shape)
-        for output, plane in zip(outputs, warped, strict=True):
-            output[place] = plane
+        planes = [output[place] for output in outputs]
+        warp.on([layer[place] for layer in layers], window, grid, planes)
     return outputs
 
 
@@ -315,7 +239,8 @@ def split(length: int, size: int) -> tuple[int, ...]:
     return tuple(min(size, length - k * size) for k in range(count))
 
 
-def _slices(sizes: tuple[int, ...]) -> list[slice]:
+def slices(sizes: tuple[int, ...]) -> list[slice]:
+    """Return where blocks of these lengths lie."""
     stops = list(itertools.accumulate(sizes))
     return [slice(stop - size, stop) for size, stop in zip(sizes, stops, strict=True)]
 

@@ -9,6 +9,7 @@ block a pixel is computed in, the same operations see the same numbers.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,11 @@ from numpy.typing import NDArray
 
 from .compile import compiled
 from .control import ControlGrid, Window
+
+# what the pixels of a neighbourhood are; two kinds together are more than EXCLUDED
+USABLE = np.uint8(1)
+EXCLUDED = np.uint8(2)
+NO_VALUE = np.uint8(4)
 
 
 @compiled
@@ -49,15 +55,15 @@ def _overlap(first: int, centre: float, width: float) -> float:
 
 @compiled
 def _joint_footprint(
-    mu: Any, sigma: Any, mask: Any, window: Any, u: float, v: float, widths: Any, rho: float
+    pairs: Any, mask: Any, window: Any, u: float, v: float, widths: Any, rho: float
 ) -> Any:
     """Return mu, sigma and flags of one target pixel whose centre lies inside the source."""
     (row0, column0), (_, columns), (all_rows, all_columns) = window
     width_u, width_v = widths
     nearest = (int(v) - row0) * columns + int(u) - column0
-    flags = mask[nearest]
-    if not (math.isfinite(mu[nearest]) and math.isfinite(sigma[nearest])):
-        return float(mu[nearest]), float(sigma[nearest]), flags
+    own_m, own_s, flags = pairs[2 * nearest], pairs[2 * nearest + 1], mask[nearest]
+    if not (math.isfinite(own_m) and math.isfinite(own_s)):
+        return float(own_m), float(own_s), flags
     i0, i1 = max(0, math.floor(v - 0.5 * width_v)), min(all_rows, math.ceil(v + 0.5 * width_v))
     j0, j1 = max(0, math.floor(u - 0.5 * width_u)), min(all_columns, math.ceil(u + 0.5 * width_u))
     total = mean = spread = square = 0.0
@@ -65,8 +71,8 @@ def _joint_footprint(
         row_weight = _overlap(i, v, width_v)
         for j in range(j0, j1):
             k = (i - row0) * columns + j - column0
-            m = float(mu[k])
-            s = float(sigma[k])
+            m = float(pairs[2 * k])
+            s = float(pairs[2 * k + 1])
             # a clear pixel beside a cloud does not borrow from under the cloud, nor the reverse
             alike = (mask[k] == 0) == (flags == 0)
             if alike and math.isfinite(m) and math.isfinite(s):
@@ -83,9 +89,8 @@ def _joint_footprint(
 
 @compiled
 def _joint(
-    mu: Any,
-    sigma: Any,
-    clear: Any,
+    pairs: Any,
+    kinds: Any,
     mask: Any,
     window: Any,
     grid: Any,
@@ -101,7 +106,9 @@ def _joint(
     rows, width = out_mu.shape
     cell_row0, cell_column0 = first_row // step, first_column // step
     widths = _widths(node_u, node_v, step, exact, exact_width)
-    real = mu.dtype.type
+    real = pairs.dtype.type
+    down1 = 2 * columns  # from a pixel's pair to that of the pixel below
+    down2 = 2 * down1
     for r in range(rows):
         row = first_row + r
         cell_row = row // step - cell_row0
@@ -119,9 +126,10 @@ def _joint(
             step_v = (b + (node_v[cell_row + 1, cell_column + 1] - b) * down - left_v) / step
             width_u, width_v = widths[cell_row, cell_column]
             half_u, half_v = 0.5 * width_u, 0.5 * width_v
-            # pixels that a footprint may touch: one number for the cell, so that the loops
-            # over them are predictable; a length of 0 changes nothing
+            # pixels that a footprint may touch: one number for the cell, so that branches and
+            # loops are predictable; a length of 0 changes nothing
             across, high = math.ceil(width_u) + 1, math.ceil(width_v) + 1
+            end_u, end_v = all_columns - across + 1, all_rows - high + 1
             area = real(1.0 / (width_u * width_v))
             place = exact[cell_row, cell_column]
             for c in range(c0, c1):
@@ -133,69 +141,89 @@ def _joint(
                     u = exact_u[place, inner_row, inner]
                     v = exact_v[place, inner_row, inner]
                 low_u, low_v = u - half_u, v - half_v
-                if (
-                    low_u >= 0.0
-                    and low_v >= 0.0
-                    and low_v < all_rows - high + 1
-                    and low_u < all_columns - across + 1
-                ):
+                if low_u >= 0.0 and low_v >= 0.0 and low_v < end_v and low_u < end_u:
                     i, j = int(low_v), int(low_u)
                     k = (i - row0) * columns + j - column0
-                    first_u = j + 1 - low_u
-                    second_u = min(1.0, width_u - first_u)
-                    a0 = real(first_u)
-                    a1 = real(second_u)
-                    a2 = real(width_u - first_u - second_u)
-                    rest = width_v
-                    part = i + 1 - low_v
-                    m = s = real(0.0)
-                    q = 0.0  # squares in double precision: float32 holds none of 1e-30
-                    for _ in range(high):
-                        t = a0 * clear[k]
-                        rm, rs, rq = a0 * mu[k], t, np.float64(t) * t
-                        t = a1 * clear[k + 1]
-                        rm += a1 * mu[k + 1]
-                        rs += t
-                        rq += np.float64(t) * t
+                    p = 2 * k
+                    kind = kinds[k]
+                    # The taps are written out for the usual sizes, and in place: a call with
+                    # arrays costs as much as they do.
+                    if across == 2 and high == 2 and rho == 1.0:
+                        a1, b1 = real(low_u - j), real(low_v - i)
+                        a0, b0 = real(1.0) - a1, real(1.0) - b1
+                        m = a0 * (b0 * pairs[p] + b1 * pairs[p + down1]) + a1 * (
+                            b0 * pairs[p + 2] + b1 * pairs[p + down1 + 2]
+                        )
+                        s = a0 * (b0 * pairs[p + 1] + b1 * pairs[p + down1 + 1]) + a1 * (
+                            b0 * pairs[p + 3] + b1 * pairs[p + down1 + 3]
+                        )
+                    elif across <= 3 and high <= 3 and rho == 1.0:
+                        first_u, first_v = j + 1 - low_u, i + 1 - low_v
+                        second_u = min(1.0, width_u - first_u)
+                        second_v = min(1.0, width_v - first_v)
+                        a0, b0 = real(first_u), real(first_v) * area
+                        a1, b1 = real(second_u), real(second_v) * area
+                        a2, b2 = real(0.0), real(0.0)
+                        q = p
+                        if high == 3:
+                            kind |= kinds[k + columns]
+                            b2 = real(width_v - first_v - second_v) * area
+                            q = p + down2
+                        m = a0 * (b0 * pairs[p] + b1 * pairs[p + down1] + b2 * pairs[q]) + a1 * (
+                            b0 * pairs[p + 2] + b1 * pairs[p + down1 + 2] + b2 * pairs[q + 2]
+                        )
+                        s = a0 * (
+                            b0 * pairs[p + 1] + b1 * pairs[p + down1 + 1] + b2 * pairs[q + 1]
+                        ) + a1 * (b0 * pairs[p + 3] + b1 * pairs[p + down1 + 3] + b2 * pairs[q + 3])
                         if across == 3:
-                            t = a2 * clear[k + 2]
-                            rm += a2 * mu[k + 2]
-                            rs += t
-                            rq += np.float64(t) * t
-                        elif across > 3:
-                            more = width_u - first_u - 1.0
-                            for tap in range(2, across):
-                                weight = real(min(1.0, more))
-                                more -= 1.0
-                                weight = max(weight, real(0.0))
-                                t = weight * clear[k + tap]
-                                rm += weight * mu[k + tap]
-                                rs += t
-                                rq += np.float64(t) * t
-                        weight = real(part)
-                        m += weight * rm
-                        s += weight * rs
-                        q += part * part * rq
-                        rest -= part
-                        part = min(1.0, rest)
-                        k += columns
-                    m *= area
-                    s *= area
-                    q *= area * area
-                    if rho != 1.0:
-                        s = math.sqrt(rho * s * s + (1.0 - rho) * q)
-                    if not math.isnan(s):
+                            kind |= kinds[k + 1] | kinds[k + 1 + (high - 2) * columns]
+                            a2 = real(width_u - first_u - second_u)
+                            m += a2 * (
+                                b0 * pairs[p + 4] + b1 * pairs[p + down1 + 4] + b2 * pairs[q + 4]
+                            )
+                            s += a2 * (
+                                b0 * pairs[p + 5] + b1 * pairs[p + down1 + 5] + b2 * pairs[q + 5]
+                            )
+                    else:
+                        m = s = real(0.0)
+                        square = 0.0  # in double precision: float32 holds none of 1e-30
+                        part_v, rest_v = i + 1 - low_v, width_v
+                        for down_by in range(high):
+                            row_m = row_s = real(0.0)
+                            row_square = 0.0
+                            part_u, rest_u = j + 1 - low_u, width_u
+                            for q in range(p, p + 2 * across, 2):
+                                weight = real(part_u)
+                                part = weight * pairs[q + 1]
+                                row_m += weight * pairs[q]
+                                row_s += part
+                                row_square += np.float64(part) * part
+                                rest_u -= part_u
+                                part_u = max(0.0, min(1.0, rest_u))
+                            weight = real(part_v)
+                            m += weight * row_m
+                            s += weight * row_s
+                            square += part_v * part_v * row_square
+                            rest_v -= part_v
+                            part_v = max(0.0, min(1.0, rest_v))
+                            p += down1
+                            if down_by < high - 1:
+                                for q in range(across - 1):
+                                    kind |= kinds[k + down_by * columns + q]
+                        m *= area
+                        s *= area
+                        if rho != 1.0:
+                            square *= np.float64(area) * area
+                            s = real(math.sqrt(rho * s * s + (1.0 - rho) * square))
+                    if kind <= EXCLUDED:
                         out_mu[r, c] = m
                         out_sigma[r, c] = s
-                        out_mask[r, c] = 0
+                        nearest = (int(v) - row0) * columns + int(u) - column0
+                        out_mask[r, c] = 0 if kind == USABLE else mask[nearest]
                         continue
                 if 0.0 <= u < all_columns and 0.0 <= v < all_rows:
-                    m, s, flags = _joint_footprint(
-                        mu, sigma, mask, window, u, v, (width_u, width_v), rho
-                    )
-                    out_mu[r, c] = m
-                    out_sigma[r, c] = s
-                    out_mask[r, c] = flags
+                    m_s_flags = _joint_footprint(pairs, mask, window, u, v, (width_u, width_v), rho)
+                    out_mu[r, c], out_sigma[r, c], out_mask[r, c] = m_s_flags
                 else:
                     out_mu[r, c] = np.nan
                     out_sigma[r, c] = np.nan
@@ -203,12 +231,28 @@ def _joint(
 
 
 @compiled
-def _clear(mu: Any, sigma: Any, mask: Any, clear: Any) -> None:
-    """Copy sigma, NaN where the pixel is not usable: the sums then say whether all are."""
-    for i in range(mu.size):
-        # a difference is 0 or, of what is not finite, NaN
-        finite = (mu[i] - mu[i]) + (sigma[i] - sigma[i])
-        clear[i] = sigma[i] + finite if mask[i] == 0 else np.nan
+def _pair(mu: Any, sigma: Any, mask: Any, pairs: Any, kinds: Any) -> None:
+    """Put mu and sigma of a pixel side by side, and say what each 2 x 2 pixels are.
+
+    `kinds` becomes USABLE or EXCLUDED where a pixel, its neighbours to the right and below and
+    the one between these all are, and have values; else a number above both. At the last row
+    and column there are fewer.
+    """
+    rows, columns = mu.shape
+    for i in range(rows):
+        for j in range(columns):
+            k = i * columns + j
+            m, s = mu[i, j], sigma[i, j]
+            pairs[2 * k], pairs[2 * k + 1] = m, s
+            # a difference is 0 or, of what is not finite, NaN
+            finite = (m - m) + (s - s) == 0
+            kind = USABLE if mask[k] == 0 else EXCLUDED
+            kinds[k] = kind if finite else NO_VALUE
+    for i in range(rows):
+        for k in range(i * columns, (i + 1) * columns - 1):
+            kinds[k] |= kinds[k + 1]
+    for k in range((rows - 1) * columns):
+        kinds[k] |= kinds[k + columns]
 
 
 @compiled
@@ -269,10 +313,10 @@ def joint(
     window: Window,
     grid: ControlGrid,
     *,
-    shape: tuple[int, int],
     error_correlation: float,
     outside: int,
-) -> tuple[NDArray[Any], NDArray[Any], NDArray[np.uint8]]:
+    out: Sequence[NDArray[Any]],
+) -> None:
     """Resample mu, sigma and flags onto one block of the target.
 
     Parameters
@@ -285,16 +329,12 @@ def joint(
         Where these arrays lie in the source.
     grid : ControlGrid
         Where the block's pixels fall in the source.
-    shape : (int, int)
-        Rows and columns of the block.
     error_correlation : float
         Of the errors of neighbouring source pixels, 0 to 1.
     outside : int
         Flags of target pixels whose centre lies outside the source.
-
-    Returns
-    -------
-    mu, sigma, mask : arrays of `shape`
+    out : arrays of mu, sigma and mask, shape (rows, columns) of the block
+        Filled; C-contiguous, of the dtypes of `mu`, `sigma` and uint8.
 
     Notes
     -----
@@ -304,23 +344,11 @@ def joint(
     law of propagation of JCGM 100:2008 for errors with one correlation rho between any two.
     Where the nearest mu or sigma is not finite, both are copied as they are.
     """
-    outputs = np.empty(shape, mu.dtype), np.empty(shape, mu.dtype), np.empty(shape, np.uint8)
-    flags = np.zeros(mu.shape, np.uint8) if mask is None else np.ascontiguousarray(mask)
-    clear = np.empty(mu.size, mu.dtype)
-    mu, sigma = (np.ascontiguousarray(a).reshape(-1) for a in (mu, sigma))
-    _clear(mu, sigma, flags.reshape(-1), clear)
-    _joint(
-        mu,
-        sigma,
-        clear,
-        flags.reshape(-1),
-        tuple(window),
-        tuple(grid),
-        float(error_correlation),
-        outside,
-        *outputs,
-    )
-    return outputs
+    flags = np.zeros(mu.size, np.uint8) if mask is None else np.ascontiguousarray(mask).reshape(-1)
+    pairs, kinds = np.empty(2 * mu.size, mu.dtype), np.empty(mu.size, np.uint8)
+    _pair(mu, sigma, flags, pairs, kinds)
+    rho = float(error_correlation)
+    _joint(pairs, kinds, flags, tuple(window), tuple(grid), rho, outside, *out)
 
 
 def nearest(
@@ -328,20 +356,15 @@ def nearest(
     window: Window,
     grid: ControlGrid,
     *,
-    shape: tuple[int, int],
     outside: float,
-) -> NDArray[Any]:
-    """Copy the nearest pixel of a band onto each pixel of one block; any dtype."""
-    out = np.empty(shape, band.dtype)
+    out: NDArray[Any],
+) -> None:
+    """Copy the nearest pixel of a band of any dtype onto each pixel of one block, `out`."""
     fill = band.dtype.type(outside)
     _nearest(np.ascontiguousarray(band).reshape(-1), tuple(window), tuple(grid), fill, out)
-    return out
 
 
-def band(
-    values: NDArray[Any], window: Window, grid: ControlGrid, *, shape: tuple[int, int]
-) -> NDArray[Any]:
+def band(values: NDArray[Any], window: Window, grid: ControlGrid, *, out: NDArray[Any]) -> None:
     """Resample a float band by footprints over what is not NaN, as :func:`joint` does mu."""
-    return joint(values, values, None, window, grid, shape=shape, error_correlation=1.0, outside=0)[
-        0
-    ]
+    outs = out, np.empty_like(out), np.empty(out.shape, np.uint8)
+    joint(values, values, None, window, grid, error_correlation=1.0, outside=0, out=outs)
