@@ -19,5 +19,5 @@ def run(scene: Scene) -> tuple[Any, Any]:
     grid = scene.grid()
     s1 = s1.coregister(grid).attach_mask(items=scene.items("GFM"), allow_local=True)
     s2 = s2.coregister(grid).attach_mask(items=scene.items("sentinel-2-l2a"), allow_local=True)
-    water = s1.gaussian(s2).dataset.compute()
+    water = s1.gaussian(s2).compute()
     return water.mu.to_numpy(), water.sigma.to_numpy()

@@ -23,7 +23,7 @@ LAYERS = [
     {"stac"},
     {"bands"},
     {"reader", "hrefs"},
-    {"fusion", "coregister", "raster", "exclusion", "catalog", "warp_band"},
+    {"fusion", "coregister", "raster", "exclusion", "catalog", "warp_bands", "compute"},
     {"retrieval", "warp"},
     {"conventions", "mapping"},
     {"grid", "units", "rasterfile"},
@@ -32,7 +32,7 @@ LAYERS = [
 HEAVY = {"rasterio", "rioxarray", "numba", "pystac_client", "odc.stac", "odc.loader"}
 READS = {"compute", "load", "persist"}
 # writing files and drawing pictures is where pixels are wanted
-MAY_COMPUTE = {"raster", "demo", "scene", "cli"}
+MAY_COMPUTE = {"compute", "raster", "demo", "scene", "cli"}
 
 
 def layer_of(module: str) -> int:

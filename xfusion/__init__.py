@@ -7,6 +7,7 @@ accessor ``.fusion`` on Dataset and DataArray; every method there is a function 
 from . import raster, stac
 from .accessor import DataArrayFusion, DatasetFusion
 from .attach import attach_gfm_mask, attach_mask, attach_s2_mask
+from .compute import compute
 from .conventions import Exclusion
 from .coregister import coregister
 from .exclusion import (
@@ -35,6 +36,7 @@ __all__ = [
     "attach_gfm_mask",
     "attach_mask",
     "attach_s2_mask",
+    "compute",
     "coregister",
     "exclude",
     "from_samples",

@@ -7,6 +7,7 @@ from typing import Any
 import xarray as xr
 
 from .attach import attach_gfm_mask, attach_s2_mask
+from .compute import compute
 from .conventions import Exclusion, Retrieval, Time
 from .coregister import Chunks, Resampling, coregister
 from .exclusion import (
@@ -40,6 +41,10 @@ class DatasetFusion:
     def product(self) -> SensorProduct:
         """The retrieval as a :class:`xfusion.SensorProduct`."""
         return SensorProduct(dataset=self._obj)
+
+    def compute(self) -> xr.Dataset:
+        """Call :func:`xfusion.compute` with this Dataset."""
+        return compute(self._obj)
 
     def coregister(
         self,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -14,7 +14,7 @@ from .catalog import Catalog
 from .grid import geobox_of, grid_coords, spatial_dims
 from .hrefs import asset_href, local_path
 from .mapping import Mapping as GridMapping
-from .warp_band import WarpedBand, warp_band
+from .warp_bands import WarpedBands, warp_bands
 
 if TYPE_CHECKING:
     import pystac
@@ -79,22 +79,33 @@ def _load_natively(
     dims, coords = grid_coords(like)
     sizes = like["mu"].chunksizes
     blocks = (sizes[dims[0]], sizes[dims[1]]) if sizes else None
-    layers = {}
-    for band, key in catalog.assets.items():
-        source = _asset_grid(item, key)
-        assert source is not None  # noqa: S101  # load_bands saw to it
-        href = local_path(asset_href(item, key))
+    layers: dict[str, Any] = {}
+    for alike in _of_one_grid(item, catalog, resampling):
+        band = alike[0]
         nearest = resampling[band] == "nearest"
-        layer = WarpedBand(
-            path=href if catalog.signer is None else catalog.signer(href),
+        hrefs = (local_path(asset_href(item, catalog.assets[b])) for b in alike)
+        source = _asset_grid(item, catalog.assets[band])
+        assert source is not None  # noqa: S101  # load_bands saw to it
+        bands = WarpedBands(
+            paths=tuple(hrefs if catalog.signer is None else map(catalog.signer, hrefs)),
             mapping=GridMapping.between(source, target),
             resampling=resampling[band],
-            nodata=catalog.nodata_of(band),
+            nodata=tuple(catalog.nodata_of(b) for b in alike),
             offset=0.0 if nearest else _offset(item, catalog),
             dtype=np.dtype(np.uint8 if nearest else np.float32),
         )
-        layers[band] = (dims, warp_band(layer, blocks))
+        layers |= {b: (dims, a) for b, a in zip(alike, warp_bands(bands, blocks), strict=True)}
     return xr.Dataset(layers, coords)
+
+
+def _of_one_grid(
+    item: pystac.Item, catalog: Catalog, resampling: Mapping[str, str]
+) -> list[list[str]]:
+    """Group the bands that lie on one grid and are resampled in one way."""
+    groups: dict[Any, list[str]] = {}
+    for band, key in catalog.assets.items():
+        groups.setdefault((_asset_grid(item, key), resampling[band]), []).append(band)
+    return list(groups.values())
 
 
 def _load_mosaic(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 import xarray as xr
 
 from .attach import GFM_BANDS, S2_BANDS, Combine, ExclusionRule, attach_mask
+from .compute import compute
 from .conventions import MASK, MU, SIGMA, Exclusion, Retrieval, Time, annotate, as_retrieval
 from .coregister import Chunks, Resampling, coregister
 from .exclusion import NDVI_MAX, gfm_exclusion, s2_exclusion
@@ -173,8 +174,8 @@ class SensorProduct:
         return SensorProduct(dataset=fused)
 
     def compute(self) -> Self:
-        """Return the product with its pixels in memory."""
-        return type(self)(dataset=self.dataset.compute())
+        """Return the product with its pixels in memory, see :func:`xfusion.compute`."""
+        return type(self)(dataset=compute(self.dataset))
 
     def __dask_graph__(self) -> Any:
         return self.dataset.__dask_graph__()

@@ -21,7 +21,7 @@ from .rasterfile import RasterFile, recall
 
 Blocks: TypeAlias = tuple[tuple[int, ...], tuple[int, ...]]
 
-STRIP = 256  # target rows that one thread takes at a time, in memory
+STRIP = 256  # target rows that are resampled at a time
 
 
 @dataclass(frozen=True)
@@ -55,18 +55,38 @@ class Warp:
             for layer, fill, plane in zip(layers, fills, out, strict=False):
                 resample.nearest(layer, window, grid, outside=fill, out=plane)
         else:
-            mu, sigma, *masks = layers
-            mask = masks[0] if masks else None
-            resample.joint(
-                mu,
-                sigma,
-                mask,
-                window,
-                grid,
-                error_correlation=self.error_correlation,
-                outside=self.outside,
-                out=[*out, np.empty(out[0].shape, np.uint8)][:3],
-            )
+            for rows, part, cut in strips(self.mapping, grid, window, out[0].shape[0]):
+                planes = [plane[rows] for plane in out]
+                if cut is None:
+                    self.on(layers, None, part, planes)
+                    continue
+                mu, sigma, *masks = (layer[cut.within(window)] for layer in layers)
+                resample.joint(
+                    mu,
+                    sigma,
+                    masks[0] if masks else None,
+                    cut,
+                    part,
+                    error_correlation=self.error_correlation,
+                    outside=self.outside,
+                    out=[*planes, np.empty(planes[0].shape, np.uint8)][:3],
+                )
+
+
+def strips(
+    mapping: Mapping, grid: ControlGrid, window: Window, rows: int
+) -> Iterator[tuple[slice, ControlGrid, Window | None]]:
+    """Yield the rows of a block in strips whose part of the source fits a cache.
+
+    With each strip come its part of the control grid and its window, None where it misses the
+    source.
+    """
+    for strip in slices(split(rows, STRIP)):
+        if strip == slice(0, rows):
+            yield strip, grid, window
+        else:
+            part = grid.rows(strip.start, strip.stop)
+            yield strip, part, mapping.window(part)
 
 
 def warp_blocks(warp: Warp, layers: Sequence[xr.Variable], blocks: Blocks | None) -> list[Any]:
@@ -136,7 +156,7 @@ def _lazily(warp: Warp, layers: Sequence[xr.Variable], blocks: Blocks) -> list[A
                 tasks[(name, *place, i, j)] = task
         out_chunks = (*sources[0].chunks[:-2], *out_chunks)
     graph = HighLevelGraph.from_collections(name, tasks, dependencies=sources)
-    return [_picked(graph, name, tasks, k, out_chunks, dtype) for k, dtype in enumerate(dtypes)]
+    return [picked(graph, name, tasks, k, out_chunks, dtype) for k, dtype in enumerate(dtypes)]
 
 
 def _tasks_on_blocks(
@@ -162,7 +182,7 @@ def _tasks_on_blocks(
         yield place, (_warp_block, warp, parts, origin, dtypes, leading, rows, columns)
 
 
-def _picked(
+def picked(
     graph: Any, name: str, tasks: MappingOf[Any, Any], k: int, chunks: Any, dtype: np.dtype[Any]
 ) -> Any:
     """Return layer k of the tasks' results as a dask array."""

@@ -30,6 +30,19 @@ class ControlGrid(NamedTuple):
     exact_width: Positions
     """How far apart neighbouring pixels of those cells lie, along u and v, shape (cells, 2)."""
 
+    def rows(self, start: int, stop: int) -> ControlGrid:
+        """Return the control grid of some rows of the block."""
+        row, column = self.first
+        skipped = row // self.step
+        cells = slice((row + start) // self.step - skipped, -(-(row + stop) // self.step) - skipped)
+        nodes = slice(cells.start, cells.stop + 1)
+        return self._replace(
+            first=(row + start, column),
+            u=self.u[nodes],
+            v=self.v[nodes],
+            exact=self.exact[cells],
+        )
+
 
 class Window(NamedTuple):
     """Which part of the source is at hand."""
@@ -45,4 +58,10 @@ class Window(NamedTuple):
     def slices(self) -> tuple[slice, slice]:
         """Where the window lies in the whole source."""
         (row, column), (rows, columns), _ = self
+        return slice(row, row + rows), slice(column, column + columns)
+
+    def within(self, other: Window) -> tuple[slice, slice]:
+        """Return where this window lies in a larger one."""
+        row, column = (a - b for a, b in zip(self.first, other.first, strict=True))
+        rows, columns = self.shape
         return slice(row, row + rows), slice(column, column + columns)

@@ -364,7 +364,19 @@ def nearest(
     _nearest(np.ascontiguousarray(band).reshape(-1), tuple(window), tuple(grid), fill, out)
 
 
-def band(values: NDArray[Any], window: Window, grid: ControlGrid, *, out: NDArray[Any]) -> None:
-    """Resample a float band by footprints over what is not NaN, as :func:`joint` does mu."""
-    outs = out, np.empty_like(out), np.empty(out.shape, np.uint8)
-    joint(values, values, None, window, grid, error_correlation=1.0, outside=0, out=outs)
+def bands(
+    values: Sequence[NDArray[Any]],
+    window: Window,
+    grid: ControlGrid,
+    *,
+    out: Sequence[NDArray[Any]],
+) -> None:
+    """Resample one or two float bands by footprints, as :func:`joint` does mu and sigma.
+
+    Two are weighted over the pixels where both have a value. Where one has none in the nearest
+    pixel, both are copied from there.
+    """
+    first, second = values[0], values[-1]
+    flags = np.empty(out[0].shape, np.uint8)
+    outs = (*out, flags) if len(out) > 1 else (out[0], np.empty_like(out[0]), flags)
+    joint(first, second, None, window, grid, error_correlation=1.0, outside=0, out=outs)
