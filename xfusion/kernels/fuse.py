@@ -14,35 +14,51 @@ Floats: TypeAlias = NDArray[np.float32] | NDArray[np.float64]
 Flags: TypeAlias = NDArray[np.uint8]
 
 MAX_SENSORS = 8  # one bit of a uint8 each
+ONE = np.float32(1.0)  # turns into the type of what it is added to
+INFINITE = np.float32(np.inf)
 
 
 @compiled
-def _first(m: Any, s: Any, flags: Any, sigma_floor: float, floor_nonfinite: bool) -> Any:
+def _first(m: Any, s: Any, flags: Any, floor: Any, floor_nonfinite: bool) -> Any:
     """Return the sums over one sensor."""
-    m, s, usable = _usable(m, s, flags, sigma_floor, floor_nonfinite)
-    return m, 1.0 if usable else 0.0, s, np.uint8(usable), flags
+    m, s, usable = _usable(m, s, flags, floor, floor_nonfinite)
+    return np.float64(m), 1.0, s, np.uint8(usable), flags
 
 
 @compiled
-def _add(
-    sums: Any, bit: int, m: Any, s: Any, flags: Any, sigma_floor: float, floor_nonfinite: bool
+def _both(
+    m: Any, s: Any, flags: Any, n: Any, t: Any, others: Any, floor: Any, floor_nonfinite: bool
 ) -> Any:
+    """Return the sums over two sensors of mu m and n, sigma s and t.
+
+    The same as :func:`_first` and :func:`_add`, with one choice less in double precision.
+    """
+    m, s, usable = _usable(m, s, flags, floor, floor_nonfinite)
+    n, t, usable_too = _usable(n, t, others, floor, floor_nonfinite)
+    less = t < s
+    low = t if less else s
+    ratio = _ratio(low, s if less else t, floor)
+    weighted = np.float64(n if less else m) + np.float64(m if less else n) * ratio
+    second = np.uint8(2) if usable_too else np.uint8(0)
+    return weighted, 1.0 + ratio, low, np.uint8(usable) | second, flags | others
+
+
+@compiled
+def _add(sums: Any, bit: int, m: Any, s: Any, flags: Any, floor: Any, floor_nonfinite: bool) -> Any:
     """Return the sums with one more sensor, relative to the smallest sigma met so far.
 
-    Weights so lie in [0, 1], and no square of a sigma is ever formed on its own.
+    Weights so lie in [0, 1], and no square of a sigma is ever formed on its own. A sensor that
+    is not usable has an infinite sigma, so any other one leaves it no weight.
     """
     weighted, weight, smallest, contributed, reasons = sums
-    m, s, usable = _usable(m, s, flags, sigma_floor, floor_nonfinite)
+    m, s, usable = _usable(m, s, flags, floor, floor_nonfinite)
     less = s < smallest
     low = s if less else smallest
-    high = smallest if less else s
-    ratio = 1.0 if low == high else low / high
-    ratio = ratio * ratio
+    ratio = _ratio(low, smallest if less else s, floor)
     own = 1.0 if less else ratio
-    own = own if usable else 0.0
     before = ratio if less else 1.0
     return (
-        weighted * before + m * own,
+        weighted * before + np.float64(m) * own,
         weight * before + own,
         low,
         contributed | (np.uint8(bit) if usable else np.uint8(0)),
@@ -51,17 +67,30 @@ def _add(
 
 
 @compiled
-def _usable(m: Any, s: Any, flags: Any, sigma_floor: float, floor_nonfinite: bool) -> Any:
-    """Return mu, sigma and whether they are usable; of no weight where they are not."""
-    # in the type of the input, twice as many fit a vector: x - x is 0 or, of what is not
-    # finite, NaN, which does not equal itself
+def _ratio(low: Any, high: Any, floor: Any) -> Any:
+    """Return the square of the ratio of two sigmas; 1 also if both are 0, or infinite."""
+    one = floor - floor + ONE
+    same = low == high
+    low = one if same else low
+    high = one if same else high
+    # in double precision from here: the means may cancel
+    ratio = np.float64(low) / np.float64(high)
+    return ratio * ratio
+
+
+@compiled
+def _usable(m: Any, s: Any, flags: Any, floor: Any, floor_nonfinite: bool) -> Any:
+    """Return mu, sigma and whether they are usable; 0 and infinity where they are not.
+
+    All in the type of the input, `floor` as well: twice as many float32 fit a vector.
+    """
+    # x - x is 0 or, of what is not finite, NaN, which does not equal itself
     zero = s - s
     finite = zero == zero  # noqa: PLR0124
     zero_m = m - m
     usable = (flags == 0) & (zero_m == zero_m) & (finite | floor_nonfinite)  # noqa: PLR0124
-    wide: Any = np.float64(s)
-    wide = wide if finite & (wide > sigma_floor) else sigma_floor
-    return (np.float64(m) if usable else 0.0), (wide if usable else np.inf), usable
+    s = s if finite & (s > floor) else floor
+    return (m if usable else floor - floor), (s if usable else floor + INFINITE), usable
 
 
 @compiled
@@ -69,7 +98,7 @@ def _gaussian(
     mus: Any,
     sigmas: Any,
     masks: Any,
-    sigma_floor: float,
+    floor: Any,
     floor_nonfinite: bool,
     unknown: int,
     mu: Any,
@@ -80,43 +109,47 @@ def _gaussian(
     rounded = mu.dtype.type
     n = len(mus)  # a constant of the compiled code, as is every comparison with it
     for i in range(mu.size):
-        sums = _first(mus[0][i], sigmas[0][i], masks[0][i], sigma_floor, floor_nonfinite)
-        # Written out: a loop over more than three sensors is neither unrolled nor vectorised.
-        # k is only for the types of branches that are not taken.
         if n > 1:
             k = min(1, n - 1)
-            sums = _add(sums, 2, mus[k][i], sigmas[k][i], masks[k][i], sigma_floor, floor_nonfinite)
+            sums = _both(
+                mus[0][i],
+                sigmas[0][i],
+                masks[0][i],
+                mus[k][i],
+                sigmas[k][i],
+                masks[k][i],
+                floor,
+                floor_nonfinite,
+            )
+        else:
+            sums = _first(mus[0][i], sigmas[0][i], masks[0][i], floor, floor_nonfinite)
+        # Written out: a loop over more than three sensors is neither unrolled nor vectorised.
+        # k is only for the types of branches that are not taken.
         if n > 2:
             k = min(2, n - 1)
-            sums = _add(sums, 4, mus[k][i], sigmas[k][i], masks[k][i], sigma_floor, floor_nonfinite)
+            sums = _add(sums, 4, mus[k][i], sigmas[k][i], masks[k][i], floor, floor_nonfinite)
         if n > 3:
             k = min(3, n - 1)
-            sums = _add(sums, 8, mus[k][i], sigmas[k][i], masks[k][i], sigma_floor, floor_nonfinite)
+            sums = _add(sums, 8, mus[k][i], sigmas[k][i], masks[k][i], floor, floor_nonfinite)
         if n > 4:
             k = min(4, n - 1)
-            sums = _add(
-                sums, 16, mus[k][i], sigmas[k][i], masks[k][i], sigma_floor, floor_nonfinite
-            )
+            sums = _add(sums, 16, mus[k][i], sigmas[k][i], masks[k][i], floor, floor_nonfinite)
         if n > 5:
             k = min(5, n - 1)
-            sums = _add(
-                sums, 32, mus[k][i], sigmas[k][i], masks[k][i], sigma_floor, floor_nonfinite
-            )
+            sums = _add(sums, 32, mus[k][i], sigmas[k][i], masks[k][i], floor, floor_nonfinite)
         if n > 6:
             k = min(6, n - 1)
-            sums = _add(
-                sums, 64, mus[k][i], sigmas[k][i], masks[k][i], sigma_floor, floor_nonfinite
-            )
+            sums = _add(sums, 64, mus[k][i], sigmas[k][i], masks[k][i], floor, floor_nonfinite)
         if n > 7:
             k = min(7, n - 1)
-            sums = _add(
-                sums, 128, mus[k][i], sigmas[k][i], masks[k][i], sigma_floor, floor_nonfinite
-            )
+            sums = _add(sums, 128, mus[k][i], sigmas[k][i], masks[k][i], floor, floor_nonfinite)
         weighted, weight, smallest, contributed, reasons = sums
         # of the precision of the result: its error is relative, cancellation is behind
         scale = rounded(1.0) / rounded(weight)
-        mu[i] = weighted * scale if contributed != 0 else np.nan
-        sigma[i] = smallest * np.sqrt(scale) if contributed != 0 else np.nan
+        # added, not chosen: compilers turn a choice here into slow masked stores
+        blank = rounded(0.0) if smallest < np.inf else rounded(np.nan)
+        mu[i] = rounded(weighted) * scale + blank
+        sigma[i] = smallest * np.sqrt(scale) + blank
         reasons = reasons if reasons != 0 else np.uint8(unknown)
         mask[i] = np.uint8(0) if contributed != 0 else reasons
         source[i] = contributed
@@ -179,7 +212,7 @@ def gaussian(
                 nothing_excluded if a is None else _flat(a, np.dtype(np.uint8))
                 for a in block[2 * n : 3 * n]
             ),
-            sigma_floor,
+            dtype.type(sigma_floor),
             floor_nonfinite,
             unknown,
             *(a.reshape(-1) for a in fused),  # type: ignore[union-attr]

@@ -54,12 +54,36 @@ def map_blocks(
         block = (slice(None),) * axis + (slice(start, start + step),)
         function(*(None if a is None else a[block] for a in arrays))
 
-    starts = range(0, length, step)
+    _in_threads(on_block, range(0, length, step), threads)
+
+
+def map_ranges(
+    function: Callable[[int, int], None], size: int, *, threads: int | None = None
+) -> None:
+    """Call `function` with the start and stop of ranges of pixels that together are all.
+
+    Parameters
+    ----------
+    function : callable
+        Works on pixels start to stop of flat arrays it knows.
+    size : int
+        Number of pixels.
+    threads : int, optional
+        As in :func:`map_blocks`.
+    """
+    _in_threads(
+        lambda start: function(start, min(size, start + BLOCK_SIZE)),
+        range(0, size, BLOCK_SIZE),
+        threads,
+    )
+
+
+def _in_threads(function: Callable[[int], None], starts: range, threads: int | None) -> None:
     threads = min(threads or core_count(), len(starts))
     if threads <= 1:
         for start in starts:
-            on_block(start)
+            function(start)
         return
     with ThreadPoolExecutor(threads) as pool:
-        for done in [pool.submit(on_block, start) for start in starts]:
+        for done in [pool.submit(function, start) for start in starts]:
             done.result()

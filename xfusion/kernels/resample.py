@@ -146,9 +146,10 @@ def _joint(
                     k = (i - row0) * columns + j - column0
                     p = 2 * k
                     kind = kinds[k]
+                    square = 0.0  # in double precision: float32 holds none of 1e-30
                     # The taps are written out for the usual sizes, and in place: a call with
                     # arrays costs as much as they do.
-                    if across == 2 and high == 2 and rho == 1.0:
+                    if across == 2 and high == 2:
                         a1, b1 = real(low_u - j), real(low_v - i)
                         a0, b0 = real(1.0) - a1, real(1.0) - b1
                         m = a0 * (b0 * pairs[p] + b1 * pairs[p + down1]) + a1 * (
@@ -157,7 +158,16 @@ def _joint(
                         s = a0 * (b0 * pairs[p + 1] + b1 * pairs[p + down1 + 1]) + a1 * (
                             b0 * pairs[p + 3] + b1 * pairs[p + down1 + 3]
                         )
-                    elif across <= 3 and high <= 3 and rho == 1.0:
+                        if rho != 1.0:
+                            x0, x1 = a0 * pairs[p + 1], a1 * pairs[p + 3]
+                            y0, y1 = a0 * pairs[p + down1 + 1], a1 * pairs[p + down1 + 3]
+                            square = (
+                                np.float64(b0) * b0 * (np.float64(x0) * x0 + np.float64(x1) * x1)
+                            )
+                            square += (
+                                np.float64(b1) * b1 * (np.float64(y0) * y0 + np.float64(y1) * y1)
+                            )
+                    elif across <= 3 and high <= 3:
                         first_u, first_v = j + 1 - low_u, i + 1 - low_v
                         second_u = min(1.0, width_u - first_u)
                         second_v = min(1.0, width_v - first_v)
@@ -184,9 +194,14 @@ def _joint(
                             s += a2 * (
                                 b0 * pairs[p + 5] + b1 * pairs[p + down1 + 5] + b2 * pairs[q + 5]
                             )
+                        if rho != 1.0:
+                            for tap in range(1, 2 * across, 2):
+                                a = np.float64(a0 if tap == 1 else a1 if tap == 3 else a2)
+                                x, y, t = pairs[p + tap], pairs[p + down1 + tap], pairs[q + tap]
+                                c0, c1, c2 = b0 * a * x, b1 * a * y, b2 * a * t
+                                square += c0 * c0 + c1 * c1 + c2 * c2
                     else:
                         m = s = real(0.0)
-                        square = 0.0  # in double precision: float32 holds none of 1e-30
                         part_v, rest_v = i + 1 - low_v, width_v
                         for down_by in range(high):
                             row_m = row_s = real(0.0)
@@ -212,10 +227,10 @@ def _joint(
                                     kind |= kinds[k + down_by * columns + q]
                         m *= area
                         s *= area
-                        if rho != 1.0:
-                            square *= np.float64(area) * area
-                            s = real(math.sqrt(rho * s * s + (1.0 - rho) * square))
+                        square *= np.float64(area) * area
                     if kind <= EXCLUDED:
+                        if rho != 1.0:
+                            s = real(math.sqrt(rho * s * s + (1.0 - rho) * square))
                         out_mu[r, c] = m
                         out_sigma[r, c] = s
                         nearest = (int(v) - row0) * columns + int(u) - column0

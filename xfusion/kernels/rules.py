@@ -1,0 +1,403 @@
+"""Fusion rules on pixels of any number of sensors: correlated errors, conflict, diagnostics.
+
+The case of independent errors without diagnostics, by far the most frequent, has a kernel of its
+own in :mod:`xfusion.kernels.fuse`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .compile import compiled
+from .parallel import map_ranges
+
+GAUSSIAN, MIXTURE, RANDOM_EFFECTS, MINIMUM_SIGMA, LOG_ODDS = range(5)
+RULES = {
+    "gaussian": GAUSSIAN,
+    "mixture": MIXTURE,
+    "random_effects": RANDOM_EFFECTS,
+    "minimum_sigma": MINIMUM_SIGMA,
+    "log_odds": LOG_ODDS,
+}
+NEGATIVE = -1e-12  # a weight, or a gradient, below it is more than a rounding error
+SURE = 1e-9  # probabilities are kept this far from 0 and 1
+
+
+class Correlation(NamedTuple):
+    """Correlations of the errors of sensors, with what fusion needs of them."""
+
+    matrix: NDArray[np.float64]
+    """Shape (n, n)."""
+    inverses: NDArray[np.float64]
+    """Shape (2^n, n, n): for each set of sensors (bit i: sensor i) the inverse of its part of
+    the matrix, 0 elsewhere. Of shape (0, 0, 0) where the errors are independent."""
+
+
+class Fused(NamedTuple):
+    """What fusion makes of a block of pixels."""
+
+    mu: NDArray[Any]
+    sigma: NDArray[Any]
+    mask: NDArray[np.uint8]
+    source: NDArray[Any]
+    """uint8 with bit i set where sensor i has weight; beyond 8 sensors their number."""
+    chi2: NDArray[Any]
+    """Reduced chi-square, NaN where fewer than two sensors are usable; maybe empty."""
+    weight: NDArray[Any]
+    """Shape (n, ...), NaN where a sensor is not usable; maybe empty."""
+
+
+@compiled
+def _convex(z: Any, usable: int, n: int, matrix: Any, inverses: Any, u: Any) -> None:
+    """Minimise u'Ru / 2 - z'u over u >= 0: scaled, these are the best convex weights.
+
+    Principal pivoting with the rule of Murty (1974): of the sensors on the wrong side the last
+    one changes sides. It ends for every positive definite matrix.
+    """
+    active = usable
+    for _ in range(4 << n):
+        wrong = -1
+        for i in range(n):
+            u[i] = 0.0
+            if (active >> i) & 1:
+                for j in range(n):
+                    u[i] += inverses[active, i, j] * z[j]
+                if u[i] < NEGATIVE:
+                    wrong = i
+        for i in range(n):
+            if (usable >> i) & 1 and not (active >> i) & 1:
+                gradient = -z[i]
+                for j in range(n):
+                    if (active >> j) & 1:
+                        gradient += matrix[i, j] * u[j]
+                if gradient < NEGATIVE:
+                    wrong = max(wrong, i)
+        if wrong < 0:
+            break
+        active ^= 1 << wrong
+    for i in range(n):
+        u[i] = max(u[i], 0.0)
+
+
+@compiled
+def _chi2(x: Any, z: Any, usable: int, n: int, inverses: Any) -> float:
+    """Return chi-square of residuals x = (m - any mean) / s about their own best mean.
+
+    The part of x'R^-1 x that no mean explains. z are the reciprocals of s, in any unit.
+    """
+    total = along = norm = 0.0
+    for i in range(n):
+        if math.isinf(x[i]):
+            return math.inf
+        xi, zi = x[i], z[i]
+        if inverses.size > 0:
+            xi = zi = 0.0
+            for j in range(n):
+                xi += inverses[usable, i, j] * x[j]
+                zi += inverses[usable, i, j] * z[j]
+        total += x[i] * xi
+        along += x[i] * zi
+        norm += z[i] * zi
+    return max(0.0, total - along * along / norm)
+
+
+@compiled
+def _fuse(
+    mus: Any,
+    sigmas: Any,
+    masks: Any,
+    n: int,
+    start: int,
+    stop: int,
+    rule: int,
+    matrix: Any,
+    inverses: Any,
+    prior: float,
+    sigma_floor: float,
+    floor_nonfinite: bool,
+    unknown: int,
+    inflate: bool,
+    diagnostics: bool,
+    out_mu: Any,
+    out_sigma: Any,
+    out_mask: Any,
+    out_source: Any,
+    out_chi2: Any,
+    out_weight: Any,
+) -> None:
+    m, s, z, u, x = np.empty(n), np.empty(n), np.empty(n), np.empty(n), np.empty(n)
+    ok = np.empty(n, np.bool_)
+    prior_logit = math.log(prior / (1.0 - prior))
+    # one sensor after the other through pixels that fit a cache
+    length = 512
+    ms, ss = np.empty((length, n)), np.empty((length, n))
+    oks, reasons = np.empty((length, n), np.bool_), np.empty(length, np.uint8)
+    for first in range(start, stop, length):
+        count = min(length, stop - first)
+        reasons[:] = 0
+        for k in range(n):
+            mu, sigma, mask = mus[k], sigmas[k], masks[k]
+            for p in range(count):
+                i = first + p
+                deviation = np.float64(sigma[i])
+                finite = math.isfinite(deviation)
+                flags = mask[i] if mask.size > 0 else np.uint8(0)
+                ms[p, k] = mu[i]
+                ss[p, k] = deviation if finite and deviation > sigma_floor else sigma_floor
+                oks[p, k] = flags == 0 and math.isfinite(mu[i]) and (finite or floor_nonfinite)
+                reasons[p] |= flags
+        for p in range(count):
+            i = first + p
+            low = math.inf
+            usable = number = last = 0
+            for k in range(n):
+                m[k], s[k], ok[k] = ms[p, k], ss[p, k], oks[p, k]
+                if ok[k]:
+                    low = min(low, s[k])
+                    number += 1
+                    last = k
+                    if n <= 8:
+                        usable |= 1 << k
+            if number == 0:
+                out_mu[i] = out_sigma[i] = np.nan
+                out_mask[i] = reasons[p] if reasons[p] != 0 else np.uint8(unknown)
+                out_source[i] = 0
+                if diagnostics:
+                    out_chi2[i] = np.nan
+                    for k in range(n):
+                        out_weight[k, i] = np.nan
+                continue
+            for k in range(n):
+                u[k] = 1.0 if k == last else 0.0
+                z[k] = 0.0
+                if ok[k]:
+                    z[k] = 1.0 if s[k] == low else low / s[k]
+            mean, spread, total = m[last], s[last], 1.0
+            if number > 1:
+                # a mean to start from: of independent errors
+                mean = total = 0.0
+                for k in range(n):
+                    if ok[k]:
+                        u[k] = z[k] * z[k]
+                        mean += u[k] * m[k]
+                    else:
+                        u[k] = 0.0
+                    total += u[k]
+                mean /= total
+                spread = low * math.sqrt(1.0 / total)
+                chi2 = math.nan
+                if diagnostics or inflate or rule == RANDOM_EFFECTS:
+                    for k in range(n):
+                        x[k] = 0.0
+                        if ok[k] and m[k] != mean:
+                            x[k] = (m[k] - mean) / s[k]
+                    chi2 = _chi2(x, z, usable, n, inverses)
+                if rule == GAUSSIAN and inverses.size > 0:
+                    _convex(z, usable, n, matrix, inverses, u)
+                    mean = total = 0.0
+                    for k in range(n):
+                        u[k] *= z[k]
+                        total += u[k]
+                        if ok[k]:
+                            mean += u[k] * m[k]
+                    mean /= total
+                    # no sigma is larger than the smallest, but for rounding
+                    spread = low * math.sqrt(1.0 / max(total, 1.0))
+                elif rule == RANDOM_EFFECTS and low > 0.0:
+                    squares = 0.0
+                    for k in range(n):
+                        squares += u[k] * u[k]
+                    room = total - squares / total
+                    tau2 = max(0.0, (chi2 - (number - 1)) / room) if room > 0.0 else 0.0
+                    mean = total = 0.0
+                    for k in range(n):
+                        u[k] /= 1.0 + tau2 * u[k]
+                        total += u[k]
+                        if ok[k]:
+                            mean += u[k] * m[k]
+                    mean /= total
+                    spread = low * math.sqrt(1.0 / total)
+                elif rule == MINIMUM_SIGMA:
+                    mean = total = 0.0
+                    for k in range(n):
+                        u[k] = 1.0 if ok[k] and s[k] == low else 0.0
+                        total += u[k]
+                        if u[k] > 0.0:
+                            mean += m[k]
+                    mean /= total
+                    spread = low
+                elif rule == MIXTURE:
+                    mean = 0.0
+                    for k in range(n):
+                        u[k] = 1.0 if ok[k] else 0.0
+                        if ok[k]:
+                            mean += m[k] / number
+                    total = float(number)
+                    scale = 0.0
+                    for k in range(n):
+                        if ok[k]:
+                            scale = max(scale, s[k], abs(m[k] - mean))
+                    square = 0.0
+                    for k in range(n):
+                        if ok[k] and scale > 0.0:
+                            square += (s[k] / scale) ** 2 + ((m[k] - mean) / scale) ** 2
+                    spread = scale * math.sqrt(square / number)
+                elif rule == LOG_ODDS:
+                    logit = -(number - 1) * prior_logit
+                    square = 0.0
+                    for k in range(n):
+                        u[k] = 1.0 if ok[k] else 0.0
+                        if ok[k]:
+                            q = min(max(m[k], SURE), 1.0 - SURE)
+                            logit += math.log(q / (1.0 - q))
+                            square += (s[k] / (q * (1.0 - q))) ** 2
+                    total = 1.0  # the evidence of each counts whole
+                    # of the smaller of P and 1 - P: no cancellation
+                    small = math.exp(-abs(logit)) / (1.0 + math.exp(-abs(logit)))
+                    mean = small if logit < 0.0 else 1.0 - small
+                    spread = small * (1.0 - small) * math.sqrt(square)
+                if inflate:
+                    spread *= math.sqrt(max(1.0, chi2 / (number - 1)))
+                if diagnostics:
+                    out_chi2[i] = chi2 / (number - 1)
+            elif diagnostics:
+                out_chi2[i] = np.nan
+            out_mu[i] = mean
+            out_sigma[i] = spread
+            out_mask[i] = 0
+            took_part = 0
+            for k in range(n):
+                if u[k] > 0.0:
+                    took_part += 1 << k if n <= 8 else 1
+                if diagnostics:
+                    out_weight[k, i] = u[k] / total if ok[k] else np.nan
+            out_source[i] = took_part
+
+
+def fuse(
+    mus: Sequence[NDArray[Any]] | NDArray[Any],
+    sigmas: Sequence[NDArray[Any]] | NDArray[Any],
+    masks: Sequence[NDArray[np.uint8] | None] | NDArray[np.uint8] | None,
+    *,
+    rule: int,
+    correlation: Correlation,
+    prior: float,
+    sigma_floor: float,
+    floor_nonfinite: bool,
+    unknown: int,
+    inflate: bool,
+    diagnostics: bool,
+    threads: int | None,
+) -> Fused:
+    """Fuse sensors pixel by pixel.
+
+    Parameters
+    ----------
+    mus, sigmas : sequence of up to 8 arrays, or one array of shape (n, ...)
+        Means and standard deviations, float32 or float64.
+    masks : sequence of arrays or None, one array of shape (n, ...), or None
+        uint8 flags, 0 where a pixel is usable; None where nothing is excluded.
+    rule : int
+        One of `RULES`.
+    correlation : Correlation
+        Of the errors of the sensors; used by "gaussian" and by chi-square.
+    prior : float
+        Probability before any evidence, for "log_odds".
+    sigma_floor, floor_nonfinite, unknown, threads
+        As in :func:`xfusion.kernels.fuse.gaussian`.
+    inflate : bool
+        Multiply sigma with the Birge ratio where it is above 1.
+    diagnostics : bool
+        Fill `chi2` and `weight`.
+
+    Returns
+    -------
+    Fused
+        float32 where all inputs are float32, else float64.
+
+    Notes
+    -----
+    Sums are in double precision, with sigma relative to the smallest of the pixel. The formulas
+    and their references are in ``docs/rules.md``.
+    """
+    dtype = np.result_type(*mus, *sigmas)
+    n, shape = len(mus), mus[0].shape
+    size = math.prod(shape)
+    arrays: list[Any] = []
+    for layers, kind in ((mus, dtype), (sigmas, dtype), (masks, np.dtype(np.uint8))):
+        if isinstance(layers, np.ndarray):
+            arrays.append(np.ascontiguousarray(layers, kind).reshape(n, size))
+        else:
+            arrays.append(tuple(_flat(layer, kind) for layer in layers or [None] * n))
+    if masks is None and isinstance(mus, np.ndarray):
+        arrays[2] = np.empty((n, 0), np.uint8)
+    source = np.empty(shape, np.uint8 if n <= 8 else np.uint16)
+    kept = shape if diagnostics else (0,)
+    fused = Fused(
+        mu=np.empty(shape, dtype),
+        sigma=np.empty(shape, dtype),
+        mask=np.empty(shape, np.uint8),
+        source=source,
+        chi2=np.empty(kept, dtype),
+        weight=np.empty((n, *kept), dtype),
+    )
+    flat = [a.reshape(-1) for a in fused[:-1]] + [fused.weight.reshape(n, -1)]
+
+    def on_range(start: int, stop: int) -> None:
+        _fuse(
+            *arrays,
+            n,
+            start,
+            stop,
+            rule,
+            correlation.matrix,
+            correlation.inverses,
+            prior,
+            sigma_floor,
+            floor_nonfinite,
+            unknown,
+            inflate,
+            diagnostics,
+            *flat,
+        )
+
+    map_ranges(on_range, size, threads=threads)
+    return fused
+
+
+def correlated(matrix: NDArray[np.float64]) -> Correlation:
+    """Prepare a correlation matrix for :func:`fuse`.
+
+    Parameters
+    ----------
+    matrix : array, shape (n, n)
+        Symmetric, positive semi-definite, 1 on the diagonal; n up to 8 unless it is the identity.
+
+    Notes
+    -----
+    A singular matrix, as of a sensor that is given twice, is taken 1e-8 nearer to the identity:
+    equal sensors then share their weight.
+    """
+    n = len(matrix)
+    if not np.any(matrix - np.eye(n)):
+        return Correlation(np.eye(0), np.empty((0, 0, 0)))
+    lacking = max(0.0, 1e-8 - float(np.linalg.eigvalsh(matrix)[0]))
+    regular = (matrix + lacking * np.eye(n)) / (1.0 + lacking)
+    inverses = np.zeros((1 << n, n, n))
+    for sensors in range(1, 1 << n):
+        some = [i for i in range(n) if (sensors >> i) & 1]
+        inverses[np.ix_([sensors], some, some)] = np.linalg.inv(regular[np.ix_(some, some)])
+    return Correlation(regular, inverses)
+
+
+def _flat(layer: NDArray[Any] | None, kind: np.dtype[Any]) -> NDArray[Any]:
+    """Return a layer as the kernel wants it: all of one type, so none may be writable."""
+    flat = np.empty(0, kind) if layer is None else np.ascontiguousarray(layer, kind).reshape(-1)
+    flat = flat.view()
+    flat.flags.writeable = False
+    return flat
