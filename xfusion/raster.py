@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 import xarray as xr
 
+from .compute import compute
 from .conventions import MU, Exclusion, Retrieval, Time, as_retrieval, as_time
 from .grid import geobox_of, spatial_dims
 from .rasterfile import RasterFile, remember
@@ -155,7 +156,7 @@ def write_cogs(dataset: Retrieval, folder: FilePath, *, prefix: str = "") -> dic
     geobox = geobox_of(dataset)
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    computed = dataset.compute()
+    computed = compute(dataset)
     files: dict[str, Path] = {}
     for name, array in computed.data_vars.items():
         files[str(name)] = path = folder / f"{prefix}{name}.tif"
