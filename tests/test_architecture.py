@@ -24,6 +24,7 @@ LAYERS = [
     {"bands"},
     {"reader", "hrefs"},
     {"fusion", "coregister", "raster", "exclusion", "catalog", "warp_bands"},
+    {"rules", "sensors", "merge_mask", "conflict", "probability"},
     {"retrieval", "warp", "compute"},
     {"conventions", "mapping"},
     {"grid", "units", "rasterfile"},

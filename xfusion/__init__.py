@@ -8,6 +8,7 @@ from . import raster, stac
 from .accessor import DataArrayFusion, DatasetFusion
 from .attach import attach_gfm_mask, attach_mask, attach_s2_mask
 from .compute import compute
+from .conflict import flag_conflict
 from .conventions import Exclusion
 from .coregister import coregister
 from .exclusion import (
@@ -18,7 +19,9 @@ from .exclusion import (
     s2_validity,
     scl_validity,
 )
-from .fusion import gaussian, merge_mask
+from .fusion import fuse, gaussian
+from .merge_mask import merge_mask
+from .probability import exceedance
 from .products import SensorProduct, Sentinel1Product, Sentinel2Product
 from .retrieval import exclude, from_samples, retrieval, usable
 from .stac import Catalog
@@ -38,8 +41,11 @@ __all__ = [
     "attach_s2_mask",
     "compute",
     "coregister",
+    "exceedance",
     "exclude",
+    "flag_conflict",
     "from_samples",
+    "fuse",
     "gaussian",
     "gfm_exclusion",
     "gfm_validity",

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from typing import Any
 
 import xarray as xr
+from numpy.typing import ArrayLike
 
 from .attach import attach_gfm_mask, attach_s2_mask
 from .compute import compute
+from .conflict import flag_conflict
 from .conventions import Exclusion, Retrieval, Time
 from .coregister import Chunks, Resampling, coregister
 from .exclusion import (
@@ -19,9 +22,12 @@ from .exclusion import (
     s2_validity,
     scl_validity,
 )
-from .fusion import SIGMA_FLOOR, How, NonfiniteSigma, gaussian, merge_mask
+from .fusion import SIGMA_FLOOR, fuse, gaussian
+from .merge_mask import How, merge_mask
+from .probability import exceedance
 from .products import SensorProduct
 from .retrieval import exclude, from_samples, usable
+from .rules import Inflate, NonfiniteSigma, Rule, RuleName
 from .stac import CatalogLike, Items
 
 
@@ -102,18 +108,64 @@ class DatasetFusion:
     def gaussian(
         self,
         *others: Retrieval,
+        dim: Hashable | None = None,
+        correlation: ArrayLike = 0.0,
         sigma_floor: float = SIGMA_FLOOR,
         nonfinite_sigma: NonfiniteSigma = "exclude",
         use_mask: bool = True,
+        diagnostics: bool = False,
+        inflate: Inflate | None = None,
+        bounded: tuple[float, float] | None = None,
     ) -> xr.Dataset:
         """Call :func:`xfusion.gaussian` with this retrieval first."""
         return gaussian(
             self._obj,
             *others,
+            dim=dim,
+            correlation=correlation,
             sigma_floor=sigma_floor,
             nonfinite_sigma=nonfinite_sigma,
             use_mask=use_mask,
+            diagnostics=diagnostics,
+            inflate=inflate,
+            bounded=bounded,
         )
+
+    def fuse(
+        self,
+        *others: Retrieval,
+        rule: RuleName | Rule = "gaussian",
+        dim: Hashable | None = None,
+        sigma_floor: float = SIGMA_FLOOR,
+        nonfinite_sigma: NonfiniteSigma = "exclude",
+        use_mask: bool = True,
+        diagnostics: bool = False,
+        bounded: tuple[float, float] | None = None,
+        **parameters: Any,
+    ) -> xr.Dataset:
+        """Call :func:`xfusion.fuse` with this retrieval first."""
+        return fuse(
+            self._obj,
+            *others,
+            rule=rule,
+            dim=dim,
+            sigma_floor=sigma_floor,
+            nonfinite_sigma=nonfinite_sigma,
+            use_mask=use_mask,
+            diagnostics=diagnostics,
+            bounded=bounded,
+            **parameters,
+        )
+
+    def flag_conflict(self, *, level: float = 0.01) -> xr.Dataset:
+        """Call :func:`xfusion.flag_conflict` with this fused retrieval."""
+        return flag_conflict(self._obj, level=level)
+
+    def exceedance(
+        self, threshold: float, *, bounded: tuple[float, float] | None = None
+    ) -> xr.DataArray:
+        """Call :func:`xfusion.exceedance` with this retrieval."""
+        return exceedance(self._obj, threshold, bounded=bounded)
 
     def ndvi(self) -> xr.DataArray:
         """Call :func:`xfusion.ndvi` with these bands."""

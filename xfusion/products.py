@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import xarray as xr
+from numpy.typing import ArrayLike
 
 from .attach import GFM_BANDS, S2_BANDS, Combine, ExclusionRule, attach_mask
 from .compute import compute
+from .conflict import flag_conflict
 from .conventions import MASK, MU, SIGMA, Exclusion, Retrieval, Time, annotate, as_retrieval
 from .coregister import Chunks, Resampling, coregister
 from .exclusion import NDVI_MAX, gfm_exclusion, s2_exclusion
-from .fusion import SIGMA_FLOOR, NonfiniteSigma, gaussian
+from .fusion import SIGMA_FLOOR, fuse, gaussian
 from .grid import geobox_of
+from .probability import exceedance
 from .raster import CHUNK, FilePath, open_retrieval
 from .retrieval import exclude, usable
+from .rules import Inflate, NonfiniteSigma, Rule, RuleName
 from .stac import EARTH_SEARCH, EODC, Catalog, CatalogLike, Items
 
 if TYPE_CHECKING:
@@ -159,19 +163,66 @@ class SensorProduct:
     def gaussian(
         self,
         *others: Retrieval,
+        dim: Hashable | None = None,
+        correlation: ArrayLike = 0.0,
         sigma_floor: float = SIGMA_FLOOR,
         nonfinite_sigma: NonfiniteSigma = "exclude",
         use_mask: bool = True,
+        diagnostics: bool = False,
+        inflate: Inflate | None = None,
+        bounded: tuple[float, float] | None = None,
     ) -> SensorProduct:
         """Fuse with other products, see :func:`xfusion.gaussian`."""
         fused = gaussian(
             self.dataset,
             *others,
+            dim=dim,
+            correlation=correlation,
             sigma_floor=sigma_floor,
             nonfinite_sigma=nonfinite_sigma,
             use_mask=use_mask,
+            diagnostics=diagnostics,
+            inflate=inflate,
+            bounded=bounded,
         )
         return SensorProduct(dataset=fused)
+
+    def fuse(
+        self,
+        *others: Retrieval,
+        rule: RuleName | Rule = "gaussian",
+        dim: Hashable | None = None,
+        sigma_floor: float = SIGMA_FLOOR,
+        nonfinite_sigma: NonfiniteSigma = "exclude",
+        use_mask: bool = True,
+        diagnostics: bool = False,
+        bounded: tuple[float, float] | None = None,
+        **parameters: Any,
+    ) -> SensorProduct:
+        """Fuse with other products by a rule, see :func:`xfusion.fuse`."""
+        fused = fuse(
+            self.dataset,
+            *others,
+            rule=rule,
+            dim=dim,
+            sigma_floor=sigma_floor,
+            nonfinite_sigma=nonfinite_sigma,
+            use_mask=use_mask,
+            diagnostics=diagnostics,
+            bounded=bounded,
+            **parameters,
+        )
+        return SensorProduct(dataset=fused)
+
+    def flag_conflict(self, *, level: float = 0.01) -> Self:
+        """Mark pixels whose sensors disagree, see :func:`xfusion.flag_conflict`."""
+        return type(self)(dataset=flag_conflict(self.dataset, level=level))
+
+    def exceedance(
+        self, threshold: float, *, bounded: tuple[float, float] | None = None
+    ) -> xr.DataArray:
+        """Return the probability to exceed a threshold, see :func:`xfusion.exceedance`."""
+        return exceedance(self.dataset, threshold, bounded=bounded)
 
     def compute(self) -> Self:
         """Return the product with its pixels in memory, see :func:`xfusion.compute`."""

@@ -5,6 +5,8 @@ The only file that knows pint.
 
 from __future__ import annotations
 
+import math
+
 import xarray as xr
 
 
@@ -23,9 +25,41 @@ def same_units(a: str | None, b: str | None) -> bool:
     except ModuleNotFoundError:
         return False
     try:
-        return bool(pint.Unit("" if a == "1" else a) == pint.Unit("" if b == "1" else b))
+        return bool(pint.Unit(_expression(a)) == pint.Unit(_expression(b)))
     except (pint.PintError, ValueError, TypeError, AttributeError):
         return False
+
+
+def conversion(given: str, wanted: str) -> tuple[float, float]:
+    """Return scale and offset from one unit to another.
+
+    Raises
+    ------
+    ModuleNotFoundError
+        If pint is not installed.
+    ValueError
+        If there is no such conversion, or it is not linear.
+    """
+    import pint
+
+    registry = pint.get_application_registry()
+    points = [0.0, 1.0, 2.0]
+    try:
+        converted = [
+            float(registry.Quantity(x, _expression(given)).to(_expression(wanted)).magnitude)
+            for x in points
+        ]
+    except (pint.PintError, ValueError, TypeError, AttributeError, ZeroDivisionError) as error:
+        raise ValueError(str(error)) from error
+    scale = converted[1] - converted[0]
+    if not math.isclose(converted[2] - converted[1], scale, rel_tol=1e-9):
+        msg = f"{given!r} to {wanted!r} is not linear"
+        raise ValueError(msg)
+    return scale, converted[0]
+
+
+def _expression(units: str) -> str:
+    return "" if units == "1" else units
 
 
 def dequantify(dataset: xr.Dataset) -> xr.Dataset:

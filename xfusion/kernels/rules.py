@@ -328,7 +328,7 @@ def fuse(
     dtype = np.result_type(*mus, *sigmas)
     n, shape = len(mus), mus[0].shape
     size = math.prod(shape)
-    arrays: list[Any] = []
+    arrays: Any = []
     for layers, kind in ((mus, dtype), (sigmas, dtype), (masks, np.dtype(np.uint8))):
         if isinstance(layers, np.ndarray):
             arrays.append(np.ascontiguousarray(layers, kind).reshape(n, size))
@@ -346,11 +346,13 @@ def fuse(
         chi2=np.empty(kept, dtype),
         weight=np.empty((n, *kept), dtype),
     )
-    flat = [a.reshape(-1) for a in fused[:-1]] + [fused.weight.reshape(n, -1)]
+    flat: Any = [a.reshape(-1) for a in fused[:-1]] + [fused.weight.reshape(n, -1)]
 
     def on_range(start: int, stop: int) -> None:
         _fuse(
-            *arrays,
+            arrays[0],
+            arrays[1],
+            arrays[2],
             n,
             start,
             stop,

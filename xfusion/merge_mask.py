@@ -1,0 +1,127 @@
+"""Merge masks at decision level: not observed is neither excluded nor usable."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from .conventions import FLAG_ATTRS, MASK, NODATA, Exclusion
+from .grid import on_grid_of, with_spatial_dims
+
+How = Literal["any", "all", "majority"]
+
+
+def merge_mask(mask: xr.DataArray, *others: xr.DataArray, how: How = "any") -> xr.DataArray:
+    """Merge exclusion masks at decision level: 1 excluded, 0 not, NaN not observed.
+
+    Parameters
+    ----------
+    mask, *others : DataArray
+        Masks on one grid: bool, True where excluded; or numbers, 1 excluded, 0 not, NaN or
+        the declared nodata (``nodata`` or ``_FillValue``) not observed; or flags of
+        :class:`~xfusion.Exclusion`, UNKNOWN alone not observed.
+    how : {"any", "all", "majority"}
+        Excluded where any observing mask excludes; where all observing masks do; or where
+        at least half of them do.
+
+    Returns
+    -------
+    DataArray
+        float32 with 1, 0 and NaN where no mask observed the pixel; bool if all inputs are. If
+        all are flags, flags: all the reasons where a pixel is excluded, UNKNOWN where no mask
+        observed it.
+
+    Raises
+    ------
+    ValueError
+        If the masks lie on different grids or `how` is none of the three.
+
+    Examples
+    --------
+    >>> import numpy as np, xarray as xr, xfusion as xf
+    >>> a = xr.DataArray([1.0, 0.0, np.nan, np.nan], dims="x")
+    >>> b = xr.DataArray([0.0, np.nan, 1.0, np.nan], dims="x")
+    >>> a.fusion.merge_mask(b).values
+    array([ 1.,  0.,  1., nan], dtype=float32)
+    """
+    if how not in ("any", "all", "majority"):
+        msg = f"{how=}: must be 'any', 'all' or 'majority'"
+        raise ValueError(msg)
+    first = mask.to_dataset(name=MASK)
+    aligned = [mask]
+    for i, other in enumerate(others, start=2):
+        named = with_spatial_dims(other.to_dataset(name=MASK), first)
+        names = (f"mask {i}", "mask 1")
+        aligned.append(on_grid_of(named, first, names=names, mend="odc.reproject")[MASK])
+    boolean = all(a.dtype == bool for a in aligned)
+    merged: xr.DataArray = xr.apply_ufunc(
+        _merge,
+        *aligned,
+        kwargs={"how": how, "nodata": [_declared_nodata(m) for m in (mask, *others)]},
+        join="exact",
+        dask="parallelized",
+        output_dtypes=[np.float32],
+        keep_attrs=True,
+    )
+    merged = merged.astype(bool) if boolean else merged
+    if all(_is_flags(m) for m in (mask, *others)):
+        flags: xr.DataArray = xr.apply_ufunc(
+            _merge_flags,
+            merged,
+            *aligned,
+            join="exact",
+            dask="parallelized",
+            output_dtypes=[np.uint8],
+            keep_attrs=False,
+        )
+        return flags.rename(mask.name).assign_attrs(FLAG_ATTRS)
+    return (
+        merged.rename(mask.name)
+        .drop_attrs(deep=False)
+        .assign_attrs(long_name=f"excluded by {how} of {len(aligned)} masks")
+    )
+
+
+def _merge(*masks: NDArray[Any], how: How, nodata: list[float | None]) -> NDArray[np.float32]:
+    excluding = np.zeros(masks[0].shape, np.uint8)
+    observing = np.zeros(masks[0].shape, np.uint8)
+    for mask, missing in zip(masks, nodata, strict=True):
+        observed = ~np.isnan(mask) if mask.dtype.kind == "f" else np.ones(mask.shape, bool)
+        if missing is not None:
+            observed &= mask != missing
+        observing += observed
+        excluding += observed & (mask != 0)
+    if how == "any":
+        excluded = excluding > 0
+    elif how == "all":
+        excluded = excluding == observing
+    else:
+        excluded = 2 * excluding >= observing
+    return np.where(observing > 0, excluded, np.nan).astype(np.float32)
+
+
+def _merge_flags(excluded: NDArray[np.float32], *masks: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return all the reasons where merging excludes a pixel, UNKNOWN where nobody observed it."""
+    reasons = np.bitwise_or.reduce(masks)
+    unknown = np.uint8(Exclusion.UNKNOWN)
+    kept: NDArray[np.uint8] = np.where(excluded == 1, reasons, np.uint8(0))
+    kept[np.isnan(excluded)] = unknown
+    return kept
+
+
+def _is_flags(mask: xr.DataArray) -> bool:
+    return bool(mask.attrs.get("flag_meanings") == FLAG_ATTRS["flag_meanings"])
+
+
+def _declared_nodata(mask: xr.DataArray) -> float | None:
+    if _is_flags(mask):
+        return float(Exclusion.UNKNOWN)  # and nothing else: not observed
+    # a float has been decoded, its encoding tells what the file said
+    for declared in (mask.attrs, {} if mask.dtype.kind == "f" else mask.encoding):
+        for key in NODATA:
+            if declared.get(key) is not None and mask.dtype != bool:
+                return float(declared[key])
+    return None

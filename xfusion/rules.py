@@ -1,0 +1,271 @@
+"""What a fusion rule is told, and its work on a block of pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .conventions import Exclusion
+from .kernels.parallel import map_ranges
+
+# what the named rules can be told besides the arguments of all, and the defaults
+PARAMETERS: dict[str, dict[str, Any]] = {
+    "gaussian": {"correlation": 0.0, "inflate": None},
+    "mixture": {},
+    "random_effects": {},
+    "minimum_sigma": {},
+    "log_odds": {"prior": 0.5},
+}
+
+ROUNDING = 1e-9
+PAIR = 2  # of more sensors there is no one difference
+
+NonfiniteSigma = Literal["exclude", "floor"]
+Inflate = Literal["birge"]
+RuleName = Literal["gaussian", "mixture", "random_effects", "minimum_sigma", "log_odds"]
+
+
+class Rule(Protocol):
+    """A fusion rule of the caller's own, for :func:`xfusion.fuse`.
+
+    It works pixel by pixel, on blocks of any size, and changes none of its arguments.
+    """
+
+    def __call__(
+        self,
+        mu: NDArray[Any],
+        sigma: NDArray[Any],
+        usable: NDArray[np.bool_],
+        /,
+        *args: Any,
+        **parameters: Any,
+    ) -> tuple[ArrayLike, ArrayLike]:
+        """Fuse pixels.
+
+        Parameters
+        ----------
+        mu, sigma : arrays of float64, shape (sensors, pixels)
+            NaN where a sensor is not usable; sigma at least `sigma_floor`.
+        usable : array of bool, shape (sensors, pixels)
+        *args
+            Never given; it lets type checkers take a rule with parameters of its own.
+        **parameters
+            What :func:`xfusion.fuse` was given besides its own arguments.
+
+        Returns
+        -------
+        mu, sigma : arrays, shape (pixels,)
+            Where no sensor is usable they are not looked at.
+        """
+
+
+@dataclass(frozen=True)
+class Fusion:
+    """A rule with all it is told, checked; picklable."""
+
+    rule: RuleName | Rule
+    number: int
+    """Of sensors."""
+    parameters: Mapping[str, Any]
+    sigma_floor: float
+    nonfinite_sigma: NonfiniteSigma
+    diagnostics: bool
+    bounded: tuple[float, float] | None
+
+    def __post_init__(self) -> None:
+        """Check what can be checked without pixels."""
+        if self.nonfinite_sigma not in ("exclude", "floor"):
+            msg = f"nonfinite_sigma={self.nonfinite_sigma!r}: must be 'exclude' or 'floor'"
+            raise ValueError(msg)
+        if not 0 <= self.sigma_floor < np.inf:
+            msg = f"sigma_floor={self.sigma_floor!r}: must be a finite number >= 0, in units of mu"
+            raise ValueError(msg)
+        if self.bounded is not None and not self.bounded[0] < self.bounded[1]:
+            msg = f"bounded={self.bounded!r}: the lower bound must be below the upper one"
+            raise ValueError(msg)
+        if callable(self.rule):
+            if self.diagnostics:
+                msg = "diagnostics=True: a rule of your own has none, leave it out"
+                raise ValueError(msg)
+            return
+        if self.rule not in PARAMETERS:
+            msg = f"rule={self.rule!r}: must be one of {list(PARAMETERS)}, or a callable"
+            raise ValueError(msg)
+        unknown = set(self.parameters) - set(PARAMETERS[self.rule])
+        if unknown:
+            takes = list(PARAMETERS[self.rule]) or "none"
+            msg = f"rule {self.rule!r} has no parameter {sorted(unknown)}, it takes {takes}"
+            raise TypeError(msg)
+        if self._told("inflate") not in (None, "birge"):
+            msg = f"inflate={self._told('inflate')!r}: must be None or 'birge'"
+            raise ValueError(msg)
+        if not 0 < self._told("prior", 0.5) < 1:
+            msg = f"prior={self._told('prior')!r}: must be a probability between 0 and 1"
+            raise ValueError(msg)
+        self.correlation()
+
+    def correlation(self) -> NDArray[np.float64]:
+        """Return the correlation matrix of the sensors' errors."""
+        given = np.asarray(self._told("correlation", 0.0), np.float64)
+        n = self.number
+        if given.ndim == 0:
+            lowest = -1 / max(1, n - 1)
+            if not lowest - ROUNDING <= given <= 1:
+                msg = f"correlation={given}: must be {lowest:.3g} to 1 for {n} sensors"
+                raise ValueError(msg)
+            return np.where(np.eye(n, dtype=bool), 1.0, given)
+        if given.shape != (n, n):
+            msg = f"correlation has the shape {given.shape}, of {n} sensors it must be {(n, n)}"
+            raise ValueError(msg)
+        if not np.isfinite(given).all() or np.abs(given - given.T).max() > ROUNDING:
+            msg = f"correlation must be finite and symmetric, it is {given.tolist()}"
+            raise ValueError(msg)
+        if np.abs(np.diag(given) - 1).max() > ROUNDING:
+            msg = f"correlation must be 1 on its diagonal, it is {np.diag(given).tolist()}"
+            raise ValueError(msg)
+        lowest = np.linalg.eigvalsh(given)[0]
+        if lowest < -ROUNDING:
+            msg = (
+                "correlation must be positive semi-definite, no errors have these; its smallest "
+                f"eigenvalue is {lowest:.3g}"
+            )
+            raise ValueError(msg)
+        return (given + given.T) / 2
+
+    @property
+    def independent(self) -> bool:
+        """Whether the errors of the sensors are."""
+        return not np.any(self.correlation() - np.eye(self.number))
+
+    @property
+    def provenance(self) -> dict[str, Any]:
+        """What the attributes of the result say of how it was made."""
+        told: dict[str, Any] = dict(self.parameters)
+        if callable(self.rule):
+            own = self.rule if hasattr(self.rule, "__qualname__") else type(self.rule)
+            name = f"{own.__module__}.{own.__qualname__}"
+            told = {k: v if np.ndim(v) == 0 and v is not None else str(v) for k, v in told.items()}
+        else:
+            name = self.rule
+            told = {k: told.get(k, default) for k, default in PARAMETERS[name].items()}
+            if "correlation" in told:
+                given = np.asarray(told["correlation"], np.float64)
+                told["correlation"] = given.ravel() if given.ndim else float(given)
+            told = {k: v for k, v in told.items() if v is not None}
+        shared: dict[str, Any] = {
+            "sigma_floor": float(self.sigma_floor),
+            "nonfinite_sigma": self.nonfinite_sigma,
+        }
+        if self.bounded is not None:
+            shared["bounded"] = np.array(self.bounded, np.float64)
+        return {f"fusion_{k}": v for k, v in ({"rule": name} | told | shared).items()}
+
+    def on(
+        self,
+        mus: Any,
+        sigmas: Any,
+        masks: Any,
+        *,
+        threads: int | None,
+    ) -> dict[str, NDArray[Any]]:
+        """Fuse one block.
+
+        Parameters
+        ----------
+        mus, sigmas, masks : sequences of arrays, or arrays of shape (sensors, ...)
+            As in :func:`xfusion.kernels.rules.fuse`.
+        threads : int or None
+            1 to stay in the calling thread, None for one thread per core.
+
+        Returns
+        -------
+        dict of arrays
+            The layers of the result by name, `weight` with sensors last.
+        """
+        from .kernels import fuse, rules, truncated  # numba takes half a second to import
+
+        shared: dict[str, Any] = {
+            "sigma_floor": self.sigma_floor,
+            "floor_nonfinite": self.nonfinite_sigma == "floor",
+            "unknown": int(Exclusion.UNKNOWN),
+            "threads": threads,
+        }
+        inflate = self._told("inflate") == "birge"
+        plain = self.rule == "gaussian" and self.independent and not (self.diagnostics or inflate)
+        layers: dict[str, NDArray[Any]]
+        if plain and not isinstance(mus, np.ndarray):
+            names = ("mu", "sigma", "mask", "source")
+            layers = dict(zip(names, fuse.gaussian(mus, sigmas, masks, **shared), strict=True))
+        else:
+            named = self.rule if isinstance(self.rule, str) else "gaussian"
+            fused = rules.fuse(
+                mus,
+                sigmas,
+                masks,
+                rule=rules.RULES[named],
+                correlation=rules.correlated(self.correlation()),
+                prior=self._told("prior", 0.5),
+                inflate=inflate,
+                diagnostics=self.diagnostics,
+                **shared,
+            )
+            layers = fused._asdict()
+            layers["weight"] = np.moveaxis(fused.weight, 0, -1)
+            if not isinstance(self.rule, str):
+                self._by_callable(self.rule, mus, sigmas, masks, layers, threads=threads)
+            if self.diagnostics and self.number == PAIR:
+                difference = np.subtract(*mus, dtype=layers["mu"].dtype)
+                layers["normalised_difference"] = np.copysign(np.sqrt(fused.chi2), difference)
+        if self.bounded is not None:
+            layers["mu"], layers["sigma"] = truncated.truncate(
+                layers["mu"],
+                layers["sigma"],
+                lower=self.bounded[0],
+                upper=self.bounded[1],
+                threads=threads,
+            )
+        return layers
+
+    def _by_callable(
+        self,
+        rule: Rule,
+        mus: Any,
+        sigmas: Any,
+        masks: Any,
+        layers: dict[str, NDArray[Any]],
+        *,
+        threads: int | None,
+    ) -> None:
+        """Replace mu and sigma by those of the caller's rule."""
+        flat = [[np.reshape(layer, -1) for layer in some] for some in (mus, sigmas)]
+        flags = [None if m is None else np.reshape(m, -1) for m in masks or [None] * self.number]
+        mu, sigma = layers["mu"].reshape(-1), layers["sigma"].reshape(-1)
+
+        def on_range(start: int, stop: int) -> None:
+            m, s = (np.stack([a[start:stop] for a in some]).astype(np.float64) for some in flat)
+            usable = np.isfinite(m)
+            finite = np.isfinite(s)
+            if self.nonfinite_sigma == "exclude":
+                usable &= finite
+            s = np.where(finite, np.maximum(s, self.sigma_floor), self.sigma_floor)
+            for k, mask in enumerate(flags):
+                if mask is not None:
+                    usable[k] &= mask[start:stop] == 0
+            m[~usable] = s[~usable] = np.nan
+            fused = rule(m, s, usable, **self.parameters)
+            some = usable.any(axis=0)
+            for out, values in zip((mu, sigma), fused, strict=True):
+                given = np.asarray(values)
+                if given.shape != some.shape:
+                    msg = f"the rule returned the shape {given.shape}, not {some.shape}"
+                    raise ValueError(msg)
+                out[start:stop] = np.where(some, given, np.nan)
+
+        map_ranges(on_range, mu.size, threads=threads)
+
+    def _told(self, name: str, default: Any = None) -> Any:
+        return self.parameters.get(name, default) if isinstance(self.rule, str) else default
