@@ -1,5 +1,6 @@
 """Fusion of two masked 36 Mpx sensors in memory, against the plain xarray expression."""
 
+import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -71,6 +72,17 @@ def copy_bytes(s1: xr.Dataset, s2: xr.Dataset) -> list[np.ndarray]:
     return outputs
 
 
+def extra_memory(sensors: list[xr.Dataset], correlation: float) -> float:
+    """Return the peak memory of a fusion beyond its result, as a share of that."""
+    tracemalloc.start()
+    before = tracemalloc.get_traced_memory()[0]
+    fused = xf.gaussian(*sensors, correlation=correlation)
+    peak = tracemalloc.get_traced_memory()[1] - before
+    tracemalloc.stop()
+    result = sum(v.nbytes for v in fused.data_vars.values())
+    return peak / result - 1
+
+
 def main() -> None:
     sensors = [sensor(i) for i in range(4)]
     s1, s2 = sensors[:2]
@@ -81,11 +93,17 @@ def main() -> None:
             "xfusion, 2 sensors": lambda: xf.gaussian(s1, s2),
             "copying the bytes of 2 sensors": lambda: copy_bytes(s1, s2),
             "xfusion, 4 sensors": lambda: xf.gaussian(*sensors),
+            "xfusion, 4 sensors, correlation=0.3": lambda: xf.gaussian(*sensors, correlation=0.3),
         },
         rounds=5,
     )
     title = f"Fusing masked float32 sensors of {SIDE} x {SIDE} pixels, in memory"
     print_table(title, times, against="plain xarray, mu and sigma only", pixels=SIDE**2)
+    per_byte = {n: times[f"xfusion, {n} sensors"] / (9 * n + 10) for n in (2, 4)}
+    print(f"  time per byte of 4 sensors: {per_byte[4] / per_byte[2]:.2f} times that of 2")
+    for correlation in (0.0, 0.3):
+        extra = extra_memory(sensors, correlation)
+        print(f"  memory of fusing 4, {correlation=}: the result's and {100 * extra:.1f} % of it")
     fused, expected = xf.gaussian(s1, s2), plain_with_flags(s1, s2)
     np.testing.assert_array_equal(fused["mask"], expected["mask"])
     np.testing.assert_array_equal(fused.source, expected.source)

@@ -1,15 +1,17 @@
 """A fused result goes to files and other accessors, and back, without losing anything."""
 
+import warnings
 from pathlib import Path
 from typing import Any
 
 import cf_xarray  # noqa: F401  # registers .cf
 import numpy as np
 import pytest
+import rasterio
 import rioxarray  # noqa: F401  # registers .rio
 import xarray as xr
 from odc.geo.geobox import GeoBox
-from odc.geo.xr import xr_zeros
+from odc.geo.xr import xr_coords, xr_zeros
 
 import xfusion as xf
 
@@ -113,3 +115,35 @@ def test_quantities_of_pint_are_understood(fused: xr.Dataset) -> None:
     again = metres.pint.quantify().fusion.gaussian(metres.pint.quantify())
     assert again.mu.attrs["units"] in ("m", "meter")
     np.testing.assert_allclose(again.mu, fused.mu, rtol=1e-6)
+
+
+def test_diagnostics_survive_every_way_to_write_a_result(tmp_path: Path) -> None:
+    sensors = [retrieval_on_grid(name) for name in ("sentinel-1", "sentinel-2")]
+    fused = xf.gaussian(*sensors, diagnostics=True).fusion.flag_conflict()
+    with warnings.catch_warnings(action="error"):
+        fused.to_zarr(tmp_path / "fused.zarr", consolidated=False)
+    for opened in (
+        xr.open_zarr(tmp_path / "fused.zarr", consolidated=False),
+        written_as_netcdf(fused, tmp_path / "fused.nc"),
+    ):
+        xr.testing.assert_equal(opened.load()[list(fused)], fused)
+        assert opened.fusion.flag_conflict().conflict.equals(fused.conflict)
+    files = xf.raster.write_cogs(fused, tmp_path)
+    with rasterio.open(files["weight"]) as file:
+        assert file.descriptions == ("weight sentinel-1", "weight sentinel-2")
+        np.testing.assert_array_equal(file.read(), fused.weight)
+    with rasterio.open(files["conflict"]) as file:
+        assert file.dtypes == ("uint8",)
+        np.testing.assert_array_equal(file.read(1), fused.conflict)
+
+
+def retrieval_on_grid(sensor: str) -> xr.Dataset:
+    grid = GeoBox.from_bbox((500000, 5300000, 500400, 5300300), "EPSG:32633", resolution=10)
+    rng = np.random.default_rng(len(sensor) + ord(sensor[-1]))
+    mu = xr.DataArray(rng.random(grid.shape), dims=grid.dimensions).assign_coords(xr_coords(grid))
+    return xf.retrieval(mu, np.full(grid.shape, 0.1), sensor=sensor)
+
+
+def written_as_netcdf(dataset: xr.Dataset, path: Path) -> xr.Dataset:
+    dataset.to_netcdf(path)
+    return xr.open_dataset(path, decode_coords="all")

@@ -122,7 +122,7 @@ def open_retrieval(
 
 
 def write_cogs(dataset: Retrieval, folder: FilePath, *, prefix: str = "") -> dict[str, Path]:
-    """Write each variable of a retrieval as a cloud-optimised GeoTIFF.
+    """Write each variable of a retrieval as a cloud-optimised GeoTIFF, `weight` in bands.
 
     Its tags say what it holds: the attributes of the variable, sensor, time and provenance.
 
@@ -176,21 +176,28 @@ def _write_cog(array: xr.DataArray, geobox: GeoBox, path: Path, tags: dict[str, 
 
     is_float = array.dtype.kind == "f"
     rows, columns = geobox.shape
+    array = array.transpose(..., *(spatial_dims(array) or ()))
+    bands = [(str(array.name), array)]
+    if array.ndim > len(geobox.shape):
+        # such as the weights of the sensors
+        labels = array.coords.get(array.dims[0], array[array.dims[0]])
+        bands = [(f"{array.name} {label}", array[i]) for i, label in enumerate(labels.values)]
     with rasterio.open(
         "",
         "w",
         driver="MEM",
         width=columns,
         height=rows,
-        count=1,
-        dtype=array.dtype,
+        count=len(bands),
+        dtype=np.uint8 if array.dtype == bool else array.dtype,
         crs=str(geobox.crs),
         transform=geobox.transform,
         nodata=np.nan if is_float else None,
     ) as file:
-        file.write(array.transpose(*(spatial_dims(array) or ())).values, 1)
-        file.set_band_description(1, str(array.name))
-        file.units = (tags.get("units"),)
+        for number, (name, band) in enumerate(bands, start=1):
+            file.write(band.values.astype(file.dtypes[0], copy=False), number)
+            file.set_band_description(number, name)
+        file.units = (tags.get("units"),) * len(bands)
         file.update_tags(**tags)
         rasterio.shutil.copy(
             file,

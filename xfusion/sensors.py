@@ -130,7 +130,8 @@ def describe(
     if "weight" in fused:
         known = dim is not None and dim in first.coords
         values = [r.coords[dim].to_numpy() for r in retrievals] if known else names
-        labels["sensor" if dim is None else dim] = np.array(values)
+        # texts as objects: Zarr has no type for numpy's of fixed length
+        labels["sensor" if dim is None else dim] = np.array(values, None if known else object)
     fused = fused.assign_coords(
         {k: (k, v) if isinstance(v, np.ndarray) else v for k, v in labels.items()}
     )
