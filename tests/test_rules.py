@@ -464,3 +464,5 @@ def test_merged_flag_masks_keep_their_reasons() -> None:
     assert merged.values.tolist() == [[cloud | user, user, 0, unknown]]
     assert a.fusion.merge_mask(b, how="all").values.tolist() == [[cloud | user, 0, 0, unknown]]
     assert merged.attrs["flag_meanings"] == a.attrs["flag_meanings"]
+    decided = (a > 0).where(a != unknown)  # keeps the attributes of the flags
+    np.testing.assert_array_equal(decided.fusion.merge_mask(decided), [[1, 0, np.nan, np.nan]])

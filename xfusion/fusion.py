@@ -133,7 +133,7 @@ def fuse(
         "gaussian", see :func:`gaussian`; "mixture", the equal linear pool, whose sigma holds
         the disagreement; "random_effects", a variance between sensors that is estimated from
         their disagreement; "minimum_sigma", the sensor that is surest; "log_odds", of
-        independent probabilities; or a :class:`~xfusion.fusion.Rule` of your own.
+        independent probabilities; or a :class:`~xfusion.rules.Rule` of your own.
     dim, sigma_floor, nonfinite_sigma, use_mask, diagnostics, bounded
         As in :func:`gaussian`. A rule of your own has no diagnostics.
     **parameters

@@ -113,7 +113,9 @@ def _merge_flags(excluded: NDArray[np.float32], *masks: NDArray[np.uint8]) -> ND
 
 
 def _is_flags(mask: xr.DataArray) -> bool:
-    return bool(mask.attrs.get("flag_meanings") == FLAG_ATTRS["flag_meanings"])
+    # arithmetic keeps the attributes: what was made of flags need not be flags
+    described = mask.attrs.get("flag_meanings") == FLAG_ATTRS["flag_meanings"]
+    return bool(described) and mask.dtype == np.uint8
 
 
 def _declared_nodata(mask: xr.DataArray) -> float | None:
