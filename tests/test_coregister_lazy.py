@@ -7,8 +7,11 @@ import dask
 import hypothesis.strategies as st
 import numpy as np
 import pytest
+import xarray as xr
+from affine import Affine
 from hypothesis import given, settings
 from hypothesis.strategies import DrawFn
+from odc.geo.geobox import GeoBox
 from odc.geo.xr import xr_zeros
 
 import xfusion as xf
@@ -25,6 +28,8 @@ from tests.resampling_oracle import (
     noise,
     on,
 )
+from xfusion.mapping import Mapping
+from xfusion.warp import Warp, split, warp_blocks
 
 UTM = "EPSG:32633"
 CENTRE = (500_003.7, 5_000_001.9)
@@ -190,3 +195,18 @@ def test_a_lazy_result_can_be_pickled() -> None:
     lazy = xf.coregister(dataset.chunk({"y": 7}), target, chunks=9)
     again = pickle.loads(pickle.dumps(lazy))
     assert_same(again.compute(scheduler="sync"), xf.coregister(dataset, target))
+
+
+@pytest.mark.parametrize("block", [4, 8, 50])
+def test_blocks_at_the_rim_of_the_earth_read_all_that_their_footprints_touch(block: int) -> None:
+    source = GeoBox((900, 1800), Affine(0.2, 0, -180, 0, -0.2, 90), "EPSG:4326")
+    crs = "+proj=ortho +lat_0=50 +lon_0=10 +datum=WGS84"
+    target = GeoBox((132, 132), Affine(1e5, 0, -66e5, 0, -1e5, 66e5), crs)
+    warp = Warp(Mapping.between(source, target), "bilinear", 1.0, 32)
+    rng = np.random.default_rng(0)
+    layers = [xr.Variable(("y", "x"), rng.random(source.shape, np.float32)) for _ in range(2)]
+    eager = warp_blocks(warp, layers, None)
+    blocks = split(132, block), split(132, block)
+    lazy = warp_blocks(warp, [layer.chunk(y=60, x=60) for layer in layers], blocks)
+    for one, other in zip(eager, lazy, strict=True):
+        np.testing.assert_array_equal(other.compute(scheduler="sync"), one)

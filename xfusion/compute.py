@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from multiprocessing.pool import ThreadPool
 from typing import Any
 
 import numpy as np
@@ -16,7 +18,7 @@ def compute(dataset: xr.Dataset) -> xr.Dataset:
     Parameters
     ----------
     dataset : Dataset
-        Lazy variables become numpy arrays, others stay as they are.
+        A retrieval or any other, lazy or not.
 
     Returns
     -------
@@ -37,19 +39,23 @@ def compute(dataset: xr.Dataset) -> xr.Dataset:
     results = {name: np.empty(v.shape, v.dtype) for name, v in lazy.items()}
     targets: Any = [_Target(result) for result in results.values()]
     da.store([v.data for v in lazy.values()], targets, lock=False)  # blocks do not overlap
-    return dataset.assign({name: dataset[name].copy(data=r) for name, r in results.items()})
+    filled = dataset.assign({name: dataset[name].copy(data=r) for name, r in results.items()})
+    return filled.compute()  # what is lazy without dask, as of a file that is open
 
 
 def _fills_memory(lazy: Iterable[xr.Variable]) -> bool:
     """Tell whether dask can write into arrays of this process."""
+    import dask
     import dask.array as da
     from dask import local, threaded
     from dask.base import get_scheduler
 
     arrays = [v.data for v in lazy]
     plain = all(isinstance(a, da.Array) and not np.isnan(a.shape).any() for a in arrays)
+    pool = dask.config.get("pool", None)
+    threads = pool is None or isinstance(pool, ThreadPoolExecutor | ThreadPool)
     scheduler = get_scheduler(collections=arrays)
-    return plain and scheduler in (threaded.get, local.get_sync)
+    return plain and threads and scheduler in (threaded.get, local.get_sync)
 
 
 class _Target:

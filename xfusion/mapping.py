@@ -105,11 +105,13 @@ class Mapping:
 
     def _reach(self, grid: ControlGrid) -> tuple[float, float]:
         reach = []
-        for nodes in (grid.u, grid.v):
+        for axis, nodes in enumerate((grid.u, grid.v)):
             with np.errstate(invalid="ignore"):
                 along = np.abs(np.diff(nodes, axis=0)), np.abs(np.diff(nodes, axis=1))
             widths = [w[np.isfinite(w)].max(initial=0.0) / grid.step for w in along]
-            reach.append(0.5 * max(1.0, float(np.hypot(*widths))) + 2.0)
+            # cells that are transformed exactly may have no finite corners to tell their widths
+            of_exact = grid.exact_width[:, axis].max(initial=0.0)
+            reach.append(0.5 * max(1.0, float(np.hypot(*widths)), float(of_exact)) + 2.0)
         return reach[0], reach[1]
 
     def _exact(

@@ -125,7 +125,7 @@ def _in_memory(warp: Warp, layers: Sequence[NDArray[Any]]) -> list[NDArray[Any]]
             warp.on([layer[place][part] for layer in layers], window, grid, strips)
 
     starts = range(0, rows, STRIP)
-    with ThreadPoolExecutor(min(parallel.core_count(), len(starts))) as pool:
+    with ThreadPoolExecutor(min(parallel.core_count(), max(1, len(starts)))) as pool:
         list(pool.map(on_strip, starts))
     return outputs
 

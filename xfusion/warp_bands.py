@@ -104,7 +104,7 @@ def warp_bands(bands: WarpedBands, blocks: Blocks | None) -> list[Any]:
     rows, columns = bands.mapping.target.shape
     if blocks is None:
         parts = slices(split(rows, FILE_STRIP))
-        with ThreadPoolExecutor(min(parallel.core_count(), len(parts))) as pool:
+        with ThreadPoolExecutor(min(parallel.core_count(), max(1, len(parts)))) as pool:
             done = list(pool.map(lambda r: bands.on(r, slice(0, columns)), parts))
         return [np.concatenate(layer) for layer in zip(*done, strict=True)]
     from dask.base import tokenize

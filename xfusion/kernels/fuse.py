@@ -148,7 +148,7 @@ def _gaussian(
         scale = rounded(1.0) / rounded(weight)
         # added, not chosen: compilers turn a choice here into slow masked stores
         blank = rounded(0.0) if smallest < np.inf else rounded(np.nan)
-        mu[i] = rounded(weighted) * scale + blank
+        mu[i] = weighted * scale + blank
         sigma[i] = smallest * np.sqrt(scale) + blank
         reasons = reasons if reasons != 0 else np.uint8(unknown)
         mask[i] = np.uint8(0) if contributed != 0 else reasons

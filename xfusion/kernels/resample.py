@@ -198,10 +198,10 @@ def _joint(
                             for tap in range(1, 2 * across, 2):
                                 a = np.float64(a0 if tap == 1 else a1 if tap == 3 else a2)
                                 x, y, t = pairs[p + tap], pairs[p + down1 + tap], pairs[q + tap]
-                                c0, c1, c2 = b0 * a * x, b1 * a * y, b2 * a * t
-                                square += c0 * c0 + c1 * c1 + c2 * c2
+                                x, y, t = b0 * a * x, b1 * a * y, b2 * a * t
+                                square += x * x + y * y + t * t
                     else:
-                        m = s = real(0.0)
+                        wide_m = wide_s = 0.0  # of many rows
                         part_v, rest_v = i + 1 - low_v, width_v
                         for down_by in range(high):
                             row_m = row_s = real(0.0)
@@ -216,8 +216,8 @@ def _joint(
                                 rest_u -= part_u
                                 part_u = max(0.0, min(1.0, rest_u))
                             weight = real(part_v)
-                            m += weight * row_m
-                            s += weight * row_s
+                            wide_m += weight * row_m
+                            wide_s += weight * row_s
                             square += part_v * part_v * row_square
                             rest_v -= part_v
                             part_v = max(0.0, min(1.0, rest_v))
@@ -225,8 +225,8 @@ def _joint(
                             if down_by < high - 1:
                                 for q in range(across - 1):
                                     kind |= kinds[k + down_by * columns + q]
-                        m *= area
-                        s *= area
+                        m = real(wide_m * area)
+                        s = real(wide_s * area)
                         square *= np.float64(area) * area
                     if kind <= EXCLUDED:
                         if rho != 1.0:
