@@ -227,3 +227,10 @@ def test_merge_mask_refuses_another_grid() -> None:
         a.fusion.merge_mask(a.assign_coords(x=[1.0, 2.0]))
     with pytest.raises(ValueError, match="'any', 'all' or 'majority'"):
         a.fusion.merge_mask(a, how="some")
+
+
+def test_read_only_and_writable_inputs_fuse_together() -> None:
+    layers = [np.full((2, 3), 0.5, np.float32) for _ in range(4)]
+    layers[0].flags.writeable = layers[3].flags.writeable = False
+    fused = xf.gaussian(xf.retrieval(*layers[:2]), xf.retrieval(*layers[2:]))
+    np.testing.assert_allclose(fused.sigma, 0.5 / np.sqrt(2), rtol=1e-6)

@@ -1,5 +1,6 @@
 """Fusion rules: correlated errors, conflict, bounds, against independent formulas and draws."""
 
+import functools
 import itertools
 import warnings
 from typing import Any
@@ -466,3 +467,95 @@ def test_merged_flag_masks_keep_their_reasons() -> None:
     assert merged.attrs["flag_meanings"] == a.attrs["flag_meanings"]
     decided = (a > 0).where(a != unknown)  # keeps the attributes of the flags
     np.testing.assert_array_equal(decided.fusion.merge_mask(decided), [[1, 0, np.nan, np.nan]])
+
+
+def test_a_rule_of_the_callers_own_works_along_a_long_dim_with_masks() -> None:
+    mu = xr.DataArray(np.arange(36.0).reshape(9, 2, 2), dims=("t", "y", "x"))
+    series = xf.retrieval(mu, mu * 0 + 1, mu < 4)
+    fused = series.fusion.fuse(dim="t", rule=lambda m, s, _: (np.nanmean(m, 0), np.nanmean(s, 0)))
+    np.testing.assert_allclose(fused.mu, mu[1:].mean("t"))
+    with pytest.raises(ValueError, match="no labels"):
+        series.isel(t=[]).fusion.gaussian(dim="t")
+
+
+@pytest.mark.parametrize("number", [128, 256, 300])
+def test_many_masks_are_counted_without_wrapping(number: int) -> None:
+    one = xr.DataArray(np.array([1.0, 0.0, np.nan]), dims="x")
+    for how in ("any", "all", "majority"):
+        merged = xf.merge_mask(*[one] * number, how=how)
+        np.testing.assert_array_equal(merged, one)
+
+
+def test_certain_sensors_that_agree_are_in_no_conflict() -> None:
+    sensors = sensors_of([0.1, 0.1, 0.1], [0.0, 0.0, 0.0])
+    fused = xf.gaussian(*sensors, sigma_floor=0.0, inflate="birge", diagnostics=True)
+    assert (fused.mu.item(), fused.sigma.item(), fused.chi2.item()) == (0.1, 0.0, 0.0)
+    apart = sensors_of([0.1, 0.3], [0.0, 0.0])
+    fused = xf.gaussian(*apart, sigma_floor=0.0, inflate="birge", diagnostics=True)
+    assert fused.sigma.item() == 0.0
+    assert fused.chi2.item() == np.inf
+    assert fused.fusion.flag_conflict().conflict.item()
+
+
+def test_normalised_difference_survives_extremes_without_a_warning() -> None:
+    with warnings.catch_warnings(action="error"):
+        for mu, expected in (([1e20, -1e20], 2e20 / 2**0.5), ([1e-30, 2e-30], -1e-30 / 2**0.5)):
+            sensors = [xf.retrieval(np.full((1, 1), m, np.float32), [[1.0]]) for m in mu]
+            fused = xf.gaussian(*sensors, diagnostics=True)
+            np.testing.assert_allclose(fused.normalised_difference, expected, rtol=1e-6)
+        infinite = sensors_of([np.inf, np.inf], [1.0, 1.0])
+        assert np.isnan(xf.gaussian(*infinite, diagnostics=True).normalised_difference.item())
+
+
+def test_parameters_of_a_rule_can_be_written(tmp_path: Any) -> None:
+    def first(mu: Any, sigma: Any, _: Any, /, **told: Any) -> Any:
+        return mu[0], sigma[0]
+
+    rule = functools.partial(first, flag=True, table={"a": 1})
+    fused = xf.fuse(
+        *sensors_of([1.0, 2.0], [1.0, 1.0]), rule=rule, when=np.datetime64("2023-06-20")
+    )
+    fused.to_netcdf(tmp_path / "fused.nc")
+    assert fused.attrs["fusion_rule"].endswith("first")
+    assert fused.attrs["fusion_flag"] == 1
+
+
+@pytest.mark.parametrize(
+    ("units", "other", "scale"),
+    [
+        ("m s-1", "cm s-1", 100),
+        ("m s-1", "m/s", 1),
+        ("m3 m-3", "1", 1),
+        ("m2", "m^2", 1),
+        ("1", "%", 100),
+    ],
+)
+def test_units_are_read_as_cf_writes_them(units: str, other: str, scale: float) -> None:
+    pytest.importorskip("pint")
+    a, b = (
+        xf.retrieval(
+            xr.DataArray(np.full((1, 1), 2.0 * s), dims=("y", "x"), attrs={"units": u}), [[1.0 * s]]
+        )
+        for s, u in ((1, units), (scale, other))
+    )
+    fused = a.fusion.gaussian(b)
+    np.testing.assert_allclose([fused.mu.item(), fused.sigma.item()], [2.0, 0.5**0.5])
+
+
+def test_sigma_may_be_in_the_units_of_a_difference() -> None:
+    pytest.importorskip("pint")
+    mu = xr.DataArray([[20.0]], dims=("y", "x"), attrs={"units": "degC"})
+    sigma = xr.DataArray([[0.5]], dims=("y", "x"), attrs={"units": "delta_degC"})
+    assert xf.retrieval(mu, sigma).fusion.gaussian().sigma.item() == 0.5
+    metres = mu.assign_attrs(units="meter")
+    assert xf.retrieval(metres, sigma.assign_attrs(units="m")).sigma.attrs["units"] == "meter"
+
+
+def test_bounds_once_applied_stay_known() -> None:
+    a, b = sensors_of([0.1, 0.2], [0.1, 0.1])
+    again = xf.gaussian(xf.gaussian(a, b, bounded=(0, 1)), b)
+    with pytest.raises(ValueError, match="cut off"):
+        again.fusion.exceedance(0.5)
+    assert a.fusion.exceedance(0.0, bounded=(0, 1)).item() == 1.0
+    with pytest.raises(ValueError, match="lower and the upper bound"):
+        xf.gaussian(a, b, bounded=(0, 1, 5))  # type: ignore[arg-type]  # the point

@@ -12,7 +12,7 @@ import numpy as np
 import xarray as xr
 
 from .grid import SPATIAL_REF, spatial_dims
-from .units import dequantify, units_of
+from .units import dequantify, fits_deviation, units_of
 
 MU, SIGMA, MASK, SOURCE = "mu", "sigma", "mask", "source"
 CONVENTIONS = "CF-1.13"
@@ -128,7 +128,7 @@ def validate(dataset: xr.Dataset) -> xr.Dataset:
         )
         raise ValueError(msg)
     units, sigma_units = units_of(mu), units_of(dataset[SIGMA])
-    if sigma_units is not None and sigma_units != units:
+    if not fits_deviation(sigma_units, units):
         msg = (
             f"sigma is in {sigma_units!r}, mu in {units!r}: convert sigma to the units of mu, "
             "e.g. with sigma.pint.quantify().pint.to(...) from xfusion[units]"

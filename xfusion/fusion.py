@@ -55,7 +55,7 @@ def gaussian(
         Add `chi2`, `weight` and, of two sensors, `normalised_difference`.
     inflate : {"birge"}, optional
         Multiply sigma with the Birge ratio where it is above 1: sensors that disagree by more
-        than their sigmas say make the result less sure.
+        than their sigmas say make the result less sure. A sigma of 0 stays 0.
     bounded : (float, float), optional
         Bounds of the quantity, (0, 1) for a probability: `mu` and `sigma` become mean and
         standard deviation of the fused normal distribution between them.
@@ -175,6 +175,12 @@ def fuse(
     fusion = Fusion(
         rule, len(given), parameters, sigma_floor, nonfinite_sigma, diagnostics, bounded
     )
+    if diagnostics and dim is None and "sensor" in first[MU].dims:
+        msg = (
+            "mu has the dim 'sensor', which diagnostics=True adds: rename it, or dim='sensor' to "
+            "fuse along it"
+        )
+        raise ValueError(msg)
     stacked = dim is not None and len(given) > MAX_SENSORS
     if stacked and not fusion.independent:
         msg = f"{len(given)} labels along {dim!r}, with correlated errors at most {MAX_SENSORS}"
@@ -183,7 +189,9 @@ def fuse(
     if dim is not None and not stacked:
         retrievals = [r.drop_vars([dim], errors="ignore") for r in retrievals]  # one label of many
     layers = _fused(fusion, retrievals, use_mask=use_mask, dim=dim, stacked=stacked)
-    provenance = fusion.provenance | {"fusion_use_mask": int(use_mask)}  # netCDF has no booleans
+    # netCDF has no booleans; bounds that were applied before stay known
+    before = {k: v for r in given for k, v in r.attrs.items() if k == "fusion_bounded"}
+    provenance = before | fusion.provenance | {"fusion_use_mask": int(use_mask)}
     return describe(xr.Dataset(layers), given, provenance, dim=dim)
 
 

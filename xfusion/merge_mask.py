@@ -50,6 +50,7 @@ def merge_mask(mask: xr.DataArray, *others: xr.DataArray, how: How = "any") -> x
     if how not in ("any", "all", "majority"):
         msg = f"{how=}: must be 'any', 'all' or 'majority'"
         raise ValueError(msg)
+    mask, *others = (m.drop_vars(MASK, errors="ignore") for m in (mask, *others))  # type: ignore[assignment]
     first = mask.to_dataset(name=MASK)
     aligned = [mask]
     for i, other in enumerate(others, start=2):
@@ -86,8 +87,8 @@ def merge_mask(mask: xr.DataArray, *others: xr.DataArray, how: How = "any") -> x
 
 
 def _merge(*masks: NDArray[Any], how: How, nodata: list[float | None]) -> NDArray[np.float32]:
-    excluding = np.zeros(masks[0].shape, np.uint8)
-    observing = np.zeros(masks[0].shape, np.uint8)
+    excluding = np.zeros(masks[0].shape, np.uint32)
+    observing = np.zeros(masks[0].shape, np.uint32)
     for mask, missing in zip(masks, nodata, strict=True):
         observed = ~np.isnan(mask) if mask.dtype.kind == "f" else np.ones(mask.shape, bool)
         if missing is not None:

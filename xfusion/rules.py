@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
@@ -84,8 +85,10 @@ class Fusion:
         if not 0 <= self.sigma_floor < np.inf:
             msg = f"sigma_floor={self.sigma_floor!r}: must be a finite number >= 0, in units of mu"
             raise ValueError(msg)
-        if self.bounded is not None and not self.bounded[0] < self.bounded[1]:
-            msg = f"bounded={self.bounded!r}: the lower bound must be below the upper one"
+        if self.bounded is not None and not (
+            np.shape(self.bounded) == (PAIR,) and self.bounded[0] < self.bounded[1]
+        ):
+            msg = f"bounded={self.bounded!r}: give the lower and the upper bound, such as (0, 1)"
             raise ValueError(msg)
         if callable(self.rule):
             if self.diagnostics:
@@ -146,9 +149,13 @@ class Fusion:
         """What the attributes of the result say of how it was made."""
         told: dict[str, Any] = dict(self.parameters)
         if callable(self.rule):
-            own = self.rule if hasattr(self.rule, "__qualname__") else type(self.rule)
+            own: Any = self.rule
+            bound: dict[str, Any] = {}
+            while isinstance(own, functools.partial):
+                own, bound = own.func, own.keywords | bound
+            own = own if hasattr(own, "__qualname__") else type(own)
             name = f"{own.__module__}.{own.__qualname__}"
-            told = {k: v if np.ndim(v) == 0 and v is not None else str(v) for k, v in told.items()}
+            told = {k: _attribute(v) for k, v in (bound | told).items()}
         else:
             name = self.rule
             told = {k: told.get(k, default) for k, default in PARAMETERS[name].items()}
@@ -217,16 +224,11 @@ class Fusion:
             layers["weight"] = np.moveaxis(fused.weight, 0, -1)
             if not isinstance(self.rule, str):
                 self._by_callable(self.rule, mus, sigmas, masks, layers, threads=threads)
-            if self.diagnostics and self.number == PAIR:
-                difference = np.subtract(*mus, dtype=layers["mu"].dtype)
-                layers["normalised_difference"] = np.copysign(np.sqrt(fused.chi2), difference)
+            layers["normalised_difference"] = layers.pop("difference")
         if self.bounded is not None:
-            layers["mu"], layers["sigma"] = truncated.truncate(
-                layers["mu"],
-                layers["sigma"],
-                lower=self.bounded[0],
-                upper=self.bounded[1],
-                threads=threads,
+            lower, upper = self.bounded
+            truncated.truncate(
+                layers["mu"], layers["sigma"], lower=lower, upper=upper, threads=threads
             )
         return layers
 
@@ -242,7 +244,8 @@ class Fusion:
     ) -> None:
         """Replace mu and sigma by those of the caller's rule."""
         flat = [[np.reshape(layer, -1) for layer in some] for some in (mus, sigmas)]
-        flags = [None if m is None else np.reshape(m, -1) for m in masks or [None] * self.number]
+        given = [None] * self.number if masks is None else masks
+        flags = [None if m is None else np.reshape(m, -1) for m in given]
         mu, sigma = layers["mu"].reshape(-1), layers["sigma"].reshape(-1)
 
         def on_range(start: int, stop: int) -> None:
@@ -259,13 +262,20 @@ class Fusion:
             fused = rule(m, s, usable, **self.parameters)
             some = usable.any(axis=0)
             for out, values in zip((mu, sigma), fused, strict=True):
-                given = np.asarray(values)
-                if given.shape != some.shape:
-                    msg = f"the rule returned the shape {given.shape}, not {some.shape}"
+                returned = np.asarray(values)
+                if returned.shape != some.shape:
+                    msg = f"the rule returned the shape {returned.shape}, not {some.shape}"
                     raise ValueError(msg)
-                out[start:stop] = np.where(some, given, np.nan)
+                out[start:stop] = np.where(some, returned, np.nan)
 
         map_ranges(on_range, mu.size, threads=threads)
 
     def _told(self, name: str, default: Any = None) -> Any:
         return self.parameters.get(name, default) if isinstance(self.rule, str) else default
+
+
+def _attribute(value: Any) -> int | float | str:
+    """Return a parameter as files can hold it; netCDF has no booleans."""
+    if isinstance(value, bool | np.bool_ | int | np.integer):
+        return int(value)
+    return float(value) if isinstance(value, float | np.floating) else str(value)

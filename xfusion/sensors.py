@@ -60,6 +60,9 @@ def along(dataset: xr.Dataset, dim: Hashable) -> list[xr.Dataset]:
         others = [d for d in dataset[MU].dims if d not in spatial]
         msg = f"{dim=}: mu has the dims {others} besides the spatial ones; name one of these"
         raise ValueError(msg)
+    if dataset.sizes[dim] == 0:
+        msg = f"{dim=} has no labels: there is nothing to fuse"
+        raise ValueError(msg)
     labels = [f"{dim}_{i}" for i in range(dataset.sizes[dim])]
     if dim in dataset.coords:
         values = dataset.coords[dim].to_numpy()

@@ -6,6 +6,7 @@ The only file that knows pint.
 from __future__ import annotations
 
 import math
+import re
 
 import xarray as xr
 
@@ -59,7 +60,19 @@ def conversion(given: str, wanted: str) -> tuple[float, float]:
 
 
 def _expression(units: str) -> str:
-    return "" if units == "1" else units
+    """Return units as pint reads them: CF writes "m s-1" for m / s."""
+    if units == "1":
+        return ""
+    if " per " in units:
+        return units
+    powers = re.sub(r"([A-Za-z])(-?\d+)", r"\1**\2", units)
+    return re.sub(r"(?<=[\w)])\s+(?=[A-Za-z(])", "*", powers)
+
+
+def fits_deviation(sigma: str | None, mu: str | None) -> bool:
+    """Whether a standard deviation may be in these units where its mean is in those."""
+    of_difference = sigma is not None and mu is not None and sigma == f"delta_{mu}"
+    return sigma is None or of_difference or same_units(sigma, mu)
 
 
 def dequantify(dataset: xr.Dataset) -> xr.Dataset:

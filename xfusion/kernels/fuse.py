@@ -206,10 +206,10 @@ def gaussian(
         fused = block[3 * n :]
         nothing_excluded = np.zeros(fused[0].size, np.uint8)  # type: ignore[union-attr]
         _gaussian(
-            tuple(_flat(a, dtype) for a in block[:n]),
-            tuple(_flat(a, dtype) for a in block[n : 2 * n]),
+            tuple(flat(a, dtype) for a in block[:n]),
+            tuple(flat(a, dtype) for a in block[n : 2 * n]),
             tuple(
-                nothing_excluded if a is None else _flat(a, np.dtype(np.uint8))
+                flat(nothing_excluded if a is None else a, np.dtype(np.uint8))
                 for a in block[2 * n : 3 * n]
             ),
             dtype.type(sigma_floor),
@@ -222,5 +222,8 @@ def gaussian(
     return outputs  # type: ignore[return-value]
 
 
-def _flat(array: NDArray[np.generic] | None, dtype: np.dtype[np.generic]) -> NDArray[np.generic]:
-    return np.ascontiguousarray(array, dtype).reshape(-1)
+def flat(array: NDArray[Any] | None, dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Return an input as kernels want it: contiguous, of one type, so none may be writable."""
+    pixels = np.ascontiguousarray(array, dtype).reshape(-1).view()
+    pixels.flags.writeable = False
+    return pixels

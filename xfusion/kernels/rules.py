@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .compile import compiled
+from .fuse import flat
 from .parallel import map_ranges
 
 GAUSSIAN, MIXTURE, RANDOM_EFFECTS, MINIMUM_SIGMA, LOG_ODDS = range(5)
@@ -48,6 +49,8 @@ class Fused(NamedTuple):
     """uint8 with bit i set where sensor i has weight; beyond 8 sensors their number."""
     chi2: NDArray[Any]
     """Reduced chi-square, NaN where fewer than two sensors are usable; maybe empty."""
+    difference: NDArray[Any]
+    """First sensor less the second, in standard deviations of that; empty unless of two."""
     weight: NDArray[Any]
     """Shape (n, ...), NaN where a sensor is not usable; maybe empty."""
 
@@ -107,6 +110,16 @@ def _chi2(x: Any, z: Any, usable: int, n: int, inverses: Any) -> float:
 
 
 @compiled
+def _difference(apart: float, s: float, t: float, rho: float) -> float:
+    """Return a difference of two means in standard deviations, of correlated errors."""
+    high = max(s, t)
+    if apart == 0.0 or high == 0.0:
+        return 0.0 if apart == 0.0 else math.copysign(math.inf, apart)
+    a, b = s / high, t / high
+    return apart / (high * math.sqrt(a * a + b * b - 2.0 * rho * a * b))
+
+
+@compiled
 def _fuse(
     mus: Any,
     sigmas: Any,
@@ -128,6 +141,7 @@ def _fuse(
     out_mask: Any,
     out_source: Any,
     out_chi2: Any,
+    out_difference: Any,
     out_weight: Any,
 ) -> None:
     m, s, z, u, x = np.empty(n), np.empty(n), np.empty(n), np.empty(n), np.empty(n)
@@ -171,6 +185,8 @@ def _fuse(
                     out_chi2[i] = np.nan
                     for k in range(n):
                         out_weight[k, i] = np.nan
+                if out_difference.size > 0:
+                    out_difference[i] = np.nan
                 continue
             for k in range(n):
                 u[k] = 1.0 if k == last else 0.0
@@ -189,6 +205,14 @@ def _fuse(
                         u[k] = 0.0
                     total += u[k]
                 mean /= total
+                if low == 0.0:
+                    # of sensors that are certain and agree, without rounding
+                    agree, certain = True, math.nan
+                    for k in range(n):
+                        if ok[k] and s[k] == 0.0:
+                            agree = agree and (math.isnan(certain) or certain == m[k])
+                            certain = m[k]
+                    mean = certain if agree else mean
                 spread = low * math.sqrt(1.0 / total)
                 chi2 = math.nan
                 if diagnostics or inflate or rule == RANDOM_EFFECTS:
@@ -261,12 +285,17 @@ def _fuse(
                     small = math.exp(-abs(logit)) / (1.0 + math.exp(-abs(logit)))
                     mean = small if logit < 0.0 else 1.0 - small
                     spread = small * (1.0 - small) * math.sqrt(square)
-                if inflate:
+                if inflate and spread > 0.0:
                     spread *= math.sqrt(max(1.0, chi2 / (number - 1)))
                 if diagnostics:
                     out_chi2[i] = chi2 / (number - 1)
             elif diagnostics:
                 out_chi2[i] = np.nan
+            if out_difference.size > 0:
+                out_difference[i] = np.nan
+                if number == 2:
+                    rho = matrix[0, 1] if inverses.size > 0 else 0.0
+                    out_difference[i] = _difference(m[0] - m[1], s[0], s[1], rho)
             out_mu[i] = mean
             out_sigma[i] = spread
             out_mask[i] = 0
@@ -333,7 +362,8 @@ def fuse(
         if isinstance(layers, np.ndarray):
             arrays.append(np.ascontiguousarray(layers, kind).reshape(n, size))
         else:
-            arrays.append(tuple(_flat(layer, kind) for layer in layers or [None] * n))
+            given = [np.empty(0, kind) if a is None else a for a in layers or [None] * n]
+            arrays.append(tuple(flat(a, kind) for a in given))
     if masks is None and isinstance(mus, np.ndarray):
         arrays[2] = np.empty((n, 0), np.uint8)
     source = np.empty(shape, np.uint8 if n <= 8 else np.uint16)
@@ -344,9 +374,10 @@ def fuse(
         mask=np.empty(shape, np.uint8),
         source=source,
         chi2=np.empty(kept, dtype),
+        difference=np.empty(kept if n == 2 else (0,), dtype),
         weight=np.empty((n, *kept), dtype),
     )
-    flat: Any = [a.reshape(-1) for a in fused[:-1]] + [fused.weight.reshape(n, -1)]
+    outputs: Any = [a.reshape(-1) for a in fused[:-1]] + [fused.weight.reshape(n, -1)]
 
     def on_range(start: int, stop: int) -> None:
         _fuse(
@@ -365,7 +396,7 @@ def fuse(
             unknown,
             inflate,
             diagnostics,
-            *flat,
+            *outputs,
         )
 
     map_ranges(on_range, size, threads=threads)
@@ -395,11 +426,3 @@ def correlated(matrix: NDArray[np.float64]) -> Correlation:
         some = [i for i in range(n) if (sensors >> i) & 1]
         inverses[np.ix_([sensors], some, some)] = np.linalg.inv(regular[np.ix_(some, some)])
     return Correlation(regular, inverses)
-
-
-def _flat(layer: NDArray[Any] | None, kind: np.dtype[Any]) -> NDArray[Any]:
-    """Return a layer as the kernel wants it: all of one type, so none may be writable."""
-    flat = np.empty(0, kind) if layer is None else np.ascontiguousarray(layer, kind).reshape(-1)
-    flat = flat.view()
-    flat.flags.writeable = False
-    return flat

@@ -65,10 +65,8 @@ def _moments(a: float, b: float) -> Any:
 
 
 @compiled
-def _truncate(
-    mu: Any, sigma: Any, start: int, stop: int, lower: float, upper: float, out: Any
-) -> None:
-    out_mu, out_sigma = out
+def _truncate(mu: Any, sigma: Any, start: int, stop: int, lower: float, upper: float) -> None:
+    out_mu, out_sigma = mu, sigma
     for i in range(start, stop):
         m, s = np.float64(mu[i]), np.float64(sigma[i])
         if math.isnan(m) or math.isnan(s):
@@ -103,7 +101,7 @@ def _exceedance(
         m, s = np.float64(mu[i]), np.float64(sigma[i])
         if math.isnan(m) or math.isnan(s):
             out[i] = np.nan
-        elif threshold < lower:
+        elif threshold <= lower:
             out[i] = 1.0
         elif threshold >= upper:
             out[i] = 0.0
@@ -130,13 +128,13 @@ def truncate(
     lower: float,
     upper: float,
     threads: int | None,
-) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Return mean and standard deviation of normal distributions cut off at two bounds.
+) -> None:
+    """Turn normal distributions, in place, into mean and standard deviation between two bounds.
 
     Parameters
     ----------
-    mu, sigma : arrays of one shape
-        Of the distributions as they are without bounds.
+    mu, sigma : arrays of one shape, C-contiguous
+        Of the distributions as they are without bounds; overwritten.
     lower, upper : float
         The bounds, maybe infinite.
     threads : int or None
@@ -147,14 +145,12 @@ def truncate(
     Johnson, Kotz and Balakrishnan (1994), section 10.1, in double precision; by Gauss-Legendre
     quadrature where the closed form cancels.
     """
-    flat: Any = [np.ascontiguousarray(a).reshape(-1) for a in (mu, sigma)]
-    out = np.empty_like(flat[0]), np.empty_like(flat[1])
+    flat: Any = [a.reshape(-1) for a in (mu, sigma)]
     map_ranges(
-        lambda start, stop: _truncate(flat[0], flat[1], start, stop, lower, upper, out),
-        flat[0].size,
+        lambda start, stop: _truncate(flat[0], flat[1], start, stop, lower, upper),
+        mu.size,
         threads=threads,
     )
-    return out[0].reshape(mu.shape), out[1].reshape(mu.shape)
 
 
 def exceedance(
