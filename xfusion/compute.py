@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
-from multiprocessing.pool import ThreadPool
 from typing import Any
 
 import numpy as np
@@ -45,6 +43,9 @@ def compute(dataset: xr.Dataset) -> xr.Dataset:
 
 def _fills_memory(lazy: Iterable[xr.Variable]) -> bool:
     """Tell whether dask can write into arrays of this process."""
+    from concurrent.futures import ThreadPoolExecutor
+    from multiprocessing.pool import ThreadPool
+
     import dask
     import dask.array as da
     from dask import local, threaded

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import xarray as xr
+from numpy.typing import NDArray
 
-from .conventions import Retrieval, annotate, as_retrieval
-
-CHI2, WEIGHT, CONFLICT = "chi2", "weight", "conflict"
+from .conventions import CHI2, CONFLICT, WEIGHT, Retrieval, annotate, as_retrieval
 
 
 def flag_conflict(dataset: Retrieval, *, level: float = 0.01) -> xr.Dataset:
@@ -60,9 +60,10 @@ def flag_conflict(dataset: Retrieval, *, level: float = 0.01) -> xr.Dataset:
     limits = [np.inf, np.inf, *(_critical(dof, level) / dof for dof in range(1, number))]
     usable = dataset[WEIGHT].notnull().sum(str(sensors))
     conflict = xr.apply_ufunc(
-        lambda chi2, count: chi2 > np.array(limits)[count],
+        _exceeds,
         dataset[CHI2],
         usable,
+        kwargs={"limits": np.array(limits)},
         join="exact",
         dask="parallelized",
         output_dtypes=[bool],
@@ -70,6 +71,13 @@ def flag_conflict(dataset: Retrieval, *, level: float = 0.01) -> xr.Dataset:
     )
     attrs = {"long_name": "sensors disagree by more than their sigmas allow", "level": level}
     return annotate(dataset.assign({CONFLICT: conflict.assign_attrs(attrs)}))
+
+
+def _exceeds(
+    chi2: NDArray[Any], count: NDArray[Any], *, limits: NDArray[np.float64]
+) -> NDArray[np.bool_]:
+    exceeding: NDArray[np.bool_] = chi2 > limits[count]
+    return exceeding
 
 
 def _critical(dof: int, level: float) -> float:

@@ -15,6 +15,8 @@ from .grid import SPATIAL_REF, spatial_dims
 from .units import dequantify, fits_deviation, units_of
 
 MU, SIGMA, MASK, SOURCE = "mu", "sigma", "mask", "source"
+COUNT, CHI2, WEIGHT = "count", "chi2", "weight"
+DIFFERENCE, CONFLICT = "normalised_difference", "conflict"
 CONVENTIONS = "CF-1.13"
 NODATA = ("_FillValue", "missing_value", "nodata")
 PACKING = ("scale_factor", "add_offset")
@@ -135,6 +137,13 @@ def validate(dataset: xr.Dataset) -> xr.Dataset:
         )
         raise ValueError(msg)
     return dataset
+
+
+def check_bounds(bounded: tuple[float, float] | None) -> None:
+    """Raise a ValueError unless `bounded` is None or two numbers in order."""
+    if bounded is not None and not (np.shape(bounded) == (2,) and bounded[0] < bounded[1]):
+        msg = f"{bounded=}: give the lower and the upper bound, such as (0, 1)"
+        raise ValueError(msg)
 
 
 def annotate(dataset: xr.Dataset) -> xr.Dataset:

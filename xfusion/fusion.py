@@ -9,12 +9,22 @@ import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
-from .conventions import MASK, MU, SIGMA, SOURCE, Retrieval, as_retrieval
+from .conventions import (
+    CHI2,
+    COUNT,
+    DIFFERENCE,
+    MASK,
+    MU,
+    SIGMA,
+    SOURCE,
+    WEIGHT,
+    Retrieval,
+    as_retrieval,
+)
 from .rules import PAIR, Fusion, Inflate, NonfiniteSigma, Rule, RuleName
 from .sensors import MAX_SENSORS, along, describe, on_one_grid
 
 SIGMA_FLOOR = 1e-6
-CHI2, WEIGHT, DIFFERENCE, COUNT = "chi2", "weight", "normalised_difference", "count"
 
 
 def gaussian(

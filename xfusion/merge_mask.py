@@ -50,10 +50,10 @@ def merge_mask(mask: xr.DataArray, *others: xr.DataArray, how: How = "any") -> x
     if how not in ("any", "all", "majority"):
         msg = f"{how=}: must be 'any', 'all' or 'majority'"
         raise ValueError(msg)
-    mask, *others = (m.drop_vars(MASK, errors="ignore") for m in (mask, *others))  # type: ignore[assignment]
-    first = mask.to_dataset(name=MASK)
-    aligned = [mask]
-    for i, other in enumerate(others, start=2):
+    masks = [m.drop_vars(MASK, errors="ignore") for m in (mask, *others)]
+    first = masks[0].to_dataset(name=MASK)
+    aligned = masks[:1]
+    for i, other in enumerate(masks[1:], start=2):
         named = with_spatial_dims(other.to_dataset(name=MASK), first)
         names = (f"mask {i}", "mask 1")
         aligned.append(on_grid_of(named, first, names=names, mend="odc.reproject")[MASK])
@@ -61,14 +61,14 @@ def merge_mask(mask: xr.DataArray, *others: xr.DataArray, how: How = "any") -> x
     merged: xr.DataArray = xr.apply_ufunc(
         _merge,
         *aligned,
-        kwargs={"how": how, "nodata": [_declared_nodata(m) for m in (mask, *others)]},
+        kwargs={"how": how, "nodata": [_declared_nodata(m) for m in masks]},
         join="exact",
         dask="parallelized",
         output_dtypes=[np.float32],
         keep_attrs=True,
     )
     merged = merged.astype(bool) if boolean else merged
-    if all(_is_flags(m) for m in (mask, *others)):
+    if all(map(_is_flags, masks)):
         flags: xr.DataArray = xr.apply_ufunc(
             _merge_flags,
             merged,

@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from .conventions import MU, SIGMA, Retrieval, as_retrieval
+from .conventions import MU, SIGMA, Retrieval, as_retrieval, check_bounds
 
 
 def exceedance(
@@ -47,9 +47,7 @@ def exceedance(
     if np.isnan(threshold):
         msg = f"{threshold=}: must be a number, in units of mu"
         raise ValueError(msg)
-    if bounded is not None and not bounded[0] < bounded[1]:
-        msg = f"{bounded=}: the lower bound must be below the upper one"
-        raise ValueError(msg)
+    check_bounds(bounded)
     if "fusion_bounded" in dataset.attrs:
         msg = (
             f"mu and sigma are of a distribution cut off at {dataset.attrs['fusion_bounded']}: "

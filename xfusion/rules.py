@@ -10,7 +10,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .conventions import Exclusion
+from .conventions import Exclusion, check_bounds
 from .kernels.parallel import map_ranges
 
 # what the named rules can be told besides the arguments of all, and the defaults
@@ -85,11 +85,7 @@ class Fusion:
         if not 0 <= self.sigma_floor < np.inf:
             msg = f"sigma_floor={self.sigma_floor!r}: must be a finite number >= 0, in units of mu"
             raise ValueError(msg)
-        if self.bounded is not None and not (
-            np.shape(self.bounded) == (PAIR,) and self.bounded[0] < self.bounded[1]
-        ):
-            msg = f"bounded={self.bounded!r}: give the lower and the upper bound, such as (0, 1)"
-            raise ValueError(msg)
+        check_bounds(self.bounded)
         if callable(self.rule):
             if self.diagnostics:
                 msg = "diagnostics=True: a rule of your own has none, leave it out"
@@ -109,8 +105,9 @@ class Fusion:
         if not 0 < self._told("prior", 0.5) < 1:
             msg = f"prior={self._told('prior')!r}: must be a probability between 0 and 1"
             raise ValueError(msg)
-        self.correlation()
+        self.correlation  # noqa: B018  # checked when it is made
 
+    @functools.cached_property
     def correlation(self) -> NDArray[np.float64]:
         """Return the correlation matrix of the sensors' errors."""
         given = np.asarray(self._told("correlation", 0.0), np.float64)
@@ -139,10 +136,17 @@ class Fusion:
             raise ValueError(msg)
         return (given + given.T) / 2
 
-    @property
+    @functools.cached_property
     def independent(self) -> bool:
         """Whether the errors of the sensors are."""
-        return not np.any(self.correlation() - np.eye(self.number))
+        return not np.any(self.correlation - np.eye(self.number))
+
+    @functools.cached_property
+    def _correlated(self) -> Any:
+        # once, not for each block: a matrix of 8 sensors has 255 inverses
+        from .kernels import correlation  # numba takes half a second to import
+
+        return correlation.correlated(self.correlation)
 
     @property
     def provenance(self) -> dict[str, Any]:
@@ -214,7 +218,7 @@ class Fusion:
                 sigmas,
                 masks,
                 rule=rules.RULES[named],
-                correlation=rules.correlated(self.correlation()),
+                correlation=self._correlated,
                 prior=self._told("prior", 0.5),
                 inflate=inflate,
                 diagnostics=self.diagnostics,

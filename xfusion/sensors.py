@@ -9,16 +9,28 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from .conventions import FLAG_ATTRS, MASK, MU, SIGMA, SOURCE, annotate, rechunked
+from .conventions import (
+    CHI2,
+    COUNT,
+    DIFFERENCE,
+    FLAG_ATTRS,
+    MASK,
+    MU,
+    SIGMA,
+    SOURCE,
+    WEIGHT,
+    annotate,
+    rechunked,
+)
 from .grid import on_grid_of, spatial_dims
 from .units import conversion, same_units, units_of
 
 MAX_SENSORS = 8
 LONG_NAMES = {
-    "count": "number of retrievals that contributed",
-    "chi2": "reduced chi-square of the sensors about the fused mean",
-    "weight": "weight of each sensor, missing where it is not usable",
-    "normalised_difference": "first sensor less the second, in standard deviations",
+    COUNT: "number of retrievals that contributed",
+    CHI2: "reduced chi-square of the sensors about the fused mean",
+    WEIGHT: "weight of each sensor, missing where it is not usable",
+    DIFFERENCE: "first sensor less the second, in standard deviations",
 }
 
 
@@ -130,7 +142,7 @@ def describe(
         fused[name].attrs = {"long_name": LONG_NAMES[name], "units": "1"}
     labels = {k: v for k, v in first.coords.items() if set(v.dims) <= set(first[MU].dims)}
     labels.pop(dim, None)
-    if "weight" in fused:
+    if WEIGHT in fused:
         known = dim is not None and dim in first.coords
         values = [r.coords[dim].to_numpy() for r in retrievals] if known else names
         # texts as objects: Zarr has no type for numpy's of fixed length

@@ -45,7 +45,7 @@ class Warp:
 
         No window is a block that misses the source.
         """
-        from .kernels import resample  # numba takes half a second to import
+        from .kernels import nearest, resample  # numba takes half a second to import
 
         fills = (np.nan, np.nan, self.outside)
         if window is None:
@@ -53,7 +53,7 @@ class Warp:
                 plane[...] = fill
         elif self.resampling == "nearest":
             for layer, fill, plane in zip(layers, fills, out, strict=False):
-                resample.nearest(layer, window, grid, outside=fill, out=plane)
+                nearest.nearest(layer, window, grid, outside=fill, out=plane)
         else:
             for rows, part, cut in strips(self.mapping, grid, window, out[0].shape[0]):
                 planes = [plane[rows] for plane in out]

@@ -35,7 +35,7 @@ class WarpedBands:
 
     def on(self, rows: slice, columns: slice) -> tuple[NDArray[Any], ...]:
         """Return one block of the target, band by band."""
-        from .kernels import resample  # numba takes half a second to import
+        from .kernels import nearest  # numba takes half a second to import
 
         shape = rows.stop - rows.start, columns.stop - columns.start
         out = tuple(np.empty(shape, self.dtype) for _ in self.paths)
@@ -48,7 +48,7 @@ class WarpedBands:
         elif self.resampling == "nearest":
             for k, fill in enumerate(fills):
                 pixels = self._stored(k, window).astype(self.dtype, copy=False)
-                resample.nearest(pixels, window, grid, outside=fill, out=out[k])
+                nearest.nearest(pixels, window, grid, outside=fill, out=out[k])
         else:
             for k in range(0, len(out), 2):
                 pair = [self._stored(place, window) for place in range(k, len(out))[:2]]

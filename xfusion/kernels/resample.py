@@ -1,4 +1,4 @@
-"""Resampling of one block: a retrieval jointly, or one band, by footprints or by nearest pixel.
+"""Resampling of one block by footprints: a retrieval jointly, or bands.
 
 Positions in the source are absolute, in pixels from its outer corner (the centre of the first
 pixel is 0.5). They are interpolated linearly inside control cells, which are anchored to the
@@ -17,40 +17,12 @@ from numpy.typing import NDArray
 
 from .compile import compiled
 from .control import ControlGrid, Window
+from .footprint import footprint_widths, overlap
 
 # what the pixels of a neighbourhood are; two kinds together are more than EXCLUDED
 USABLE = np.uint8(1)
 EXCLUDED = np.uint8(2)
 NO_VALUE = np.uint8(4)
-
-
-@compiled
-def _width(along: float, across: float) -> float:
-    """Return the extent of a target pixel along a source axis, at least one source pixel.
-
-    Two grids of one nominal resolution differ by a percent or two, as map projections do: up to
-    2 % this is bilinear interpolation, from 4 % on the footprint itself, continuous between.
-    """
-    width = math.hypot(along, across)
-    if width <= 1.02:
-        return 1.0
-    return min(width, 1.0 + 2.0 * (width - 1.02))
-
-
-@compiled
-def _cell(u: Any, v: Any, row: int, column: int, step: int) -> Any:
-    """Return the widths of a target pixel's footprint in a control cell, along u and v."""
-    a, b, c, d = u[row, column], u[row, column + 1], u[row + 1, column], u[row + 1, column + 1]
-    width_u = _width((b - a + d - c) / (2 * step), (c - a + d - b) / (2 * step))
-    a, b, c, d = v[row, column], v[row, column + 1], v[row + 1, column], v[row + 1, column + 1]
-    width_v = _width((b - a + d - c) / (2 * step), (c - a + d - b) / (2 * step))
-    return width_u, width_v
-
-
-@compiled
-def _overlap(first: int, centre: float, width: float) -> float:
-    """Return the length of a source pixel inside a footprint."""
-    return min(first + 1.0, centre + 0.5 * width) - max(float(first), centre - 0.5 * width)
 
 
 @compiled
@@ -68,7 +40,7 @@ def _joint_footprint(
     j0, j1 = max(0, math.floor(u - 0.5 * width_u)), min(all_columns, math.ceil(u + 0.5 * width_u))
     total = mean = spread = square = 0.0
     for i in range(i0, i1):
-        row_weight = _overlap(i, v, width_v)
+        row_weight = overlap(i, v, width_v)
         for j in range(j0, j1):
             k = (i - row0) * columns + j - column0
             m = float(pairs[2 * k])
@@ -76,7 +48,7 @@ def _joint_footprint(
             # a clear pixel beside a cloud does not borrow from under the cloud, nor the reverse
             alike = (mask[k] == 0) == (flags == 0)
             if alike and math.isfinite(m) and math.isfinite(s):
-                weight = row_weight * _overlap(j, u, width_u)
+                weight = row_weight * overlap(j, u, width_u)
                 total += weight
                 mean += weight * m
                 spread += weight * s
@@ -105,7 +77,7 @@ def _joint(
     first_row, first_column = first
     rows, width = out_mu.shape
     cell_row0, cell_column0 = first_row // step, first_column // step
-    widths = _widths(node_u, node_v, step, exact, exact_width)
+    widths = footprint_widths(node_u, node_v, step, exact, exact_width)
     real = pairs.dtype.type
     down1 = 2 * columns  # from a pixel's pair to that of the pixel below
     down2 = 2 * down1
@@ -270,57 +242,6 @@ def _pair(mu: Any, sigma: Any, mask: Any, pairs: Any, kinds: Any) -> None:
         kinds[k] |= kinds[k + columns]
 
 
-@compiled
-def _widths(node_u: Any, node_v: Any, step: int, exact: Any, exact_width: Any) -> Any:
-    """Return the extent of a target pixel along u and v, for each control cell."""
-    rows, columns = node_u.shape
-    widths = np.empty((rows - 1, columns - 1, 2))
-    for row in range(rows - 1):
-        for column in range(columns - 1):
-            place = exact[row, column]
-            if place < 0:
-                widths[row, column] = _cell(node_u, node_v, row, column, step)
-            else:
-                widths[row, column, 0] = _width(exact_width[place, 0], 0.0)
-                widths[row, column, 1] = _width(exact_width[place, 1], 0.0)
-    return widths
-
-
-@compiled
-def _nearest(band: Any, window: Any, grid: Any, outside: Any, out: Any) -> None:
-    step, first, node_u, node_v, exact, exact_u, exact_v, _ = grid
-    (row0, column0), (_, columns), (all_rows, all_columns) = window
-    first_row, first_column = first
-    rows, width = out.shape
-    cell_row0, cell_column0 = first_row // step, first_column // step
-    for r in range(rows):
-        row = first_row + r
-        cell_row = row // step - cell_row0
-        inner_row = row % step
-        down = (inner_row + 0.5) / step
-        for cell_column in range(node_u.shape[1] - 1):
-            start = (cell_column + cell_column0) * step
-            a, b = node_u[cell_row, cell_column], node_u[cell_row, cell_column + 1]
-            left_u = a + (node_u[cell_row + 1, cell_column] - a) * down
-            step_u = (b + (node_u[cell_row + 1, cell_column + 1] - b) * down - left_u) / step
-            a, b = node_v[cell_row, cell_column], node_v[cell_row, cell_column + 1]
-            left_v = a + (node_v[cell_row + 1, cell_column] - a) * down
-            step_v = (b + (node_v[cell_row + 1, cell_column + 1] - b) * down - left_v) / step
-            place = exact[cell_row, cell_column]
-            for c in range(max(0, start - first_column), min(width, start + step - first_column)):
-                inner = first_column + c - start
-                if place < 0:
-                    u = left_u + step_u * (inner + 0.5)
-                    v = left_v + step_v * (inner + 0.5)
-                else:
-                    u = exact_u[place, inner_row, inner]
-                    v = exact_v[place, inner_row, inner]
-                if 0.0 <= u < all_columns and 0.0 <= v < all_rows:
-                    out[r, c] = band[(int(v) - row0) * columns + int(u) - column0]
-                else:
-                    out[r, c] = outside
-
-
 def joint(
     mu: NDArray[Any],
     sigma: NDArray[Any],
@@ -364,19 +285,6 @@ def joint(
     _pair(mu, sigma, flags, pairs, kinds)
     rho = float(error_correlation)
     _joint(pairs, kinds, flags, tuple(window), tuple(grid), rho, outside, *out)
-
-
-def nearest(
-    band: NDArray[Any],
-    window: Window,
-    grid: ControlGrid,
-    *,
-    outside: float,
-    out: NDArray[Any],
-) -> None:
-    """Copy the nearest pixel of a band of any dtype onto each pixel of one block, `out`."""
-    fill = band.dtype.type(outside)
-    _nearest(np.ascontiguousarray(band).reshape(-1), tuple(window), tuple(grid), fill, out)
 
 
 def bands(

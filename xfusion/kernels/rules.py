@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .compile import compiled
-from .fuse import flat
+from .correlation import Correlation, chi_square, convex, normalised
+from .fuse import MAX_SENSORS, flat
 from .parallel import map_ranges
 
 GAUSSIAN, MIXTURE, RANDOM_EFFECTS, MINIMUM_SIGMA, LOG_ODDS = range(5)
@@ -25,18 +26,7 @@ RULES = {
     "minimum_sigma": MINIMUM_SIGMA,
     "log_odds": LOG_ODDS,
 }
-NEGATIVE = -1e-12  # a weight, or a gradient, below it is more than a rounding error
 SURE = 1e-9  # probabilities are kept this far from 0 and 1
-
-
-class Correlation(NamedTuple):
-    """Correlations of the errors of sensors, with what fusion needs of them."""
-
-    matrix: NDArray[np.float64]
-    """Shape (n, n)."""
-    inverses: NDArray[np.float64]
-    """Shape (2^n, n, n): for each set of sensors (bit i: sensor i) the inverse of its part of
-    the matrix, 0 elsewhere. Of shape (0, 0, 0) where the errors are independent."""
 
 
 class Fused(NamedTuple):
@@ -56,67 +46,14 @@ class Fused(NamedTuple):
 
 
 @compiled
-def _convex(z: Any, usable: int, n: int, matrix: Any, inverses: Any, u: Any) -> None:
-    """Minimise u'Ru / 2 - z'u over u >= 0: scaled, these are the best convex weights.
-
-    Principal pivoting with the rule of Murty (1974): of the sensors on the wrong side the last
-    one changes sides. It ends for every positive definite matrix.
-    """
-    active = usable
-    for _ in range(4 << n):
-        wrong = -1
-        for i in range(n):
-            u[i] = 0.0
-            if (active >> i) & 1:
-                for j in range(n):
-                    u[i] += inverses[active, i, j] * z[j]
-                if u[i] < NEGATIVE:
-                    wrong = i
-        for i in range(n):
-            if (usable >> i) & 1 and not (active >> i) & 1:
-                gradient = -z[i]
-                for j in range(n):
-                    if (active >> j) & 1:
-                        gradient += matrix[i, j] * u[j]
-                if gradient < NEGATIVE:
-                    wrong = max(wrong, i)
-        if wrong < 0:
-            break
-        active ^= 1 << wrong
-    for i in range(n):
-        u[i] = max(u[i], 0.0)
-
-
-@compiled
-def _chi2(x: Any, z: Any, usable: int, n: int, inverses: Any) -> float:
-    """Return chi-square of residuals x = (m - any mean) / s about their own best mean.
-
-    The part of x'R^-1 x that no mean explains. z are the reciprocals of s, in any unit.
-    """
-    total = along = norm = 0.0
-    for i in range(n):
-        if math.isinf(x[i]):
-            return math.inf
-        xi, zi = x[i], z[i]
-        if inverses.size > 0:
-            xi = zi = 0.0
-            for j in range(n):
-                xi += inverses[usable, i, j] * x[j]
-                zi += inverses[usable, i, j] * z[j]
-        total += x[i] * xi
-        along += x[i] * zi
-        norm += z[i] * zi
-    return max(0.0, total - along * along / norm)
-
-
-@compiled
-def _difference(apart: float, s: float, t: float, rho: float) -> float:
-    """Return a difference of two means in standard deviations, of correlated errors."""
-    high = max(s, t)
-    if apart == 0.0 or high == 0.0:
-        return 0.0 if apart == 0.0 else math.copysign(math.inf, apart)
-    a, b = s / high, t / high
-    return apart / (high * math.sqrt(a * a + b * b - 2.0 * rho * a * b))
+def _mean(u: Any, m: Any, ok: Any) -> Any:
+    """Return the mean of usable sensors with weights u, and the sum of these."""
+    mean = total = 0.0
+    for k in range(u.size):
+        total += u[k]
+        if ok[k]:
+            mean += u[k] * m[k]
+    return mean / total, total
 
 
 @compiled
@@ -175,7 +112,7 @@ def _fuse(
                     low = min(low, s[k])
                     number += 1
                     last = k
-                    if n <= 8:
+                    if n <= MAX_SENSORS:
                         usable |= 1 << k
             if number == 0:
                 out_mu[i] = out_sigma[i] = np.nan
@@ -196,15 +133,9 @@ def _fuse(
             mean, spread, total = m[last], s[last], 1.0
             if number > 1:
                 # a mean to start from: of independent errors
-                mean = total = 0.0
                 for k in range(n):
-                    if ok[k]:
-                        u[k] = z[k] * z[k]
-                        mean += u[k] * m[k]
-                    else:
-                        u[k] = 0.0
-                    total += u[k]
-                mean /= total
+                    u[k] = z[k] * z[k]
+                mean, total = _mean(u, m, ok)
                 if low == 0.0:
                     # of sensors that are certain and agree, without rounding
                     agree, certain = True, math.nan
@@ -220,16 +151,12 @@ def _fuse(
                         x[k] = 0.0
                         if ok[k] and m[k] != mean:
                             x[k] = (m[k] - mean) / s[k]
-                    chi2 = _chi2(x, z, usable, n, inverses)
+                    chi2 = chi_square(x, z, usable, n, inverses)
                 if rule == GAUSSIAN and inverses.size > 0:
-                    _convex(z, usable, n, matrix, inverses, u)
-                    mean = total = 0.0
+                    convex(z, usable, n, matrix, inverses, u)
                     for k in range(n):
                         u[k] *= z[k]
-                        total += u[k]
-                        if ok[k]:
-                            mean += u[k] * m[k]
-                    mean /= total
+                    mean, total = _mean(u, m, ok)
                     # no sigma is larger than the smallest, but for rounding
                     spread = low * math.sqrt(1.0 / max(total, 1.0))
                 elif rule == RANDOM_EFFECTS and low > 0.0:
@@ -238,22 +165,14 @@ def _fuse(
                         squares += u[k] * u[k]
                     room = total - squares / total
                     tau2 = max(0.0, (chi2 - (number - 1)) / room) if room > 0.0 else 0.0
-                    mean = total = 0.0
                     for k in range(n):
                         u[k] /= 1.0 + tau2 * u[k]
-                        total += u[k]
-                        if ok[k]:
-                            mean += u[k] * m[k]
-                    mean /= total
+                    mean, total = _mean(u, m, ok)
                     spread = low * math.sqrt(1.0 / total)
                 elif rule == MINIMUM_SIGMA:
-                    mean = total = 0.0
                     for k in range(n):
                         u[k] = 1.0 if ok[k] and s[k] == low else 0.0
-                        total += u[k]
-                        if u[k] > 0.0:
-                            mean += m[k]
-                    mean /= total
+                    mean, total = _mean(u, m, ok)
                     spread = low
                 elif rule == MIXTURE:
                     mean = 0.0
@@ -295,14 +214,14 @@ def _fuse(
                 out_difference[i] = np.nan
                 if number == 2:
                     rho = matrix[0, 1] if inverses.size > 0 else 0.0
-                    out_difference[i] = _difference(m[0] - m[1], s[0], s[1], rho)
+                    out_difference[i] = normalised(m[0] - m[1], s[0], s[1], rho)
             out_mu[i] = mean
             out_sigma[i] = spread
             out_mask[i] = 0
             took_part = 0
             for k in range(n):
                 if u[k] > 0.0:
-                    took_part += 1 << k if n <= 8 else 1
+                    took_part += 1 << k if n <= MAX_SENSORS else 1
                 if diagnostics:
                     out_weight[k, i] = u[k] / total if ok[k] else np.nan
             out_source[i] = took_part
@@ -366,7 +285,7 @@ def fuse(
             arrays.append(tuple(flat(a, kind) for a in given))
     if masks is None and isinstance(mus, np.ndarray):
         arrays[2] = np.empty((n, 0), np.uint8)
-    source = np.empty(shape, np.uint8 if n <= 8 else np.uint16)
+    source = np.empty(shape, np.uint8 if n <= MAX_SENSORS else np.uint16)
     kept = shape if diagnostics else (0,)
     fused = Fused(
         mu=np.empty(shape, dtype),
@@ -401,28 +320,3 @@ def fuse(
 
     map_ranges(on_range, size, threads=threads)
     return fused
-
-
-def correlated(matrix: NDArray[np.float64]) -> Correlation:
-    """Prepare a correlation matrix for :func:`fuse`.
-
-    Parameters
-    ----------
-    matrix : array, shape (n, n)
-        Symmetric, positive semi-definite, 1 on the diagonal; n up to 8 unless it is the identity.
-
-    Notes
-    -----
-    A singular matrix, as of a sensor that is given twice, is taken 1e-8 nearer to the identity:
-    equal sensors then share their weight.
-    """
-    n = len(matrix)
-    if not np.any(matrix - np.eye(n)):
-        return Correlation(np.eye(0), np.empty((0, 0, 0)))
-    lacking = max(0.0, 1e-8 - float(np.linalg.eigvalsh(matrix)[0]))
-    regular = (matrix + lacking * np.eye(n)) / (1.0 + lacking)
-    inverses = np.zeros((1 << n, n, n))
-    for sensors in range(1, 1 << n):
-        some = [i for i in range(n) if (sensors >> i) & 1]
-        inverses[np.ix_([sensors], some, some)] = np.linalg.inv(regular[np.ix_(some, some)])
-    return Correlation(regular, inverses)
