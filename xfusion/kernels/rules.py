@@ -46,17 +46,6 @@ class Fused(NamedTuple):
 
 
 @compiled
-def _mean(u: Any, m: Any, ok: Any) -> Any:
-    """Return the mean of usable sensors with weights u, and the sum of these."""
-    mean = total = 0.0
-    for k in range(u.size):
-        total += u[k]
-        if ok[k]:
-            mean += u[k] * m[k]
-    return mean / total, total
-
-
-@compiled
 def _fuse(
     mus: Any,
     sigmas: Any,
@@ -133,9 +122,13 @@ def _fuse(
             mean, spread, total = m[last], s[last], 1.0
             if number > 1:
                 # a mean to start from: of independent errors
+                mean = total = 0.0
                 for k in range(n):
                     u[k] = z[k] * z[k]
-                mean, total = _mean(u, m, ok)
+                    total += u[k]
+                    if ok[k]:
+                        mean += u[k] * m[k]
+                mean /= total
                 if low == 0.0:
                     # of sensors that are certain and agree, without rounding
                     agree, certain = True, math.nan
@@ -152,13 +145,12 @@ def _fuse(
                         if ok[k] and m[k] != mean:
                             x[k] = (m[k] - mean) / s[k]
                     chi2 = chi_square(x, z, usable, n, inverses)
+                weighed_anew = False
                 if rule == GAUSSIAN and inverses.size > 0:
                     convex(z, usable, n, matrix, inverses, u)
                     for k in range(n):
                         u[k] *= z[k]
-                    mean, total = _mean(u, m, ok)
-                    # no sigma is larger than the smallest, but for rounding
-                    spread = low * math.sqrt(1.0 / max(total, 1.0))
+                    weighed_anew = True
                 elif rule == RANDOM_EFFECTS and low > 0.0:
                     squares = 0.0
                     for k in range(n):
@@ -167,13 +159,11 @@ def _fuse(
                     tau2 = max(0.0, (chi2 - (number - 1)) / room) if room > 0.0 else 0.0
                     for k in range(n):
                         u[k] /= 1.0 + tau2 * u[k]
-                    mean, total = _mean(u, m, ok)
-                    spread = low * math.sqrt(1.0 / total)
+                    weighed_anew = True
                 elif rule == MINIMUM_SIGMA:
                     for k in range(n):
                         u[k] = 1.0 if ok[k] and s[k] == low else 0.0
-                    mean, total = _mean(u, m, ok)
-                    spread = low
+                    weighed_anew = True
                 elif rule == MIXTURE:
                     mean = 0.0
                     for k in range(n):
@@ -204,6 +194,21 @@ def _fuse(
                     small = math.exp(-abs(logit)) / (1.0 + math.exp(-abs(logit)))
                     mean = small if logit < 0.0 else 1.0 - small
                     spread = small * (1.0 - small) * math.sqrt(square)
+                if weighed_anew:
+                    # in place: a call with arrays costs as much as the loop
+                    mean = total = 0.0
+                    for k in range(n):
+                        total += u[k]
+                        if ok[k]:
+                            mean += u[k] * m[k]
+                    mean /= total
+                    if rule == RANDOM_EFFECTS:
+                        spread = low * math.sqrt(1.0 / total)
+                    elif rule == GAUSSIAN:
+                        # no sigma is larger than the smallest, but for rounding
+                        spread = low * math.sqrt(1.0 / max(total, 1.0))
+                    else:
+                        spread = low
                 if inflate and spread > 0.0:
                     spread *= math.sqrt(max(1.0, chi2 / (number - 1)))
                 if diagnostics:
