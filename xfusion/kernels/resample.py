@@ -13,36 +13,48 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
-from .compile import compiled
+from .compile import LANES, borrowed, compiled, inlined, stack_buffer
 from .control import ControlGrid, Window
 from .footprint import footprint_widths, overlap
+from .taps import footprint_sums, kinds_of_footprints, locate
 
 # what the pixels of a neighbourhood are; two kinds together are more than EXCLUDED
 USABLE = np.uint8(1)
 EXCLUDED = np.uint8(2)
 NO_VALUE = np.uint8(4)
 
+MAX_INT32 = 2**31 - 1
+ONE_ERROR, SQUARES = False, True  # whether squares of sigma are summed as well
+EMPTY_INT32 = np.empty(0, np.int32)
+
 
 @compiled
 def _joint_footprint(
-    pairs: Any, mask: Any, window: Any, u: float, v: float, widths: Any, rho: float
+    pairs: Any,
+    mask: Any,
+    window: Any,
+    u: float,
+    v: float,
+    widths: Any,
+    rho: float,
 ) -> Any:
     """Return mu, sigma and flags of one target pixel whose centre lies inside the source."""
-    (row0, column0), (_, columns), (all_rows, all_columns) = window
+    (row0, column0), (_, stride), (all_rows, all_columns) = window
     width_u, width_v = widths
-    nearest = (int(v) - row0) * columns + int(u) - column0
-    own_m, own_s, flags = pairs[2 * nearest], pairs[2 * nearest + 1], mask[nearest]
+    nearest = (int(v) - row0) * stride + int(u) - column0
+    own_m, own_s, flags = float(pairs[2 * nearest]), float(pairs[2 * nearest + 1]), mask[nearest]
     if not (math.isfinite(own_m) and math.isfinite(own_s)):
-        return float(own_m), float(own_s), flags
+        return own_m, own_s, flags
     i0, i1 = max(0, math.floor(v - 0.5 * width_v)), min(all_rows, math.ceil(v + 0.5 * width_v))
     j0, j1 = max(0, math.floor(u - 0.5 * width_u)), min(all_columns, math.ceil(u + 0.5 * width_u))
     total = mean = spread = square = 0.0
     for i in range(i0, i1):
         row_weight = overlap(i, v, width_v)
         for j in range(j0, j1):
-            k = (i - row0) * columns + j - column0
+            k = (i - row0) * stride + j - column0
             m = float(pairs[2 * k])
             s = float(pairs[2 * k + 1])
             # a clear pixel beside a cloud does not borrow from under the cloud, nor the reverse
@@ -59,6 +71,13 @@ def _joint_footprint(
     return mean / total, spread, flags
 
 
+@inlined
+def _inside(u: float, v: float, halves: Any, ends: Any) -> Any:
+    """Whether a footprint, and the taps that it is computed with, lie inside the source."""
+    low_u, low_v = u - halves[0], v - halves[1]
+    return (low_u >= 0.0) & (low_v >= 0.0) & (low_u < ends[0]) & (low_v < ends[1])
+
+
 @compiled
 def _joint(
     pairs: Any,
@@ -73,16 +92,20 @@ def _joint(
     out_mask: Any,
 ) -> None:
     step, first, node_u, node_v, exact, exact_u, exact_v, exact_width = grid
-    (row0, column0), (_, columns), (all_rows, all_columns) = window
+    (row0, column0), (_, stride), (all_rows, all_columns) = window
     first_row, first_column = first
     rows, width = out_mu.shape
     cell_row0, cell_column0 = first_row // step, first_column // step
-    widths = footprint_widths(node_u, node_v, step, exact, exact_width)
-    real = pairs.dtype.type
-    down1 = 2 * columns  # from a pixel's pair to that of the pixel below
-    down2 = 2 * down1
+    cell_widths = footprint_widths(node_u, node_v, step, exact, exact_width)
+    short = kinds.size < MAX_INT32
+    pairs, kinds, mask = borrowed(pairs), borrowed(kinds), borrowed(mask)
+    node_u, node_v = borrowed(node_u), borrowed(node_v)
+    places = stack_buffer(EMPTY_INT32), stack_buffer(node_u), stack_buffer(node_u)
+    sums = stack_buffer(node_u), stack_buffer(node_u), stack_buffer(node_u)
+    kind = stack_buffer(kinds)
     for r in range(rows):
-        row = first_row + r
+        row, out_row = first_row + r, np.uint64(r)
+        out_mask[r] = 0
         cell_row = row // step - cell_row0
         inner_row = row % step
         down = (inner_row + 0.5) / step
@@ -96,150 +119,113 @@ def _joint(
             a, b = node_v[cell_row, cell_column], node_v[cell_row, cell_column + 1]
             left_v = a + (node_v[cell_row + 1, cell_column] - a) * down
             step_v = (b + (node_v[cell_row + 1, cell_column + 1] - b) * down - left_v) / step
-            width_u, width_v = widths[cell_row, cell_column]
-            half_u, half_v = 0.5 * width_u, 0.5 * width_v
-            # pixels that a footprint may touch: one number for the cell, so that branches and
-            # loops are predictable; a length of 0 changes nothing
-            across, high = math.ceil(width_u) + 1, math.ceil(width_v) + 1
-            end_u, end_v = all_columns - across + 1, all_rows - high + 1
-            area = real(1.0 / (width_u * width_v))
+            widths = cell_widths[cell_row, cell_column, 0], cell_widths[cell_row, cell_column, 1]
+            halves = 0.5 * widths[0], 0.5 * widths[1]
+            across, high = math.ceil(widths[0]) + 1, math.ceil(widths[1]) + 1
+            ends = all_columns - across + 1, all_rows - high + 1
+            scale = 1.0 / (widths[0] * widths[1])
             place = exact[cell_row, cell_column]
-            for c in range(c0, c1):
+            # On a line, the pixels whose footprints lie inside are one run.
+            run0 = run1 = c1
+            if place < 0 and short:
+                run0 = c0
+                while run0 < run1:
+                    inner = first_column + run0 - start + 0.5
+                    u, v = left_u + step_u * inner, left_v + step_v * inner
+                    if _inside(u, v, halves, ends):
+                        break
+                    run0 += 1
+                while run0 < run1:
+                    inner = first_column + run1 - 1 - start + 0.5
+                    u, v = left_u + step_u * inner, left_v + step_v * inner
+                    if _inside(u, v, halves, ends):
+                        break
+                    run1 -= 1
+            for c in range(run0, run1, LANES):
+                n = min(LANES, run1 - c)
+                inner = first_column + c - start
+                lines = (left_u, step_u), (left_v, step_v)
+                locate(lines, inner, n, halves, window, stride, places)
+                sum_m, sum_s, sum_square = sums
+                # each is compiled on its own
+                if rho == 1.0:
+                    footprint_sums(pairs, stride, places, n, widths, ONE_ERROR, sums)
+                else:
+                    footprint_sums(pairs, stride, places, n, widths, SQUARES, sums)
+                    for x in range(n):
+                        s = sum_s[x]
+                        sum_s[x] = math.sqrt(rho * s * s + (1.0 - rho) * sum_square[x])
+                # unsigned: a negative index would count from the end
+                first_out = np.uint64(c)
+                for x in range(n):
+                    out_mu[out_row, first_out + np.uint64(x)] = sum_m[x] * scale
+                for x in range(n):
+                    out_sigma[out_row, first_out + np.uint64(x)] = sum_s[x] * scale
+                kind_of_all = kinds_of_footprints(kinds, stride, places[0], n, across, high, kind)
+                if kind_of_all == USABLE:
+                    continue
+                for x in range(n):
+                    if kind[x] == USABLE:
+                        continue
+                    u, v = left_u + step_u * (inner + x + 0.5), left_v + step_v * (inner + x + 0.5)
+                    if kind[x] == EXCLUDED:
+                        nearest = (int(v) - row0) * stride + int(u) - column0
+                        out_mask[r, c + x] = mask[nearest]
+                    else:
+                        m, s, flags = _joint_footprint(pairs, mask, window, u, v, widths, rho)
+                        out_mu[r, c + x], out_sigma[r, c + x], out_mask[r, c + x] = m, s, flags
+            for c in range(c0, c1 - (run1 - run0)):
+                if c >= run0:
+                    c += run1 - run0  # noqa: PLW2901  # what is before the run and what is after
                 inner = first_column + c - start
                 if place < 0:
-                    u = left_u + step_u * (inner + 0.5)
-                    v = left_v + step_v * (inner + 0.5)
+                    u, v = left_u + step_u * (inner + 0.5), left_v + step_v * (inner + 0.5)
                 else:
-                    u = exact_u[place, inner_row, inner]
-                    v = exact_v[place, inner_row, inner]
-                low_u, low_v = u - half_u, v - half_v
-                if low_u >= 0.0 and low_v >= 0.0 and low_v < end_v and low_u < end_u:
-                    i, j = int(low_v), int(low_u)
-                    k = (i - row0) * columns + j - column0
-                    p = 2 * k
-                    kind = kinds[k]
-                    square = 0.0  # in double precision: float32 holds none of 1e-30
-                    # The taps are written out for the usual sizes, and in place: a call with
-                    # arrays costs as much as they do.
-                    if across == 2 and high == 2:
-                        a1, b1 = real(low_u - j), real(low_v - i)
-                        a0, b0 = real(1.0) - a1, real(1.0) - b1
-                        m = a0 * (b0 * pairs[p] + b1 * pairs[p + down1]) + a1 * (
-                            b0 * pairs[p + 2] + b1 * pairs[p + down1 + 2]
-                        )
-                        s = a0 * (b0 * pairs[p + 1] + b1 * pairs[p + down1 + 1]) + a1 * (
-                            b0 * pairs[p + 3] + b1 * pairs[p + down1 + 3]
-                        )
-                        if rho != 1.0:
-                            x0, x1 = a0 * pairs[p + 1], a1 * pairs[p + 3]
-                            y0, y1 = a0 * pairs[p + down1 + 1], a1 * pairs[p + down1 + 3]
-                            square = (
-                                np.float64(b0) * b0 * (np.float64(x0) * x0 + np.float64(x1) * x1)
-                            )
-                            square += (
-                                np.float64(b1) * b1 * (np.float64(y0) * y0 + np.float64(y1) * y1)
-                            )
-                    elif across <= 3 and high <= 3:
-                        first_u, first_v = j + 1 - low_u, i + 1 - low_v
-                        second_u = min(1.0, width_u - first_u)
-                        second_v = min(1.0, width_v - first_v)
-                        a0, b0 = real(first_u), real(first_v) * area
-                        a1, b1 = real(second_u), real(second_v) * area
-                        a2, b2 = real(0.0), real(0.0)
-                        q = p
-                        if high == 3:
-                            kind |= kinds[k + columns]
-                            b2 = real(width_v - first_v - second_v) * area
-                            q = p + down2
-                        m = a0 * (b0 * pairs[p] + b1 * pairs[p + down1] + b2 * pairs[q]) + a1 * (
-                            b0 * pairs[p + 2] + b1 * pairs[p + down1 + 2] + b2 * pairs[q + 2]
-                        )
-                        s = a0 * (
-                            b0 * pairs[p + 1] + b1 * pairs[p + down1 + 1] + b2 * pairs[q + 1]
-                        ) + a1 * (b0 * pairs[p + 3] + b1 * pairs[p + down1 + 3] + b2 * pairs[q + 3])
-                        if across == 3:
-                            kind |= kinds[k + 1] | kinds[k + 1 + (high - 2) * columns]
-                            a2 = real(width_u - first_u - second_u)
-                            m += a2 * (
-                                b0 * pairs[p + 4] + b1 * pairs[p + down1 + 4] + b2 * pairs[q + 4]
-                            )
-                            s += a2 * (
-                                b0 * pairs[p + 5] + b1 * pairs[p + down1 + 5] + b2 * pairs[q + 5]
-                            )
-                        if rho != 1.0:
-                            for tap in range(1, 2 * across, 2):
-                                a = np.float64(a0 if tap == 1 else a1 if tap == 3 else a2)
-                                x, y, t = pairs[p + tap], pairs[p + down1 + tap], pairs[q + tap]
-                                x, y, t = b0 * a * x, b1 * a * y, b2 * a * t
-                                square += x * x + y * y + t * t
-                    else:
-                        wide_m = wide_s = 0.0  # of many rows
-                        part_v, rest_v = i + 1 - low_v, width_v
-                        for down_by in range(high):
-                            row_m = row_s = real(0.0)
-                            row_square = 0.0
-                            part_u, rest_u = j + 1 - low_u, width_u
-                            for q in range(p, p + 2 * across, 2):
-                                weight = real(part_u)
-                                part = weight * pairs[q + 1]
-                                row_m += weight * pairs[q]
-                                row_s += part
-                                row_square += np.float64(part) * part
-                                rest_u -= part_u
-                                part_u = max(0.0, min(1.0, rest_u))
-                            weight = real(part_v)
-                            wide_m += weight * row_m
-                            wide_s += weight * row_s
-                            square += part_v * part_v * row_square
-                            rest_v -= part_v
-                            part_v = max(0.0, min(1.0, rest_v))
-                            p += down1
-                            if down_by < high - 1:
-                                for q in range(across - 1):
-                                    kind |= kinds[k + down_by * columns + q]
-                        m = real(wide_m * area)
-                        s = real(wide_s * area)
-                        square *= np.float64(area) * area
-                    if kind <= EXCLUDED:
-                        if rho != 1.0:
-                            s = real(math.sqrt(rho * s * s + (1.0 - rho) * square))
-                        out_mu[r, c] = m
-                        out_sigma[r, c] = s
-                        nearest = (int(v) - row0) * columns + int(u) - column0
-                        out_mask[r, c] = 0 if kind == USABLE else mask[nearest]
-                        continue
+                    u, v = exact_u[place, inner_row, inner], exact_v[place, inner_row, inner]
+                m, s, flags = np.nan, np.nan, np.uint8(outside)
                 if 0.0 <= u < all_columns and 0.0 <= v < all_rows:
-                    m_s_flags = _joint_footprint(pairs, mask, window, u, v, (width_u, width_v), rho)
-                    out_mu[r, c], out_sigma[r, c], out_mask[r, c] = m_s_flags
-                else:
-                    out_mu[r, c] = np.nan
-                    out_sigma[r, c] = np.nan
-                    out_mask[r, c] = outside
+                    m, s, flags = _joint_footprint(pairs, mask, window, u, v, widths, rho)
+                out_mu[r, c], out_sigma[r, c], out_mask[r, c] = m, s, flags
 
 
 @compiled
-def _pair(mu: Any, sigma: Any, mask: Any, pairs: Any, kinds: Any) -> None:
+def _pair(mu: Any, sigma: Any, stride: int, mask: Any, pairs: Any, kinds: Any, rows: int) -> None:
     """Put mu and sigma of a pixel side by side, and say what each 2 x 2 pixels are.
 
     `kinds` becomes USABLE or EXCLUDED where a pixel, its neighbours to the right and below and
     the one between these all are, and have values; else a number above both. At the last row
     and column there are fewer.
     """
-    rows, columns = mu.shape
+    columns = kinds.size // rows
     for i in range(rows):
+        start, source = np.uint64(i * columns), np.uint64(i * stride)
         for j in range(columns):
-            k = i * columns + j
-            m, s = mu[i, j], sigma[i, j]
-            pairs[2 * k], pairs[2 * k + 1] = m, s
+            k = start + np.uint64(j)
+            m, s = mu[source + np.uint64(j)], sigma[source + np.uint64(j)]
+            pairs[k + k], pairs[k + k + np.uint64(1)] = m, s
+        for j in range(columns):
+            m, s = mu[source + np.uint64(j)], sigma[source + np.uint64(j)]
             # a difference is 0 or, of what is not finite, NaN
             finite = (m - m) + (s - s) == 0
-            kind = USABLE if mask[k] == 0 else EXCLUDED
-            kinds[k] = kind if finite else NO_VALUE
-    for i in range(rows):
-        for k in range(i * columns, (i + 1) * columns - 1):
-            kinds[k] |= kinds[k + 1]
-    for k in range((rows - 1) * columns):
-        kinds[k] |= kinds[k + columns]
+            kind = USABLE if mask[start + np.uint64(j)] == 0 else EXCLUDED
+            kinds[start + np.uint64(j)] = kind if finite else NO_VALUE
+        for right in range(i * columns, (i + 1) * columns - 1):
+            kinds[right] |= kinds[right + 1]
+        if i > 0:
+            for below in range((i - 1) * columns, i * columns):
+                kinds[below] |= kinds[below + columns]
+
+
+def _flat(mu: NDArray[Any], sigma: NDArray[Any]) -> tuple[int, list[NDArray[Any]]]:
+    """Return two layers as flat arrays, and how far apart rows begin; views where possible."""
+    rows, columns = mu.shape
+    stride = mu.strides[0] // mu.itemsize
+    if stride < columns or mu.strides != sigma.strides or mu.strides[1] != mu.itemsize:
+        mu, sigma, stride = np.ascontiguousarray(mu), np.ascontiguousarray(sigma), columns
+    size = (rows - 1) * stride + columns
+    # read-only, always: one signature to compile
+    views = [as_strided(a, (size,), (a.itemsize,), writeable=False) for a in (mu, sigma)]
+    return stride, views
 
 
 def joint(
@@ -282,7 +268,8 @@ def joint(
     """
     flags = np.zeros(mu.size, np.uint8) if mask is None else np.ascontiguousarray(mask).reshape(-1)
     pairs, kinds = np.empty(2 * mu.size, mu.dtype), np.empty(mu.size, np.uint8)
-    _pair(mu, sigma, flags, pairs, kinds)
+    stride, (mus, sigmas) = _flat(mu, sigma)
+    _pair(mus, sigmas, stride, flags, pairs, kinds, len(mu))
     rho = float(error_correlation)
     _joint(pairs, kinds, flags, tuple(window), tuple(grid), rho, outside, *out)
 

@@ -1,0 +1,197 @@
+"""The sums over the footprints of a run of target pixels, which lie wholly inside the source.
+
+A run is at most LANES pixels of one row and one control cell. Everything is compiled into the
+kernel that calls it, loops run over the pixels innermost, and results go to buffers on the stack:
+so they vectorise. Sums are in double precision: a mean of equal numbers is that number.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from .compile import inlined, stack_buffer
+
+
+@inlined
+def locate(
+    lines: Any, inner: int, n: int, halves: Any, window: Any, stride: int, places: Any
+) -> None:
+    """Find the first pixel of each footprint in the window, and how far into it that begins."""
+    (left_u, step_u), (left_v, step_v) = lines
+    half_u, half_v = halves
+    (row0, column0), _, _ = window
+    at, along, down = places
+    # whole numbers in double precision: numba would multiply integers in 64 bits, which is slow
+    origin, pixels = float(row0 * stride + column0), float(stride)
+    for x in range(n):
+        low_u = left_u + step_u * (inner + x + 0.5) - half_u
+        low_v = left_v + step_v * (inner + x + 0.5) - half_v
+        j, i = math.floor(low_u), math.floor(low_v)
+        at[x] = np.int32(i * pixels + j - origin)
+        along[x] = low_u - j
+        down[x] = low_v - i
+
+
+@inlined
+def footprint_sums(
+    pairs: Any,
+    stride: int,
+    places: Any,
+    n: int,
+    widths: Any,
+    squared: bool,
+    sums: Any,
+) -> None:
+    """Sum the pixels of each footprint: w mu, w sigma and, where `squared`, (w sigma)^2.
+
+    Weights w are lengths of overlap along u times those along v.
+    """
+    width_u, width_v = widths
+    # the sizes are constants in the code that is compiled for each
+    if width_u > 2.0 or width_v > 2.0:
+        _many(pairs, stride, places, n, widths, squared, sums)
+    elif width_u == 1.0 and width_v == 1.0:
+        _few(pairs, stride, places, n, widths, 2, 2, squared, sums)
+    elif width_u == 1.0:
+        _few(pairs, stride, places, n, widths, 2, 3, squared, sums)
+    elif width_v == 1.0:
+        _few(pairs, stride, places, n, widths, 3, 2, squared, sums)
+    else:
+        _few(pairs, stride, places, n, widths, 3, 3, squared, sums)
+
+
+@inlined
+def _few(
+    pairs: Any,
+    stride: int,
+    places: Any,
+    n: int,
+    widths: Any,
+    across: int,
+    high: int,
+    squared: bool,
+    sums: Any,
+) -> None:
+    width_u, width_v = widths
+    at, along, down = places
+    sum_m, sum_s, sum_square = sums
+    for x in range(n):
+        k = np.uint64(np.uint32(at[x]))
+        a0, b0 = 1.0 - along[x], 1.0 - down[x]
+        a1 = min(1.0, width_u - 1.0 + along[x])
+        b1 = min(1.0, width_v - 1.0 + down[x])
+        a2, b2 = max(0.0, width_u - a0 - a1), max(0.0, width_v - b0 - b1)
+        p, q = k + k, k + k + np.uint64(2 * stride)  # mu; its sigma is beside it
+        one = np.uint64(1)
+        m = b0 * _row(pairs, p, a0, a1, a2, across) + b1 * _row(pairs, q, a0, a1, a2, across)
+        p, q = p + one, q + one
+        s = b0 * _row(pairs, p, a0, a1, a2, across) + b1 * _row(pairs, q, a0, a1, a2, across)
+        square = 0.0
+        if squared:
+            square = b0 * b0 * _row_of_squares(pairs, p, a0, a1, a2, across)
+            square += b1 * b1 * _row_of_squares(pairs, q, a0, a1, a2, across)
+        if high == 3:
+            q += np.uint64(2 * stride)
+            m += b2 * _row(pairs, q - one, a0, a1, a2, across)
+            s += b2 * _row(pairs, q, a0, a1, a2, across)
+            if squared:
+                square += b2 * b2 * _row_of_squares(pairs, q, a0, a1, a2, across)
+        sum_m[x] = m
+        sum_s[x] = s
+        if squared:
+            sum_square[x] = square
+
+
+@inlined
+def _row(pairs: Any, k: Any, a0: float, a1: float, a2: float, across: int) -> Any:
+    total = a0 * pairs[k] + a1 * pairs[k + np.uint64(2)]
+    if across == 3:
+        total += a2 * pairs[k + np.uint64(4)]
+    return total
+
+
+@inlined
+def _row_of_squares(pairs: Any, k: Any, a0: float, a1: float, a2: float, across: int) -> Any:
+    first, second = a0 * pairs[k], a1 * pairs[k + np.uint64(2)]
+    total = first * first + second * second
+    if across == 3:
+        third = a2 * pairs[k + np.uint64(4)]
+        total += third * third
+    return total
+
+
+@inlined
+def _many(
+    pairs: Any,
+    stride: int,
+    places: Any,
+    n: int,
+    widths: Any,
+    squared: bool,
+    sums: Any,
+) -> None:
+    width_u, width_v = widths
+    at, along, down = places
+    sum_m, sum_s, sum_square = sums
+    row_m, row_s, row_square = stack_buffer(sum_m), stack_buffer(sum_m), stack_buffer(sum_m)
+    for x in range(n):
+        sum_m[x] = sum_s[x] = sum_square[x] = 0.0
+    for i in range(int(np.ceil(width_v)) + 1):
+        for x in range(n):
+            row_m[x] = row_s[x] = row_square[x] = 0.0
+        for j in range(int(np.ceil(width_u)) + 1):
+            offset = np.uint64(i * stride + j)
+            for x in range(n):
+                k = np.uint64(2) * (np.uint64(np.uint32(at[x])) + offset)
+                weight = _length(along[x], j, width_u)
+                part = weight * pairs[k + np.uint64(1)]
+                row_m[x] += weight * pairs[k]
+                row_s[x] += part
+                if squared:
+                    row_square[x] += part * part
+        for x in range(n):
+            weight = _length(down[x], i, width_v)
+            sum_m[x] += weight * row_m[x]
+            sum_s[x] += weight * row_s[x]
+            if squared:
+                sum_square[x] += weight * weight * row_square[x]
+
+
+@inlined
+def _length(start: float, pixel: int, width: float) -> float:
+    """Return the overlap of a pixel with a footprint that begins at `start`, in pixel 0."""
+    return max(0.0, min(1.0, start + width - pixel) - max(0.0, start - pixel))
+
+
+@inlined
+def kinds_of_footprints(
+    kinds: Any, stride: int, at: Any, n: int, across: int, high: int, out: Any
+) -> Any:
+    """Merge the kinds of the pixels under each footprint, and return those under any."""
+    right, below = np.uint64(1), np.uint64(stride)
+    of_all = np.uint8(0)
+    if across <= 3 and high <= 3:
+        # a kind is that of 2 x 2 pixels already
+        right, below = np.uint64(across - 2), np.uint64(stride * (high - 2))
+        for x in range(n):
+            k = np.uint64(np.uint32(at[x]))
+            kind = kinds[k]
+            if high == 3:
+                kind |= kinds[k + below]
+            if across == 3:
+                kind |= kinds[k + right] | kinds[k + right + below]
+            of_all |= kind
+            out[x] = kind
+        return of_all
+    for x in range(n):
+        kind = np.uint8(0)
+        k = np.uint64(np.uint32(at[x]))
+        for i in range(high - 1):
+            for j in range(across - 1):
+                kind |= kinds[k + np.uint64(i * stride + j)]
+        of_all |= kind
+        out[x] = kind
+    return of_all
