@@ -11,8 +11,9 @@ import pystac
 import pytest
 
 import xfusion as xf
-from xfusion.bands import _offset, planes
+from xfusion.bands import passes
 from xfusion.hrefs import check_hrefs, is_local
+from xfusion.offset import offset_of
 from xfusion.scene import Scene, write_scene
 from xfusion.stac import as_items, complete_items, day_interval
 
@@ -114,39 +115,16 @@ def test_missing_asset_is_unknown_and_never_usable(scene: Scene) -> None:
         masked = s1.attach_mask(items=bare, allow_local=True)
     assert (masked.dataset["mask"] == int(xf.Exclusion.UNKNOWN)).all()
     assert not masked.usable.any()
-    with pytest.warns(UserWarning, match="lacks the assets"):
-        assert len(complete_items(as_items([*bare, *features]), xf.stac.EODC)) == 3
+    complete, lacking = complete_items(as_items([*bare, *features]), xf.stac.EODC)
+    assert len(complete) == 3
+    assert set(lacking) >= {f["id"] for f in bare}
 
 
 def test_frames_of_a_pass_are_one_plane_and_passes_are_two() -> None:
     times = ["16:45:00", "16:45:25", "05:10:00", "16:53:00"]
     items = [item(name=t, when=f"2023-06-20T{t}Z") for t in times]
-    grouped = [[i.id for i in plane] for plane in planes(items, xf.stac.EODC)]
+    grouped = [[i.id for i in plane] for plane in passes(items)]
     assert grouped == [["05:10:00"], ["16:45:00", "16:45:25", "16:53:00"]]
-
-
-def test_planes_hold_one_offset() -> None:
-    auto = dataclasses.replace(xf.stac.EODC, offset="auto")
-    items = [
-        item(name="old", **{"s2:processing_baseline": "02.13"}),
-        item(name="new", **{"s2:processing_baseline": "05.09"}),
-    ]
-    assert len(planes(items, auto)) == 2
-    assert len(planes(items, xf.stac.EODC)) == 1
-
-
-def test_offset_is_what_the_item_says() -> None:
-    auto = dataclasses.replace(xf.stac.EODC, offset="auto")
-    assert _offset(item(**{"s2:processing_baseline": "03.99"}), auto) == 0
-    assert _offset(item(**{"s2:processing_baseline": "04.00"}), auto) == -1000
-    applied: dict[str, Any] = {"s2:processing_baseline": "05.09"}
-    applied["earthsearch:boa_offset_applied"] = True
-    assert _offset(item(**applied), auto) == 0
-    declared = item()
-    fields = declared.assets["exclusion_mask"].extra_fields
-    fields.update({"raster:scale": 0.0001, "raster:offset": -0.1})
-    assert _offset(declared, auto) == -1000
-    assert _offset(declared, dataclasses.replace(auto, offset=-7.0)) == -7
 
 
 def test_offset_is_applied_before_ndvi(scene: Scene) -> None:
@@ -188,9 +166,11 @@ def test_real_items_are_read_as_they_are(shared_data: Path) -> None:
         profile = (
             xf.stac.EARTH_SEARCH if "earth-search" in path.name else xf.stac.PLANETARY_COMPUTER
         )
-        (found,) = complete_items(as_items([json.loads(path.read_text())]), profile)
+        ((found,), lacking) = complete_items(as_items([json.loads(path.read_text())]), profile)
+        assert not lacking
         check_hrefs([found], profile, allow_local=False)
-        assert _offset(found, profile) == 0  # baseline 02.12 at the Planetary Computer
+        # baseline 02.12 at the Planetary Computer; none of the pixels can be reached here
+        assert offset_of(found, profile).offset == 0
 
 
 def test_a_sensor_of_a_stranger_brings_its_own_catalogue_and_rule(scene: Scene) -> None:

@@ -7,6 +7,7 @@ accessor ``.fusion`` on Dataset and DataArray; every method there is a function 
 from . import raster, stac
 from .accessor import DataArrayFusion, DatasetFusion
 from .attach import attach_gfm_mask, attach_mask, attach_s2_mask
+from .completeness import completeness
 from .compute import compute
 from .conflict import flag_conflict
 from .conventions import Exclusion
@@ -39,6 +40,7 @@ __all__ = [
     "attach_gfm_mask",
     "attach_mask",
     "attach_s2_mask",
+    "completeness",
     "compute",
     "coregister",
     "exceedance",

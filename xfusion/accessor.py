@@ -9,6 +9,7 @@ import xarray as xr
 from numpy.typing import ArrayLike
 
 from .attach import attach_gfm_mask, attach_s2_mask
+from .completeness import completeness
 from .compute import compute
 from .conflict import flag_conflict
 from .conventions import Exclusion, Retrieval, Time
@@ -28,7 +29,8 @@ from .probability import exceedance
 from .products import SensorProduct
 from .retrieval import exclude, from_samples, usable
 from .rules import Inflate, NonfiniteSigma, Rule, RuleName
-from .stac import CatalogLike, Items
+from .stac import CatalogLike, Items, Offset
+from .warp_bands import OnReadError
 
 
 @xr.register_dataset_accessor("fusion")
@@ -79,11 +81,19 @@ class DatasetFusion:
         catalog: CatalogLike | None = None,
         items: Items | None = None,
         datetime: Time | None = None,
+        advisory_flags: bool = False,
+        on_read_error: OnReadError = "raise",
         allow_local: bool = False,
     ) -> xr.Dataset:
         """Call :func:`xfusion.attach_gfm_mask` with this retrieval."""
         return attach_gfm_mask(
-            self._obj, catalog=catalog, items=items, datetime=datetime, allow_local=allow_local
+            self._obj,
+            catalog=catalog,
+            items=items,
+            datetime=datetime,
+            advisory_flags=advisory_flags,
+            on_read_error=on_read_error,
+            allow_local=allow_local,
         )
 
     def attach_s2_mask(
@@ -93,6 +103,8 @@ class DatasetFusion:
         catalog: CatalogLike | None = None,
         items: Items | None = None,
         datetime: Time | None = None,
+        offset: Offset | None = None,
+        on_read_error: OnReadError = "raise",
         allow_local: bool = False,
     ) -> xr.Dataset:
         """Call :func:`xfusion.attach_s2_mask` with this retrieval."""
@@ -102,8 +114,14 @@ class DatasetFusion:
             catalog=catalog,
             items=items,
             datetime=datetime,
+            offset=offset,
+            on_read_error=on_read_error,
             allow_local=allow_local,
         )
+
+    def completeness(self) -> xr.Dataset:
+        """Call :func:`xfusion.completeness` with this retrieval."""
+        return completeness(self._obj)
 
     def gaussian(
         self,

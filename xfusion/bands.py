@@ -4,209 +4,191 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal
-from urllib.parse import urlsplit
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import xarray as xr
+from numpy.typing import NDArray
 
 from .catalog import Catalog
-from .grid import geobox_of, grid_coords, spatial_dims
+from .exclusion import GFM, GFM_NODATA, NIR, NO_CLASS, RED, SCL
+from .grid import geobox_of, grid_coords
 from .hrefs import asset_href, local_path
+from .items import asset_grid, item_time
 from .mapping import Mapping as GridMapping
-from .warp_bands import WarpedBands, warp_bands
+from .offset import Decision
+from .rasterfile import READ_ERRORS, RasterFile
+from .warp_bands import (
+    ALL,
+    NOTHING,
+    PART,
+    Bands,
+    Mosaic,
+    Observed,
+    OnReadError,
+    WarpedBands,
+    WarpedItem,
+    warp_mosaic,
+)
 
 if TYPE_CHECKING:
     import pystac
     from odc.geo.geobox import GeoBox
 
 PASS_GAP = dt.timedelta(minutes=10)  # frames of one pass follow within seconds
+READ_FAILED = "read_failed"  # a layer beside the bands: where they could not be read
+
+Scene: TypeAlias = "tuple[pystac.Item, Decision]"
 
 
-def planes(items: Iterable[pystac.Item], catalog: Catalog) -> list[list[pystac.Item]]:
-    """Group items into planes, each of one pass of the satellite and one offset.
+@dataclass(frozen=True)
+class Loading:
+    """How the bands of a sensor are loaded."""
 
-    Frames and tiles of a pass show one acquisition and are mosaicked; acquisitions are
-    told apart by a gap of more than ten minutes, so that each is judged by itself.
+    catalog: Catalog
+    """Which asset is which band, and their nodata."""
+    resampling: Mapping[str, str]
+    """Band to "nearest" (loaded as uint8) or "bilinear" (as float32, nodata as NaN)."""
+    observed: Observed
+    """How much of a pixel an item has observed, from its bands, see :class:`Mosaic`."""
+    on_read_error: OnReadError = "raise"
+    each_counts: bool = False
+    """Whether it takes all items that cover a pixel to judge it."""
+    union: bool = False
+    """Whether bands hold bit flags, and a pixel has those of all items."""
+
+    def fill(self, band: str) -> float:
+        """Return what stands for "not observed" in a loaded band."""
+        nearest = self.resampling[band] == "nearest"
+        return float(self.catalog.nodata_of(band)) if nearest else np.nan
+
+    def dtype(self, band: str) -> np.dtype[Any]:
+        """Return the dtype of a loaded band."""
+        return np.dtype(np.uint8 if self.resampling[band] == "nearest" else np.float32)
+
+
+def gfm_observed(bands: Bands) -> NDArray[np.uint8]:
+    """Where frames of the GFM exclusion mask overlap, excluded wins."""
+    gfm = bands[GFM]
+    return np.where(gfm == GFM_NODATA, NOTHING, np.where(gfm == 0, PART, ALL)).astype(np.uint8)
+
+
+def s2_observed(bands: Bands) -> NDArray[np.uint8]:
+    """Where Sentinel-2 tiles overlap, the one that has a class, red and near infrared wins."""
+    known = bands[SCL] != NO_CLASS
+    seen = (bands[SCL] != 0) & np.isfinite(bands[RED]) & np.isfinite(bands[NIR])
+    return np.where(known, np.where(seen, ALL, PART), NOTHING).astype(np.uint8)
+
+
+@dataclass(frozen=True)
+class BandsObserved:
+    """Where items of any sensor overlap, the one with values in all its bands wins."""
+
+    fills: Mapping[str, float]
+    """What stands for "not observed" in each band."""
+
+    def __call__(self, bands: Bands) -> NDArray[np.uint8]:
+        """Return ALL, PART or NOTHING, pixel by pixel."""
+        seen = [
+            np.isfinite(bands[band]) & (bands[band] != fill) for band, fill in self.fills.items()
+        ]
+        every, some = np.all(seen, axis=0), np.any(seen, axis=0)
+        return np.where(every, ALL, np.where(some, PART, NOTHING)).astype(np.uint8)
+
+
+def passes(items: Iterable[pystac.Item]) -> list[list[pystac.Item]]:
+    """Group items by pass of the satellite.
+
+    Frames and tiles of a pass show one acquisition; acquisitions are told apart by a gap of
+    more than ten minutes, so that each is judged by itself.
     """
-    grouped: dict[tuple[int, float], list[pystac.Item]] = {}
-    number, last = 0, None
+    grouped: list[list[pystac.Item]] = []
+    last = None
     for item in sorted(items, key=lambda item: (item_time(item), item.id)):
         moment = item_time(item)
-        if last is not None and moment - last > PASS_GAP:
-            number += 1
+        if last is None or moment - last > PASS_GAP:
+            grouped.append([])
+        grouped[-1].append(item)
         last = moment
-        # two processings of one scene may differ in offset: never in one plane
-        grouped.setdefault((number, _offset(item, catalog)), []).append(item)
-    return list(grouped.values())
+    return grouped
 
 
-def load_bands(
-    items: Sequence[pystac.Item],
-    like: xr.Dataset,
-    catalog: Catalog,
-    resampling: Mapping[str, str],
-) -> xr.Dataset:
-    """Load the bands of one plane on the grid of a retrieval.
+def load_bands(scenes: Sequence[Scene], like: xr.Dataset, loading: Loading) -> xr.Dataset:
+    """Load the bands of one pass on the grid of a retrieval.
 
     Parameters
     ----------
-    items : sequence of pystac.Item
-        Of one pass and one offset, see :func:`planes`, with all assets of `catalog`.
+    scenes : sequence of (pystac.Item, Decision)
+        Items of one pass with all assets of the catalogue, and the offset of each.
     like : Dataset
         A retrieval; its grid and blocks. Lazy where its `mu` is.
-    catalog : Catalog
-        Which asset is which band, their nodata and offset.
-    resampling : mapping
-        Band to "nearest" (loaded as uint8) or "bilinear" (as float32, nodata as NaN).
+    loading : Loading
 
     Returns
     -------
     Dataset
-        The bands, with the spatial dims of `like`; nodata outside every footprint.
+        The bands, with the spatial dims of `like`; nodata outside every footprint. With
+        `on_read_error` "flag" also `read_failed`, bool.
     """
-    grids = [_asset_grid(items[0], key) for key in catalog.assets.values()]
-    # one scene on its own grid needs no mosaic: our kernel is exact to 0.001 pixel, and faster
-    if len(items) == 1 and None not in grids:
-        return _load_natively(items[0], like, catalog, resampling)
-    return _load_mosaic(items, like, catalog, resampling)
-
-
-def _load_natively(
-    item: pystac.Item, like: xr.Dataset, catalog: Catalog, resampling: Mapping[str, str]
-) -> xr.Dataset:
     target = geobox_of(like)
     dims, coords = grid_coords(like)
     sizes = like["mu"].chunksizes
     blocks = (sizes[dims[0]], sizes[dims[1]]) if sizes else None
-    layers: dict[str, Any] = {}
-    for alike in _of_one_grid(item, catalog, resampling):
-        band = alike[0]
-        nearest = resampling[band] == "nearest"
-        hrefs = (local_path(asset_href(item, catalog.assets[b])) for b in alike)
-        source = _asset_grid(item, catalog.assets[band])
-        assert source is not None  # noqa: S101  # load_bands saw to it
-        bands = WarpedBands(
-            paths=tuple(hrefs if catalog.signer is None else map(catalog.signer, hrefs)),
-            mapping=GridMapping.between(source, target),
-            resampling=resampling[band],
-            nodata=tuple(catalog.nodata_of(b) for b in alike),
-            offset=0.0 if nearest else _offset(item, catalog),
-            dtype=np.dtype(np.uint8 if nearest else np.float32),
-        )
-        layers |= {b: (dims, a) for b, a in zip(alike, warp_bands(bands, blocks), strict=True)}
-    return xr.Dataset(layers, coords)
-
-
-def _of_one_grid(
-    item: pystac.Item, catalog: Catalog, resampling: Mapping[str, str]
-) -> list[list[str]]:
-    """Group the bands that lie on one grid and are resampled in one way."""
-    groups: dict[Any, list[str]] = {}
-    for band, key in catalog.assets.items():
-        groups.setdefault((_asset_grid(item, key), resampling[band]), []).append(band)
-    return list(groups.values())
-
-
-def _load_mosaic(
-    items: Sequence[pystac.Item],
-    like: xr.Dataset,
-    catalog: Catalog,
-    resampling: Mapping[str, str],
-) -> xr.Dataset:
-    import odc.stac
-
-    from .reader import OVERLAP, NodataDriver
-
-    geobox = geobox_of(like)
-    dims, coords = grid_coords(like)
-    names = {key: band for band, key in catalog.assets.items()}
-    dtypes = {b: "uint8" if how == "nearest" else "float32" for b, how in resampling.items()}
-    config = {
-        key: {"data_type": dtypes[band], "nodata": catalog.nodata_of(band)}
-        for key, band in names.items()
-    }
-    loaded: xr.Dataset = odc.stac.load(
-        [_bare(item, catalog) for item in items],
-        bands=list(names),
-        geobox=geobox,
-        groupby=lambda *_: 0,
-        resampling={key: resampling[band] for key, band in names.items()},
-        chunks=_odc_chunks(like, geobox),
-        stac_cfg={"*": {"assets": config}},
-        driver=NodataDriver(),
-        fuse_func={key: OVERLAP.get(band) for key, band in names.items()},
-        patch_url=catalog.signer,
-        # an overview of classes is a mixture of classes
-        use_overviews=False,
+    names = list(loading.catalog.assets)
+    mosaic = Mosaic(
+        items=tuple(_warped(item, offset.offset, target, loading) for item, offset in scenes),
+        bands=tuple((band, loading.fill(band), loading.dtype(band)) for band in names),
+        target=target.shape.yx,
+        observed=loading.observed,
+        on_read_error=loading.on_read_error,
+        each_counts=loading.each_counts,
+        union=loading.union,
     )
-    bands = loaded.isel(time=0, drop=True).rename(names)
-    if geobox.dimensions != dims:
-        bands = bands.rename(dict(zip(geobox.dimensions, dims, strict=True)))
-    bands = bands.drop_vars(list(bands.coords)).assign_coords(coords)
-    for band in [b for b in bands.data_vars if resampling[str(b)] != "nearest"]:
-        observed = bands[band] != catalog.nodata_of(str(band))
-        shifted = bands[band] + np.float32(_offset(items[0], catalog))
-        bands[band] = shifted.where(observed).drop_attrs(deep=False)
-    return bands
+    layers = warp_mosaic(mosaic, blocks)
+    if loading.on_read_error == "flag":
+        names.append(READ_FAILED)
+    return xr.Dataset({b: (dims, a) for b, a in zip(names, layers, strict=True)}, coords)
 
 
-def _asset_grid(item: pystac.Item, key: str) -> GeoBox | None:
-    """Return the grid that an item says an asset has, None if it does not say or is not read so."""
-    from affine import Affine
-    from odc.geo.geobox import GeoBox
-
-    fields = item.properties | item.assets[key].extra_fields
-    shape, transform = fields.get("proj:shape"), fields.get("proj:transform")
-    crs = fields.get("proj:code") or fields.get("proj:epsg") or fields.get("proj:wkt2")
-    on_the_web_or_here = urlsplit(asset_href(item, key)).scheme in ("", "file", "http", "https")
-    if not (shape and transform and crs and on_the_web_or_here):
-        return None
-    return GeoBox(tuple(shape), Affine(*transform[:6]), crs)
-
-
-def item_time(item: pystac.Item) -> dt.datetime:
-    """Return the acquisition time of an item."""
-    moment = item.datetime or item.common_metadata.start_datetime
-    if moment is None:
-        msg = f"item {item.id!r} has no datetime: leave it out of items="
-        raise ValueError(msg)
-    return moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)
-
-
-def _bare(item: pystac.Item, catalog: Catalog) -> pystac.Item:
-    """Copy an item with only the assets to be read, without what they say of nodata."""
-    hrefs = {key: local_path(asset_href(item, key)) for key in catalog.assets.values()}
-    item = item.clone()
-    item.remove_links("self")  # nothing is left to resolve
-    item.assets = {key: item.assets[key] for key in hrefs}
-    for key, asset in item.assets.items():
-        asset.href = hrefs[key]
-        for said in ("raster:bands", "bands", "nodata", "data_type"):
-            asset.extra_fields.pop(said, None)
-    return item
+def _warped(item: pystac.Item, offset: float, target: GeoBox, loading: Loading) -> WarpedItem:
+    catalog = loading.catalog
+    try:
+        grids = {band: asset_grid(item, key, catalog) for band, key in catalog.assets.items()}
+    except READ_ERRORS:
+        # it does not say where it lies, and its file does not open
+        if loading.on_read_error == "raise":
+            raise
+        return WarpedItem(())
+    alike: dict[Any, list[str]] = {}
+    for band in catalog.assets:
+        alike.setdefault((grids[band], loading.resampling[band]), []).append(band)
+    return WarpedItem(
+        tuple(
+            WarpedBands(
+                names=tuple(bands),
+                files=tuple(_file(item, catalog, band, grid, loading) for band in bands),
+                mapping=GridMapping.between(grid, target),
+                resampling=resampling,
+                nodata=tuple(catalog.nodata_of(band) for band in bands),
+                offset=0.0 if resampling == "nearest" else offset,
+                dtype=loading.dtype(bands[0]),
+                on_read_error=loading.on_read_error,
+            )
+            for (grid, resampling), bands in alike.items()
+        )
+    )
 
 
-def _offset(item: pystac.Item, catalog: Catalog) -> float:
-    """Return what to add to the reflectance numbers of an item."""
-    if catalog.offset != "auto":
-        return float(catalog.offset)
-    if item.properties.get("earthsearch:boa_offset_applied"):
-        return 0.0
-    asset = item.assets[next(iter(catalog.assets.values()))]
-    declared = [asset.extra_fields, *asset.extra_fields.get("raster:bands", [])]
-    for said in declared:
-        scale = said.get("raster:scale", said.get("scale"))
-        offset = said.get("raster:offset", said.get("offset"))
-        if scale and offset is not None:
-            return round(float(offset) / float(scale), 6)
-    baseline = str(item.properties.get("s2:processing_baseline", "0"))
-    return -1000.0 if float(baseline) >= 4 else 0.0  # noqa: PLR2004  # baseline 04.00
-
-
-def _odc_chunks(like: xr.Dataset, geobox: GeoBox) -> dict[str, int | Literal["auto"]] | None:
-    dims = spatial_dims(like)
-    sizes = like["mu"].chunksizes
-    if not sizes or dims is None:
-        return None
-    return {a: max(sizes[b]) for a, b in zip(geobox.dimensions, dims, strict=True)}
+def _file(
+    item: pystac.Item, catalog: Catalog, band: str, grid: GeoBox, loading: Loading
+) -> RasterFile:
+    return RasterFile(
+        local_path(asset_href(item, catalog.assets[band])),
+        grid.shape.yx,
+        loading.dtype(band),
+        masked=False,
+        trusted=False,
+        grid=grid,
+        signer=catalog.signer,
+    )

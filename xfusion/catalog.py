@@ -11,6 +11,10 @@ if TYPE_CHECKING:
     from pystac_client import Client
 
 
+OFFSETS = ("auto", "metadata")
+Offset: TypeAlias = 'float | Literal["auto", "metadata"]'
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Catalog:
     """Where a sensor's mask layers are, and how that service describes them.
@@ -37,12 +41,18 @@ class Catalog:
     """Value that means "not observed", of all bands or band by band; it overrides what
     items and files say, or do not say."""
 
-    offset: float | Literal["auto"] = 0.0
-    """What to add to the digital numbers of reflectance bands. "auto" asks each item: its
-    ``raster:offset``, or -1000 from processing baseline 04.00 on."""
+    offset: Offset = 0.0
+    """What to add to the digital numbers of reflectance bands: a number for all items, or how
+    it is found for each, "auto" or "metadata"; see :func:`xfusion.offset.offset_of`."""
 
     signer: Callable[[str], str] | None = None
-    """Turns an asset's href into one that may be read."""
+    """Turns an asset's href into one that may be read; called at each read."""
+
+    def __post_init__(self) -> None:
+        """Refuse an offset that is neither a number nor a way to find one."""
+        if isinstance(self.offset, str) and self.offset not in OFFSETS:
+            msg = f"offset={self.offset!r}: a number, or one of {OFFSETS}"
+            raise ValueError(msg)
 
     def nodata_of(self, band: str) -> int:
         """Return the nodata value of a band."""
@@ -74,7 +84,7 @@ EARTH_SEARCH = Catalog(
     collection="sentinel-2-l2a",
     assets={"red": "red", "nir": "nir", "scl": "scl"},
     nodata=S2_NODATA,
-    offset=0.0,  # the items declare -0.1, the pixels have it applied
+    offset="auto",  # the items declare -0.1, the pixels mostly have it applied
 )
 #: Sentinel-2 L2A as COGs on Azure, signed anonymously by the extra planetary-computer
 PLANETARY_COMPUTER = Catalog(
@@ -85,7 +95,8 @@ PLANETARY_COMPUTER = Catalog(
     offset="auto",
     signer=sign_planetary_computer,
 )
-#: Sentinel-2 L2A as JPEG 2000 at the Copernicus Data Space, with credentials for s3
+#: Sentinel-2 L2A as JPEG 2000 at the Copernicus Data Space, with credentials for s3, or with a
+#: `signer` or header for the https alternate
 CDSE = Catalog(
     url="https://stac.dataspace.copernicus.eu/v1",
     collection="sentinel-2-l2a",

@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 import xarray as xr
 from numpy.typing import ArrayLike
 
-from .attach import GFM_BANDS, S2_BANDS, Combine, ExclusionRule, attach_mask
+from .attach import (
+    GFM_BANDS,
+    S2_BANDS,
+    Combine,
+    ExclusionRule,
+    attach_advisory_flags,
+    attach_mask,
+)
+from .completeness import completeness
 from .compute import compute
 from .conflict import flag_conflict
 from .conventions import MASK, MU, SIGMA, Exclusion, Retrieval, Time, annotate, as_retrieval
@@ -22,7 +30,8 @@ from .probability import exceedance
 from .raster import CHUNK, FilePath, open_retrieval
 from .retrieval import exclude, usable
 from .rules import Inflate, NonfiniteSigma, Rule, RuleName
-from .stac import EARTH_SEARCH, EODC, Catalog, CatalogLike, Items
+from .stac import EARTH_SEARCH, EODC, Catalog, CatalogLike, Items, Offset
+from .warp_bands import OnReadError
 
 if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox
@@ -140,6 +149,7 @@ class SensorProduct:
         catalog: CatalogLike | None = None,
         items: Items | None = None,
         datetime: Time | None = None,
+        on_read_error: OnReadError = "raise",
         allow_local: bool = False,
     ) -> Self:
         """Attach the mask of the sensor's catalogue, see :func:`xfusion.attach_mask`."""
@@ -148,8 +158,13 @@ class SensorProduct:
             catalog=catalog,
             items=items,
             datetime=datetime,
+            on_read_error=on_read_error,
             allow_local=allow_local,
         )
+
+    def completeness(self) -> xr.Dataset:
+        """Return how complete the mask is, see :func:`xfusion.completeness`."""
+        return completeness(self.dataset)
 
     def exclude(
         self,
@@ -289,6 +304,35 @@ class Sentinel1Product(SensorProduct):
         """Return flags from the GFM exclusion mask, see :func:`xfusion.gfm_exclusion`."""
         return gfm_exclusion(bands)
 
+    def attach_mask(
+        self,
+        *,
+        catalog: CatalogLike | None = None,
+        items: Items | None = None,
+        datetime: Time | None = None,
+        advisory_flags: bool = False,
+        on_read_error: OnReadError = "raise",
+        allow_local: bool = False,
+    ) -> Self:
+        """Attach the mask of the acquisition, see :func:`xfusion.attach_gfm_mask`."""
+        where: Any = {"catalog": catalog, "items": items, "datetime": datetime}
+        masked = (
+            super()
+            .attach_mask(**where, on_read_error=on_read_error, allow_local=allow_local)
+            .dataset
+        )
+        return type(self)(
+            dataset=attach_advisory_flags(
+                masked,
+                default=self.catalog,
+                **where,
+                on_read_error=on_read_error,
+                allow_local=allow_local,
+            )
+            if advisory_flags
+            else masked
+        )
+
 
 class Sentinel2Product(SensorProduct):
     """A Sentinel-2 retrieval; masked by Scene Classification and NDVI from Earth Search."""
@@ -309,6 +353,8 @@ class Sentinel2Product(SensorProduct):
         catalog: CatalogLike | None = None,
         items: Items | None = None,
         datetime: Time | None = None,
+        offset: Offset | None = None,
+        on_read_error: OnReadError = "raise",
         allow_local: bool = False,
     ) -> Self:
         """Attach the mask of the day's scenes, see :func:`xfusion.attach_s2_mask`."""
@@ -317,5 +363,7 @@ class Sentinel2Product(SensorProduct):
             catalog=catalog,
             items=items,
             datetime=datetime,
+            offset=offset,
+            on_read_error=on_read_error,
             allow_local=allow_local,
         )

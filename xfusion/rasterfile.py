@@ -2,27 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import functools
+import itertools
+import math
+import os
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
+
+from .grid import same_crs, same_geobox
+
+if TYPE_CHECKING:
+    from odc.geo.geobox import GeoBox
 
 ENCODING = "xfusion_raster_file"
 
 # formats of catalogue assets; each holds its pixels itself
 ASSET_DRIVERS = ("GTiff", "JP2OpenJPEG")
 
-# for files on the web only: beside a local file there may be others that belong to it
+# Of our own reads from the web, not of the process. For files on the web only: beside a local
+# file there may be others that belong to it. What the user has set, by rasterio.Env or in the
+# environment, is left as it is.
 WEB_OPTIONS = {
     "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
-    "GDAL_HTTP_MAX_RETRY": "5",
+    "GDAL_INGESTED_BYTES_AT_OPEN": "32768",  # a COG's header in one request
+    "GDAL_HTTP_MAX_RETRY": "3",  # of 429, 500 and 502 to 504
     "GDAL_HTTP_RETRY_DELAY": "0.5",
-    "GDAL_HTTP_TIMEOUT": "60",
+    "GDAL_HTTP_TIMEOUT": "30",
+    "GDAL_HTTP_CONNECTTIMEOUT": "10",
 }
+WEB_SCHEMES = ("http://", "https://", "s3://")
+
+ATTEMPTS = 3  # GDAL itself gives up at a body that breaks off, and remembers that it failed
+ATTEMPT_DELAY = 0.5  # seconds, doubled each time
+FINAL = ("response code: 401", "response code: 403", "response code: 404", "response code: 410")
+
+MAX_SIDE = 10**7  # pixels: a grid of 4 m around the earth
+MAX_BLOCK = 2**28  # pixels that a reader decompresses at once
 
 
 @dataclass(frozen=True)
@@ -39,8 +61,16 @@ class RasterFile:
     """Turn nodata into NaN, and apply a declared scale and offset."""
     trusted: bool = True
     """False for an asset of a catalogue, see :func:`open_asset`."""
+    grid: GeoBox | None = None
+    """Where a catalogue says that the pixels lie; checked against the file."""
+    signer: Callable[[str], str] | None = None
+    """Turns the path into what is opened, at each read: signatures expire."""
 
     ndim = 2
+
+    def __repr__(self) -> str:
+        """Without what only its owner may know."""
+        return f"{type(self).__name__}({public(self.path)!r}, {self.shape}, {self.dtype})"
 
     def __getitem__(self, index: tuple[slice, slice]) -> NDArray[Any]:
         """Read a window."""
@@ -49,11 +79,60 @@ class RasterFile:
 
     def read(self, rows: slice, columns: slice) -> NDArray[Any]:
         """Read a window, shape (rows, columns), of `dtype`."""
+        return self._persistently(functools.partial(self._read, rows, columns))
+
+    def read_what_can_be(
+        self, rows: slice, columns: slice, *, fill: float
+    ) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
+        """Read a window, block by block of the file where reading it whole fails.
+
+        Returns
+        -------
+        pixels : array, shape (rows, columns)
+            `fill` where they could not be read.
+        failed : array of bool, or None
+            Where that is; None where all could be read.
+        """
+        try:
+            return self.read(rows, columns), None
+        except READ_ERRORS:
+            shape = rows.stop - rows.start, columns.stop - columns.start
+            pixels = np.full(shape, fill, self.dtype)
+            failed = np.ones(shape, np.bool_)
+        patience = _timeout()
+        for part in self._blocks(rows, columns):
+            start = time.monotonic()
+            place = part[0].start - rows.start, part[1].start - columns.start
+            region = tuple(slice(p, p + s.stop - s.start) for p, s in zip(place, part, strict=True))
+            try:
+                pixels[region] = self.read(*part)
+                failed[region] = False
+            except READ_ERRORS:
+                # a server that does not answer is not asked for every block in turn
+                if time.monotonic() - start >= patience:
+                    break
+        return pixels, failed
+
+    def _blocks(self, rows: slice, columns: slice) -> list[tuple[slice, slice]]:
+        """Return the parts of a window by the file's own blocks; none if it does not open."""
+        try:
+            with self._opened() as file:
+                sides = file.block_shapes[0]
+        except READ_ERRORS:
+            return []
+        cuts = [
+            sorted({part.start, part.stop, *range(-(-part.start // n) * n, part.stop, n)})
+            for part, n in zip((rows, columns), sides, strict=True)
+        ]
+        parts = [[slice(a, b) for a, b in itertools.pairwise(cut)] for cut in cuts]
+        return [(down, across) for down in parts[0] for across in parts[1]]
+
+    def _read(self, rows: slice, columns: slice, options: dict[str, str]) -> NDArray[Any]:
         from rasterio.enums import MaskFlags
         from rasterio.windows import Window
 
         window = Window.from_slices(rows, columns)
-        with self._opened() as file:
+        with self._opened(options) as file:
             if not self.masked:
                 raw: NDArray[Any] = file.read(1, window=window)
                 return raw
@@ -75,41 +154,114 @@ class RasterFile:
             values[missing] = np.nan
         return values
 
-    @contextmanager
-    def _opened(self) -> Iterator[Any]:
-        import rasterio
+    def _persistently(self, read: Callable[[dict[str, str]], NDArray[Any]]) -> NDArray[Any]:
+        """Read again what failed on the web, asking the server and not GDAL's memory of it."""
+        options: dict[str, str] = {}
+        for attempt in itertools.count(1):
+            start = time.monotonic()
+            try:
+                return read(options)
+            except OSError as error:
+                tired = attempt == ATTEMPTS or time.monotonic() - start >= _timeout()
+                if tired or not on_the_web(self.path) or any(f in str(error) for f in FINAL):
+                    raise
+            time.sleep(ATTEMPT_DELAY * 2 ** (attempt - 1))
+            options = {"CPL_VSIL_CURL_NON_CACHED": self._seen_by_gdal()}
+        raise AssertionError  # the count has no end
 
-        options = WEB_OPTIONS if self.path.startswith(("http://", "https://")) else {}
-        with self._named_errors(), rasterio.Env(**options), self._open() as file:
-            if file.shape != self.shape:
-                msg = (
-                    f"{self.path.partition('?')[0]} has {file.shape} pixels, not {self.shape} as "
-                    "it or its catalogue said: open it anew, or correct the item"
-                )
-                raise ValueError(msg)
+    def _seen_by_gdal(self) -> str:
+        scheme, _, rest = public(self.path).partition("://")
+        return f"/vsis3/{rest}" if scheme == "s3" else f"/vsicurl/{scheme}://{rest}"
+
+    @contextmanager
+    def _opened(self, options: dict[str, str] | None = None) -> Iterator[Any]:
+        with opened(self.path, self.signer, trusted=self.trusted, options=options) as file:
+            self._check(file)
             yield file
 
-    def _open(self) -> Any:
-        import rasterio
+    def _check(self, file: Any) -> None:
+        """Refuse a file that is not what was said of it, before its pixels are read."""
+        if file.shape != self.shape:
+            msg = (
+                f"{public(self.path)} has {file.shape} pixels, not {self.shape} as "
+                "it or its catalogue said: open it anew, or correct the item"
+            )
+            raise ValueError(msg)
+        if self.grid is None:
+            return
+        from odc.geo.geobox import GeoBox
 
-        return rasterio.open(self.path) if self.trusted else open_asset(self.path)
+        if file.crs is not None and not _one_crs(file.crs.to_wkt(), str(self.grid.crs)):
+            msg = (
+                f"{public(self.path)} is in {file.crs}, not in {self.grid.crs} as its item says: "
+                "correct the item, or delete its proj: fields and the file's own are read"
+            )
+            raise ValueError(msg)
+        if not same_geobox(GeoBox(file.shape, file.transform, self.grid.crs), self.grid):
+            msg = (
+                f"{public(self.path)} has the transform {tuple(file.transform)[:6]}, not "
+                f"{tuple(self.grid.transform)[:6]} as its item says: "
+                "correct the item, or delete its proj: fields and the file's own are read"
+            )
+            raise ValueError(msg)
 
-    @contextmanager
-    def _named_errors(self) -> Iterator[None]:
-        from rasterio.errors import RasterioIOError
 
-        try:
-            yield
-        except RasterioIOError as error:
-            # GDAL says "HTTP response code: 404", but of what
-            msg = f"{self.path.partition('?')[0]} could not be read: {error}"
-            raise RasterioIOError(msg) from error
+READ_ERRORS = (OSError, ValueError)  # what a file is read with, and that it is not what was said
+
+
+@contextmanager
+def opened(
+    path: str,
+    signer: Callable[[str], str] | None = None,
+    *,
+    trusted: bool = False,
+    options: dict[str, str] | None = None,
+) -> Iterator[Any]:
+    """Open a raster file with our options of GDAL, and with errors that say which file it is."""
+    import rasterio
+
+    href = path if signer is None else signer(path)
+    web = web_options() if on_the_web(href) else {}
+    with (
+        _named_errors(href),
+        rasterio.Env(**web, **(options or {})),
+        rasterio.open(href) if trusted else open_asset(href) as file,
+    ):
+        yield file
+
+
+def on_the_web(path: str) -> bool:
+    """Whether GDAL reads a path over the network."""
+    return path.startswith(WEB_SCHEMES)
+
+
+def public(href: str) -> str:
+    """Return an href without its query and its user: signatures, tokens and passwords."""
+    bare = href.partition("?")[0].partition("#")[0]
+    scheme, separator, rest = bare.partition("://")
+    if not separator:
+        return bare
+    host, slash, path = rest.partition("/")
+    return f"{scheme}://{host.rpartition('@')[2]}{slash}{path}"
+
+
+def web_options() -> dict[str, str]:
+    """Return the options of GDAL for reads from the web, but those that the user has set."""
+    import rasterio.env
+
+    theirs = {*os.environ, *(rasterio.env.getenv() if rasterio.env.hasenv() else ())}
+    return {name: value for name, value in WEB_OPTIONS.items() if name not in theirs}
 
 
 def open_asset(path: str) -> Any:
     """Open an asset of a catalogue with rasterio, as one of the formats that hold their pixels.
 
     A VRT, say, may name any file of this machine, and GDAL would follow it.
+
+    Raises
+    ------
+    ValueError
+        If it claims a size that no reader could hold.
     """
     import rasterio
     from rasterio.errors import RasterioIOError
@@ -117,11 +269,59 @@ def open_asset(path: str) -> Any:
     *others, last = ASSET_DRIVERS
     for driver in others:
         try:
-            return rasterio.open(path, driver=driver)
+            return _of_sane_size(rasterio.open(path, driver=driver))
         except RasterioIOError as error:
             if "not recognized" not in str(error):
                 raise
-    return rasterio.open(path, driver=last)
+    return _of_sane_size(rasterio.open(path, driver=last))
+
+
+def check_size(shape: tuple[int, ...], where: str, *, most: float = np.inf) -> None:
+    """Refuse a grid with a side that no raster has, or with more pixels than `most`."""
+    if not all(0 < n <= MAX_SIDE for n in shape) or math.prod(shape) > most:
+        msg = f"{where} claims {tuple(shape)} pixels: no raster has; it is not read"
+        raise ValueError(msg)
+
+
+def _of_sane_size(file: Any) -> Any:
+    name, blocks = public(file.name), file.block_shapes[0]
+    try:
+        check_size(file.shape, name)
+        check_size(blocks, f"each block of {name}", most=MAX_BLOCK)
+    except ValueError:
+        file.close()
+        raise
+    return file
+
+
+@contextmanager
+def _named_errors(path: str) -> Iterator[None]:
+    from rasterio.errors import RasterioIOError
+
+    try:
+        yield
+    except RasterioIOError as error:
+        # GDAL says "HTTP response code: 404", but of what; or it says all, secrets included
+        said = f"{error} {error.__cause__ or ''}".strip().replace(path, public(path))
+        for secret in (path.partition("?")[2], path.partition("://")[2].rpartition("@")[0]):
+            said = said.replace(secret, "...") if secret else said
+        msg = f"{public(path)} could not be read: {said}"
+        raise RasterioIOError(msg) from None
+
+
+@functools.lru_cache(maxsize=64)
+def _one_crs(of_file: str, said: str) -> bool:
+    from odc.geo.crs import CRS
+
+    return same_crs(CRS(of_file), CRS(said))
+
+
+def _timeout() -> float:
+    said = os.environ.get("GDAL_HTTP_TIMEOUT", WEB_OPTIONS["GDAL_HTTP_TIMEOUT"])
+    try:
+        return float(said)
+    except ValueError:
+        return np.inf
 
 
 def remember(variable: xr.Variable, file: RasterFile) -> None:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
-import warnings
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import urlsplit
 
 import numpy as np
 
-from .bands import item_time
 from .catalog import (
     CDSE,
     EARTH_SEARCH,
@@ -18,10 +17,14 @@ from .catalog import (
     PLANETARY_COMPUTER,
     Catalog,
     CatalogLike,
+    Offset,
     catalog_profile,
 )
 from .conventions import Time, as_time
 from .hrefs import local_path
+from .items import item_time
+from .rasterfile import public
+from .retry import stac_io
 
 if TYPE_CHECKING:
     import pystac
@@ -36,11 +39,13 @@ __all__ = [
     "Catalog",
     "CatalogLike",
     "Items",
+    "Offset",
     "as_items",
     "catalog_profile",
     "complete_items",
     "day_interval",
     "search",
+    "with_offset",
 ]
 
 PAGE_SIZE = 100  # items a page: EODC takes a minute over its default of ten
@@ -72,6 +77,15 @@ def search(catalog: CatalogLike, geobox: GeoBox, datetime: Time, *, default: Cat
     ------
     LookupError
         If there is no item; the message has collection, bounds, dates and catalogue.
+    ConnectionError
+        If the catalogue does not answer, or answers with an error, after several attempts.
+
+    Notes
+    -----
+    A page has 100 items; all pages are fetched before any is used. Answers 429, 500 and 502 to
+    504 and broken connections are tried again, GET and POST alike, waiting as the server asks,
+    but no longer than 30 s; a request may take 60 s. An open Client is used with its own
+    settings.
     """
     profile = catalog_profile(catalog, default)
     start, end = day_interval(datetime)
@@ -79,23 +93,19 @@ def search(catalog: CatalogLike, geobox: GeoBox, datetime: Time, *, default: Cat
     if _is_file(profile.url):
         items = _search_file(profile, bbox, (start, end))
     else:
-        client = _open(profile.url if isinstance(catalog, Catalog | str | os.PathLike) else catalog)
-        found = client.search(
-            collections=[profile.collection],
-            bbox=bbox,
-            datetime=f"{start}/{end}",
-            limit=PAGE_SIZE,
-            method="POST" if _posts(client) else "GET",
-        )
-        # all pages now: one that fails must not be met half-way through a load
-        items = list(found.items())
+        items = _search_api(catalog, profile, bbox, f"{start}/{end}")
     if not items:
         msg = (
-            f"no items of {profile.collection!r} in {profile.url} from {start} to {end} within "
-            f"{tuple(round(b, 5) for b in bbox)}: check the date, or pass items= or catalog="
+            f"no items of {profile.collection!r} in {public(profile.url)} from {start} to {end} "
+            f"within {tuple(round(b, 5) for b in bbox)}: check the date, or pass items= or catalog="
         )
         raise LookupError(msg)
     return items
+
+
+def with_offset(catalog: Catalog, offset: Offset | None) -> Catalog:
+    """Return a catalogue with another offset, if one is given."""
+    return catalog if offset is None else dataclasses.replace(catalog, offset=offset)
 
 
 def day_interval(datetime: Time) -> tuple[str, str]:
@@ -111,20 +121,21 @@ def day_interval(datetime: Time) -> tuple[str, str]:
     return f"{day}T00:00:00Z", f"{day}T23:59:59.999999Z"
 
 
-def complete_items(items: Iterable[pystac.Item], catalog: Catalog) -> list[pystac.Item]:
-    """Return the items that have every asset of a catalogue, warning of the others."""
-    complete = []
+def complete_items(
+    items: Iterable[pystac.Item], catalog: Catalog
+) -> tuple[list[pystac.Item], dict[str, list[str]]]:
+    """Return the items that have every asset of a catalogue, and what the others lack.
+
+    The latter as ids of items to keys of assets.
+    """
+    complete, lacking = [], {}
     for item in items:
         missing = [key for key in catalog.assets.values() if key not in item.assets]
         if missing:
-            warnings.warn(
-                f"item {item.id!r} of {item.collection_id!r} lacks the assets {missing}; "
-                "its pixels are UNKNOWN unless another item has them",
-                stacklevel=4,
-            )
+            lacking[item.id] = missing
         else:
             complete.append(item)
-    return complete
+    return complete, lacking
 
 
 def as_items(items: Items) -> list[pystac.Item]:
@@ -147,10 +158,33 @@ def of_interval(items: Iterable[pystac.Item], datetime: Time) -> list[pystac.Ite
     return [item for item in items if first <= as_time(item_time(item)) <= last]
 
 
-def _open(catalog: str | Client) -> Client:
+def _search_api(
+    catalog: CatalogLike, profile: Catalog, bbox: tuple[float, ...], interval: str
+) -> list[pystac.Item]:
+    import requests
     from pystac_client import Client
+    from pystac_client.exceptions import APIError
 
-    return Client.open(catalog) if isinstance(catalog, str) else catalog
+    url = profile.url if isinstance(catalog, Catalog | str | os.PathLike) else None
+    try:
+        client: Any = catalog if url is None else Client.open(url, stac_io=stac_io())
+        found = client.search(
+            collections=[profile.collection],
+            bbox=bbox,
+            datetime=interval,
+            limit=PAGE_SIZE,
+            method="POST" if _posts(client) else "GET",
+        )
+        # all pages now: one that fails must not be met half-way through a load
+        return list(found.items())
+    except (APIError, requests.RequestException, ValueError) as error:
+        # ValueError: what was answered is no JSON
+        said = str(error).replace(profile.url, public(profile.url))
+        msg = (
+            f"the search for {profile.collection!r} in {public(profile.url)} failed: {said}: "
+            "try again, or pass items= or catalog="
+        )
+        raise ConnectionError(msg) from None
 
 
 def _is_file(url: str) -> bool:

@@ -1,0 +1,53 @@
+"""What STAC items say of themselves: when they are from, and where their assets lie."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from .catalog import Catalog
+from .hrefs import asset_href, local_path
+from .rasterfile import opened
+
+if TYPE_CHECKING:
+    import pystac
+    from odc.geo.geobox import GeoBox
+
+
+def item_time(item: pystac.Item) -> dt.datetime:
+    """Return the acquisition time of an item."""
+    moment = item.datetime or item.common_metadata.start_datetime
+    if moment is None:
+        msg = f"item {item.id!r} has no datetime: leave it out of items="
+        raise ValueError(msg)
+    return moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)
+
+
+def asset_grid(item: pystac.Item, key: str, catalog: Catalog) -> GeoBox:
+    """Return the grid of an asset: as its item says it, else as its file does."""
+    from affine import Affine
+    from odc.geo.geobox import GeoBox
+
+    of_asset, of_item = item.assets[key].extra_fields, item.properties
+    crs = next((c for c in (_crs(of_asset), _crs(of_item)) if c is not None), None)
+    # shape and transform of one level: the bands of an item differ in resolution
+    for fields in (of_asset, of_item):
+        shape, transform = fields.get("proj:shape"), fields.get("proj:transform")
+        if shape and transform and crs is not None:
+            return GeoBox(tuple(shape), Affine(*transform[:6]), crs)
+        if shape or transform:
+            break
+    with opened(local_path(asset_href(item, key)), catalog.signer) as file:
+        if file.crs is None:
+            msg = f"asset {key!r} of item {item.id!r} has no CRS, nor has its file: leave it out"
+            raise ValueError(msg)
+        return GeoBox(file.shape, file.transform, file.crs.to_wkt())
+
+
+def _crs(fields: Mapping[str, Any]) -> Any:
+    # what comes first is newer; GFM has only the text, where Equi7 once had no EPSG code
+    for name in ("proj:code", "proj:epsg", "proj:wkt2", "proj:projjson"):
+        if fields.get(name):
+            return fields[name]
+    return None
