@@ -150,6 +150,26 @@ def test_a_target_across_the_antimeridian_is_continuous(longitude: float) -> Non
     check_interpolation(source, target)
 
 
+def test_a_projected_source_across_the_antimeridian_loses_none_of_its_half() -> None:
+    source = GeoBox((40, 100), Affine(1000, 0, 20_000_000, 0, -1000, 20_000), "EPSG:3857")
+    target = GeoBox((20, 60), Affine(0.008, 0, 179.7, 0, -0.01, 0.1), "EPSG:4326")
+    columns = np.broadcast_to(np.arange(100.0), source.shape).copy()
+    found = xf.coregister(on(source, columns), target).mu.values
+    degrees = 179.7 + 0.008 * (np.arange(60) + 0.5)
+    eastings = degrees / 180 * 20_037_508.342789244
+    np.testing.assert_allclose(found[10], (eastings - 20_000_000) / 1000 - 0.5, atol=1e-3)
+
+
+def test_a_source_beyond_where_its_projection_is_unique_is_refused() -> None:
+    # the turn of a sinusoidal projection depends on latitude
+    sinusoidal = "+proj=sinu +lon_0=0 +datum=WGS84 +units=m"
+    source = GeoBox((40, 100), Affine(10_000, 0, 1.5e7, 0, -10_000, 4_500_000), sinusoidal)
+    target = GeoBox((20, 60), Affine(0.1, 0, 177.0, 0, -0.1, 40.0), "EPSG:4326")
+    mu = np.zeros(source.shape)
+    with pytest.raises(ValueError, match="reaches beyond where its CRS.*cut it there"):
+        xf.coregister(on(source, mu), target)
+
+
 def test_neighbouring_utm_zones_meet_across_the_antimeridian() -> None:
     source = grid("EPSG:32601", place("EPSG:32601", 180.0, 65.0), 10.0, (150, 150))
     target = grid("EPSG:32660", place("EPSG:32660", 180.0, 65.0), 9.0, (180, 180))

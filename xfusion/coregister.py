@@ -52,7 +52,7 @@ def coregister(
         The retrieval on the grid of `like`; lazy where the source is. A pixel is usable where
         the nearest source pixel is, and takes nothing from pixels of other usability; flags
         are those of the nearest pixel. Outside the source `mu` and `sigma` are NaN and
-        `mask`, where there is one, is UNKNOWN.
+        `mask`, where there is one, is UNKNOWN. Other variables, such as `source`, stay behind.
 
     Raises
     ------

@@ -167,13 +167,45 @@ class Mapping:
             return nodes, (along + beside).max(axis=0)
 
     def _around_the_source(self, x: Positions) -> Positions:
-        """Take longitudes to within 180 degrees of the source: it may cross the antimeridian."""
-        if self.source.crs is None or not self.source.crs.geographic:
+        """Take easting to within half a turn of the source: it may cross the antimeridian."""
+        if self._turn is None:
             return x
         rows, columns = self.source.shape
         middle = float(self.source.pix2wld(columns / 2, rows / 2)[0])  # type: ignore[no-untyped-call]  # odc-geo's are not typed
         with np.errstate(invalid="ignore"):
-            return x - 360.0 * np.round((x - middle) / 360.0)
+            return x - self._turn * np.round((x - middle) / self._turn)
+
+    @functools.cached_property
+    def _turn(self) -> float | None:
+        """Easting after which the CRS of the source repeats itself, None if it need not be known.
+
+        Known from a source that reaches beyond the antimeridian: what is there comes back from
+        longitude and latitude a turn away.
+        """
+        crs = self.source.crs
+        if crs is not None and crs.geographic:
+            return 360.0
+        if crs is None or same_crs(crs, self.target.crs):
+            return None
+        rows, columns = self.source.shape
+        v, u = np.meshgrid(np.linspace(0, rows, 5), np.linspace(0, columns, 5))
+        there = np.stack(_affine(self.source, u, v))
+        degrees = _transformer(str(crs), "EPSG:4326").transform(*there)
+        back = np.stack(_transformer("EPSG:4326", str(crs)).transform(*degrees))
+        with np.errstate(invalid="ignore"):
+            off = back - there
+            beyond = np.hypot(*off) > abs(self.source.resolution.x)
+        beyond &= np.isfinite(off).all(axis=0)
+        if not beyond.any():
+            return None
+        turns, north = np.abs(off[0][beyond]), off[1][beyond]
+        if np.ptp(turns) > 1e-6 * turns.max() or np.abs(north).max() > 1e-6 * turns.max():
+            msg = (
+                f"the source reaches beyond where its CRS {str(crs)[:40]!r} is unique, by up to "
+                f"{turns.max():.0f}: cut it there first, e.g. with .isel(x=slice(...))"
+            )
+            raise ValueError(msg)
+        return float(turns.mean())
 
 
 def _affine(
