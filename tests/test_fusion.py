@@ -151,7 +151,7 @@ def test_finite_mu_with_broken_sigma_is_not_near_certain() -> None:
 
 def test_too_many_sensors_and_bad_arguments_name_the_mend() -> None:
     one = xf.retrieval(np.ones((1, 1)), np.ones((1, 1)))
-    with pytest.raises(ValueError, match="9 retrievals, at most 8.*fuse some"):
+    with pytest.raises(ValueError, match="9 retrievals, at most 8.*fuse groups"):
         xf.gaussian(*[one] * 9)
     with pytest.raises(ValueError, match="sigma_floor=-1"):
         xf.gaussian(one, one, sigma_floor=-1)

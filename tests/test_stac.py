@@ -11,8 +11,8 @@ import pystac
 import pytest
 
 import xfusion as xf
-from xfusion.bands import passes
 from xfusion.hrefs import check_hrefs, is_local
+from xfusion.items import passes
 from xfusion.offset import offset_of
 from xfusion.scene import Scene, write_scene
 from xfusion.stac import as_items, complete_items, day_interval

@@ -6,7 +6,8 @@ accessor ``.fusion`` on Dataset and DataArray; every method there is a function 
 
 from . import raster, stac
 from .accessor import DataArrayFusion, DatasetFusion
-from .attach import attach_gfm_mask, attach_mask, attach_s2_mask
+from .attach import attach_mask, attach_s2_mask
+from .attach_gfm import attach_gfm_mask
 from .completeness import completeness
 from .compute import compute
 from .conflict import flag_conflict

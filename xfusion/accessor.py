@@ -8,7 +8,8 @@ from typing import Any
 import xarray as xr
 from numpy.typing import ArrayLike
 
-from .attach import attach_gfm_mask, attach_s2_mask
+from .attach import attach_s2_mask
+from .attach_gfm import attach_gfm_mask
 from .completeness import completeness
 from .compute import compute
 from .conflict import flag_conflict

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import datetime as dt
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -15,9 +14,8 @@ from .catalog import Catalog
 from .exclusion import GFM, GFM_NODATA, NIR, NO_CLASS, RED, SCL
 from .grid import geobox_of, grid_coords
 from .hrefs import asset_href, local_path
-from .items import asset_grid, item_time
+from .items import asset_grid
 from .mapping import Mapping as GridMapping
-from .offset import Decision
 from .rasterfile import READ_ERRORS, RasterFile
 from .warp_bands import (
     ALL,
@@ -36,36 +34,9 @@ if TYPE_CHECKING:
     import pystac
     from odc.geo.geobox import GeoBox
 
-PASS_GAP = dt.timedelta(minutes=10)  # frames of one pass follow within seconds
 READ_FAILED = "read_failed"  # a layer beside the bands: where they could not be read
 
-Scene: TypeAlias = "tuple[pystac.Item, Decision]"
-
-
-@dataclass(frozen=True)
-class Loading:
-    """How the bands of a sensor are loaded."""
-
-    catalog: Catalog
-    """Which asset is which band, and their nodata."""
-    resampling: Mapping[str, str]
-    """Band to "nearest" (loaded as uint8) or "bilinear" (as float32, nodata as NaN)."""
-    observed: Observed
-    """How much of a pixel an item has observed, from its bands, see :class:`Mosaic`."""
-    on_read_error: OnReadError = "raise"
-    each_counts: bool = False
-    """Whether it takes all items that cover a pixel to judge it."""
-    union: bool = False
-    """Whether bands hold bit flags, and a pixel has those of all items."""
-
-    def fill(self, band: str) -> float:
-        """Return what stands for "not observed" in a loaded band."""
-        nearest = self.resampling[band] == "nearest"
-        return float(self.catalog.nodata_of(band)) if nearest else np.nan
-
-    def dtype(self, band: str) -> np.dtype[Any]:
-        """Return the dtype of a loaded band."""
-        return np.dtype(np.uint8 if self.resampling[band] == "nearest" else np.float32)
+Scene: TypeAlias = "tuple[pystac.Item, float]"
 
 
 def gfm_observed(bands: Bands) -> NDArray[np.uint8]:
@@ -97,21 +68,39 @@ class BandsObserved:
         return np.where(every, ALL, np.where(some, PART, NOTHING)).astype(np.uint8)
 
 
-def passes(items: Iterable[pystac.Item]) -> list[list[pystac.Item]]:
-    """Group items by pass of the satellite.
+GFM_BANDS = {GFM: "nearest"}
+S2_BANDS = {RED: "bilinear", NIR: "bilinear", SCL: "nearest"}
+OBSERVED = {frozenset(GFM_BANDS): gfm_observed, frozenset(S2_BANDS): s2_observed}
 
-    Frames and tiles of a pass show one acquisition; acquisitions are told apart by a gap of
-    more than ten minutes, so that each is judged by itself.
-    """
-    grouped: list[list[pystac.Item]] = []
-    last = None
-    for item in sorted(items, key=lambda item: (item_time(item), item.id)):
-        moment = item_time(item)
-        if last is None or moment - last > PASS_GAP:
-            grouped.append([])
-        grouped[-1].append(item)
-        last = moment
-    return grouped
+
+@dataclass(frozen=True)
+class Loading:
+    """How the bands of a sensor are loaded."""
+
+    catalog: Catalog
+    """Which asset is which band, and their nodata; it has no assets but these."""
+    resampling: Mapping[str, str]
+    """Band to "nearest" (loaded as uint8) or "bilinear" (as float32, nodata as NaN)."""
+    on_read_error: OnReadError = "raise"
+    each_counts: bool = False
+    """Whether it takes all items that cover a pixel to judge it."""
+    union: bool = False
+    """Whether bands hold bit flags, and a pixel has those of all items."""
+
+    @property
+    def observed(self) -> Observed:
+        """How much of a pixel an item has observed, from its bands, see :class:`Mosaic`."""
+        known = OBSERVED.get(frozenset(self.resampling))
+        return known or BandsObserved({band: self.fill(band) for band in self.resampling})
+
+    def fill(self, band: str) -> float:
+        """Return what stands for "not observed" in a loaded band."""
+        nearest = self.resampling[band] == "nearest"
+        return float(self.catalog.nodata_of(band)) if nearest else np.nan
+
+    def dtype(self, band: str) -> np.dtype[Any]:
+        """Return the dtype of a loaded band."""
+        return np.dtype(np.uint8 if self.resampling[band] == "nearest" else np.float32)
 
 
 def load_bands(scenes: Sequence[Scene], like: xr.Dataset, loading: Loading) -> xr.Dataset:
@@ -119,8 +108,9 @@ def load_bands(scenes: Sequence[Scene], like: xr.Dataset, loading: Loading) -> x
 
     Parameters
     ----------
-    scenes : sequence of (pystac.Item, Decision)
-        Items of one pass with all assets of the catalogue, and the offset of each.
+    scenes : sequence of (pystac.Item, float)
+        Items of one pass with all assets of the catalogue, and what to add to the reflectance
+        numbers of each.
     like : Dataset
         A retrieval; its grid and blocks. Lazy where its `mu` is.
     loading : Loading
@@ -137,7 +127,7 @@ def load_bands(scenes: Sequence[Scene], like: xr.Dataset, loading: Loading) -> x
     blocks = (sizes[dims[0]], sizes[dims[1]]) if sizes else None
     names = list(loading.catalog.assets)
     mosaic = Mosaic(
-        items=tuple(_warped(item, offset.offset, target, loading) for item, offset in scenes),
+        items=tuple(_warped(item, offset, target, loading) for item, offset in scenes),
         bands=tuple((band, loading.fill(band), loading.dtype(band)) for band in names),
         target=target.shape.yx,
         observed=loading.observed,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import os
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Literal, TypeAlias
@@ -49,9 +50,13 @@ class Catalog:
     """Turns an asset's href into one that may be read; called at each read."""
 
     def __post_init__(self) -> None:
-        """Refuse an offset that is neither a number nor a way to find one."""
-        if isinstance(self.offset, str) and self.offset not in OFFSETS:
+        """Refuse an offset that is no number and no way to find one, and bands without nodata."""
+        known = self.offset in OFFSETS
+        if not known and (isinstance(self.offset, str) or not math.isfinite(self.offset)):
             msg = f"offset={self.offset!r}: a number, or one of {OFFSETS}"
+            raise ValueError(msg)
+        if not isinstance(self.nodata, int) and (without := self.assets.keys() - self.nodata):
+            msg = f"nodata has no value for the bands {sorted(without)}: add them, or give a number"
             raise ValueError(msg)
 
     def nodata_of(self, band: str) -> int:
@@ -109,11 +114,21 @@ CatalogLike: TypeAlias = "Catalog | str | os.PathLike[str] | Client"
 
 
 def catalog_profile(catalog: CatalogLike | None, default: Catalog) -> Catalog:
-    """Return the profile behind a `catalog` argument, without opening anything."""
+    """Return the profile behind a `catalog` argument, without opening anything.
+
+    Raises
+    ------
+    ValueError
+        If a Client was made without a URL: what is not known to be remote would be trusted.
+    """
     if catalog is None:
         return default
     if isinstance(catalog, Catalog):
         return catalog
     if isinstance(catalog, str | os.PathLike):
         return dataclasses.replace(default, url=os.fspath(catalog))
-    return dataclasses.replace(default, url=str(catalog.get_self_href()))
+    url = catalog.get_self_href()
+    if url is None:
+        msg = "the Client does not know its own URL: open it with pystac_client.Client.open(url)"
+        raise ValueError(msg)
+    return dataclasses.replace(default, url=url)

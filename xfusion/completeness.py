@@ -102,4 +102,6 @@ def completeness(dataset: Retrieval) -> xr.Dataset:
 
 def _joined(before: str | None, more: Sequence[str]) -> str:
     words = (before or "").split()
+    # a blank in the path of a file would make two words of it
+    more = [word.replace(" ", "%20") for word in more]
     return " ".join([*words, *(word for word in more if word not in words)])

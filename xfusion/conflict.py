@@ -10,6 +10,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from .conventions import CHI2, CONFLICT, WEIGHT, Retrieval, annotate, as_retrieval
+from .units import as_number
 
 
 def flag_conflict(dataset: Retrieval, *, level: float = 0.01) -> xr.Dataset:
@@ -32,7 +33,7 @@ def flag_conflict(dataset: Retrieval, *, level: float = 0.01) -> xr.Dataset:
     Raises
     ------
     ValueError
-        If there are no diagnostics, or `level` is not between 0 and 1.
+        If there are no diagnostics or not of all sensors, or `level` is not between 0 and 1.
 
     Notes
     -----
@@ -48,17 +49,24 @@ def flag_conflict(dataset: Retrieval, *, level: float = 0.01) -> xr.Dataset:
     array([[False,  True]])
     """
     dataset = as_retrieval(dataset)
-    if not 0 < level < 1:
+    if not 0 < as_number(level) < 1:
         msg = f"{level=}: must be a probability between 0 and 1, e.g. 0.01"
         raise ValueError(msg)
     lacking = [name for name in (CHI2, WEIGHT) if name not in dataset]
     if lacking:
         msg = f"the retrieval lacks {lacking}: fuse with gaussian(..., diagnostics=True)"
         raise ValueError(msg)
-    (sensors,) = set(dataset[WEIGHT].dims) - set(dataset[CHI2].dims)
-    number = dataset.sizes[sensors]
+    sensors = set(dataset[WEIGHT].dims) - set(dataset[CHI2].dims)
+    if len(sensors) != 1:
+        msg = (
+            f"weight has the dims {dataset[WEIGHT].dims}, chi2 {dataset[CHI2].dims}: weight must "
+            "have that of the sensors besides; call flag_conflict() before a sensor is selected"
+        )
+        raise ValueError(msg)
+    (label,) = sensors
+    number = dataset.sizes[label]
     limits = [np.inf, np.inf, *(_critical(dof, level) / dof for dof in range(1, number))]
-    usable = dataset[WEIGHT].notnull().sum(str(sensors))
+    usable = dataset[WEIGHT].notnull().sum([label])
     conflict = xr.apply_ufunc(
         _exceeds,
         dataset[CHI2],

@@ -69,7 +69,8 @@ def fuse_scene(
     area = s1.geobox.extent.to_crs(str(fine.crs)) | fine.extent
     grid = GeoBox.from_bbox(area.boundingbox, resolution=fine.resolution)
     s1 = s1.coregister(grid, chunks=chunks).attach_mask(catalog=catalog)
-    s2 = s2.coregister(grid, chunks=chunks).attach_mask(catalog=catalog)
+    # the items contradict themselves, as those of Earth Search do; here the offset is known
+    s2 = s2.coregister(grid, chunks=chunks).attach_mask(catalog=catalog, offset=0.0)
     return s1, s2, s1.gaussian(s2), s1.gaussian(s2, use_mask=False)
 
 

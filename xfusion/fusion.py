@@ -23,6 +23,7 @@ from .conventions import (
 )
 from .rules import PAIR, Fusion, Inflate, NonfiniteSigma, Rule, RuleName
 from .sensors import MAX_SENSORS, along, describe, on_one_grid
+from .units import same_units, units_of
 
 SIGMA_FLOOR = 1e-6
 
@@ -55,7 +56,8 @@ def gaussian(
         is only known to be at most r, r is the cautious choice.
     sigma_floor : float, in units of mu
         A sigma at or below it is raised to it. With Monte-Carlo dropout sigma is 0 where
-        all passes agree: very sure, not broken.
+        all passes agree: very sure, not broken. Of retrievals that were fused before, the floor
+        was applied: give 0.
     nonfinite_sigma : {"exclude", "floor"}
         What a NaN or infinite sigma means: the pixel is not usable, or sigma is
         `sigma_floor` (the rule of the original workflow; such a pixel then outweighs all).
@@ -193,7 +195,17 @@ def fuse(
         raise ValueError(msg)
     stacked = dim is not None and len(given) > MAX_SENSORS
     if stacked and not fusion.independent:
-        msg = f"{len(given)} labels along {dim!r}, with correlated errors at most {MAX_SENSORS}"
+        msg = (
+            f"{len(given)} labels along {dim!r}, with correlated errors at most {MAX_SENSORS}: "
+            f"leave correlation out, or select labels, .isel({dim}=slice({MAX_SENSORS}))"
+        )
+        raise ValueError(msg)
+    units = units_of(first[MU])
+    if rule == "log_odds" and units is not None and not same_units(units, "1"):
+        msg = (
+            f"mu of the first retrieval is in {units!r}, log_odds takes probabilities from 0 to 1: "
+            "convert mu and sigma, of percent / 100, and set .mu.attrs['units'] = '1'"
+        )
         raise ValueError(msg)
     retrievals = on_one_grid([first] if stacked else given)
     if dim is not None and not stacked:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import ipaddress
 import os
 import re
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 from urllib.request import url2pathname
 
 from .catalog import Catalog
-from .rasterfile import check_size, public
+from .rasterfile import check_size
+from .web import public
 
 if TYPE_CHECKING:
     import pystac
@@ -26,14 +27,18 @@ S3_CREDENTIALS = {
     "AWS_WEB_IDENTITY_TOKEN_FILE",
 }
 
+WEB, LOCAL = ("http", "https", "s3"), ("", "file")
+
 # file systems of GDAL (/vsicurl/...) and its drivers' own names (GTIFF_DIR:1:...)
-GDAL_PREFIX = re.compile(r"^/+vsi|^\w*_\w*:", re.IGNORECASE)
+GDAL_NAME = re.compile(r"/+vsi|[^/]*:", re.IGNORECASE)
+# what one reader drops, another takes for part of the name
+AMBIGUOUS = re.compile(r"[\x00-\x1f\x7f]|^\s|\s$")
 
 
 def is_local(url: str) -> bool:
     """Whether a catalogue is on this machine: a file, or a server on a loopback address."""
     parts = urlsplit(url)
-    if parts.scheme in ("", "file"):
+    if parts.scheme in LOCAL:
         return True
     host = parts.hostname or ""
     if host == "localhost":
@@ -64,22 +69,48 @@ def check_hrefs(items: Iterable[pystac.Item], catalog: Catalog, *, allow_local: 
     """
     for item in items:
         for key in catalog.assets.values():
-            href = unquote(asset_href(item, key))
-            parts = urlsplit(href)
             where = f"asset {key!r} of item {item.id!r}"
-            foreign = parts.scheme not in ("", "file", "http", "https", "s3")
-            if foreign or GDAL_PREFIX.search(local_path(href)):
-                msg = f"{where}: href {public(href)!r} is not http(s) or s3 and is never opened"
-                raise ValueError(msg)
-            if parts.scheme in ("", "file") and not allow_local:
-                msg = (
-                    f"{where}: href {href!r} is a file of this machine, the catalogue is not: "
-                    "pass allow_local=True if you trust it"
-                )
-                raise ValueError(msg)
+            _check_href(asset_href(item, key), where, allow_local=allow_local)
             for fields in (item.assets[key].extra_fields, item.properties):
-                if fields.get("proj:shape"):
-                    check_size(tuple(fields["proj:shape"]), where)
+                _check_claim(fields.get("proj:shape"), where)
+
+
+def _check_href(href: str, where: str, *, allow_local: bool) -> None:
+    readings = [*_readings(href)]
+    ambiguous = AMBIGUOUS.search(href) or len({_scheme(text) for text in readings}) > 1
+    if ambiguous or any(_never_opened(text) for text in readings):
+        msg = f"{where}: href {public(href)!r} is not http(s) or s3 and is never opened"
+        raise ValueError(msg)
+    if _scheme(href) in LOCAL and not allow_local:
+        msg = (
+            f"{where}: href {href!r} is a file of this machine, the catalogue is not: "
+            "pass allow_local=True if you trust it"
+        )
+        raise ValueError(msg)
+
+
+def _readings(href: str) -> Iterator[str]:
+    """Yield an href as it is, and as those understand it who unquote it, once or more."""
+    yield href
+    while (plain := unquote(href)) != href:
+        yield (href := plain)
+
+
+def _never_opened(href: str) -> bool:
+    scheme = _scheme(href)
+    if scheme in LOCAL:
+        return GDAL_NAME.match(local_path(href)) is not None
+    return scheme not in WEB
+
+
+def _check_claim(shape: Any, where: str) -> None:
+    if shape is None:
+        return
+    try:
+        check_size(tuple(shape), where)
+    except TypeError:
+        msg = f"{where}: its proj:shape, {shape!r}, is no number of rows and columns"
+        raise ValueError(msg) from None
 
 
 def asset_href(item: pystac.Item, key: str) -> str:
@@ -89,12 +120,27 @@ def asset_href(item: pystac.Item, key: str) -> str:
     """
     asset = item.assets[key]
     # pystac would resolve file: URLs against the address of the API as well
-    absolute = asset.href if urlsplit(asset.href).scheme else asset.get_absolute_href()
+    absolute = asset.href if _scheme(asset.href) else asset.get_absolute_href()
     href = absolute or asset.href
-    alternate = asset.extra_fields.get("alternate", {}).get("https", {}).get("href")
-    if urlsplit(href).scheme == "s3" and alternate and not S3_CREDENTIALS & {*os.environ}:
-        return str(alternate)
-    return href
+    if _scheme(href) == "s3" and not S3_CREDENTIALS & {*os.environ}:
+        href = _https_alternate(asset) or href
+    scheme, colon, rest = href.partition(":")
+    return f"{scheme.lower()}{colon}{rest}" if _scheme(href) == scheme.lower() else href
+
+
+def _https_alternate(asset: pystac.Asset) -> str | None:
+    found: Any = asset.extra_fields
+    for name in ("alternate", "https", "href"):
+        found = found.get(name) if isinstance(found, Mapping) else None
+    return found if isinstance(found, str) else None
+
+
+def _scheme(href: str) -> str:
+    try:
+        return urlsplit(href).scheme
+    except ValueError:
+        # such as a bracket that is not closed
+        return "invalid"
 
 
 def local_path(href: str) -> str:

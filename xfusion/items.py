@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping
+import math
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from .catalog import Catalog
@@ -13,6 +14,8 @@ from .rasterfile import opened
 if TYPE_CHECKING:
     import pystac
     from odc.geo.geobox import GeoBox
+
+PASS_GAP = dt.timedelta(minutes=10)  # frames of one pass follow within seconds
 
 
 def item_time(item: pystac.Item) -> dt.datetime:
@@ -24,9 +27,25 @@ def item_time(item: pystac.Item) -> dt.datetime:
     return moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)
 
 
+def passes(items: Iterable[pystac.Item]) -> list[list[pystac.Item]]:
+    """Group items by pass of the satellite.
+
+    Frames and tiles of a pass show one acquisition; acquisitions are told apart by a gap of
+    more than ten minutes, so that each is judged by itself.
+    """
+    grouped: list[list[pystac.Item]] = []
+    last = None
+    for item in sorted(items, key=lambda item: (item_time(item), item.id)):
+        moment = item_time(item)
+        if last is None or moment - last > PASS_GAP:
+            grouped.append([])
+        grouped[-1].append(item)
+        last = moment
+    return grouped
+
+
 def asset_grid(item: pystac.Item, key: str, catalog: Catalog) -> GeoBox:
     """Return the grid of an asset: as its item says it, else as its file does."""
-    from affine import Affine
     from odc.geo.geobox import GeoBox
 
     of_asset, of_item = item.assets[key].extra_fields, item.properties
@@ -35,7 +54,7 @@ def asset_grid(item: pystac.Item, key: str, catalog: Catalog) -> GeoBox:
     for fields in (of_asset, of_item):
         shape, transform = fields.get("proj:shape"), fields.get("proj:transform")
         if shape and transform and crs is not None:
-            return GeoBox(tuple(shape), Affine(*transform[:6]), crs)
+            return _grid(shape, transform, crs, f"asset {key!r} of item {item.id!r}")
         if shape or transform:
             break
     with opened(local_path(asset_href(item, key)), catalog.signer) as file:
@@ -43,6 +62,22 @@ def asset_grid(item: pystac.Item, key: str, catalog: Catalog) -> GeoBox:
             msg = f"asset {key!r} of item {item.id!r} has no CRS, nor has its file: leave it out"
             raise ValueError(msg)
         return GeoBox(file.shape, file.transform, file.crs.to_wkt())
+
+
+def _grid(shape: Any, transform: Any, crs: Any, where: str) -> GeoBox:
+    from affine import Affine
+    from odc.geo.geobox import GeoBox
+
+    try:
+        rows, columns = shape
+        affine = Affine(*(float(number) for number in transform[:6]))
+        if not (math.isfinite(affine.determinant) and affine.determinant):
+            msg = f"the transform {tuple(affine)[:6]} has no inverse"
+            raise ValueError(msg)  # noqa: TRY301  # as those of others
+        return GeoBox((rows, columns), affine, crs)
+    except (RuntimeError, TypeError, ValueError) as error:
+        msg = f"{where}: its proj: fields are no grid, {error}: correct them, or delete them"
+        raise ValueError(msg) from error
 
 
 def _crs(fields: Mapping[str, Any]) -> Any:

@@ -20,9 +20,10 @@ def merge_mask(mask: xr.DataArray, *others: xr.DataArray, how: How = "any") -> x
     Parameters
     ----------
     mask, *others : DataArray
-        Masks on one grid: bool, True where excluded; or numbers, 1 excluded, 0 not, NaN or
-        the declared nodata (``nodata`` or ``_FillValue``) not observed; or flags of
-        :class:`~xfusion.Exclusion`, UNKNOWN alone not observed.
+        Masks on one grid: bool, True where excluded; or numbers, 0 not excluded, NaN or a
+        declared nodata (``nodata``, ``nodatavals``, ``missing_value`` or ``_FillValue``) not
+        observed, any other excluded; or flags of :class:`~xfusion.Exclusion`, UNKNOWN alone
+        not observed.
     how : {"any", "all", "majority"}
         Excluded where any observing mask excludes; where all observing masks do; or where
         at least half of them do.
@@ -37,7 +38,10 @@ def merge_mask(mask: xr.DataArray, *others: xr.DataArray, how: How = "any") -> x
     Raises
     ------
     ValueError
-        If the masks lie on different grids or `how` is none of the three.
+        If the masks lie on different grids, a mask is of texts or the like, or `how` is none
+        of the three.
+    TypeError
+        If a mask is not a DataArray.
 
     Examples
     --------
@@ -50,6 +54,8 @@ def merge_mask(mask: xr.DataArray, *others: xr.DataArray, how: How = "any") -> x
     if how not in ("any", "all", "majority"):
         msg = f"{how=}: must be 'any', 'all' or 'majority'"
         raise ValueError(msg)
+    for i, given in enumerate((mask, *others), start=1):
+        _check(given, f"mask {i}")
     masks = [m.drop_vars(MASK, errors="ignore") for m in (mask, *others)]
     first = masks[0].to_dataset(name=MASK)
     aligned = masks[:1]
@@ -86,13 +92,13 @@ def merge_mask(mask: xr.DataArray, *others: xr.DataArray, how: How = "any") -> x
     )
 
 
-def _merge(*masks: NDArray[Any], how: How, nodata: list[float | None]) -> NDArray[np.float32]:
+def _merge(*masks: NDArray[Any], how: How, nodata: list[set[float]]) -> NDArray[np.float32]:
     excluding = np.zeros(masks[0].shape, np.uint32)
     observing = np.zeros(masks[0].shape, np.uint32)
     for mask, missing in zip(masks, nodata, strict=True):
         observed = ~np.isnan(mask) if mask.dtype.kind == "f" else np.ones(mask.shape, bool)
-        if missing is not None:
-            observed &= mask != missing
+        for value in missing:
+            observed &= mask != value
         observing += observed
         excluding += observed & (mask != 0)
     if how == "any":
@@ -119,12 +125,26 @@ def _is_flags(mask: xr.DataArray) -> bool:
     return bool(described) and mask.dtype == np.uint8
 
 
-def _declared_nodata(mask: xr.DataArray) -> float | None:
+def _declared_nodata(mask: xr.DataArray) -> set[float]:
+    if mask.dtype == bool:
+        return set()
     if _is_flags(mask):
-        return float(Exclusion.UNKNOWN)  # and nothing else: not observed
+        return {float(Exclusion.UNKNOWN)}  # and nothing else: not observed
     # a float has been decoded, its encoding tells what the file said
-    for declared in (mask.attrs, {} if mask.dtype.kind == "f" else mask.encoding):
-        for key in NODATA:
-            if declared.get(key) is not None and mask.dtype != bool:
-                return float(declared[key])
-    return None
+    sources = (mask.attrs,) if mask.dtype.kind == "f" else (mask.attrs, mask.encoding)
+    declared = [d[key] for d in sources for key in (*NODATA, "nodatavals") if key in d]
+    return {float(value) for values in declared if values is not None for value in np.ravel(values)}
+
+
+def _check(mask: Any, name: str) -> None:
+    """Raise unless a mask is a DataArray of numbers or booleans."""
+    if not isinstance(mask, xr.DataArray):
+        mend = "ds['mask']" if isinstance(mask, xr.Dataset) else "xr.DataArray(mask, dims=...)"
+        msg = f"{name} is a {type(mask).__name__}, not a DataArray: give {mend}"
+        raise TypeError(msg)
+    if mask.dtype.kind not in "buif":
+        msg = (
+            f"{name} is {mask.dtype}, not bool or real numbers: compare it with what excludes, "
+            "such as mask == 'cloud'"
+        )
+        raise ValueError(msg)

@@ -7,7 +7,9 @@ some say both, and some say the one and do the other.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import contextlib
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,20 +17,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .catalog import Catalog
+from .exclusion import RED, SCL
 from .hrefs import asset_href, local_path
 from .rasterfile import READ_ERRORS, opened
 
 if TYPE_CHECKING:
     import pystac
+    from rasterio.windows import Window
 
 FIRST_BASELINE = 4.0  # with the 1 000
 ADDED = 1000.0
 
+PROCESSING = "processing:version"  # of STAC 1.1: the baseline
 APPLIED, DECLARED, BASELINE = "boa_offset_applied", "raster:offset", "processing baseline"
 APPLIED_FIRST = (APPLIED, DECLARED, BASELINE)
 DECLARED_FIRST = (DECLARED, APPLIED, BASELINE)
 
-SAMPLE = 512  # pixels a side of the decimated bands that are looked at
+SAMPLE = 512  # pixels a side that are looked at
+SMALL = 1024**2  # pixels of a file that is decoded whole
+PARTS, SHARE = 4, 0.1  # of a large one without overviews: windows a side, and how much each reads
 DARK_CLASSES = (2, 3, 4, 6)  # of SCL: dark, shadow, vegetation, water: dark in red
 BRIGHT_CLASSES = (0, 1, 8, 9, 10, 11, 255)  # nothing, clouds and snow
 FEWEST = 50  # dark pixels that tell something
@@ -72,10 +79,10 @@ def offset_of(item: pystac.Item, catalog: Catalog) -> Decision:
     Notes
     -----
     Over water, shadow and vegetation red reflectance is below 0.09 in at least some pixels: where
-    the 5th percentile of their numbers is below 900 the 1 000 is not in them, where it is above
-    1 000 it is. Pixels of other classes only tell the former. For this "auto" reads some hundred
-    kB of an item. Where the pixels do not tell, ``boa_offset_applied`` goes before what is
-    declared, and that before the baseline.
+    the 5th percentile of their numbers is below 900 the 1 000 is not in them, where it is from
+    1 000 to 1 900 it is. Pixels of other classes only tell the former. For this "auto" reads some
+    hundred kB of an item. Where the pixels do not tell, ``boa_offset_applied`` goes before what
+    is declared, and that before the baseline.
     """
     if not isinstance(catalog.offset, str):
         return Decision(float(catalog.offset), f"given as {catalog.offset:g}", doubtful=False)
@@ -83,16 +90,23 @@ def offset_of(item: pystac.Item, catalog: Catalog) -> Decision:
     if catalog.offset == "metadata":
         return _followed(said, DECLARED_FIRST)
     agreed = {*said.values()}
-    if len(agreed) == 1 and (agreed == {0.0} or APPLIED not in said):
+    if len(agreed) == 1 and (APPLIED not in said or said.get(BASELINE) == 0):
         return Decision(agreed.pop(), _texts(said), doubtful=False)
     darkest, among_dark = _darkest(item, catalog)
     if darkest is None:
         return _followed(said, APPLIED_FIRST, seen="; no dark pixels could be seen")
     seen = f"; its darkest pixels are {darkest:.0f}"
-    if darkest < BELOW or (darkest >= ABOVE and among_dark):
-        offset = 0.0 if darkest < BELOW else -ADDED
-        return Decision(offset, _texts(said) + seen, doubtful=True)
-    return _followed(said, APPLIED_FIRST, seen=f"{seen}, which does not tell")
+    shown = _shown(darkest, among_dark=among_dark)
+    if shown is None:
+        return _followed(said, APPLIED_FIRST, seen=f"{seen}, which does not tell")
+    return Decision(shown, _texts(said) + seen, doubtful=agreed != {shown})
+
+
+def _shown(darkest: float, *, among_dark: bool) -> float | None:
+    """Return the offset that the darkest pixels show to be needed, None if they do not tell."""
+    if darkest < BELOW:
+        return 0.0
+    return -ADDED if among_dark and ABOVE <= darkest < BELOW + ADDED else None
 
 
 def _followed(said: Mapping[str, float], order: Sequence[str], *, seen: str = "") -> Decision:
@@ -117,39 +131,50 @@ def _statements(item: pystac.Item, catalog: Catalog) -> dict[str, float]:
     if applied is not None:
         has_it = not applied and (baseline is None or baseline >= FIRST_BASELINE)
         said[APPLIED] = -ADDED if has_it else 0.0
-    asset = item.assets[next(iter(catalog.assets.values()))]
-    fields = asset.extra_fields
-    for declared in (fields, *fields.get("raster:bands", []), *fields.get("bands", [])):
-        scale = declared.get("raster:scale", declared.get("scale"))
-        offset = declared.get("raster:offset", declared.get("offset"))
+    asset = item.assets[catalog.assets.get(RED) or next(iter(catalog.assets.values()))]
+    for fields in _band_fields(asset):
+        scale = _number(fields.get("raster:scale", fields.get("scale")))
+        offset = _number(fields.get("raster:offset", fields.get("offset")))
         if scale and offset is not None:
-            said[DECLARED] = round(float(offset) / float(scale), 6)
+            said[DECLARED] = round(offset / scale, 6)
             break
     if baseline is not None:
         said[BASELINE] = -ADDED if baseline >= FIRST_BASELINE else 0.0
     return said
 
 
+def _band_fields(asset: pystac.Asset) -> Iterator[Mapping[str, Any]]:
+    """Yield the fields of an asset, and of its bands in STAC 1.0 and 1.1."""
+    yield asset.extra_fields
+    for name in ("raster:bands", "bands"):
+        for band in asset.extra_fields.get(name) or ():
+            if isinstance(band, Mapping):
+                yield band
+
+
 def _baseline(item: pystac.Item) -> float | None:
-    for name in ("s2:processing_baseline", "processing:version"):
-        try:
-            return float(item.properties[name])
-        except (KeyError, TypeError, ValueError):
-            continue
-    return None
+    said = (_number(item.properties.get(f)) for f in ("s2:processing_baseline", PROCESSING))
+    return next((baseline for baseline in said if baseline is not None), None)
+
+
+def _number(said: Any) -> float | None:
+    try:
+        number = float(said)
+    except (TypeError, ValueError):
+        return None
+    return number if math.isfinite(number) else None
 
 
 def _darkest(item: pystac.Item, catalog: Catalog) -> tuple[float | None, bool]:
     """Return the red number of the darkest pixels, and whether they are of dark classes."""
-    bands = [band for band in ("red", "scl") if band in catalog.assets]
-    if "red" not in bands:
+    if RED not in catalog.assets:
         return None, False
     try:
-        red, *classes = (_decimated(item, catalog, band) for band in bands)
+        red, *classes = _sampled(item, catalog, [b for b in (RED, SCL) if b in catalog.assets])
     except READ_ERRORS:
         # what cannot be read is met, and told, when the mask is computed
         return None, False
-    observed = red != catalog.nodata_of("red")
+    observed = red != catalog.nodata_of(RED)
     for scl in classes:
         dark = red[observed & np.isin(scl, DARK_CLASSES)]
         if dark.size >= FEWEST:
@@ -159,13 +184,41 @@ def _darkest(item: pystac.Item, catalog: Catalog) -> tuple[float | None, bool]:
     return (float(np.percentile(left, DARKEST)) if left.size >= FEWEST else None), False
 
 
-def _decimated(item: pystac.Item, catalog: Catalog, band: str) -> NDArray[Any]:
+def _sampled(item: pystac.Item, catalog: Catalog, bands: Sequence[str]) -> list[NDArray[Any]]:
+    """Read some pixels of bands of one extent, at the same places, none of the first twice."""
     from rasterio.enums import Resampling
 
-    path = local_path(asset_href(item, catalog.assets[band]))
-    with opened(path, catalog.signer) as file:
+    with contextlib.ExitStack() as stack:
+        files = [
+            stack.enter_context(
+                opened(local_path(asset_href(item, catalog.assets[band])), catalog.signer)
+            )
+            for band in bands
+        ]
+        # without overviews the whole of it would be decoded
+        whole = all(file.overviews(1) or file.width * file.height <= SMALL for file in files)
+        parts, share = (1, 1.0) if whole else (PARTS, SHARE)
+        rows, columns = (max(1, min(SAMPLE, int(n * share)) // parts) for n in files[0].shape)
         # of whole classes, and no mixture of water and land: pixels, not their mean
-        pixels: NDArray[Any] = file.read(
-            1, out_shape=(SAMPLE, SAMPLE), resampling=Resampling.nearest
-        )
-    return pixels
+        return [
+            np.stack(
+                [
+                    file.read(
+                        1, window=window, out_shape=(rows, columns), resampling=Resampling.nearest
+                    )
+                    for window in _windows(file.shape, parts, share)
+                ]
+            )
+            for file in files
+        ]
+
+
+def _windows(shape: tuple[int, int], parts: int, share: float) -> list[Window]:
+    from rasterio.windows import Window
+
+    rows, columns = (n / parts for n in shape)
+    return [
+        Window(i * columns, j * rows, max(1.0, columns * share), max(1.0, rows * share))
+        for j in range(parts)
+        for i in range(parts)
+    ]

@@ -9,6 +9,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from .conventions import MU, SIGMA, Retrieval, as_retrieval, check_bounds
+from .units import as_number, units_of
 
 
 def exceedance(
@@ -20,7 +21,7 @@ def exceedance(
     ----------
     dataset : Dataset or product
         A retrieval; its errors are taken to be normal.
-    threshold : float, in units of mu
+    threshold : float, in units of mu, or pint quantity
     bounded : (float, float), optional
         Bounds that the quantity cannot leave, such as (0, 1): the normal distribution is cut
         off there. For a retrieval fused without `bounded`.
@@ -34,7 +35,8 @@ def exceedance(
     Raises
     ------
     ValueError
-        If the bounds are in the wrong order or were applied before, or the threshold is NaN.
+        If the bounds are in the wrong order or were applied before, or the threshold is not a
+        number, or in units that cannot be converted to those of mu.
 
     Examples
     --------
@@ -44,9 +46,15 @@ def exceedance(
     array([[0.5  , 0.977]])
     """
     dataset = as_retrieval(dataset)
-    if np.isnan(threshold):
-        msg = f"{threshold=}: must be a number, in units of mu"
-        raise ValueError(msg)
+    units = units_of(dataset[MU])
+    wanted = f"threshold={threshold!s}: must be a number, in the units of mu ({units!r})"
+    try:
+        limit = as_number(threshold, units)
+    except ValueError as error:
+        msg = f"{wanted}; {error}"
+        raise ValueError(msg) from error
+    if np.isnan(limit):
+        raise ValueError(wanted)
     check_bounds(bounded)
     if "fusion_bounded" in dataset.attrs:
         msg = (
@@ -61,7 +69,7 @@ def exceedance(
         dataset[MU],
         dataset[SIGMA],
         kwargs={
-            "threshold": float(threshold),
+            "threshold": limit,
             "lower": float(lower),
             "upper": float(upper),
             "threads": 1 if lazy else None,
@@ -71,7 +79,7 @@ def exceedance(
         output_dtypes=[np.result_type(dataset[MU].dtype, dataset[SIGMA].dtype)],
         keep_attrs=False,
     )
-    attrs = {"long_name": f"probability of exceeding {threshold:g}", "units": "1"}
+    attrs = {"long_name": f"probability of exceeding {limit:g}", "units": "1"}
     return probability.rename("exceedance").assign_attrs(attrs)
 
 

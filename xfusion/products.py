@@ -10,14 +10,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 import xarray as xr
 from numpy.typing import ArrayLike
 
-from .attach import (
-    GFM_BANDS,
-    S2_BANDS,
-    Combine,
-    ExclusionRule,
-    attach_advisory_flags,
-    attach_mask,
-)
+from .attach import Combine, ExclusionRule, attach_mask
+from .attach_gfm import attach_advisory_flags
+from .bands import GFM_BANDS, S2_BANDS
 from .completeness import completeness
 from .compute import compute
 from .conflict import flag_conflict

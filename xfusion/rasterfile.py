@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import itertools
 import math
-import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from . import web
 from .grid import same_crs, same_geobox
 
 if TYPE_CHECKING:
@@ -25,23 +25,6 @@ ENCODING = "xfusion_raster_file"
 
 # formats of catalogue assets; each holds its pixels itself
 ASSET_DRIVERS = ("GTiff", "JP2OpenJPEG")
-
-# Of our own reads from the web, not of the process. For files on the web only: beside a local
-# file there may be others that belong to it. What the user has set, by rasterio.Env or in the
-# environment, is left as it is.
-WEB_OPTIONS = {
-    "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
-    "GDAL_INGESTED_BYTES_AT_OPEN": "32768",  # a COG's header in one request
-    "GDAL_HTTP_MAX_RETRY": "3",  # of 429, 500 and 502 to 504
-    "GDAL_HTTP_RETRY_DELAY": "0.5",
-    "GDAL_HTTP_TIMEOUT": "30",
-    "GDAL_HTTP_CONNECTTIMEOUT": "10",
-}
-WEB_SCHEMES = ("http://", "https://", "s3://")
-
-ATTEMPTS = 3  # GDAL itself gives up at a body that breaks off, and remembers that it failed
-ATTEMPT_DELAY = 0.5  # seconds, doubled each time
-FINAL = ("response code: 401", "response code: 403", "response code: 404", "response code: 410")
 
 MAX_SIDE = 10**7  # pixels: a grid of 4 m around the earth
 MAX_BLOCK = 2**28  # pixels that a reader decompresses at once
@@ -70,7 +53,7 @@ class RasterFile:
 
     def __repr__(self) -> str:
         """Without what only its owner may know."""
-        return f"{type(self).__name__}({public(self.path)!r}, {self.shape}, {self.dtype})"
+        return f"{type(self).__name__}({web.public(self.path)!r}, {self.shape}, {self.dtype})"
 
     def __getitem__(self, index: tuple[slice, slice]) -> NDArray[Any]:
         """Read a window."""
@@ -78,8 +61,8 @@ class RasterFile:
         return self.read(rows, columns)
 
     def read(self, rows: slice, columns: slice) -> NDArray[Any]:
-        """Read a window, shape (rows, columns), of `dtype`."""
-        return self._persistently(functools.partial(self._read, rows, columns))
+        """Read a window, shape (rows, columns)."""
+        return web.persistently(self.path, functools.partial(self._read, rows, columns))
 
     def read_what_can_be(
         self, rows: slice, columns: slice, *, fill: float
@@ -93,23 +76,29 @@ class RasterFile:
         failed : array of bool, or None
             Where that is; None where all could be read.
         """
-        try:
-            return self.read(rows, columns), None
-        except READ_ERRORS:
-            shape = rows.stop - rows.start, columns.stop - columns.start
-            pixels = np.full(shape, fill, self.dtype)
-            failed = np.ones(shape, np.bool_)
-        patience = _timeout()
+        if not web.is_silent(self.path):
+            try:
+                return self.read(rows, columns), None
+            except READ_ERRORS:
+                pass
+        shape = rows.stop - rows.start, columns.stop - columns.start
+        pixels = np.full(shape, fill, self.dtype)
+        failed = np.ones(shape, np.bool_)
+        if web.is_silent(self.path):
+            return pixels, failed
+        # each once: the server was asked often enough, and is not waited for at every block
+        patience = web.patience()
         for part in self._blocks(rows, columns):
-            start = time.monotonic()
+            since = time.monotonic()
             place = part[0].start - rows.start, part[1].start - columns.start
             region = tuple(slice(p, p + s.stop - s.start) for p, s in zip(place, part, strict=True))
             try:
-                pixels[region] = self.read(*part)
+                with web.waiting(self.path):
+                    pixels[region] = self._read(*part, {})
                 failed[region] = False
             except READ_ERRORS:
-                # a server that does not answer is not asked for every block in turn
-                if time.monotonic() - start >= patience:
+                patience -= time.monotonic() - since
+                if patience <= 0:
                     break
         return pixels, failed
 
@@ -154,25 +143,6 @@ class RasterFile:
             values[missing] = np.nan
         return values
 
-    def _persistently(self, read: Callable[[dict[str, str]], NDArray[Any]]) -> NDArray[Any]:
-        """Read again what failed on the web, asking the server and not GDAL's memory of it."""
-        options: dict[str, str] = {}
-        for attempt in itertools.count(1):
-            start = time.monotonic()
-            try:
-                return read(options)
-            except OSError as error:
-                tired = attempt == ATTEMPTS or time.monotonic() - start >= _timeout()
-                if tired or not on_the_web(self.path) or any(f in str(error) for f in FINAL):
-                    raise
-            time.sleep(ATTEMPT_DELAY * 2 ** (attempt - 1))
-            options = {"CPL_VSIL_CURL_NON_CACHED": self._seen_by_gdal()}
-        raise AssertionError  # the count has no end
-
-    def _seen_by_gdal(self) -> str:
-        scheme, _, rest = public(self.path).partition("://")
-        return f"/vsis3/{rest}" if scheme == "s3" else f"/vsicurl/{scheme}://{rest}"
-
     @contextmanager
     def _opened(self, options: dict[str, str] | None = None) -> Iterator[Any]:
         with opened(self.path, self.signer, trusted=self.trusted, options=options) as file:
@@ -183,9 +153,13 @@ class RasterFile:
         """Refuse a file that is not what was said of it, before its pixels are read."""
         if file.shape != self.shape:
             msg = (
-                f"{public(self.path)} has {file.shape} pixels, not {self.shape} as "
+                f"{web.public(self.path)} has {file.shape} pixels, not {self.shape} as "
                 "it or its catalogue said: open it anew, or correct the item"
             )
+            raise ValueError(msg)
+        if self.dtype.kind == "u" and not np.can_cast(file.dtypes[0], self.dtype):
+            # a class beyond 255 would be taken for another
+            msg = f"{web.public(self.path)} holds {file.dtypes[0]}, not classes of {self.dtype}"
             raise ValueError(msg)
         if self.grid is None:
             return
@@ -193,13 +167,14 @@ class RasterFile:
 
         if file.crs is not None and not _one_crs(file.crs.to_wkt(), str(self.grid.crs)):
             msg = (
-                f"{public(self.path)} is in {file.crs}, not in {self.grid.crs} as its item says: "
+                f"{web.public(self.path)} is in {file.crs}, "
+                f"not in {self.grid.crs} as its item says: "
                 "correct the item, or delete its proj: fields and the file's own are read"
             )
             raise ValueError(msg)
         if not same_geobox(GeoBox(file.shape, file.transform, self.grid.crs), self.grid):
             msg = (
-                f"{public(self.path)} has the transform {tuple(file.transform)[:6]}, not "
+                f"{web.public(self.path)} has the transform {tuple(file.transform)[:6]}, not "
                 f"{tuple(self.grid.transform)[:6]} as its item says: "
                 "correct the item, or delete its proj: fields and the file's own are read"
             )
@@ -220,37 +195,14 @@ def opened(
     """Open a raster file with our options of GDAL, and with errors that say which file it is."""
     import rasterio
 
-    href = path if signer is None else signer(path)
-    web = web_options() if on_the_web(href) else {}
+    href = path if signer is None else _signed(path, signer)
+    ours = web.gdal_options() if web.is_on_the_web(href) else {}
     with (
         _named_errors(href),
-        rasterio.Env(**web, **(options or {})),
+        rasterio.Env(**ours, **(options or {})),
         rasterio.open(href) if trusted else open_asset(href) as file,
     ):
         yield file
-
-
-def on_the_web(path: str) -> bool:
-    """Whether GDAL reads a path over the network."""
-    return path.startswith(WEB_SCHEMES)
-
-
-def public(href: str) -> str:
-    """Return an href without its query and its user: signatures, tokens and passwords."""
-    bare = href.partition("?")[0].partition("#")[0]
-    scheme, separator, rest = bare.partition("://")
-    if not separator:
-        return bare
-    host, slash, path = rest.partition("/")
-    return f"{scheme}://{host.rpartition('@')[2]}{slash}{path}"
-
-
-def web_options() -> dict[str, str]:
-    """Return the options of GDAL for reads from the web, but those that the user has set."""
-    import rasterio.env
-
-    theirs = {*os.environ, *(rasterio.env.getenv() if rasterio.env.hasenv() else ())}
-    return {name: value for name, value in WEB_OPTIONS.items() if name not in theirs}
 
 
 def open_asset(path: str) -> Any:
@@ -284,7 +236,7 @@ def check_size(shape: tuple[int, ...], where: str, *, most: float = np.inf) -> N
 
 
 def _of_sane_size(file: Any) -> Any:
-    name, blocks = public(file.name), file.block_shapes[0]
+    name, blocks = web.public(file.name), file.block_shapes[0]
     try:
         check_size(file.shape, name)
         check_size(blocks, f"each block of {name}", most=MAX_BLOCK)
@@ -302,10 +254,20 @@ def _named_errors(path: str) -> Iterator[None]:
         yield
     except RasterioIOError as error:
         # GDAL says "HTTP response code: 404", but of what; or it says all, secrets included
-        said = f"{error} {error.__cause__ or ''}".strip().replace(path, public(path))
-        for secret in (path.partition("?")[2], path.partition("://")[2].rpartition("@")[0]):
-            said = said.replace(secret, "...") if secret else said
-        msg = f"{public(path)} could not be read: {said}"
+        said = f"{error} {error.__cause__ or ''}".strip().replace(path, web.public(path))
+        said = web.without_secrets(said, path)
+        msg = f"{web.public(path)} could not be read: {said}"
+        raise RasterioIOError(msg) from None
+
+
+def _signed(path: str, signer: Callable[[str], str]) -> str:
+    from rasterio.errors import RasterioIOError
+
+    try:
+        return signer(path)
+    except OSError as error:
+        # a signature is fetched from the web as well
+        msg = f"{web.public(path)} could not be signed: {web.without_secrets(str(error), path)}"
         raise RasterioIOError(msg) from None
 
 
@@ -314,14 +276,6 @@ def _one_crs(of_file: str, said: str) -> bool:
     from odc.geo.crs import CRS
 
     return same_crs(CRS(of_file), CRS(said))
-
-
-def _timeout() -> float:
-    said = os.environ.get("GDAL_HTTP_TIMEOUT", WEB_OPTIONS["GDAL_HTTP_TIMEOUT"])
-    try:
-        return float(said)
-    except ValueError:
-        return np.inf
 
 
 def remember(variable: xr.Variable, file: RasterFile) -> None:

@@ -1,24 +1,29 @@
-"""How a catalogue is asked: with a time-out, and again where it was busy."""
+"""How a catalogue is asked: with a time-out, and again where it was busy or broke off."""
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from pystac_client.stac_api_io import StacApiIO
+    from pystac_client import Client
 
-ATTEMPTS = 5
+REPEATS = 5  # where it was busy
 BUSY = (429, 500, 502, 503, 504)
+ATTEMPTS = 3  # where there was no answer, or not the whole of it
+DELAY = 0.5  # seconds, doubled each time
 TIMEOUT = (10.0, 60.0)  # seconds to connect, and between bytes of an answer
 LONGEST_WAIT = 30.0  # seconds, whatever a server asks for
 
 
-def stac_io(*, timeout: tuple[float, float] = TIMEOUT, attempts: int = ATTEMPTS) -> StacApiIO:
-    """Return what a `pystac_client.Client` asks with.
+def open_client(url: str) -> Client:
+    """Open an API with a client that neither waits for ever nor gives up at once.
 
-    That of pystac-client waits for ever, and repeats neither a POST nor a request that was
-    answered with an error.
+    That of pystac-client has no time-out, and repeats neither a POST nor a request that was
+    answered with an error, nor one whose answer broke off.
     """
+    from pystac_client import Client
+    from pystac_client.exceptions import APIError
     from pystac_client.stac_api_io import StacApiIO
     from urllib3 import Retry
 
@@ -30,14 +35,29 @@ def stac_io(*, timeout: tuple[float, float] = TIMEOUT, attempts: int = ATTEMPTS)
             asked = super().get_retry_after(response)
             return None if asked is None else min(asked, LONGEST_WAIT)
 
+    class Persistent(StacApiIO):
+        """Asks again where there was no whole answer; urllib3 has no part in reading its body."""
+
+        def request(self, href: str, *args: Any, **kwargs: Any) -> str:
+            """Return the text of an answer."""
+            for attempt in range(1, ATTEMPTS):
+                try:
+                    return super().request(href, *args, **kwargs)
+                except APIError as error:
+                    if getattr(error, "status_code", None) is not None:
+                        raise
+                time.sleep(DELAY * 2 ** (attempt - 1))
+            return super().request(href, *args, **kwargs)
+
     again = Patient(
-        total=attempts,
-        connect=2,
-        read=2,
+        total=REPEATS,
+        connect=0,
+        read=0,
         status_forcelist=BUSY,
         allowed_methods={"GET", "POST"},  # a search changes nothing
-        backoff_factor=0.5,
+        backoff_factor=DELAY,
         backoff_max=LONGEST_WAIT,
         raise_on_status=False,
     )
-    return StacApiIO(timeout=timeout, max_retries=again)
+    # the client sets the time-out anew, to None if it is not told
+    return Client.open(url, stac_io=Persistent(max_retries=again), timeout=TIMEOUT)

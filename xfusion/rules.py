@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .conventions import Exclusion, check_bounds
-from .kernels.parallel import map_ranges
+from .kernels.parallel import BLOCK_SIZE, map_ranges, pixels
+from .units import as_number
 
 # what the named rules can be told besides the arguments of all, and the defaults
 PARAMETERS: dict[str, dict[str, Any]] = {
@@ -82,7 +83,7 @@ class Fusion:
         if self.nonfinite_sigma not in ("exclude", "floor"):
             msg = f"nonfinite_sigma={self.nonfinite_sigma!r}: must be 'exclude' or 'floor'"
             raise ValueError(msg)
-        if not 0 <= self.sigma_floor < np.inf:
+        if not 0 <= as_number(self.sigma_floor) < np.inf:
             msg = f"sigma_floor={self.sigma_floor!r}: must be a finite number >= 0, in units of mu"
             raise ValueError(msg)
         check_bounds(self.bounded)
@@ -91,7 +92,7 @@ class Fusion:
                 msg = "diagnostics=True: a rule of your own has none, leave it out"
                 raise ValueError(msg)
             return
-        if self.rule not in PARAMETERS:
+        if str(self.rule) not in PARAMETERS:
             msg = f"rule={self.rule!r}: must be one of {list(PARAMETERS)}, or a callable"
             raise ValueError(msg)
         unknown = set(self.parameters) - set(PARAMETERS[self.rule])
@@ -102,7 +103,7 @@ class Fusion:
         if self._told("inflate") not in (None, "birge"):
             msg = f"inflate={self._told('inflate')!r}: must be None or 'birge'"
             raise ValueError(msg)
-        if not 0 < self._told("prior", 0.5) < 1:
+        if not 0 < as_number(self._told("prior", 0.5)) < 1:
             msg = f"prior={self._told('prior')!r}: must be a probability between 0 and 1"
             raise ValueError(msg)
         self.correlation  # noqa: B018  # checked when it is made
@@ -110,8 +111,12 @@ class Fusion:
     @functools.cached_property
     def correlation(self) -> NDArray[np.float64]:
         """Return the correlation matrix of the sensors' errors."""
-        given = np.asarray(self._told("correlation", 0.0), np.float64)
-        n = self.number
+        told, n = self._told("correlation", 0.0), self.number
+        try:
+            given: NDArray[np.float64] = np.asarray(told).astype(np.float64, casting="same_kind")
+        except (TypeError, ValueError) as error:
+            msg = f"correlation={told!r}: must be a number, or a matrix of shape {(n, n)}"
+            raise ValueError(msg) from error
         if given.ndim == 0:
             lowest = -1 / max(1, n - 1)
             if not lowest - ROUNDING <= given <= 1:
@@ -247,13 +252,14 @@ class Fusion:
         threads: int | None,
     ) -> None:
         """Replace mu and sigma by those of the caller's rule."""
-        flat = [[np.reshape(layer, -1) for layer in some] for some in (mus, sigmas)]
-        given = [None] * self.number if masks is None else masks
-        flags = [None if m is None else np.reshape(m, -1) for m in given]
+        flags = [None] * self.number if masks is None else masks
         mu, sigma = layers["mu"].reshape(-1), layers["sigma"].reshape(-1)
 
         def on_range(start: int, stop: int) -> None:
-            m, s = (np.stack([a[start:stop] for a in some]).astype(np.float64) for some in flat)
+            m, s = (
+                np.stack([pixels(a, start, stop) for a in some]).astype(np.float64)
+                for some in (mus, sigmas)
+            )
             usable = np.isfinite(m)
             finite = np.isfinite(s)
             if self.nonfinite_sigma == "exclude":
@@ -261,18 +267,27 @@ class Fusion:
             s = np.where(finite, np.maximum(s, self.sigma_floor), self.sigma_floor)
             for k, mask in enumerate(flags):
                 if mask is not None:
-                    usable[k] &= mask[start:stop] == 0
+                    usable[k] &= pixels(mask, start, stop) == 0
             m[~usable] = s[~usable] = np.nan
-            fused = rule(m, s, usable, **self.parameters)
+            fused: Any = rule(m, s, usable, **self.parameters)
             some = usable.any(axis=0)
-            for out, values in zip((mu, sigma), fused, strict=True):
+            try:
+                fused_mu, fused_sigma = fused
+            except (TypeError, ValueError) as error:
+                msg = f"the rule must return (mu, sigma), each of shape {some.shape}: {error}"
+                raise ValueError(msg) from error
+            for out, values in ((mu, fused_mu), (sigma, fused_sigma)):
                 returned = np.asarray(values)
                 if returned.shape != some.shape:
-                    msg = f"the rule returned the shape {returned.shape}, not {some.shape}"
+                    msg = (
+                        f"the rule returned the shape {returned.shape}, not {some.shape}: return "
+                        "mu and sigma without the axis of the sensors"
+                    )
                     raise ValueError(msg)
                 out[start:stop] = np.where(some, returned, np.nan)
 
-        map_ranges(on_range, mu.size, threads=threads)
+        length = max(1, BLOCK_SIZE // self.number)
+        map_ranges(on_range, mu.size, threads=threads, length=length)
 
     def _told(self, name: str, default: Any = None) -> Any:
         return self.parameters.get(name, default) if isinstance(self.rule, str) else default

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Hashable, Sequence
 from typing import Any
@@ -20,12 +21,14 @@ from .conventions import (
     SOURCE,
     WEIGHT,
     annotate,
+    as_time,
     rechunked,
 )
 from .grid import on_grid_of, spatial_dims
 from .units import conversion, same_units, units_of
 
 MAX_SENSORS = 8
+SPAN = ("time_coverage_start", "time_coverage_end")
 LONG_NAMES = {
     COUNT: "number of retrievals that contributed",
     CHI2: "reduced chi-square of the sensors about the fused mean",
@@ -44,8 +47,9 @@ def on_one_grid(retrievals: Sequence[xr.Dataset]) -> list[xr.Dataset]:
     """
     if len(retrievals) > MAX_SENSORS:
         msg = (
-            f"{len(retrievals)} retrievals, at most {MAX_SENSORS} in one call: fuse some of them "
-            "first, the order does not matter for independent errors"
+            f"{len(retrievals)} retrievals, at most {MAX_SENSORS} in one call: if errors are "
+            f"independent, fuse groups of up to {MAX_SENSORS}, then these with sigma_floor=0, as "
+            "the floor was applied"
         )
         raise ValueError(msg)
     # what else a Dataset holds is not fused, and may have dims of its own
@@ -150,17 +154,32 @@ def describe(
     fused = fused.assign_coords(
         {k: (k, v) if isinstance(v, np.ndarray) else v for k, v in labels.items()}
     )
-    times = [
-        r.coords["time"].to_numpy()
-        for r in retrievals
-        if r.coords.get("time") is not None and r.coords["time"].ndim == 0
-    ]
+    times = [r.coords.get("time") for r in retrievals]
+    labels_of_time = [t.variable for t in times if t is not None and t.ndim == 0]
+    apart = len(labels_of_time) < len(retrievals) or not all(
+        t.equals(labels_of_time[0]) for t in labels_of_time
+    )
+    if apart and dim != "time":
+        fused = fused.drop_vars("time", errors="ignore")
+    moments = _moments(retrievals)
     span: dict[str, str] = {}
-    if times and (len(times) < len(retrievals) or min(times) != max(times)):
+    if moments and (apart or min(moments) != max(moments)):
         # acquisitions apart in time: one label would be wrong, so the span is kept
-        fused = fused if dim == "time" else fused.drop_vars("time", errors="ignore")
-        span = {
-            "time_coverage_start": f"{np.datetime_as_string(min(times), unit='s')}Z",
-            "time_coverage_end": f"{np.datetime_as_string(max(times), unit='s')}Z",
-        }
+        ends = (min(moments), max(moments))
+        texts = (f"{np.datetime_as_string(end, unit='s')}Z" for end in ends)
+        span = dict(zip(SPAN, texts, strict=True))
     return annotate(fused.assign_attrs({"sensor": "+".join(names), **span, **provenance}))
+
+
+def _moments(retrievals: Sequence[xr.Dataset]) -> list[np.datetime64]:
+    """Return all that is known of when retrievals, or what they were fused of, were acquired."""
+    moments: list[np.datetime64] = []
+    for retrieval in retrievals:
+        time = retrieval.coords.get("time")
+        if time is not None and time.ndim == 0 and time.dtype.kind == "M":
+            moments.append(time.to_numpy()[()])
+        for end in SPAN:
+            # a text that is no date says nothing
+            with contextlib.suppress(ValueError):
+                moments.append(as_time(str(retrieval.attrs.get(end))))
+    return [moment for moment in moments if not np.isnat(moment)]

@@ -23,8 +23,8 @@ from .catalog import (
 from .conventions import Time, as_time
 from .hrefs import local_path
 from .items import item_time
-from .rasterfile import public
-from .retry import stac_io
+from .retry import open_client
+from .web import public, without_secrets
 
 if TYPE_CHECKING:
     import pystac
@@ -49,6 +49,8 @@ __all__ = [
 ]
 
 PAGE_SIZE = 100  # items a page: EODC takes a minute over its default of ten
+MOST_ITEMS = 10_000  # a catalogue whose last page leads to itself has more
+LONGEST_TEXT = 300  # characters of what a server says of an error; some send a page of HTML
 
 
 Items: TypeAlias = "Iterable[pystac.Item | Mapping[str, Any]]"
@@ -161,30 +163,33 @@ def of_interval(items: Iterable[pystac.Item], datetime: Time) -> list[pystac.Ite
 def _search_api(
     catalog: CatalogLike, profile: Catalog, bbox: tuple[float, ...], interval: str
 ) -> list[pystac.Item]:
-    import requests
-    from pystac_client import Client
-    from pystac_client.exceptions import APIError
-
     url = profile.url if isinstance(catalog, Catalog | str | os.PathLike) else None
     try:
-        client: Any = catalog if url is None else Client.open(url, stac_io=stac_io())
+        client: Any = catalog if url is None else open_client(url)
         found = client.search(
             collections=[profile.collection],
             bbox=bbox,
             datetime=interval,
             limit=PAGE_SIZE,
+            max_items=MOST_ITEMS,
             method="POST" if _posts(client) else "GET",
         )
         # all pages now: one that fails must not be met half-way through a load
-        return list(found.items())
-    except (APIError, requests.RequestException, ValueError) as error:
-        # ValueError: what was answered is no JSON
-        said = str(error).replace(profile.url, public(profile.url))
+        items = list(found.items())
+    except Exception as error:  # noqa: BLE001  # as many as there are answers that are not STAC
+        said = without_secrets(f"{type(error).__name__}: {error}", profile.url)
         msg = (
-            f"the search for {profile.collection!r} in {public(profile.url)} failed: {said}: "
-            "try again, or pass items= or catalog="
+            f"the search for {profile.collection!r} in {public(profile.url)} failed, "
+            f"{said[:LONGEST_TEXT]}: try again, or pass items= or catalog="
         )
         raise ConnectionError(msg) from None
+    if len(items) == MOST_ITEMS:
+        msg = (
+            f"{public(profile.url)} has {MOST_ITEMS} items of {profile.collection!r} or more from "
+            f"{interval.replace('/', ' to ')}: ask for fewer days, or pass items="
+        )
+        raise ValueError(msg)
+    return items
 
 
 def _is_file(url: str) -> bool:

@@ -7,8 +7,14 @@ from __future__ import annotations
 
 import math
 import re
+from typing import Any
 
+import numpy as np
 import xarray as xr
+
+# far apart, so that the offset of degF costs the scale no digit
+FAR = float(1 << 20)
+FACTOR = re.compile(r"[+-]?\d+(?:\.\d*)?(?:[eE][+-]?\d+)?(?=\s|$)")
 
 
 def units_of(array: xr.DataArray) -> str | None:
@@ -26,7 +32,8 @@ def same_units(a: str | None, b: str | None) -> bool:
     except ModuleNotFoundError:
         return False
     try:
-        return bool(pint.Unit(_expression(a)) == pint.Unit(_expression(b)))
+        (factor, unit), (other_factor, other) = _parsed(a), _parsed(b)
+        return factor == other_factor and bool(pint.Unit(unit) == pint.Unit(other))
     except (pint.PintError, ValueError, TypeError, AttributeError):
         return False
 
@@ -44,29 +51,47 @@ def conversion(given: str, wanted: str) -> tuple[float, float]:
     import pint
 
     registry = pint.get_application_registry()
-    points = [0.0, 1.0, 2.0]
+    (factor, unit), (wanted_factor, wanted_unit) = _parsed(given), _parsed(wanted)
     try:
-        converted = [
-            float(registry.Quantity(x, _expression(given)).to(_expression(wanted)).magnitude)
-            for x in points
-        ]
-    except (pint.PintError, ValueError, TypeError, AttributeError, ZeroDivisionError) as error:
+        with np.errstate(all="ignore"):  # logarithms of 0 are found not to be linear
+            zero, far, farther = (
+                float(registry.Quantity(x * factor, unit).to(wanted_unit).magnitude) / wanted_factor
+                for x in (0.0, FAR, 2.0 * FAR)
+            )
+    except (pint.PintError, ValueError, TypeError, AttributeError, ArithmeticError) as error:
         raise ValueError(str(error)) from error
-    scale = converted[1] - converted[0]
-    if not math.isclose(converted[2] - converted[1], scale, rel_tol=1e-9):
+    if not math.isclose(farther - far, far - zero, rel_tol=1e-9):
         msg = f"{given!r} to {wanted!r} is not linear"
         raise ValueError(msg)
-    return scale, converted[0]
+    return (far - zero) / FAR, zero
 
 
-def _expression(units: str) -> str:
-    """Return units as pint reads them: CF writes "m s-1" for m / s."""
-    if units == "1":
-        return ""
-    if " per " in units:
-        return units
-    powers = re.sub(r"([A-Za-z])(-?\d+)", r"\1**\2", units)
-    return re.sub(r"(?<=[\w)])\s+(?=[A-Za-z(])", "*", powers)
+def as_number(value: Any, units: str | None = None) -> float:
+    """Return a number, or that of a pint quantity in these units; NaN if it is neither.
+
+    Raises
+    ------
+    ValueError
+        If a quantity cannot be converted.
+    """
+    if hasattr(value, "magnitude") and units is not None:
+        scale, offset = conversion(str(value.units), units)
+        value = value.magnitude * scale + offset
+    try:
+        return math.nan if isinstance(value, str) else float(value)
+    except (TypeError, ValueError):
+        return math.nan
+
+
+def _parsed(units: str) -> tuple[float, str]:
+    """Return a factor and units as pint reads them: CF writes "m s-1" for m / s, "1e-3" for ‰."""
+    number = FACTOR.match(units)
+    factor = float(number.group()) if number else 1.0
+    unit = units[number.end() :].strip() if number else units
+    if " per " in unit:
+        return factor, unit
+    powers = re.sub(r"([A-Za-z])(-?\d+)", r"\1**\2", unit)
+    return factor, re.sub(r"(?<=[\w)])\s+(?=[A-Za-z(])", "*", powers)
 
 
 def fits_deviation(sigma: str | None, mu: str | None) -> bool:

@@ -15,6 +15,7 @@ Flags: TypeAlias = NDArray[np.uint8]
 
 MAX_SENSORS = 8  # one bit of a uint8 each
 ONE = np.float32(1.0)  # turns into the type of what it is added to
+LARGEST = float(np.finfo(np.float64).max)
 INFINITE = np.float32(np.inf)
 
 
@@ -101,6 +102,7 @@ def _gaussian(
     floor: Any,
     floor_nonfinite: bool,
     unknown: int,
+    largest: float | None,
     mu: Any,
     sigma: Any,
     mask: Any,
@@ -144,12 +146,17 @@ def _gaussian(
             k = min(7, n - 1)
             sums = _add(sums, 128, mus[k][i], sigmas[k][i], masks[k][i], floor, floor_nonfinite)
         weighted, weight, smallest, contributed, reasons = sums
-        # of the precision of the result: its error is relative, cancellation is behind
-        scale = rounded(1.0) / rounded(weight)
+        # in double precision, rounded once: float32 never leaves the range of its sensors
+        share = 1.0 / weight
+        mean = weighted * share
+        possible = smallest < np.inf
+        if largest is not None:
+            possible &= abs(mean) <= largest
+            contributed = contributed if possible else np.uint8(0)
         # added, not chosen: compilers turn a choice here into slow masked stores
-        blank = rounded(0.0) if smallest < np.inf else rounded(np.nan)
-        mu[i] = weighted * scale + blank
-        sigma[i] = smallest * np.sqrt(scale) + blank
+        blank = rounded(0.0) if possible else rounded(np.nan)
+        mu[i] = rounded(mean) + blank
+        sigma[i] = smallest * np.sqrt(rounded(share)) + blank
         reasons = reasons if reasons != 0 else np.uint8(unknown)
         mask[i] = np.uint8(0) if contributed != 0 else reasons
         source[i] = contributed
@@ -195,7 +202,7 @@ def gaussian(
     -----
     ``w_i = 1 / sigma_i^2``, ``mu = sum(w_i mu_i) / sum(w_i)``, ``sigma = sum(w_i)^-1/2``
     over the usable sensors (Aitken 1936; Cochran 1937), evaluated in double precision
-    relative to the smallest sigma.
+    relative to the smallest sigma. Where the sum of means of 1e308 overflows, no sensor is usable.
     """
     dtype = np.result_type(*mus, *sigmas)
     shape = mus[0].shape
@@ -215,6 +222,8 @@ def gaussian(
             dtype.type(sigma_floor),
             floor_nonfinite,
             unknown,
+            # sums of float32 do not overflow: a branch less in the compiled code
+            LARGEST if dtype == np.float64 else None,
             *(a.reshape(-1) for a in fused),  # type: ignore[union-attr]
         )
 

@@ -34,31 +34,39 @@ def map_blocks(
     Parameters
     ----------
     function : callable
-        Takes one block of each array, in order, and fills the outputs among them. Blocks
-        of a C-contiguous array are views; outputs must be C-contiguous.
+        Takes one block of each array, in order, and fills the outputs among them.
     arrays : sequence of arrays or None
-        Arrays of one shape. None is handed on as None.
+        Arrays of one shape. None is handed on as None; outputs must be C-contiguous.
     shape : tuple of int
         That shape.
     threads : int, optional
         1 to stay in the calling thread (a dask task does); by default one per core.
     """
-    if all(a is None or a.flags.c_contiguous for a in arrays):
-        arrays = [None if a is None else a.reshape(-1) for a in arrays]
-        shape = (math.prod(shape),)
-    axis = int(np.argmax(shape)) if shape else 0
-    length = shape[axis] if shape else 1
-    step = max(1, BLOCK_SIZE * length // max(1, math.prod(shape)))
 
-    def on_block(start: int) -> None:
-        block = (slice(None),) * axis + (slice(start, start + step),)
-        function(*(None if a is None else a[block] for a in arrays))
+    def on_range(start: int, stop: int) -> None:
+        function(*(None if a is None else pixels(a, start, stop) for a in arrays))
 
-    _in_threads(on_block, range(0, length, step), threads)
+    map_ranges(on_range, math.prod(shape), threads=threads)
+
+
+def pixels(array: NDArray[Any], start: int, stop: int) -> NDArray[Any]:
+    """Return pixels start to stop, counted in C order: a view where they lie so in memory."""
+    if array.flags.c_contiguous:
+        return array.reshape(-1)[start:stop]
+    inner = array.size // len(array)
+    first, last = start // inner, -(-stop // inner)
+    start, stop = start - first * inner, stop - first * inner
+    if last - first == 1:
+        return pixels(array[first], start, stop)
+    return np.ascontiguousarray(array[first:last]).reshape(-1)[start:stop]
 
 
 def map_ranges(
-    function: Callable[[int, int], None], size: int, *, threads: int | None = None
+    function: Callable[[int, int], None],
+    size: int,
+    *,
+    threads: int | None = None,
+    length: int = BLOCK_SIZE,
 ) -> None:
     """Call `function` with the start and stop of ranges of pixels that together are all.
 
@@ -70,10 +78,12 @@ def map_ranges(
         Number of pixels.
     threads : int, optional
         As in :func:`map_blocks`.
+    length : int
+        Pixels of a range; fewer where the work on each takes much memory.
     """
     _in_threads(
-        lambda start: function(start, min(size, start + BLOCK_SIZE)),
-        range(0, size, BLOCK_SIZE),
+        lambda start: function(start, min(size, start + length)),
+        range(0, size, length),
         threads,
     )
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from .compile import compiled
 from .correlation import Correlation, chi_square, convex, normalised
 from .fuse import MAX_SENSORS, flat
-from .parallel import map_ranges
+from .parallel import BLOCK_SIZE, map_ranges, pixels
 
 GAUSSIAN, MIXTURE, RANDOM_EFFECTS, MINIMUM_SIGMA, LOG_ODDS = range(5)
 RULES = {
@@ -26,6 +26,7 @@ RULES = {
     "minimum_sigma": MINIMUM_SIGMA,
     "log_odds": LOG_ODDS,
 }
+LENGTH = 512
 SURE = 1e-9  # probabilities are kept this far from 0 and 1
 
 
@@ -74,16 +75,15 @@ def _fuse(
     ok = np.empty(n, np.bool_)
     prior_logit = math.log(prior / (1.0 - prior))
     # one sensor after the other through pixels that fit a cache
-    length = 512
-    ms, ss = np.empty((length, n)), np.empty((length, n))
-    oks, reasons = np.empty((length, n), np.bool_), np.empty(length, np.uint8)
-    for first in range(start, stop, length):
-        count = min(length, stop - first)
+    ms, ss = np.empty((LENGTH, n)), np.empty((LENGTH, n))
+    oks, reasons = np.empty((LENGTH, n), np.bool_), np.empty(LENGTH, np.uint8)
+    for first in range(start, stop, LENGTH):
+        count = min(LENGTH, stop - first)
         reasons[:] = 0
         for k in range(n):
             mu, sigma, mask = mus[k], sigmas[k], masks[k]
             for p in range(count):
-                i = first + p
+                i = first - start + p
                 deviation = np.float64(sigma[i])
                 finite = math.isfinite(deviation)
                 flags = mask[i] if mask.size > 0 else np.uint8(0)
@@ -103,42 +103,28 @@ def _fuse(
                     last = k
                     if n <= MAX_SENSORS:
                         usable |= 1 << k
-            if number == 0:
-                out_mu[i] = out_sigma[i] = np.nan
-                out_mask[i] = reasons[p] if reasons[p] != 0 else np.uint8(unknown)
-                out_source[i] = 0
-                if diagnostics:
-                    out_chi2[i] = np.nan
-                    for k in range(n):
-                        out_weight[k, i] = np.nan
-                if out_difference.size > 0:
-                    out_difference[i] = np.nan
-                continue
             for k in range(n):
-                u[k] = 1.0 if k == last else 0.0
+                u[k] = 1.0 if ok[k] and k == last else 0.0
                 z[k] = 0.0
                 if ok[k]:
                     z[k] = 1.0 if s[k] == low else low / s[k]
             mean, spread, total = m[last], s[last], 1.0
+            chi2 = math.nan
             if number > 1:
                 # a mean to start from: of independent errors
                 mean = total = 0.0
+                least, most = math.inf, -math.inf
                 for k in range(n):
                     u[k] = z[k] * z[k]
                     total += u[k]
-                    if ok[k]:
-                        mean += u[k] * m[k]
-                mean /= total
-                if low == 0.0:
-                    # of sensors that are certain and agree, without rounding
-                    agree, certain = True, math.nan
-                    for k in range(n):
-                        if ok[k] and s[k] == 0.0:
-                            agree = agree and (math.isnan(certain) or certain == m[k])
-                            certain = m[k]
-                    mean = certain if agree else mean
+                share = 1.0 / total
+                for k in range(n):
+                    if u[k] > 0.0:
+                        mean += u[k] * share * m[k]
+                        least, most = min(least, m[k]), max(most, m[k])
+                # sensors that are certain and agree do so without rounding
+                mean = min(max(mean, least), most)
                 spread = low * math.sqrt(1.0 / total)
-                chi2 = math.nan
                 if diagnostics or inflate or rule == RANDOM_EFFECTS:
                     for k in range(n):
                         x[k] = 0.0
@@ -197,11 +183,15 @@ def _fuse(
                 if weighed_anew:
                     # in place: a call with arrays costs as much as the loop
                     mean = total = 0.0
+                    least, most = math.inf, -math.inf
                     for k in range(n):
                         total += u[k]
-                        if ok[k]:
-                            mean += u[k] * m[k]
-                    mean /= total
+                    share = 1.0 / total
+                    for k in range(n):
+                        if u[k] > 0.0:
+                            mean += u[k] * share * m[k]
+                            least, most = min(least, m[k]), max(most, m[k])
+                    mean = min(max(mean, least), most)
                     if rule == RANDOM_EFFECTS:
                         spread = low * math.sqrt(1.0 / total)
                     elif rule == GAUSSIAN:
@@ -211,10 +201,9 @@ def _fuse(
                         spread = low
                 if inflate and spread > 0.0:
                     spread *= math.sqrt(max(1.0, chi2 / (number - 1)))
-                if diagnostics:
-                    out_chi2[i] = chi2 / (number - 1)
-            elif diagnostics:
-                out_chi2[i] = np.nan
+                chi2 /= number - 1
+            if diagnostics:
+                out_chi2[i] = chi2
             if out_difference.size > 0:
                 out_difference[i] = np.nan
                 if number == 2:
@@ -222,13 +211,18 @@ def _fuse(
                     out_difference[i] = normalised(m[0] - m[1], s[0], s[1], rho)
             out_mu[i] = mean
             out_sigma[i] = spread
+            # a result that overflows is none
+            possible = number > 0 and math.isfinite(out_mu[i]) and math.isfinite(out_sigma[i])
             out_mask[i] = 0
+            if not possible:
+                out_mu[i] = out_sigma[i] = np.nan
+                out_mask[i] = reasons[p] if reasons[p] != 0 else np.uint8(unknown)
             took_part = 0
             for k in range(n):
-                if u[k] > 0.0:
+                if u[k] > 0.0 and possible:
                     took_part += 1 << k if n <= MAX_SENSORS else 1
                 if diagnostics:
-                    out_weight[k, i] = u[k] / total if ok[k] else np.nan
+                    out_weight[k, i] = u[k] / total if ok[k] and possible else np.nan
             out_source[i] = took_part
 
 
@@ -281,15 +275,6 @@ def fuse(
     dtype = np.result_type(*mus, *sigmas)
     n, shape = len(mus), mus[0].shape
     size = math.prod(shape)
-    arrays: Any = []
-    for layers, kind in ((mus, dtype), (sigmas, dtype), (masks, np.dtype(np.uint8))):
-        if isinstance(layers, np.ndarray):
-            arrays.append(np.ascontiguousarray(layers, kind).reshape(n, size))
-        else:
-            given = [np.empty(0, kind) if a is None else a for a in layers or [None] * n]
-            arrays.append(tuple(flat(a, kind) for a in given))
-    if masks is None and isinstance(mus, np.ndarray):
-        arrays[2] = np.empty((n, 0), np.uint8)
     source = np.empty(shape, np.uint8 if n <= MAX_SENSORS else np.uint16)
     kept = shape if diagnostics else (0,)
     fused = Fused(
@@ -304,10 +289,20 @@ def fuse(
     outputs: Any = [a.reshape(-1) for a in fused[:-1]] + [fused.weight.reshape(n, -1)]
 
     def on_range(start: int, stop: int) -> None:
+        block: list[Any] = []
+        for layers, kind in ((mus, dtype), (sigmas, dtype), (masks, np.dtype(np.uint8))):
+            given = [None] * n if layers is None else layers
+            parts = (np.empty(0) if a is None else pixels(a, start, stop) for a in given)
+            if n > MAX_SENSORS:  # more than a compiled function can take one by one
+                block.append(np.empty((n, 0 if layers is None else stop - start), kind))
+                for row, part in zip(block[-1], parts, strict=True):
+                    row[:] = part
+            else:
+                block.append(tuple(flat(part, kind) for part in parts))
         _fuse(
-            arrays[0],
-            arrays[1],
-            arrays[2],
+            block[0],
+            block[1],
+            block[2],
             n,
             start,
             stop,
@@ -323,5 +318,6 @@ def fuse(
             *outputs,
         )
 
-    map_ranges(on_range, size, threads=threads)
+    # converted block by block: all at once would take as much memory as the inputs
+    map_ranges(on_range, size, threads=threads, length=max(LENGTH, BLOCK_SIZE // (8 * n)))
     return fused

@@ -1,0 +1,266 @@
+"""Which acquisitions a mask is made of: passes, tiles, frames, days; pixel by pixel."""
+
+import dataclasses
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import xarray as xr
+
+import xfusion as xf
+from tests import catalogues as c
+from tests.laziness import nothing_computes
+from tests.resampling_oracle import exact_positions, inside
+from xfusion.server import serve
+
+ES = xf.stac.EARTH_SEARCH
+LEFT, RIGHT = ((0, 48), (0, 36)), ((0, 48), (42, 60))  # the tiles of GFM, with a gap between
+
+
+# Sentinel-2
+
+
+def two_acquisitions(folder: Path) -> tuple[list[dict[str, Any]], np.ndarray]:
+    first, second = c.landscape(seed=2), c.landscape(seed=3)
+    items = []
+    for scene, name, time in ((first, "a", "10:06:07"), (second, "b", "10:56:07")):
+        hrefs = c.stored(scene, folder / name, raw=False)
+        items.append(
+            c.earth_search(scene, hrefs, name=name, time=f"{c.DAY}T{time}Z", baseline="02.12")
+        )
+    masks = first.mask(), second.mask()
+    expected = np.where((masks[0] == 0) | (masks[1] == 0), 0, masks[0] | masks[1])
+    return items, expected
+
+
+def test_each_acquisition_is_judged_by_itself_and_usable_wins(tmp_path: Path) -> None:
+    items, expected = two_acquisitions(tmp_path)
+    masked, said = c.attach_s2(items, ES)
+    np.testing.assert_array_equal(masked["mask"], expected)
+    assert not said
+
+
+def test_snow_that_is_vegetation_does_not_lift_a_cloud(tmp_path: Path) -> None:
+    """The greatest class of the day with the bands of another hour would be usable."""
+    cloud, snow = c.flat(6000, 9), c.flat(200, 11)
+    snow = dataclasses.replace(snow, nir=snow.red * 5)
+    cloud = dataclasses.replace(cloud, nir=cloud.red)
+    items = [
+        c.earth_search(s, c.stored(s, tmp_path / n, raw=False), name=n, time=t, baseline="02.12")
+        for s, n, t in ((cloud, "a", f"{c.DAY}T10:06:07Z"), (snow, "b", f"{c.DAY}T11:06:07Z"))
+    ]
+    assert set(np.unique(c.attach_s2(items, ES)[0]["mask"])) == {1 | 4}
+    for each in items:
+        each["properties"]["datetime"] = f"{c.DAY}T10:00:00Z"
+    for order in (items, items[::-1]):
+        assert set(np.unique(c.attach_s2(order, ES)[0]["mask"])) == {1}
+
+
+def test_tiles_of_two_zones_are_one_acquisition(tmp_path: Path) -> None:
+    grids = [
+        c.GeoBox((40, 48), c.rasterio.Affine(10, 0, x, 0, -10, 5_319_600), f"EPSG:{code}")
+        for x, code in ((724_900, 32632), (276_300 - 1000, 32633))
+    ]
+    rng = np.random.default_rng(5)
+    tiles, items = [], []
+    for geobox, factor in zip(grids, (1, 8), strict=True):
+        red = np.full(geobox.shape, 400, np.uint16)
+        scl = rng.choice(np.arange(12, dtype=np.uint8), (20, 24))
+        tiles.append(c.Scene(red, red * factor, scl, geobox))
+        name = str(geobox.crs)[-5:]
+        hrefs = c.stored(tiles[-1], tmp_path / name, raw=False)
+        items.append(c.earth_search(tiles[-1], hrefs, name=name, baseline="02.12"))
+    west, south, east, north = (grids[0].geographic_extent | grids[1].geographic_extent).boundingbox
+    target = c.GeoBox.from_bbox((west, south, east, north), "EPSG:4326", resolution=1e-4)
+    expected = np.full(target.shape, 32, np.uint8)
+    certain, best = np.ones(target.shape, bool), np.zeros(target.shape, int)
+    for tile in tiles:
+        u, v = exact_positions(tile.coarse, target)
+        within = inside(tile.coarse, u, v)
+        for position in (u, v):
+            certain &= abs(position - np.round(position)) > 1e-3
+        rows, columns = np.where(within, v, 0).astype(int), np.where(within, u, 0).astype(int)
+        classes = tile.scl[rows, columns]
+        own = np.vectorize(c.s2_flags)(400, tile.nir[0, 0], classes)
+        rank = np.where(within, np.where(classes > 0, 2, 1), 0)
+        expected = np.where(rank > best, own, expected)
+        best = np.maximum(rank, best)
+    masked, _ = c.attach_s2(items, ES, c.retrieval(target))
+    assert certain.mean() > 0.98
+    np.testing.assert_array_equal(masked["mask"].values[certain], expected[certain])
+    assert {0, 1, 2, 4, 8, 32} <= set(np.unique(expected[certain]))
+    assert len({c.GRID.crs, *(g.crs for g in grids)}) == 2
+
+
+@pytest.fixture(scope="module")
+def three_days(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, np.ndarray]]:
+    """A catalogue with the scenes of a day, and cloudless ones just before and after it."""
+    folder = tmp_path_factory.mktemp("three days")
+    items, expected = two_acquisitions(folder)
+    clear = c.flat(200, 6)
+    clear = dataclasses.replace(clear, nir=clear.red)
+    hrefs = c.stored(clear, folder / "clear", raw=False)
+    for name, time in (("eve", "2023-06-19T23:59:59.9Z"), ("next", "2023-06-21T00:00:00Z")):
+        items.append(c.earth_search(clear, hrefs, name=name, time=time, baseline="02.12"))
+    for asset in (asset for each in items for asset in each["assets"].values()):
+        asset["href"] = Path(asset["href"]).as_uri()
+    path = folder / "items.json"
+    path.write_text(json.dumps({"type": "FeatureCollection", "features": items}))
+    with serve(path) as url:
+        yield url, expected
+
+
+def test_one_day_means_one_day(three_days: tuple[str, np.ndarray]) -> None:
+    url, expected = three_days
+    for time in (c.DAY, f"{c.DAY}T10:10:00"):
+        masked = c.retrieval(time=time).fusion.attach_s2_mask(catalog=url)
+        np.testing.assert_array_equal(masked["mask"], expected)
+        assert masked.attrs["mask_items"] == "a b"
+    with pytest.raises(LookupError, match="sentinel-2-l2a.*127.0.0.1.*2023-06-22"):
+        c.retrieval(time="2023-06-22").fusion.attach_s2_mask(catalog=url)
+
+
+# Global Flood Monitoring
+
+
+def gfm_day(
+    folder: Path, nodata: float | None = None
+) -> tuple[list[dict[str, Any]], dict[str, list[np.ndarray]]]:
+    """Items of a day, and the frames of each pass on the whole grid, 255 where not observed.
+
+    Two tiles with a gap between. In the morning two frames of the left tile, one of them also of
+    the right tile, and an item without its asset; in the evening one frame.
+    """
+    rng = np.random.default_rng(0)
+    items, frames = [], {"05": [], "16": []}
+    for time, tile, seen in (
+        ("05:10:00", LEFT, slice(0, 30)),
+        ("05:10:25", LEFT, slice(20, 44)),
+        ("05:10:25", RIGHT, slice(10, 48)),
+        ("16:45:00", LEFT, slice(0, 40)),
+    ):
+        geobox = c.part(c.EQUI7, *tile)
+        mask, advice = np.full((2, *geobox.shape), 255, np.uint8)
+        mask[seen] = rng.choice([0, 0, 0, 1], mask[seen].shape)
+        advice[seen] = rng.integers(0, 4, mask[seen].shape)
+        name = f"{time}{tile[1][0]}".replace(":", "")
+        hrefs = {
+            "exclusion_mask": c.write(folder / f"{name}.tif", mask, geobox, nodata),
+            "advisory_flags": c.write(folder / f"{name}a.tif", advice, geobox, nodata),
+        }
+        items.append(c.gfm_item(time, geobox, tile=name, **hrefs))
+        frames[time[:2]].append(np.stack([c.placed(p, *tile) for p in (mask, advice)]))
+    bare = c.gfm_item("05:10:50", c.EQUI7, ensemble_flood_extent="https://example.org/a.tif")
+    return [*items, bare], frames
+
+
+@pytest.mark.parametrize("nodata", [None, 0, 255])
+@pytest.mark.parametrize(
+    ("time", "passes"),
+    [(c.DAY, ("05", "16")), (f"{c.DAY}T05:10:10", ("05",)), (f"{c.DAY}T16:44:58", ("16",))],
+)
+def test_a_gfm_day_has_the_right_mask_at_every_pixel(
+    tmp_path: Path, nodata: float | None, time: str, passes: tuple[str, ...]
+) -> None:
+    items, frames = gfm_day(tmp_path, nodata)
+    expected = c.gfm_flags(*(frame[0] for each in passes for frame in frames[each]))
+    assert {0, 16, 32} == set(np.unique(expected))
+    for order in (items, items[::-1]):
+        masked, said = c.attach_gfm(order, time)
+        np.testing.assert_array_equal(masked["mask"], expected)
+        assert [("lacks the assets" in warning) for warning in said] == [True] * ("05" in passes)
+        with nothing_computes():
+            lazy, _ = c.attach_gfm(order, time, chunks={"y": 17, "x": 11})
+        np.testing.assert_array_equal(lazy["mask"], expected)
+    assert not (expected[:, 36:42] != 32).any()
+
+
+def test_the_mask_is_right_on_another_grid(tmp_path: Path) -> None:
+    items, frames = gfm_day(tmp_path)
+    box = c.EQUI7.geographic_extent.boundingbox
+    target = c.GeoBox.from_bbox(tuple(box), "EPSG:4326", resolution=1.3e-4)
+    u, v = exact_positions(c.EQUI7, target)
+    within = inside(c.EQUI7, u, v)
+    rows, columns = (np.where(within, p, 0).astype(int) for p in (v, u))
+    flags = c.gfm_flags(*(frame[0] for frame in frames["05"]))
+    expected = np.where(within, flags[rows, columns], 32)
+    certain = (abs(u - np.round(u)) > 1e-3) & (abs(v - np.round(v)) > 1e-3)
+    like = c.retrieval(target, time=f"{c.DAY}T05:10")
+    masked, _ = c.warned(lambda: like.fusion.attach_gfm_mask(items=items, allow_local=True))
+    assert certain.mean() > 0.98
+    np.testing.assert_array_equal(masked["mask"].values[certain], expected[certain])
+
+
+def test_of_two_passes_the_whole_day_or_the_nearest_is_said(tmp_path: Path) -> None:
+    items, frames = gfm_day(tmp_path)
+    near, said = c.attach_gfm(items, f"{c.DAY}T17:30:00")
+    assert any("nearest of 2 passes is 0:45:00 from" in warning for warning in said)
+    np.testing.assert_array_equal(near["mask"], c.gfm_flags(*(f[0] for f in frames["16"])))
+    assert near.attrs["mask_items"].split() == [items[3]["id"]]
+    only, said = c.attach_gfm(items[3:4], f"{c.DAY}T05:10:00")
+    assert any("nearest of 1 passes is 11:35:00 from" in warning for warning in said)
+    np.testing.assert_array_equal(only["mask"], near["mask"])
+    both, _ = c.attach_gfm(items, f"{c.DAY}T17:30:00", datetime=c.DAY)
+    np.testing.assert_array_equal(
+        both["mask"], c.gfm_flags(*(f[0] for each in frames.values() for f in each))
+    )
+
+
+def test_a_pass_without_its_mask_is_unknown_and_another_is_no_replacement(tmp_path: Path) -> None:
+    items, _ = gfm_day(tmp_path)
+    masked, said = c.attach_gfm([items[4], items[3]], f"{c.DAY}T05:10:00")
+    assert (masked["mask"] == 32).all()
+    assert any("lacks the assets" in warning for warning in said)
+    assert any("all pixels are UNKNOWN" in warning for warning in said)
+
+
+@pytest.mark.parametrize("nodata", [None, 0, 255])
+def test_advisory_flags_are_those_of_all_frames(tmp_path: Path, nodata: float | None) -> None:
+    items, frames = gfm_day(tmp_path, nodata)
+    time = f"{c.DAY}T05:10:10"
+    stack = np.stack([frame[1] for frame in frames["05"]])
+    expected = np.bitwise_or.reduce(np.where(stack == 255, 0, stack))
+    expected = np.where((stack == 255).all(axis=0), 255, expected)
+    assert {0, 1, 2, 3, 255} == set(np.unique(expected))
+    masked, _ = c.attach_gfm(items, time, advisory_flags=True)
+    plain, _ = c.attach_gfm(items, time)
+    np.testing.assert_array_equal(masked["advisory_flags"], expected)
+    xr.testing.assert_equal(masked.drop_vars("advisory_flags"), plain)
+    with nothing_computes():
+        lazy, _ = c.attach_gfm(items, time, advisory_flags=True, chunks={"y": 17, "x": 11})
+        assert lazy["advisory_flags"].chunks is not None
+    xr.testing.assert_identical(lazy.compute(), masked)
+    product = xf.Sentinel1Product(dataset=c.retrieval(c.EQUI7, time=time))
+    attached, _ = c.warned(
+        lambda: product.attach_mask(items=items, advisory_flags=True, allow_local=True).dataset
+    )
+    np.testing.assert_array_equal(attached["advisory_flags"], expected)
+
+
+def test_advisory_flags_survive_a_file(tmp_path: Path) -> None:
+    items, _ = gfm_day(tmp_path)
+    masked, _ = c.attach_gfm(items, c.DAY, advisory_flags=True, chunks={"y": 17})
+    path = tmp_path / "masked.nc"
+    masked.to_netcdf(path)
+    with xr.open_dataset(path, mask_and_scale=False) as stored:
+        np.testing.assert_array_equal(stored["advisory_flags"], masked["advisory_flags"])
+        assert stored["advisory_flags"].dtype == np.uint8
+        assert "advisory_flags" in stored["mu"].attrs["ancillary_variables"]
+    with xr.open_dataset(path) as decoded:
+        seen = masked["advisory_flags"].values != 255
+        np.testing.assert_array_equal(decoded["advisory_flags"].notnull(), seen)
+        np.testing.assert_array_equal(decoded["mask"], masked["mask"])
+        decoded.load().to_netcdf(tmp_path / "again.nc")
+    with xr.open_dataset(tmp_path / "again.nc", mask_and_scale=False) as again:
+        np.testing.assert_array_equal(again["advisory_flags"], masked["advisory_flags"])
+
+
+def test_advisory_flags_that_cannot_be_read_are_missing(tmp_path: Path) -> None:
+    items, frames = gfm_day(tmp_path)
+    items[0]["assets"]["advisory_flags"]["href"] = str(tmp_path / "none.tif")
+    masked, _ = c.attach_gfm(items[:1], c.DAY, advisory_flags=True, on_read_error="flag")
+    assert (masked["advisory_flags"] == 255).all()
+    np.testing.assert_array_equal(masked["mask"], c.gfm_flags(frames["05"][0][0]))

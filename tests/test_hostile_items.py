@@ -1,0 +1,259 @@
+"""Items that would make us read what they must not, or that contradict their files."""
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import rasterio
+from pyproj import CRS
+
+import xfusion as xf
+from tests import catalogues as c
+from xfusion.hrefs import S3_CREDENTIALS, asset_href, check_hrefs
+
+NEVER = [
+    "/vsicurl/https://example.org/a.tif",
+    "//vsicurl/https://example.org/a.tif",
+    "/VSICURL/https://example.org/a.tif",
+    "/vsizip//vsicurl/https://example.org/a.zip/a.tif",
+    "/vsisubfile/0_100,/etc/passwd",
+    "%2Fvsicurl/https://example.org/a.tif",
+    "%252Fvsicurl%252Fhttps://example.org/a.tif",
+    "file:///vsimem/a.tif",
+    "file:/vsimem/a.tif",
+    "FILE:///%76simem/a.tif",
+    "file:///%2576simem/a.tif",
+    "file:GTIFF_DIR:1:/etc/passwd",
+    "GTIFF_DIR:1:/etc/passwd",
+    "gtiff_raw:/etc/passwd",
+    "J2K_SUBFILE:0,100,/etc/passwd",
+    "NETCDF:/etc/passwd:a",
+    "vrt:///etc/passwd",
+    "zip+https://example.org/a.zip!a.tif",
+    "zip+file:///etc/a.zip!passwd",
+    "gs://bucket/a.tif",
+    "FTP://example.org/a.tif",
+    "data:image/tiff;base64,AAAA",
+    "<VRTDataset rasterXSize='1' rasterYSize='1'><SourceFilename>file:/etc/passwd",
+    "https%3A//example.org/a.tif",
+    "ht\ntp://example.org/a.tif",
+    "\n/vsicurl/https://example.org/a.tif",
+    "/vsi\ncurl/https://example.org/a.tif",
+    " /vsicurl/https://example.org/a.tif",
+    "https://example.org/a.tif\n/vsicurl/",
+    "https://example.org/a.tif\x00",
+    "http://[::1/a.tif",
+]
+LOCAL = [
+    "file:///etc/passwd",
+    "FILE:///etc/passwd",
+    "file://localhost/etc/passwd",
+    "/etc/passwd",
+    "../../../../etc/passwd",
+    "..%2F..%2Fetc%2Fpasswd",
+    "a.tif",
+    "",
+]
+
+
+@pytest.fixture
+def nothing_is_opened(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rasterio, "open", lambda *args, **_: pytest.fail(f"{args} was opened"))
+
+
+def gfm(href: str, **fields: Any) -> dict[str, Any]:
+    found = c.gfm_item("05:10:00", c.EQUI7, exclusion_mask=href)
+    found["assets"]["exclusion_mask"] |= fields
+    return found
+
+
+@pytest.mark.usefixtures("nothing_is_opened")
+@pytest.mark.parametrize("href", NEVER)
+@pytest.mark.parametrize("allow_local", [True, False])
+@pytest.mark.parametrize("where", ["mask", "advisory", "alternate", "second"])
+def test_what_is_no_web_address_is_never_opened(
+    href: str, allow_local: bool, where: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for variable in S3_CREDENTIALS:
+        monkeypatch.delenv(variable, raising=False)
+    items = [gfm(href)]
+    options: dict[str, Any] = {"allow_local": allow_local}
+    if where == "second":
+        items = [gfm("https://example.org/a.tif"), *items]
+    elif where == "alternate":
+        items = [gfm("s3://bucket/a.tif", alternate={"https": {"href": href}})]
+    elif where == "advisory":
+        items = [c.gfm_item("05:10:00", c.EQUI7, advisory_flags=href)]
+        options["advisory_flags"] = True
+    with pytest.raises(ValueError, match="of item '.*never opened|allow_local=True"):
+        c.attach_gfm(items, c.DAY, **options)
+    if allow_local:
+        with pytest.raises(ValueError, match="never opened"):
+            c.attach_gfm(items, c.DAY, on_read_error="flag", **options)
+
+
+@pytest.mark.usefixtures("nothing_is_opened")
+@pytest.mark.parametrize("href", LOCAL)
+def test_files_of_this_machine_are_not_opened_without_leave(href: str) -> None:
+    for catalog in (None, "https://stac.eodc.eu/api/v1"):
+        with pytest.raises(ValueError, match="of item '.*allow_local=True"):
+            c.attach_gfm([gfm(href)], c.DAY, allow_local=False, catalog=catalog)
+
+
+@pytest.mark.usefixtures("nothing_is_opened")
+def test_an_address_of_its_own_choice_makes_no_item_local() -> None:
+    found = gfm("passwd")
+    found["links"] = [{"rel": "self", "href": "file:///etc/items.json"}]
+    with pytest.raises(ValueError, match="allow_local=True"):
+        c.attach_gfm([found], c.DAY, allow_local=False)
+    found["links"] = [{"rel": "self", "href": "/vsimem/items.json"}]
+    with pytest.raises(ValueError, match="never opened"):
+        c.attach_gfm([found], c.DAY)
+
+
+def test_harmless_addresses_are_read_whatever_their_case_and_alternates() -> None:
+    alternates: list[Any] = ["no mapping", {"https": "no mapping"}, {"https": {"href": 1}}]
+    for href in ("https://x/vsi_a.tif?sig=a%2Fb%3D%0A&c=d:e", "HTTPS://x/a b.tif", "S3://x/a.tif"):
+        for alternate in alternates:
+            (found,) = xf.stac.as_items([gfm(href, alternate=alternate)])
+            check_hrefs([found], xf.stac.EODC, allow_local=False)
+            opened = asset_href(found, "exclusion_mask")
+            assert opened.partition(":")[0] == href.partition(":")[0].lower()
+            assert opened.partition(":")[2] == href.partition(":")[2]
+
+
+@pytest.mark.usefixtures("nothing_is_opened")
+@pytest.mark.parametrize("level", ["asset", "item"])
+@pytest.mark.parametrize(
+    "shape", [[10**9, 10**9], [10**9, 1], [0, 5], [-5, 5], ["many", 5], 7, [float("nan"), 5]]
+)
+def test_claimed_sizes_that_no_raster_has_are_refused(shape: Any, level: str) -> None:
+    found = gfm("https://example.org/a.tif")
+    fields = found["assets"]["exclusion_mask"] if level == "asset" else found["properties"]
+    fields["proj:shape"] = shape
+    with pytest.raises(ValueError, match="'exclusion_mask' of item 'ENSEMBLE"):
+        c.attach_gfm([found], c.DAY)
+
+
+@pytest.mark.parametrize(
+    "size",
+    [
+        {"width": 2 * 10**7, "height": 16},
+        {"width": 32768, "height": 32768, "tiled": True, "blockxsize": 32768, "blockysize": 32768},
+    ],
+    ids=["side", "block"],
+)
+@pytest.mark.parametrize("proj", [True, False], ids=["claimed", "not claimed"])
+def test_a_file_that_claims_a_bomb_of_pixels_is_not_decoded(
+    tmp_path: Path, size: dict[str, Any], proj: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "bomb.tif"
+    options: Any = {"driver": "GTiff", "count": 1, "dtype": "uint8", "SPARSE_OK": True, **size}
+    transform = c.EQUI7.affine
+    with rasterio.open(path, "w", crs="EPSG:27704", transform=transform, **options):
+        pass
+    assert path.stat().st_size < 2**24
+    monkeypatch.setattr(rasterio.io.DatasetReader, "read", lambda *_, **__: pytest.fail("read"))
+    found = gfm(str(path))
+    if proj:
+        found["properties"]["proj:shape"] = [size["height"], size["width"]]
+    else:
+        del found["properties"]["proj:shape"], found["properties"]["proj:transform"]
+    with pytest.raises(ValueError, match="claims .* pixels"):
+        c.attach_gfm([found], c.DAY)
+
+
+@pytest.mark.parametrize("proj", [True, False], ids=["with a grid", "without"])
+def test_a_vrt_does_not_lead_to_other_files(tmp_path: Path, proj: bool) -> None:
+    secret = c.write(tmp_path / "secret.tif", np.zeros(c.EQUI7.shape, np.uint8), c.EQUI7)
+    rows, columns = c.EQUI7.shape
+    geotransform = ", ".join(map(str, c.EQUI7.affine.to_gdal()))
+    vrt = f"""<VRTDataset rasterXSize="{columns}" rasterYSize="{rows}"><SRS>EPSG:27704</SRS>
+      <GeoTransform>{geotransform}</GeoTransform><VRTRasterBand dataType="Byte" band="1">
+      <SimpleSource><SourceFilename>{secret}</SourceFilename></SimpleSource>
+      </VRTRasterBand></VRTDataset>"""
+    evil = tmp_path / "evil.tif"
+    evil.write_text(vrt)
+    with rasterio.open(evil) as file:
+        assert (file.read(1) == 0).all()
+    found = gfm(str(evil))
+    if not proj:
+        del found["properties"]["proj:shape"]
+    with pytest.raises(OSError, match="evil.tif"):
+        c.attach_gfm([found], c.DAY)
+    flagged, _ = c.attach_gfm([found], c.DAY, on_read_error="flag")
+    assert (flagged["mask"] == int(xf.Exclusion.READ_FAILED)).all()
+
+
+# Items that contradict their files
+
+
+@pytest.fixture(scope="module")
+def frame(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, np.ndarray]:
+    mask = np.random.default_rng(3).integers(0, 2, c.EQUI7.shape).astype(np.uint8)
+    href = c.write(tmp_path_factory.mktemp("frame") / "mask.tif", mask, c.EQUI7)
+    return href, c.gfm_flags(mask)
+
+
+def shifted(east: float) -> list[float]:
+    return [20.0, 0.0, c.EQUI7.affine.c + east, 0.0, -20.0, c.EQUI7.affine.f]
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"proj:transform": shifted(500)}, "has the transform .* as its item says"),
+        ({"proj:transform": shifted(10)}, "has the transform .* as its item says"),
+        ({"proj:shape": [24, 30]}, "has .* pixels, not"),
+        ({"proj:code": "EPSG:27706"}, "is in EPSG:27704, not in EPSG:27706"),
+        ({"proj:transform": [0.0] * 6}, "no inverse"),
+        ({"proj:transform": [float("nan")] * 6}, "no inverse"),
+        ({"proj:transform": ["a"] * 6}, "are no grid"),
+        ({"proj:transform": [20.0, 0.0]}, "are no grid"),
+        ({"proj:shape": [48, 60, 3]}, "are no grid"),
+        ({"proj:code": "EPSG:0"}, "are no grid"),
+        ({"proj:code": "my own"}, "are no grid"),
+    ],
+)
+def test_a_grid_that_is_not_that_of_the_file_is_an_error_and_no_shifted_mask(
+    frame: tuple[str, np.ndarray], fields: dict[str, Any], message: str
+) -> None:
+    found = gfm(frame[0])
+    found["properties"] |= fields
+    with pytest.raises(ValueError, match=message) as error:
+        c.attach_gfm([found], c.DAY)
+    assert "mask.tif" in str(error.value) or "'exclusion_mask' of item" in str(error.value)
+    flagged, _ = c.attach_gfm([found], c.DAY, on_read_error="flag")
+    failed = int(xf.Exclusion.READ_FAILED)
+    assert {failed} <= set(np.unique(flagged["mask"])) <= {failed, 32}
+
+
+@pytest.mark.parametrize(
+    ("of_item", "of_asset"),
+    [
+        ({}, {}),
+        ({"proj:wkt2": True}, {}),
+        ({"proj:transform": True, "proj:wkt2": True}, {"proj:shape": [7, 7]}),
+        ({"proj:shape": True, "proj:transform": True}, {}),
+        ({}, {"proj:shape": True, "proj:transform": True, "proj:epsg": 27704}),
+        ({"proj:epsg": 27704}, {"proj:shape": True, "proj:transform": True}),
+        ({"proj:epsg": None, "proj:wkt2": True}, {"proj:shape": True, "proj:transform": True}),
+        ({"proj:projjson": True}, {"proj:shape": True, "proj:transform": True}),
+        ({"proj:code": "EPSG:27706"}, {"proj:code": "EPSG:27704", **c.proj(c.EQUI7)}),
+    ],
+)
+def test_wherever_the_grid_is_said_the_pixels_are_in_their_places(
+    frame: tuple[str, np.ndarray], of_item: dict[str, Any], of_asset: dict[str, Any]
+) -> None:
+    found = copy.deepcopy(gfm(frame[0]))
+    known = found["properties"] | {"proj:projjson": CRS(27704).to_json_dict()}
+    of_item, of_asset = (
+        {k: known[k] if v is True else v for k, v in fields.items()}
+        for fields in (of_item, of_asset)
+    )
+    found["properties"] = {"datetime": known["datetime"], **of_item}
+    found["assets"]["exclusion_mask"] |= of_asset
+    masked, _ = c.attach_gfm([found], c.DAY)
+    np.testing.assert_array_equal(masked["mask"], frame[1])
