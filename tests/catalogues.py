@@ -101,10 +101,13 @@ class Scene:
     def mask(self, added: float = 0.0) -> Pixels:
         """The flags, pixel by pixel, with another number added to the reflectances."""
         classes = self.scl.repeat(2, 0).repeat(2, 1)
-        return np.vectorize(s2_flags, otypes=[np.uint8])(self.red, self.nir, classes, added)
+        rule = np.vectorize(s2_flags, otypes=[np.uint8])
+        flags: Pixels = rule(self.red, self.nir, classes, added)
+        return flags
 
     def ndvi(self) -> Pixels:
-        return np.vectorize(ndvi)(self.red, self.nir, 0.0)
+        index: Pixels = np.vectorize(ndvi)(self.red, self.nir, 0.0)
+        return index
 
 
 def ndvi(red: int, nir: int, added: float) -> float:

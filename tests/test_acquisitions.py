@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 import xarray as xr
+from odc.geo.geobox import GeoBox
+from rasterio import Affine
 
 import xfusion as xf
 from tests import catalogues as c
@@ -61,7 +63,7 @@ def test_snow_that_is_vegetation_does_not_lift_a_cloud(tmp_path: Path) -> None:
 
 def test_tiles_of_two_zones_are_one_acquisition(tmp_path: Path) -> None:
     grids = [
-        c.GeoBox((40, 48), c.rasterio.Affine(10, 0, x, 0, -10, 5_319_600), f"EPSG:{code}")
+        GeoBox((40, 48), Affine(10, 0, x, 0, -10, 5_319_600), f"EPSG:{code}")
         for x, code in ((724_900, 32632), (276_300 - 1000, 32633))
     ]
     rng = np.random.default_rng(5)
@@ -74,7 +76,7 @@ def test_tiles_of_two_zones_are_one_acquisition(tmp_path: Path) -> None:
         hrefs = c.stored(tiles[-1], tmp_path / name, raw=False)
         items.append(c.earth_search(tiles[-1], hrefs, name=name, baseline="02.12"))
     west, south, east, north = (grids[0].geographic_extent | grids[1].geographic_extent).boundingbox
-    target = c.GeoBox.from_bbox((west, south, east, north), "EPSG:4326", resolution=1e-4)
+    target = GeoBox.from_bbox((west, south, east, north), "EPSG:4326", resolution=1e-4)
     expected = np.full(target.shape, 32, np.uint8)
     certain, best = np.ones(target.shape, bool), np.zeros(target.shape, int)
     for tile in tiles:
@@ -135,7 +137,8 @@ def gfm_day(
     the right tile, and an item without its asset; in the evening one frame.
     """
     rng = np.random.default_rng(0)
-    items, frames = [], {"05": [], "16": []}
+    items: list[dict[str, Any]] = []
+    frames: dict[str, list[np.ndarray]] = {"05": [], "16": []}
     for time, tile, seen in (
         ("05:10:00", LEFT, slice(0, 30)),
         ("05:10:25", LEFT, slice(20, 44)),
@@ -181,7 +184,7 @@ def test_a_gfm_day_has_the_right_mask_at_every_pixel(
 def test_the_mask_is_right_on_another_grid(tmp_path: Path) -> None:
     items, frames = gfm_day(tmp_path)
     box = c.EQUI7.geographic_extent.boundingbox
-    target = c.GeoBox.from_bbox(tuple(box), "EPSG:4326", resolution=1.3e-4)
+    target = GeoBox.from_bbox(box, "EPSG:4326", resolution=1.3e-4)
     u, v = exact_positions(c.EQUI7, target)
     within = inside(c.EQUI7, u, v)
     rows, columns = (np.where(within, p, 0).astype(int) for p in (v, u))

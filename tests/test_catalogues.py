@@ -9,6 +9,7 @@ import numpy as np
 import pystac
 import pytest
 import xarray as xr
+from odc.geo.geobox import GeoBox
 
 import xfusion as xf
 from tests import catalogues as c
@@ -20,7 +21,7 @@ from xfusion.offset import offset_of
 
 ES, CDSE = xf.stac.EARTH_SEARCH, xf.stac.CDSE
 PC = dataclasses.replace(xf.stac.PLANETARY_COMPUTER, signer=None)
-SAID = {"declared": -0.1, "baseline": "05.09"}
+SAID: dict[str, Any] = {"declared": -0.1, "baseline": "05.09"}
 OLD = {"baseline": "02.12"}
 
 
@@ -34,7 +35,8 @@ def ndvi_of(items: Any, profile: xf.Catalog) -> np.ndarray:
 
     def rule(bands: xr.Dataset) -> xr.DataArray:
         seen.append(bands.fusion.ndvi().values)
-        return bands.fusion.s2_exclusion()
+        flags: xr.DataArray = bands.fusion.s2_exclusion()
+        return flags
 
     bands = xf.Sentinel2Product.bands
     c.warned(
@@ -199,7 +201,7 @@ def test_large_files_without_overviews_are_looked_at_in_places_only(tmp_path: Pa
     shape = (1200, 1200)
     rng = np.random.default_rng(1)
     red = rng.integers(30, 700, shape).astype(np.uint16)
-    geobox = c.GeoBox(shape, c.GRID.affine, c.GRID.crs)
+    geobox = GeoBox(shape, c.GRID.affine, c.GRID.crs)
     large = c.Scene(red, red * 2, np.full((600, 600), 6, np.uint8), geobox)
     hrefs = c.stored(large, tmp_path, raw=True, driver="GTiff", tiled=True, blocksize=256)
     (found,) = xf.stac.as_items([c.planetary_computer(large, hrefs)])
@@ -319,6 +321,6 @@ def test_real_items_say_their_grids_and_offsets(shared_data: Path) -> None:
             size = 20 if band == "scl" else 10
             grid = asset_grid(found, key, profile)
             assert grid.crs is not None
-            assert (grid.crs.epsg, grid.shape) == (epsg, (109800 // size,) * 2)
+            assert (grid.crs.epsg, *grid.shape) == (epsg, 109800 // size, 109800 // size)
             assert tuple(grid.affine)[:6] == (size, 0, x, 0, -size, y)
             assert asset_href(found, key) == json.loads(path.read_text())["assets"][key]["href"]
