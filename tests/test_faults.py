@@ -831,6 +831,16 @@ def test_a_catalogue_without_end_is_refused(
         search(api)
 
 
+def test_the_last_day_of_an_interval_belongs_to_it(api: str, tmp_path: Path) -> None:
+    path = tmp_path / "items.json"
+    items = [item("gfm", "http://127.0.0.1:9", name) for name in IDS]
+    path.write_text(json.dumps({"type": "FeatureCollection", "features": items}))
+    for where in (api, str(path)):
+        assert search(where, f"2023-06-19/{DAY}") == IDS
+        with pytest.raises(LookupError, match="no items"):
+            search(where, "2023-06-18/2023-06-19")
+
+
 def test_no_items_is_an_error_with_all_that_was_asked_for(api: str) -> None:
     ds = target()
     west = AROUND.geographic_extent.boundingbox.left

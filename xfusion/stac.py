@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import re
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import urlsplit
@@ -50,6 +51,7 @@ __all__ = [
 
 PAGE_SIZE = 100  # items a page: EODC takes a minute over its default of ten
 MOST_ITEMS = 10_000  # a catalogue whose last page leads to itself has more
+DAY = re.compile(r"\d{4}-\d\d-\d\d")
 LONGEST_TEXT = 300  # characters of what a server says of an error; some send a page of HTML
 
 
@@ -66,8 +68,8 @@ def search(catalog: CatalogLike, geobox: GeoBox, datetime: Time, *, default: Cat
     geobox : GeoBox
         Its bounds, in longitude and latitude, are searched.
     datetime : str, datetime64 or datetime
-        A day, or a moment, which stands for its day (UTC); an interval ``"start/end"`` is
-        searched as it is.
+        A day, or a moment, which stands for its day (UTC); or an interval ``"start/end"``, whose
+        last day belongs to it.
     default : Catalog
         Collection and assets for a bare URL or Client.
 
@@ -81,13 +83,15 @@ def search(catalog: CatalogLike, geobox: GeoBox, datetime: Time, *, default: Cat
         If there is no item; the message has collection, bounds, dates and catalogue.
     ConnectionError
         If the catalogue does not answer, or answers with an error, after several attempts.
+    ValueError
+        If there are more items than a mask can be meant to have.
 
     Notes
     -----
-    A page has 100 items; all pages are fetched before any is used. Answers 429, 500 and 502 to
-    504 and broken connections are tried again, GET and POST alike, waiting as the server asks,
-    but no longer than 30 s; a request may take 60 s. An open Client is used with its own
-    settings.
+    A page has 100 items; all pages are fetched before any is used, 10 000 items at most. Answers
+    429, 500 and 502 to 504 are asked for again five times, GET and POST alike, waiting as the
+    server asks but no longer than 30 s each time; answers that break off, or of which nothing
+    comes for 60 s, twice. An open Client is used with its own settings.
     """
     profile = catalog_profile(catalog, default)
     start, end = day_interval(datetime)
@@ -111,14 +115,14 @@ def with_offset(catalog: Catalog, offset: Offset | None) -> Catalog:
 
 
 def day_interval(datetime: Time) -> tuple[str, str]:
-    """Return the first and the last moment of a day; an interval "a/b" as it is.
+    """Return the first and the last moment of a day, or of an interval "a/b".
 
     A day is closed with its own last microsecond: pystac-client takes "D/D+1" to the end
     of the next day.
     """
     if isinstance(datetime, str) and "/" in datetime:
         start, _, end = datetime.partition("/")
-        return start, end
+        return start, day_interval(end)[1] if DAY.fullmatch(end) else end
     day = np.datetime_as_string(as_time(datetime), unit="D")
     return f"{day}T00:00:00Z", f"{day}T23:59:59.999999Z"
 

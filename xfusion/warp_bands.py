@@ -168,9 +168,7 @@ class Mosaic:
                 continue
             layers, lost = self._complete(found[0], shape), found[1]
             if lost is not None:
-                for name, fill, _ in self.bands:
-                    layers[name][lost] = fill
-                failed |= lost
+                failed |= lost  # there a band has its fill: the item has not observed it all
             if merged:
                 self._merge(merged, layers)
             else:
