@@ -22,7 +22,7 @@ from xfusion.offset import offset_of
 ES, CDSE = xf.stac.EARTH_SEARCH, xf.stac.CDSE
 PC = dataclasses.replace(xf.stac.PLANETARY_COMPUTER, signer=None)
 SAID: dict[str, Any] = {"declared": -0.1, "baseline": "05.09"}
-OLD = {"baseline": "02.12"}
+OLD: dict[str, Any] = {"baseline": "02.12"}
 
 
 @pytest.fixture(scope="module")

@@ -197,6 +197,10 @@ def frame(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, np.ndarray]:
     return href, c.gfm_flags(mask)
 
 
+WKT = CRS(27704).to_wkt("WKT2_2019")
+MOVED = WKT.replace("5837287.82", "5837187.82").replace("27704", "99999")
+
+
 def shifted(east: float) -> list[float]:
     return [20.0, 0.0, c.EQUI7.affine.c + east, 0.0, -20.0, c.EQUI7.affine.f]
 
@@ -236,6 +240,14 @@ def test_a_grid_that_is_not_that_of_the_file_is_an_error_and_no_shifted_mask(
     flagged, _ = c.attach_gfm([found], c.DAY, on_read_error="flag")
     failed = int(xf.Exclusion.READ_FAILED)
     assert {failed} <= set(np.unique(flagged["mask"])) <= {failed, 32}
+
+
+def test_an_item_that_claims_to_lie_elsewhere_is_not_taken_for_its_file(
+    frame: tuple[str, np.ndarray],
+) -> None:
+    found = gfm(frame[0])
+    found["properties"]["proj:code"] = "EPSG:27706"
+    assert (c.attach_gfm([found], c.DAY)[0]["mask"] == 32).all()
 
 
 @pytest.mark.parametrize(

@@ -50,7 +50,8 @@ def test_a_day_ends_with_itself() -> None:
     day = ("2023-06-20T00:00:00Z", "2023-06-20T23:59:59.999999Z")
     assert day_interval("2023-06-20") == day
     assert day_interval(np.datetime64("2023-06-20T05:06:07")) == day
-    assert day_interval("2023-06-20/2023-06-22") == ("2023-06-20", "2023-06-22")
+    interval = ("2023-06-20", "2023-06-22T23:59:59.999999Z")
+    assert day_interval("2023-06-20/2023-06-22") == interval
 
 
 @pytest.mark.parametrize(

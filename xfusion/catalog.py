@@ -101,7 +101,7 @@ PLANETARY_COMPUTER = Catalog(
     signer=sign_planetary_computer,
 )
 #: Sentinel-2 L2A as JPEG 2000 at the Copernicus Data Space, with credentials for s3, or with a
-#: `signer` or header for the https alternate
+#: token in GDAL_HTTP_BEARER for the https alternate
 CDSE = Catalog(
     url="https://stac.dataspace.copernicus.eu/v1",
     collection="sentinel-2-l2a",
