@@ -113,7 +113,7 @@ class Scene:
 def ndvi(red: int, nir: int, added: float) -> float:
     if 0 in (red, nir):
         return np.nan
-    red_value, nir_value = float(red) + added, float(nir) + added
+    red_value, nir_value = (max(0.0, v + added) if added else float(v) for v in (red, nir))
     return (nir_value - red_value) / (nir_value + red_value + 1e-6)
 
 

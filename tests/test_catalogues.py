@@ -134,6 +134,15 @@ def test_an_offset_that_the_file_declares_is_not_added_again(
     np.testing.assert_array_equal(masked["mask"], scene.mask())
 
 
+def test_dark_water_with_less_than_no_reflectance_is_no_forest(tmp_path: Path) -> None:
+    water = c.flat(200, 6)
+    hrefs = c.stored(water, tmp_path, raw=True)
+    for band, number in (("red", 1008), ("nir", 991)):
+        c.write(Path(hrefs[band]), np.full(c.GRID.shape, number, np.uint16), c.GRID, 0)
+    masked, _ = c.attach_s2([c.planetary_computer(water, hrefs, baseline="05.09")], PC)
+    assert (masked["mask"] == 0).all()
+
+
 @pytest.mark.parametrize(
     ("offset", "added", "reason"),
     [

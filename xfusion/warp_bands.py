@@ -108,7 +108,10 @@ class WarpedBands:
 
     def _observed(self, stored: NDArray[Any], nodata: float) -> NDArray[Any]:
         pixels = stored.astype(self.dtype)
-        pixels += self.dtype.type(self.offset)
+        if self.offset:
+            pixels += self.dtype.type(self.offset)
+            # less than nothing is noise, and makes an index of dark water that of a forest
+            np.maximum(pixels, 0, out=pixels)
         pixels[stored == nodata] = np.nan
         return pixels
 
