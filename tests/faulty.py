@@ -83,7 +83,7 @@ class Fault:
         if self.kind == "truncate":
             return content[: int(len(content) * (self.part or 0))]
         if self.kind == "garble":
-            noise = random.Random(0).randbytes(max(0, len(content) - self.after))  # noqa: S311
+            noise = random.Random(0).randbytes(max(0, len(content) - self.after))  # noqa: S311  # the same rubbish each time
             return content[: self.after] + noise
         return content
 

@@ -243,6 +243,21 @@ def test_advisory_flags_are_those_of_all_frames(tmp_path: Path, nodata: float | 
     np.testing.assert_array_equal(attached["advisory_flags"], expected)
 
 
+def test_items_that_come_once_are_enough_for_both_layers(tmp_path: Path) -> None:
+    items, _ = gfm_day(tmp_path)
+    made = xf.stac.as_items(items)
+    retrieval = c.retrieval(c.EQUI7)
+    for attach in (
+        retrieval.fusion.attach_gfm_mask,
+        lambda **how: xf.Sentinel1Product(dataset=retrieval).attach_mask(**how).dataset,
+    ):
+        with pytest.warns(UserWarning, match="lacks the assets"):
+            once = attach(items=iter(made), advisory_flags=True, allow_local=True)
+        with pytest.warns(UserWarning, match="lacks the assets"):
+            listed = attach(items=made, advisory_flags=True, allow_local=True)
+        xr.testing.assert_identical(once, listed)
+
+
 def test_advisory_flags_survive_a_file(tmp_path: Path) -> None:
     items, _ = gfm_day(tmp_path)
     masked, _ = c.attach_gfm(items, c.DAY, advisory_flags=True, chunks={"y": 17})

@@ -127,8 +127,9 @@ def test_a_result_that_overflows_is_not_called_usable(
 
 
 def test_large_float64_that_do_not_overflow_are_fused() -> None:
-    for options in ({}, {"correlation": 0.0, "diagnostics": True}):
-        fused = xf.gaussian(one(8e307, 1.0), one(8e307, 1.0), **options)  # type: ignore[arg-type]
+    plain: dict[str, Any] = {}
+    for options in (plain, {"correlation": 0.0, "diagnostics": True}):
+        fused = xf.gaussian(one(8e307, 1.0), one(8e307, 1.0), **options)
         assert fused.mu.item() == 8e307
     alike = xf.fuse(one(1e200, 1.0), one(1e200, 1.0), rule="random_effects")
     assert (alike.mu.item(), alike["mask"].item()) == (1e200, 0)

@@ -45,6 +45,12 @@ NEVER = [
     "https://example.org/a.tif\n/vsicurl/",
     "https://example.org/a.tif\x00",
     "http://[::1/a.tif",
+    "https:/example.org/a.tif",
+    "https:example.org/a.tif",
+    "HTTPS:/example.org/a.tif",
+    "https:///example.org/a.tif",
+    "https:%2F/example.org/a.tif",
+    "s3:/bucket/a.tif",
 ]
 LOCAL = [
     "file:///etc/passwd",
@@ -55,6 +61,20 @@ LOCAL = [
     "..%2F..%2Fetc%2Fpasswd",
     "a.tif",
     "",
+]
+
+
+CRS_THAT_OPENS = [
+    "+init=/tmp/init:x",
+    "init=/tmp/init:x",
+    "+proj=longlat +nadgrids=/etc/passwd",
+    "/etc/passwd",
+    "my own",  # nobody knows what PROJ would make of it
+    CRS(32633)
+    .to_wkt("WKT1_GDAL")
+    .replace(',AUTHORITY["EPSG","32633"]]', ',EXTENSION["PROJ4","+init=/tmp/init:x"]]'),
+    'BOUNDCRS[SOURCECRS[GEOGCRS["x"]],ABRIDGEDTRANSFORMATION["x",PARAMETERFILE["x","/a"]]]',
+    {"type": "BoundCRS", "transformation": {"parameters": [{"name": "f", "value": "/a"}]}},
 ]
 
 
@@ -227,7 +247,6 @@ def test_an_item_that_says_to_lie_elsewhere_leaves_everything_unknown(
         ({"proj:transform": [20.0, 0.0]}, "are no grid"),
         ({"proj:shape": [48, 60, 3]}, "are no grid"),
         ({"proj:code": "EPSG:0"}, "are no grid"),
-        ({"proj:code": "my own"}, "are no grid"),
     ],
 )
 def test_a_grid_that_is_not_that_of_the_file_is_an_error_and_no_shifted_mask(
@@ -270,3 +289,48 @@ def test_wherever_the_grid_is_said_the_pixels_are_in_their_places(
     found["assets"]["exclusion_mask"] |= of_asset
     masked, _ = c.attach_gfm([found], c.DAY)
     np.testing.assert_array_equal(masked["mask"], frame[1])
+
+
+@pytest.mark.usefixtures("nothing_is_opened")
+@pytest.mark.parametrize("stated", CRS_THAT_OPENS)
+@pytest.mark.parametrize("level", ["item", "asset"])
+@pytest.mark.parametrize("field", ["proj:code", "proj:wkt2", "proj:projjson"])
+def test_a_crs_that_names_a_file_never_reaches_proj(
+    stated: Any, level: str, field: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = gfm("https://example.org/a.tif")
+    at = found["properties"] if level == "item" else found["assets"]["exclusion_mask"]
+    for name in ("proj:code", "proj:epsg", "proj:wkt2", "proj:projjson"):
+        at.pop(name, None)
+    at[field] = stated
+    items = xf.stac.as_items([found])
+    monkeypatch.setattr(
+        "odc.geo.crs._make_crs", lambda *args: pytest.fail(f"{args} was given to PROJ")
+    )
+    with pytest.raises(ValueError, match="'exclusion_mask' of item.*never opened"):
+        check_hrefs(items, xf.stac.EODC, allow_local=True)
+
+
+@pytest.mark.parametrize(
+    "stated",
+    [
+        32633,
+        "EPSG:27704",
+        "IAU_2015:30100",
+        *(CRS(27704).to_wkt(version) for version in ("WKT2_2019", "WKT2_2015", "WKT1_ESRI")),
+        CRS(27704).to_json_dict(),
+    ],
+)
+def test_a_crs_that_is_one_is_taken(stated: Any) -> None:
+    found = gfm("https://example.org/a.tif")
+    found["properties"]["proj:wkt2"] = stated
+    check_hrefs(xf.stac.as_items([found]), xf.stac.EODC, allow_local=False)
+
+
+@pytest.mark.parametrize(
+    "href", ["a.tif?sig=SECRET", "https%3A//h/a.tif?sig=SECRET", "https:/h/a.tif%3Fsig=SECRET"]
+)
+def test_a_refusal_tells_no_secret(href: str) -> None:
+    with pytest.raises(ValueError, match="'exclusion_mask' of item") as error:
+        check_hrefs(xf.stac.as_items([gfm(href)]), xf.stac.EODC, allow_local=False)
+    assert "SECRET" not in str(error.value)

@@ -53,6 +53,8 @@ def attach_gfm_mask(
         several passes of the day the one nearest to the time of the retrieval is used, all if
         only its day is known.
     """
+    # gone through twice, which an iterator allows once
+    items = None if items is None else stac.as_items(items)
     masked = attach_mask(
         dataset,
         gfm_exclusion,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import json
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -31,8 +32,19 @@ WEB, LOCAL = ("http", "https", "s3"), ("", "file")
 
 # file systems of GDAL (/vsicurl/...) and its drivers' own names (GTIFF_DIR:1:...)
 GDAL_NAME = re.compile(r"/+vsi|[^/]*:", re.IGNORECASE)
+# "https:/host" and "https:host" are to GDAL what "https://host" is, but to nobody else
+WEB_ADDRESS = re.compile(r"(https?|s3)://[^/?#\\]", re.IGNORECASE)
+SECRET = re.compile(r"[?#]|%3f|%23", re.IGNORECASE)  # where a query or a fragment begins
 # what one reader drops, another takes for part of the name
 AMBIGUOUS = re.compile(r"[\x00-\x1f\x7f]|^\s|\s$")
+
+# A CRS is untrusted as well: PROJ opens the files that "+init=", grids and bound CRS name.
+CRS_FIELDS = ("proj:code", "proj:epsg", "proj:wkt2", "proj:projjson")  # what is newer comes first
+CRS_CODE = re.compile(r"((EPSG|ESRI|OGC|IAU)(_\d+)?:)?\w+", re.IGNORECASE)
+CRS_WKT = re.compile(r"\s*(PROJ|GEOG|GEOD|COMPOUND|COMPD)\w*\s*\[", re.IGNORECASE)
+CRS_FILES = re.compile(
+    r"EXTENSION|PARAMETERFILE|BOUND_?CRS|nadgrids|geoidgrids|\+init", re.IGNORECASE
+)
 
 
 def is_local(url: str) -> bool:
@@ -65,7 +77,8 @@ def check_hrefs(items: Iterable[pystac.Item], catalog: Catalog, *, allow_local: 
     ------
     ValueError
         If an href is not http(s) or s3, or a local file without leave, or a GDAL prefix
-        such as ``/vsicurl/``; or if an asset claims a size that no raster has.
+        such as ``/vsicurl/``; if an asset claims a size that no raster has; or if its CRS may
+        name a file.
     """
     for item in items:
         for key in catalog.assets.values():
@@ -73,17 +86,19 @@ def check_hrefs(items: Iterable[pystac.Item], catalog: Catalog, *, allow_local: 
             _check_href(asset_href(item, key), where, allow_local=allow_local)
             for fields in (item.assets[key].extra_fields, item.properties):
                 _check_claim(fields.get("proj:shape"), where)
+                _check_crs(stated_crs(fields), where)
 
 
 def _check_href(href: str, where: str, *, allow_local: bool) -> None:
     readings = [*_readings(href)]
+    shown = SECRET.split(public(href), maxsplit=1)[0]
     ambiguous = AMBIGUOUS.search(href) or len({_scheme(text) for text in readings}) > 1
     if ambiguous or any(_never_opened(text) for text in readings):
-        msg = f"{where}: href {public(href)!r} is not http(s) or s3 and is never opened"
+        msg = f"{where}: href {shown!r} is not http(s) or s3 and is never opened"
         raise ValueError(msg)
     if _scheme(href) in LOCAL and not allow_local:
         msg = (
-            f"{where}: href {href!r} is a file of this machine, the catalogue is not: "
+            f"{where}: href {shown!r} is a file of this machine, the catalogue is not: "
             "pass allow_local=True if you trust it"
         )
         raise ValueError(msg)
@@ -100,7 +115,24 @@ def _never_opened(href: str) -> bool:
     scheme = _scheme(href)
     if scheme in LOCAL:
         return GDAL_NAME.match(local_path(href)) is not None
-    return scheme not in WEB
+    return scheme not in WEB or WEB_ADDRESS.match(href) is None
+
+
+def stated_crs(fields: Mapping[str, Any]) -> Any:
+    """Return the CRS that an item or an asset states, None if it does not."""
+    # GFM has only the text, where Equi7 once had no EPSG code
+    return next((fields[name] for name in CRS_FIELDS if fields.get(name)), None)
+
+
+def _check_crs(crs: Any, where: str) -> None:
+    text = json.dumps(crs) if isinstance(crs, Mapping) else str(crs)
+    known = isinstance(crs, Mapping) or CRS_CODE.fullmatch(text) or CRS_WKT.match(text)
+    if not known or CRS_FILES.search(text):
+        msg = (
+            f"{where}: the CRS {text[:60]!r} is not a code, WKT or PROJJSON without files, and is "
+            "never opened: state it as proj:code"
+        )
+        raise ValueError(msg)
 
 
 def _check_claim(shape: Any, where: str) -> None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import datetime as dt
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from .catalog import Catalog
-from .hrefs import asset_href, local_path
+from .hrefs import asset_href, local_path, stated_crs
 from .rasterfile import opened
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def asset_grid(item: pystac.Item, key: str, catalog: Catalog) -> GeoBox:
     from odc.geo.geobox import GeoBox
 
     of_asset, of_item = item.assets[key].extra_fields, item.properties
-    crs = next((c for c in (_crs(of_asset), _crs(of_item)) if c is not None), None)
+    crs = next((c for c in map(stated_crs, (of_asset, of_item)) if c is not None), None)
     # shape and transform of one level: the bands of an item differ in resolution
     for fields in (of_asset, of_item):
         shape, transform = fields.get("proj:shape"), fields.get("proj:transform")
@@ -78,11 +78,3 @@ def _grid(shape: Any, transform: Any, crs: Any, where: str) -> GeoBox:
     except (RuntimeError, TypeError, ValueError) as error:
         msg = f"{where}: its proj: fields are no grid, {error}: correct them, or delete them"
         raise ValueError(msg) from error
-
-
-def _crs(fields: Mapping[str, Any]) -> Any:
-    # what comes first is newer; GFM has only the text, where Equi7 once had no EPSG code
-    for name in ("proj:code", "proj:epsg", "proj:wkt2", "proj:projjson"):
-        if fields.get(name):
-            return fields[name]
-    return None

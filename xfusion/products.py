@@ -25,7 +25,7 @@ from .probability import exceedance
 from .raster import CHUNK, FilePath, open_retrieval
 from .retrieval import exclude, usable
 from .rules import Inflate, NonfiniteSigma, Rule, RuleName
-from .stac import EARTH_SEARCH, EODC, Catalog, CatalogLike, Items, Offset
+from .stac import EARTH_SEARCH, EODC, Catalog, CatalogLike, Items, Offset, as_items
 from .warp_bands import OnReadError
 
 if TYPE_CHECKING:
@@ -310,23 +310,20 @@ class Sentinel1Product(SensorProduct):
         allow_local: bool = False,
     ) -> Self:
         """Attach the mask of the acquisition, see :func:`xfusion.attach_gfm_mask`."""
-        where: Any = {"catalog": catalog, "items": items, "datetime": datetime}
-        masked = (
-            super()
-            .attach_mask(**where, on_read_error=on_read_error, allow_local=allow_local)
-            .dataset
-        )
-        return type(self)(
-            dataset=attach_advisory_flags(
-                masked,
-                default=self.catalog,
-                **where,
-                on_read_error=on_read_error,
-                allow_local=allow_local,
-            )
-            if advisory_flags
-            else masked
-        )
+        # gone through twice, which an iterator allows once
+        where: Any = {
+            "catalog": catalog,
+            "items": None if items is None else as_items(items),
+            "datetime": datetime,
+            "on_read_error": on_read_error,
+            "allow_local": allow_local,
+        }
+        masked = super().attach_mask(**where)
+        return self._advised(masked, **where) if advisory_flags else masked
+
+    def _advised(self, masked: Self, **where: Any) -> Self:
+        dataset = attach_advisory_flags(masked.dataset, default=self.catalog, **where)
+        return type(self)(dataset=dataset)
 
 
 class Sentinel2Product(SensorProduct):
