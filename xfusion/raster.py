@@ -20,7 +20,7 @@ from .retrieval import retrieval
 if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox
 
-CHUNK = 1280  # pixels a side: 6 MiB of float32; larger ones need more memory, smaller more time
+CHUNK = 1536  # pixels a side: 9 MiB of float32; larger ones need more memory, smaller more time
 PACKING = ("_FillValue", "scale_factor", "add_offset")
 OF_ALL = re.compile("sensor|Conventions|fusion_.*|time_coverage_.*")  # tags of the whole Dataset
 ISO_UTC = re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+Z")

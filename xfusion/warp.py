@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 from collections.abc import Iterator, Sequence
@@ -22,6 +23,7 @@ from .rasterfile import RasterFile, recall
 Blocks: TypeAlias = tuple[tuple[int, ...], tuple[int, ...]]
 
 STRIP = 256  # target rows that are resampled at a time
+KEPT = 31 << 20  # bytes of the largest array that glibc can keep the memory of
 
 
 @dataclass(frozen=True)
@@ -196,9 +198,21 @@ def picked(
     return da.Array(picked, part, chunks, dtype=dtype)
 
 
+@functools.cache
+def keep_freed_memory() -> None:
+    """Let the arrays of a block live in the memory of the last one.
+
+    glibc gives the memory of a large array back to the system when it is freed, and each page is
+    cleared anew for the next; it keeps that of arrays up to the largest it has seen freed. The
+    system never gets to see this one, as nothing is written to it.
+    """
+    np.empty(KEPT, np.uint8)
+
+
 def _warp_files(
     warp: Warp, files: Sequence[RasterFile], rows: slice, columns: slice
 ) -> tuple[NDArray[Any], ...]:
+    keep_freed_memory()
     grid = warp.mapping.control_grid(rows, columns)
     window = warp.mapping.window(grid)
     shape = rows.stop - rows.start, columns.stop - columns.start
@@ -217,6 +231,7 @@ def _warp_block(
     rows: slice,
     columns: slice,
 ) -> tuple[NDArray[Any], ...]:
+    keep_freed_memory()
     grid = warp.mapping.control_grid(rows, columns)
     shape = *leading, rows.stop - rows.start, columns.stop - columns.start
     outputs = tuple(np.empty(shape, dtype) for dtype in dtypes)

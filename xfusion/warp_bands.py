@@ -15,7 +15,7 @@ from .kernels import parallel
 from .kernels.control import ControlGrid, Window
 from .mapping import Mapping as GridMapping
 from .rasterfile import RasterFile
-from .warp import Blocks, picked, slices, split, strips
+from .warp import Blocks, keep_freed_memory, picked, slices, split, strips
 
 FILE_STRIP = 1024  # target rows that a thread takes at a time: strips decode the tiles between them
 
@@ -162,6 +162,7 @@ class Mosaic:
 
         The latter only where `on_read_error` is "flag".
         """
+        keep_freed_memory()
         shape = rows.stop - rows.start, columns.stop - columns.start
         merged: dict[str, NDArray[Any]] = {}
         failed = np.zeros(shape, np.bool_)
