@@ -27,6 +27,7 @@ from .probability import exceedance
 from .products import SensorProduct, Sentinel1Product, Sentinel2Product
 from .retrieval import exclude, from_samples, retrieval, usable
 from .stac import Catalog
+from .store import to_zarr
 
 __version__ = "0.1.0"
 
@@ -60,5 +61,6 @@ __all__ = [
     "s2_validity",
     "scl_validity",
     "stac",
+    "to_zarr",
     "usable",
 ]

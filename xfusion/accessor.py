@@ -31,6 +31,7 @@ from .products import SensorProduct
 from .retrieval import exclude, from_samples, usable
 from .rules import Inflate, NonfiniteSigma, Rule, RuleName
 from .stac import CatalogLike, Items, Offset
+from .store import StoreLike, to_zarr
 from .warp_bands import OnReadError
 
 
@@ -54,6 +55,12 @@ class DatasetFusion:
     def compute(self) -> xr.Dataset:
         """Call :func:`xfusion.compute` with this Dataset."""
         return compute(self._obj)
+
+    def to_zarr(
+        self, store: StoreLike, *, resume: bool = True, progress: bool = True
+    ) -> xr.Dataset:
+        """Call :func:`xfusion.to_zarr` with this retrieval."""
+        return to_zarr(self._obj, store, resume=resume, progress=progress)
 
     def coregister(
         self,

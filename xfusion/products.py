@@ -26,6 +26,7 @@ from .raster import CHUNK, FilePath, open_retrieval
 from .retrieval import exclude, usable
 from .rules import Inflate, NonfiniteSigma, Rule, RuleName
 from .stac import EARTH_SEARCH, EODC, Catalog, CatalogLike, Items, Offset, as_items
+from .store import StoreLike, to_zarr
 from .warp_bands import OnReadError
 
 if TYPE_CHECKING:
@@ -237,6 +238,10 @@ class SensorProduct:
     def compute(self) -> Self:
         """Return the product with its pixels in memory, see :func:`xfusion.compute`."""
         return type(self)(dataset=compute(self.dataset))
+
+    def to_zarr(self, store: StoreLike, *, resume: bool = True, progress: bool = True) -> Self:
+        """Compute the product block by block into a Zarr store, see :func:`xfusion.to_zarr`."""
+        return type(self)(dataset=to_zarr(self.dataset, store, resume=resume, progress=progress))
 
     def __dask_graph__(self) -> Any:
         return self.dataset.__dask_graph__()
