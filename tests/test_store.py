@@ -261,6 +261,14 @@ def test_a_resume_with_a_changed_input_is_refused_by_its_name(inputs: Path, tmp_
         xf.to_zarr(fused(inputs), tmp_path / "w.zarr", progress=False)
 
 
+def test_a_run_whose_input_is_gone_does_not_begin(inputs: Path, tmp_path: Path) -> None:
+    water = fused(inputs)
+    (inputs / "b_sigma.tif").unlink()
+    with pytest.raises(FileNotFoundError, match="b_sigma.tif"):
+        xf.to_zarr(water, tmp_path / "w.zarr", progress=False)
+    assert not (tmp_path / "w.zarr").exists()
+
+
 def test_a_resume_with_other_values_in_memory_is_refused(tmp_path: Path) -> None:
     mu = xr.DataArray(np.ones((8, 8), np.float32), dims=("y", "x"))
     break_off(xf.retrieval(mu, mu).chunk(2), tmp_path / "w.zarr")

@@ -148,9 +148,6 @@ def _plain(value: Any) -> bool:
 def _written(path: str) -> str:
     if web.is_on_the_web(path):
         return "on the web"
-    try:
-        said = Path(path).stat()
-    except OSError:
-        return "not found"
+    said = Path(path).stat()
     when = dt.datetime.fromtimestamp(said.st_mtime, dt.UTC)
     return f"{said.st_size} bytes, written {when.isoformat()}"

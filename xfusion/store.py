@@ -324,9 +324,13 @@ def _on_cluster(client: Any) -> Run:
         from distributed import as_completed
 
         futures = client.get(graph, keys, sync=False)
-        for future in as_completed(futures):
-            future.result()
-            advance(1)
+        try:
+            for future in as_completed(futures):
+                future.result()
+                advance(1)
+        finally:
+            # an error that is kept would keep these, and the cluster its failed tasks for a retry
+            client.cancel(futures)
 
     return run
 

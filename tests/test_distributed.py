@@ -1,0 +1,124 @@
+"""On a cluster: the same calls, the same bytes, workers that die, and nothing large sent about."""
+
+import functools
+import os
+import pickle
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import dask
+import dask.array as da
+import numpy as np
+import pytest
+import xarray as xr
+from distributed import Client, LocalCluster
+
+import xfusion as xf
+from tests.test_store import contents, fused, write_inputs
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[LocalCluster]:
+    with (
+        dask.config.set({"distributed.scheduler.allowed-failures": 10}),
+        LocalCluster(
+            n_workers=2,
+            threads_per_worker=1,
+            processes=True,
+            dashboard_address=None,
+            host="127.0.0.1",
+        ) as cluster,
+    ):
+        yield cluster
+
+
+@pytest.fixture
+def client(cluster: LocalCluster) -> Iterator[Client]:
+    with Client(cluster) as client:
+        client.wait_for_workers(2, timeout=60)
+        yield client
+
+
+@pytest.fixture
+def inputs(tmp_path: Path) -> Path:
+    return write_inputs(tmp_path / "in")
+
+
+def test_two_processes_write_the_same_bytes_as_one(
+    client: Client, inputs: Path, tmp_path: Path
+) -> None:
+    water = fused(inputs)
+    back = xf.to_zarr(water, tmp_path / "two.zarr", progress=False)
+    np.testing.assert_array_equal(back.mu, water.mu)  # read by the cluster as well
+    with dask.config.set(scheduler="threads"):
+        xf.to_zarr(water, tmp_path / "one.zarr", progress=False)
+    assert contents(tmp_path / "two.zarr") == contents(tmp_path / "one.zarr")
+
+
+def test_a_worker_that_is_killed_changes_nothing(
+    client: Client, inputs: Path, tmp_path: Path
+) -> None:
+    water = fused(inputs, block=8)
+    with dask.config.set(scheduler="threads"):
+        xf.to_zarr(water, tmp_path / "one.zarr", progress=False)
+    killed = []
+
+    def kill() -> None:
+        # as soon as the run is under way
+        while not list((tmp_path / "two.zarr").glob("mu/c/*/*")):
+            time.sleep(0.005)
+        pid = next(iter(client.run(os.getpid).values()))
+        os.kill(pid, signal.SIGKILL)
+        killed.append(len(list((tmp_path / "two.zarr").glob("mu/c/*/*"))))
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    xf.to_zarr(water, tmp_path / "two.zarr", progress=False)
+    killer.join()
+    assert killed[0] < water.mu.data.npartitions
+    assert contents(tmp_path / "two.zarr") == contents(tmp_path / "one.zarr")
+
+
+def test_compute_on_a_cluster_equals_that_in_threads(client: Client, inputs: Path) -> None:
+    water = fused(inputs)
+    there = xf.compute(water)
+    with dask.config.set(scheduler="threads"):
+        xr.testing.assert_identical(there, xf.compute(water))
+
+
+def fails_while(flag: str, block: Any, block_id: Any = None) -> Any:
+    if block_id == (3, 3) and Path(flag).exists():
+        msg = "the archive is closed"
+        raise OSError(msg)
+    return block
+
+
+def test_an_error_on_a_worker_is_told_and_the_run_goes_on_later(
+    client: Client, inputs: Path, tmp_path: Path
+) -> None:
+    water = fused(inputs)
+    flag = tmp_path / "closed"
+    flag.touch()
+    fragile = functools.partial(fails_while, str(flag))
+    mu = da.map_blocks(fragile, water.mu.data, meta=np.empty((0, 0), np.float32))
+    water = water.assign(mu=water.mu.copy(data=mu))
+    with pytest.raises(OSError, match="the archive is closed"):
+        xf.to_zarr(water, tmp_path / "w.zarr", progress=False)
+    flag.unlink()
+    xf.to_zarr(water, tmp_path / "w.zarr", progress=False)
+    with dask.config.set(scheduler="threads"):
+        xf.to_zarr(water, tmp_path / "v.zarr", progress=False)
+    assert contents(tmp_path / "w.zarr") == contents(tmp_path / "v.zarr")
+
+
+def test_what_a_task_carries_does_not_grow_with_the_area(tmp_path: Path) -> None:
+    sizes = []
+    for side in (96, 384):
+        water = fused(write_inputs(tmp_path / str(side), side=side))
+        graph = dict(water.__dask_graph__())
+        sizes.append(max(len(pickle.dumps(task)) for task in graph.values()))
+    assert sizes[1] < 1.1 * sizes[0] < 20_000
