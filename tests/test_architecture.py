@@ -16,7 +16,7 @@ LAYERS = [
     {"__init__"},
     {"__main__"},
     {"cli"},
-    {"demo"},
+    {"demo", "workflow", "summary"},
     {"accessor", "scene", "server"},
     {"products", "scene_items"},
     {"attach_gfm", "landscape"},
@@ -37,7 +37,7 @@ LAYERS = [
 HEAVY = {"rasterio", "rioxarray", "numba", "pystac_client", "odc.stac", "odc.loader"}
 READS = {"compute", "load", "persist"}
 # writing files and drawing pictures is where pixels are wanted
-MAY_COMPUTE = {"compute", "raster", "demo", "scene", "cli"}
+MAY_COMPUTE = {"compute", "raster", "demo", "scene", "cli", "summary"}
 
 
 def layer_of(module: str) -> int:

@@ -8,11 +8,17 @@ import warnings
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import click
 
 from . import __version__
+from .exclusion import NDVI_MAX
+from .rules import RuleName
+
+RULES = get_args(RuleName)
+SENSOR_VALUES = 4  # NAME MU SIGMA MASK
+CONNECT_TIMEOUT = 30  # seconds for a scheduler to answer
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -62,6 +68,200 @@ def demo(out: Path, size: float, seed: int, quiet: bool, debug: bool) -> None:  
         click.echo("written")
         for path in result.files.values():
             click.echo(f"  {path}")
+
+
+class _Sensors(click.Command):
+    """A command whose --sensor takes three or four values, which click has no option for."""
+
+    def parse_args(self, context: click.Context, args: list[str]) -> list[str]:
+        return super().parse_args(context, _with_masks(args))
+
+
+def _with_masks(args: list[str]) -> list[str]:
+    """Give each --sensor an empty mask where it has none."""
+    whole: list[str] = []
+    while args:
+        first, *args = args
+        whole.append(first)
+        if first == "--sensor":
+            end = next((i for i, word in enumerate(args) if word.startswith("--")), len(args))
+            values, args = args[:end], args[end:]
+            if len(values) not in (SENSOR_VALUES - 1, SENSOR_VALUES):
+                msg = f"--sensor takes NAME MU SIGMA [MASK], not {' '.join(values) or 'nothing'}"
+                raise click.UsageError(msg)
+            whole += [*values, *[""] * (SENSOR_VALUES - len(values))]
+    return whole
+
+
+@main.command(cls=_Sensors)
+@click.option("--s1", nargs=2, metavar="MU SIGMA", help="Sentinel-1; masked by GFM.")
+@click.option("--s2", nargs=2, metavar="MU SIGMA", help="Sentinel-2; masked by SCL and NDVI.")
+@click.option(
+    "--sensor",
+    nargs=SENSOR_VALUES,
+    multiple=True,
+    metavar="NAME MU SIGMA [MASK]",
+    help="Any other sensor, its mask as uint8 flags; may be repeated.",
+)
+@click.option("--date", help="Day or moment of acquisition, UTC; needed for the masks.")
+@click.option(
+    "--out",
+    required=True,
+    type=click.Path(path_type=Path),
+    metavar="DIR|STORE.zarr",
+    help="Folder of COGs and a STAC item, or a Zarr store.",
+)
+@click.option(
+    "--grid",
+    metavar="SENSOR|FILE|CRS,RESOLUTION",
+    help="Grid of the result, such as s1, grid.tif or EPSG:4326,0.0001.  [default: s2, or that "
+    "of the first sensor]",
+)
+@click.option("--catalog-s1", metavar="URL", help="STAC API or item file of GFM.  [default: EODC]")
+@click.option("--catalog-s2", metavar="URL", help="STAC API or item file.  [default: Earth Search]")
+@click.option(
+    "--ndvi-max",
+    type=float,
+    default=NDVI_MAX,
+    show_default=True,
+    help="Sentinel-2 pixels with a larger NDVI are excluded.",
+)
+@click.option(
+    "--rule", type=click.Choice(RULES), default="gaussian", show_default=True, help="Fusion rule."
+)
+@click.option(
+    "--correlation",
+    type=click.FloatRange(-1, 1),
+    default=0.0,
+    show_default=True,
+    help="Of the errors of the sensors; for the rule gaussian.",
+)
+@click.option("--scheduler", metavar="ADDRESS", help="Compute on this dask cluster.")
+@click.option(
+    "--resume/--restart",
+    default=True,
+    show_default=True,
+    help="Go on with an unfinished Zarr store, or begin anew.",
+)
+@click.option("--quiet", is_flag=True, help="Print nothing but errors.")
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+def fuse(  # click passes options so
+    s1: tuple[str, str] | None,
+    s2: tuple[str, str] | None,
+    sensor: tuple[tuple[str, str, str, str], ...],
+    date: str | None,
+    out: Path,
+    grid: str | None,
+    catalog_s1: str | None,
+    catalog_s2: str | None,
+    ndvi_max: float,
+    rule: Any,
+    correlation: float,
+    scheduler: str | None,
+    resume: bool,  # noqa: FBT001
+    quiet: bool,  # noqa: FBT001
+    debug: bool,  # noqa: FBT001
+) -> None:
+    """Fuse the retrievals of two or more sensors into one.
+
+    Each sensor is a raster of means and one of standard deviations. Sentinel-1 and Sentinel-2
+    get the masks of their catalogues for the date. Everything is brought onto one grid, fused
+    pixel by pixel, and written block by block: memory does not grow with the area.
+
+    \b
+    xfusion fuse --s1 s1_mu.tif s1_sigma.tif --s2 s2_mu.tif s2_sigma.tif \\
+        --date 2023-06-20 --out water.zarr
+    """  # noqa: D301  # click wants the character behind \b
+    if correlation and rule != "gaussian":
+        msg = f"--correlation is for the rule gaussian, not for {rule}"
+        raise click.UsageError(msg)
+    with _one_line_errors(debug=debug), _terminated_is_interrupted(), _cluster(scheduler):
+        from .workflow import FEWEST, SensorFiles, fuse_files
+
+        sensors = [
+            SensorFiles(name=name, mu=files[0], sigma=files[1], catalog=catalog)
+            for name, files, catalog in (("s1", s1, catalog_s1), ("s2", s2, catalog_s2))
+            if files
+        ]
+        sensors += [SensorFiles(name=n, mu=m, sigma=s, mask=k or None) for n, m, s, k in sensor]
+        if len(sensors) < FEWEST:
+            msg = "give at least two of --s1, --s2 and --sensor"
+            raise click.UsageError(msg)
+        with _warnings_in_lines(quiet=quiet):
+            fused = fuse_files(
+                sensors,
+                date=date,
+                grid=grid,
+                ndvi_max=ndvi_max,
+                rule=rule,
+                correlation=correlation,
+            )
+            if out.suffix == ".zarr":
+                fused.to_zarr(out, resume=resume, progress=not quiet)
+            else:
+                fused.to_cog(out, overwrite=not resume, progress=not quiet)
+        if not quiet:
+            click.echo(f"written: {out}; what it contains: xfusion info {out}")
+
+
+@main.command()
+@click.argument("file", type=click.Path(exists=True, path_type=Path))
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+def info(file: Path, debug: bool) -> None:  # noqa: FBT001  # click passes options so
+    """Print what a result contains.
+
+    FILE is a Zarr store, a folder of COGs, or the COG of the means. Sensors, the share of pixels
+    by the sensors that contributed, the share excluded by each reason, and the parameters.
+    """
+    with _one_line_errors(debug=debug):
+        from .summary import open_result, summarise
+
+        found = summarise(open_result(file))
+        size = " x ".join(f"{d} {n}" for d, n in found.sizes.items())
+        click.echo(f"{file}: {size}{f', {found.crs}' if found.crs else ''}")
+        click.echo(f"sensors: {', '.join(found.sensors) or 'unknown'}")
+        if found.time:
+            click.echo(f"time: {found.time}")
+        click.echo(f"usable: {found.usable:.1%}")
+        for title, shares in (("pixels by source", found.sources), ("excluded", found.masks)):
+            if shares:
+                click.echo(title)
+                for name, share in shares.items():
+                    click.echo(f"  {name:<32}{share:>8.1%}")
+        if found.parameters:
+            click.echo("parameters")
+            for name, value in found.parameters.items():
+                click.echo(f"  {name:<32}{value}")
+
+
+@contextmanager
+def _cluster(address: str | None) -> Iterator[None]:
+    """Compute on a cluster, if there is one."""
+    if address is None:
+        yield
+        return
+    try:
+        from distributed import Client
+    except ImportError as error:
+        msg = "--scheduler needs the package distributed: pip install 'xfusion[distributed]'"
+        raise ImportError(msg) from error
+    with Client(address, timeout=CONNECT_TIMEOUT):
+        yield
+
+
+@contextmanager
+def _warnings_in_lines(*, quiet: bool) -> Iterator[None]:
+    """Show each warning of ours as a line."""
+
+    def show(message: Warning | str, *_: Any, **__: Any) -> None:
+        if not quiet:
+            click.echo(f"Warning: {' '.join(str(message).split())}", err=True)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("once", UserWarning)
+        warnings.filterwarnings("ignore", message="Dataset has no geotransform")
+        warnings.showwarning = show
+        yield
 
 
 def _bar(*, quiet: bool) -> Any:

@@ -1,0 +1,286 @@
+"""The commands ``xfusion fuse`` and ``xfusion info``: the Python API's results, flag by flag."""
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xarray as xr
+from click.testing import CliRunner, Result
+from distributed import LocalCluster
+
+import xfusion as xf
+from tests.test_store import break_off, contents
+from xfusion.cli import main
+from xfusion.demo import serve, write_scene
+from xfusion.scene import Scene
+from xfusion.workflow import SensorFiles, fuse_files
+
+
+@dataclass
+class Served:
+    scene: Scene
+    url: str
+
+    @property
+    def arguments(self) -> list[str]:
+        s = self.scene
+        return [
+            *["--s1", str(s.s1_mu), str(s.s1_sigma), "--s2", str(s.s2_mu), str(s.s2_sigma)],
+            *["--catalog-s1", self.url, "--catalog-s2", self.url, "--date", str(s.date)],
+        ]
+
+    def products(self) -> tuple[xf.Sentinel1Product, xf.Sentinel2Product]:
+        s = self.scene
+        s1 = xf.Sentinel1Product.open(s.s1_mu, s.s1_sigma, time=s.date)
+        s2 = xf.Sentinel2Product.open(s.s2_mu, s.s2_sigma, time=s.date)
+        return s1, s2
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    scene = write_scene(tmp_path_factory.mktemp("scene"), size=0.2)
+    with serve(scene.items) as url:
+        yield Served(scene, url)
+
+
+def call(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(main, [str(a) for a in arguments])
+
+
+def fuse(served: Served, out: Path, *more: str) -> xr.Dataset:
+    result = call("fuse", *served.arguments, "--out", out, *more)
+    assert result.exit_code == 0, result.output
+    opened: xr.Dataset = xr.open_zarr(out)
+    return opened
+
+
+def equal(found: xr.Dataset, product: xf.SensorProduct) -> None:
+    expected = product.compute().dataset
+    assert {*found.data_vars} == {*expected.data_vars}
+    for name, array in expected.data_vars.items():
+        np.testing.assert_array_equal(found[name], array, err_msg=str(name))
+    np.testing.assert_array_equal(found[expected.mu.dims[0]], expected[expected.mu.dims[0]])
+
+
+def test_the_demo_scene_is_fused_as_by_the_python_api(served: Served, tmp_path: Path) -> None:
+    s1, s2 = served.products()
+    s1 = s1.coregister(s2).attach_mask(catalog=served.url)
+    s2 = s2.attach_mask(catalog=served.url, ndvi_max=0.6)
+    found = fuse(served, tmp_path / "w.zarr")
+    equal(found, s1.gaussian(s2))
+    assert 0 < float(found.fusion.usable.mean()) < 1
+
+
+def test_ndvi_max_is_the_limit_of_the_mask(served: Served, tmp_path: Path) -> None:
+    s1, s2 = served.products()
+    s1 = s1.coregister(s2).attach_mask(catalog=served.url)
+    s2 = s2.attach_mask(catalog=served.url, ndvi_max=0.2)
+    equal(fuse(served, tmp_path / "w.zarr", "--ndvi-max", "0.2"), s1.gaussian(s2))
+
+
+@pytest.mark.parametrize("rule", ["gaussian", "mixture", "minimum_sigma"])
+def test_rule_is_the_rule(served: Served, tmp_path: Path, rule: str) -> None:
+    found = fuse(served, tmp_path / "w.zarr", "--rule", rule)
+    assert found.attrs["fusion_rule"] == rule
+
+
+def test_correlation_is_that_of_the_errors(served: Served, tmp_path: Path) -> None:
+    s1, s2 = served.products()
+    s1 = s1.coregister(s2).attach_mask(catalog=served.url)
+    s2 = s2.attach_mask(catalog=served.url)
+    found = fuse(served, tmp_path / "w.zarr", "--correlation", "0.4")
+    equal(found, s1.gaussian(s2, correlation=0.4))
+
+
+def test_correlation_belongs_to_the_gaussian_rule(served: Served, tmp_path: Path) -> None:
+    more = ["--out", tmp_path / "w.zarr", "--rule", "mixture", "--correlation", "0.4"]
+    result = call("fuse", *served.arguments, *more)
+    assert result.exit_code == 2
+    assert "--correlation is for the rule gaussian" in result.output
+
+
+@pytest.mark.parametrize("name", ["s1", "file"])
+def test_grid_may_be_that_of_a_sensor_or_of_a_file(
+    served: Served, tmp_path: Path, name: str
+) -> None:
+    s1, _ = served.products()
+    grid = "s1" if name == "s1" else str(served.scene.s1_mu)
+    found = fuse(served, tmp_path / "w.zarr", "--grid", grid)
+    assert found.fusion.product.geobox == s1.geobox
+
+
+def test_grid_may_be_a_crs_and_a_resolution_over_all_sensors(
+    served: Served, tmp_path: Path
+) -> None:
+    found = fuse(served, tmp_path / "w.zarr", "--grid", "EPSG:4326,0.001")
+    geobox = found.fusion.product.geobox
+    assert geobox.crs.epsg == 4326
+    assert geobox.resolution.x == pytest.approx(0.001)
+    for product in served.products():
+        assert geobox.extent.contains(product.geobox.extent.to_crs("EPSG:4326").buffer(-1e-6))
+
+
+def test_an_unknown_grid_is_one_line(served: Served, tmp_path: Path) -> None:
+    result = call("fuse", *served.arguments, "--out", tmp_path / "w.zarr", "--grid", "s9")
+    assert result.exit_code == 1
+    assert result.output.startswith("Error: grid='s9' is no sensor of ['s1', 's2'], no file")
+    assert len(result.output.splitlines()) == 1
+
+
+@pytest.mark.parametrize("with_mask", [False, True])
+def test_sensor_adds_any_other_with_or_without_a_mask(
+    served: Served, tmp_path: Path, with_mask: bool
+) -> None:
+    s1, s2 = served.products()
+    third = s2.exclude(s2.mu > 0.5).compute()
+    xf.raster.write_cogs(third.dataset, tmp_path, prefix="third_")
+    files = [str(tmp_path / f"third_{name}.tif") for name in ("mu", "sigma", "mask")]
+    given = files if with_mask else files[:2]
+    found = fuse(served, tmp_path / "w.zarr", "--sensor", "third", *given)
+    other = xf.SensorProduct(dataset=xf.raster.open_retrieval(*given, sensor="third"))
+    s1 = s1.coregister(s2).attach_mask(catalog=served.url)
+    s2 = s2.attach_mask(catalog=served.url)
+    equal(found, s1.gaussian(s2, other))
+    assert found.source.attrs["flag_meanings"] == "sentinel-1 sentinel-2 third"
+
+
+def test_sensors_alone_need_no_catalogue(served: Served, tmp_path: Path) -> None:
+    s = served.scene
+    out = tmp_path / "w.zarr"
+    more = ["--sensor", "a", s.s1_mu, s.s1_sigma, "--sensor", "b", s.s2_mu, s.s2_sigma]
+    assert call("fuse", *more, "--grid", "b", "--out", out).exit_code == 0
+    a, b = (
+        SensorFiles(name=n, mu=m, sigma=g)
+        for n, m, g in (("a", s.s1_mu, s.s1_sigma), ("b", s.s2_mu, s.s2_sigma))
+    )
+    equal(xr.open_zarr(out), fuse_files([a, b], grid="b"))
+
+
+@pytest.mark.parametrize("values", [[], ["a"], ["a", "mu.tif"], ["a", "b", "c", "d", "e"]])
+def test_a_sensor_of_too_few_or_many_values_is_told(values: list[str], tmp_path: Path) -> None:
+    result = call("fuse", "--sensor", *values, "--out", tmp_path / "w.zarr")
+    assert result.exit_code == 2
+    assert "--sensor takes NAME MU SIGMA [MASK]" in result.output
+
+
+def test_one_sensor_is_too_few(served: Served, tmp_path: Path) -> None:
+    s = served.scene
+    result = call("fuse", "--s1", s.s1_mu, s.s1_sigma, "--out", tmp_path / "w.zarr")
+    assert result.exit_code == 2
+    assert "at least two of --s1, --s2 and --sensor" in result.output
+
+
+def test_two_sensors_of_one_name_are_told(served: Served, tmp_path: Path) -> None:
+    s = served.scene
+    twice = ["--sensor", "a", s.s1_mu, s.s1_sigma] * 2
+    result = call("fuse", *twice, "--out", tmp_path / "w.zarr")
+    assert (result.exit_code, "two sensors of one name" in result.output) == (1, True)
+
+
+def test_a_mask_without_a_date_is_told(served: Served, tmp_path: Path) -> None:
+    arguments = served.arguments[:-2]
+    result = call("fuse", *arguments, "--out", tmp_path / "w.zarr")
+    assert result.exit_code == 1
+    assert "date" in result.output or "time" in result.output
+    assert not (tmp_path / "w.zarr").exists()
+
+
+def test_an_error_is_one_line_and_a_traceback_under_debug(served: Served, tmp_path: Path) -> None:
+    arguments = [*served.arguments, "--out", str(tmp_path / "w.zarr")]
+    arguments[1] = "missing.tif"
+    ran = [
+        subprocess.run(
+            [sys.executable, "-m", "xfusion", "fuse", *arguments, *debug],
+            check=False,
+            capture_output=True,
+            text=True,
+        )
+        for debug in ([], ["--debug"])
+    ]
+    assert [each.returncode for each in ran] == [1, 1]
+    assert ran[0].stderr.count("\n") == 1
+    assert "missing.tif" in ran[0].stderr
+    assert "Traceback" in ran[1].stderr
+
+
+def test_resume_goes_on_and_restart_begins_anew(served: Served, tmp_path: Path) -> None:
+    out = tmp_path / "w.zarr"
+    s1, s2 = served.products()
+    other = s1.coregister(s2, chunks=64).gaussian(s2.coregister(s2, chunks=64))
+    break_off(other.dataset, out)
+    refused = call("fuse", *served.arguments, "--out", out, "--resume")
+    assert refused.exit_code == 1
+    assert "holds an unfinished run of another job" in refused.output
+    fuse(served, out, "--restart")
+    fuse(served, tmp_path / "v.zarr")
+    assert contents(out) == contents(tmp_path / "v.zarr")
+
+
+def test_quiet_prints_nothing(served: Served, tmp_path: Path) -> None:
+    arguments = [*served.arguments, "--out", tmp_path / "w.zarr"]
+    assert call("fuse", *arguments, "--quiet").output == ""
+    shutil.rmtree(tmp_path / "w.zarr")
+    said = call("fuse", *arguments).output
+    assert "blocks (100 %)" in said
+    assert "xfusion info" in said
+
+
+def test_scheduler_computes_on_a_cluster(served: Served, tmp_path: Path) -> None:
+    with LocalCluster(
+        n_workers=2, threads_per_worker=1, dashboard_address=None, host="127.0.0.1"
+    ) as cluster:
+        fuse(served, tmp_path / "w.zarr", "--scheduler", cluster.scheduler_address)
+    fuse(served, tmp_path / "v.zarr")
+    assert contents(tmp_path / "w.zarr") == contents(tmp_path / "v.zarr")
+
+
+def test_a_folder_gets_cogs_and_an_item(served: Served, tmp_path: Path) -> None:
+    result = call("fuse", *served.arguments, "--out", tmp_path / "out")
+    assert result.exit_code == 0, result.output
+    zarr = fuse(served, tmp_path / "w.zarr")
+    for name in ("mu", "sigma", "mask", "source"):
+        array = xf.raster.open_raster(tmp_path / "out" / f"{name}.tif", masked=False)
+        np.testing.assert_array_equal(array, zarr[name])
+    [item] = (tmp_path / "out").glob("*.json")
+    assert json.loads(item.read_text())["type"] == "Feature"
+
+
+@pytest.mark.parametrize("kind", ["store", "folder", "mu"])
+def test_info_tells_sensors_shares_masks_and_parameters(
+    served: Served, tmp_path: Path, kind: str
+) -> None:
+    out = tmp_path / ("w.zarr" if kind == "store" else "out")
+    assert call("fuse", *served.arguments, "--out", out, "--correlation", "0.25").exit_code == 0
+    result = call("info", out / "mu.tif" if kind == "mu" else out)
+    assert result.exit_code == 0, result.output
+    zarr = out if kind == "store" else tmp_path / "v.zarr"
+    dataset = xr.open_zarr(out) if kind == "store" else fuse(served, zarr, "--correlation", "0.25")
+    lines = {line.split()[0]: line.split()[-1] for line in result.output.splitlines()}
+    assert "sensors: sentinel-1, sentinel-2" in result.output
+    assert "time: 2023-06-20" in result.output
+    assert lines["usable:"] == f"{float((dataset.mask == 0).mean()):.1%}"
+    both = float((dataset.source == 3).mean())
+    assert lines["sentinel-1+sentinel-2"] == f"{both:.1%}"
+    cloud = float((dataset.mask & xf.Exclusion.CLOUD > 0).mean())
+    assert lines.get("cloud", "0.0%") == f"{cloud:.1%}"
+    assert lines["fusion_correlation"] == "0.25"
+
+
+def test_info_of_what_is_no_result_is_one_line(tmp_path: Path) -> None:
+    result = call("info", tmp_path)
+    assert (result.exit_code, result.output.count("\n")) == (1, 1)
+    assert "is no result: give a Zarr store" in result.output
+
+
+@pytest.mark.parametrize("command", [[], ["fuse"], ["info"], ["demo"]])
+def test_help_reads_well(command: list[str]) -> None:
+    said = call(*command, "--help").output
+    assert "\b" not in said
+    assert all(len(line) <= 80 for line in said.splitlines())
+    assert ":param" not in said

@@ -1,0 +1,134 @@
+"""What a result contains: sensors, shares of pixels by source and by mask, parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from .compute import compute
+from .conventions import MASK, MU, SIGMA, SOURCE, Exclusion, Retrieval, as_retrieval
+from .grid import geobox_of, spatial_dims
+from .raster import FilePath, open_raster, open_retrieval
+
+CODES = 256  # of uint8 flags
+
+
+@dataclass(frozen=True, kw_only=True)
+class Summary:
+    """Shares are of all pixels, 0 to 1."""
+
+    sensors: tuple[str, ...]
+    sizes: Mapping[str, int]
+    crs: str | None
+    time: str | None
+    usable: float
+    """Share of pixels that have an estimate."""
+    sources: Mapping[str, float]
+    """Sensors that contributed, joined by "+", to the share of pixels; "none" where none did."""
+    masks: Mapping[str, float]
+    """Reason of exclusion to the share of pixels; a pixel may have several."""
+    parameters: Mapping[str, str]
+    """What the result was made with."""
+
+
+def summarise(dataset: Retrieval) -> Summary:
+    """Summarise a retrieval; a lazy one is read, block by block.
+
+    Parameters
+    ----------
+    dataset : Dataset or product
+        A retrieval, usually a fused one.
+
+    Returns
+    -------
+    Summary
+    """
+    dataset = as_retrieval(dataset)
+    finite: Any = np.isfinite(dataset[MU]) & np.isfinite(dataset[SIGMA])
+    layers: dict[str, xr.DataArray] = {"finite": finite}
+    layers |= {name: dataset[name] for name in (MASK, SOURCE) if name in dataset}
+    found = compute(xr.Dataset({name: _counts(layer) for name, layer in layers.items()}))
+    counts = {name: found[name].to_numpy() / dataset[MU].size for name in layers}
+    names = str(dataset[SOURCE].attrs.get("flag_meanings", "")).split() if SOURCE in dataset else []
+    sensors = names or str(dataset.attrs.get("sensor", "")).split("+")
+    time = dataset.coords.get("time")
+    moment = time is not None and time.ndim == 0 and time.dtype.kind == "M"
+    return Summary(
+        sensors=tuple(name for name in sensors if name),
+        sizes={str(d): n for d, n in dataset[MU].sizes.items()},
+        crs=_crs(dataset),
+        time=str(time.values.astype("datetime64[s]")) if moment and time is not None else None,
+        usable=float(counts["finite"][1]) if MASK not in dataset else float(counts[MASK][0]),
+        sources=_by_source(counts[SOURCE], names) if SOURCE in counts else {},
+        masks=_by_reason(counts[MASK]) if MASK in counts else {},
+        parameters={
+            str(k): str(v) for k, v in dataset.attrs.items() if k not in ("sensor", "Conventions")
+        },
+    )
+
+
+def open_result(path: FilePath, *, prefix: str = "") -> xr.Dataset:
+    """Open a result lazily: a Zarr store, a folder of COGs, or the COG of `mu` beside the others.
+
+    Raises
+    ------
+    ValueError
+        If it is none of these.
+    """
+    path = Path(path)
+    if path.suffix == ".zarr" or (path / "zarr.json").exists():
+        opened: xr.Dataset = xr.open_zarr(path)
+        return opened
+    if path.is_file() and path.stem.endswith(MU):
+        path, prefix = path.parent, path.stem.removesuffix(MU)
+    files = {n: path / f"{prefix}{n}.tif" for n in (MU, SIGMA, MASK, SOURCE)}
+    if not files[MU].exists() and path.is_dir():
+        found = sorted(path.glob(f"*{MU}.tif"))
+        if len(found) == 1:
+            return open_result(found[0])
+    if not (files[MU].exists() and files[SIGMA].exists()):
+        msg = f"{path} is no result: give a Zarr store, or a folder of mu.tif and sigma.tif"
+        raise ValueError(msg)
+    mask = files[MASK] if files[MASK].exists() else None
+    dataset = open_retrieval(files[MU], files[SIGMA], mask)
+    if files[SOURCE].exists():
+        dataset = dataset.assign({SOURCE: open_raster(files[SOURCE], masked=False)})
+    return dataset
+
+
+def _counts(layer: xr.DataArray) -> xr.Variable:
+    """Return how many pixels have each code."""
+    if layer.chunks is None:
+        codes = np.bincount(layer.to_numpy().astype(np.uint8).ravel(), minlength=CODES)
+        return xr.Variable("code", codes)
+    import dask.array as da
+
+    edges = np.arange(CODES + 1) - 0.5
+    return xr.Variable("code", da.histogram(layer.data.astype(np.uint8), bins=edges)[0])
+
+
+def _by_source(shares: Any, names: list[str]) -> dict[str, float]:
+    return {
+        "+".join(n for i, n in enumerate(names) if code >> i & 1) or "none": float(share)
+        for code, share in enumerate(shares[: 1 << len(names)])
+        if share
+    }
+
+
+def _by_reason(shares: Any) -> dict[str, float]:
+    codes = np.arange(CODES)
+    found = {str(f.name).lower(): float(shares[codes & f.value > 0].sum()) for f in Exclusion}
+    return {name: share for name, share in found.items() if share}
+
+
+def _crs(dataset: xr.Dataset) -> str | None:
+    if spatial_dims(dataset) is None or "spatial_ref" not in dataset.coords:
+        return None
+    crs = geobox_of(dataset).crs
+    epsg = None if crs is None else crs.epsg
+    return f"EPSG:{epsg}" if epsg else str(crs)

@@ -1,0 +1,143 @@
+"""The workflow from the files of several sensors to one fused product."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .conventions import Time
+from .exclusion import NDVI_MAX
+from .grid import geobox_of
+from .products import SensorProduct, Sentinel1Product, Sentinel2Product
+from .raster import FilePath, open_raster, open_retrieval
+from .rules import RuleName
+
+if TYPE_CHECKING:
+    from odc.geo.geobox import GeoBox
+
+S1, S2 = "s1", "s2"
+FEWEST = 2  # one sensor has nothing to be fused with
+PRODUCTS: Mapping[str, type[SensorProduct]] = {S1: Sentinel1Product, S2: Sentinel2Product}
+
+
+@dataclass(frozen=True, kw_only=True)
+class SensorFiles:
+    """The files of one sensor."""
+
+    name: str
+    """"s1" and "s2" get the masks of their catalogues; any other has no mask but its own."""
+    mu: FilePath
+    sigma: FilePath
+    mask: FilePath | None = None
+    catalog: str | None = None
+    """Where to look for mask layers, instead of the sensor's own catalogue."""
+
+
+def fuse_files(
+    sensors: Sequence[SensorFiles],
+    *,
+    date: Time | None = None,
+    grid: str | None = None,
+    ndvi_max: float = NDVI_MAX,
+    rule: RuleName = "gaussian",
+    correlation: float = 0.0,
+) -> SensorProduct:
+    """Open the retrievals of several sensors, attach their masks and fuse them, lazily.
+
+    Parameters
+    ----------
+    sensors : sequence of SensorFiles
+        At least two.
+    date : str, datetime64 or datetime, optional
+        Day or moment of acquisition, UTC; needed for the masks of "s1" and "s2" unless the files
+        say it.
+    grid : str, optional
+        The grid of the result: the name of a sensor, a raster file, or ``"CRS,resolution"`` such
+        as ``"EPSG:4326,0.0001"``, over what any sensor covers. By default that of "s2", or of
+        the first sensor.
+    ndvi_max : float
+        A Sentinel-2 pixel with a larger NDVI is excluded.
+    rule : str
+        As in :func:`xfusion.fuse`.
+    correlation : float
+        Of the errors of the sensors, for the rule "gaussian".
+
+    Returns
+    -------
+    SensorProduct
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than two sensors, two of one name, an unknown grid, or files that do
+        not fit each other.
+    LookupError
+        If a catalogue has no items of the day.
+    """
+    names = [sensor.name for sensor in sensors]
+    if len(sensors) < FEWEST:
+        msg = f"{len(sensors)} sensors, there is nothing to fuse: give at least two"
+        raise ValueError(msg)
+    if len({*names}) < len(names):
+        msg = f"two sensors of one name in {names}: name each differently"
+        raise ValueError(msg)
+    opened = {sensor.name: _opened(sensor, date) for sensor in sensors}
+    target = _grid(grid, opened)
+    products = [
+        _masked(sensor, opened[sensor.name].coregister(target), ndvi_max) for sensor in sensors
+    ]
+    parameters: dict[str, Any] = {"correlation": correlation} if rule == "gaussian" else {}
+    return products[0].fuse(*products[1:], rule=rule, **parameters)
+
+
+def _opened(sensor: SensorFiles, date: Time | None) -> SensorProduct:
+    product = PRODUCTS.get(sensor.name)
+    if product is not None:
+        return product.open(sensor.mu, sensor.sigma, sensor.mask, time=date)
+    dataset = open_retrieval(sensor.mu, sensor.sigma, sensor.mask, sensor=sensor.name, time=date)
+    return SensorProduct(dataset=dataset)
+
+
+def _masked(sensor: SensorFiles, product: SensorProduct, ndvi_max: float) -> SensorProduct:
+    if isinstance(product, Sentinel2Product):
+        return product.attach_mask(catalog=sensor.catalog, ndvi_max=ndvi_max)
+    if product.catalog is not None:
+        return product.attach_mask(catalog=sensor.catalog)
+    return product
+
+
+def _grid(grid: str | None, opened: Mapping[str, SensorProduct]) -> GeoBox:
+    if grid is None:
+        grid = S2 if S2 in opened else next(iter(opened))
+    if grid in opened:
+        return opened[grid].geobox
+    crs, comma, resolution = grid.rpartition(",")
+    if comma and _is_number(resolution):
+        return _over_all(crs, float(resolution), opened)
+    if "://" in grid or Path(grid).exists():
+        return geobox_of(open_raster(grid).to_dataset(name="grid"))
+    msg = (
+        f"{grid=} is no sensor of {list(opened)}, no file, and no CRS and resolution such as "
+        "'EPSG:4326,0.0001'"
+    )
+    raise ValueError(msg)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        return float(text) > 0
+    except ValueError:
+        return False
+
+
+def _over_all(crs: str, resolution: float, opened: Mapping[str, SensorProduct]) -> GeoBox:
+    """Return a grid over what any sensor covers."""
+    from odc.geo.geobox import GeoBox
+
+    extents = [product.geobox.extent.to_crs(crs) for product in opened.values()]
+    area = extents[0]
+    for extent in extents[1:]:
+        area |= extent
+    return GeoBox.from_bbox(area.boundingbox, resolution=resolution)
