@@ -5,7 +5,8 @@ import sys
 
 from benchmarks.timing import print_machine
 
-NAMES = ["startup", "fusion", "coregistration", "job"]
+NAMES = ["startup", "fusion", "coregistration", "job", "store"]
+SIZED = ("job", "store")
 
 
 def main() -> None:
@@ -18,8 +19,8 @@ def main() -> None:
     unknown = sorted(set(chosen) - set(NAMES))
     if unknown:
         sys.exit(f"no benchmark {unknown}; there are {NAMES}")
-    if any(sizes for name, sizes in chosen.items() if name != "job"):
-        sys.exit("only job takes sizes, such as: job 1000 5000")
+    if any(sizes for name, sizes in chosen.items() if name not in SIZED):
+        sys.exit(f"only {SIZED} take sizes, such as: job 1000 5000")
     print_machine()
     for name, sizes in chosen.items():
         importlib.import_module(f"benchmarks.{name}").main(*sizes)

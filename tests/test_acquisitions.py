@@ -1,6 +1,8 @@
 """Which acquisitions a mask is made of: passes, tiles, frames, days; pixel by pixel."""
 
+import copy
 import dataclasses
+import functools
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +22,8 @@ from xfusion.server import serve
 
 ES = xf.stac.EARTH_SEARCH
 LEFT, RIGHT = ((0, 48), (0, 36)), ((0, 48), (42, 60))  # the tiles of GFM, with a gap between
+BARE = ((8, 40), (24, 52))  # of an item without its mask, over both and the gap
+LACKING = c.placed(np.ones((32, 28), np.uint8), *BARE) == 1
 
 
 # Sentinel-2
@@ -61,10 +65,37 @@ def test_snow_that_is_vegetation_does_not_lift_a_cloud(tmp_path: Path) -> None:
         assert set(np.unique(c.attach_s2(order, ES)[0]["mask"])) == {1}
 
 
-def test_tiles_of_two_zones_are_one_acquisition(tmp_path: Path) -> None:
+@dataclasses.dataclass(frozen=True)
+class Zones:
+    """Two overlapping tiles of different zones on a grid of longitude and latitude."""
+
+    items: list[dict[str, Any]]
+    target: GeoBox
+    flags: list[np.ndarray]
+    """Of each tile."""
+    rank: list[np.ndarray]
+    """How much each tile saw of a pixel: 0, 1 its nodata class, 2."""
+    certain: np.ndarray
+    """Where it is not a matter of rounding which pixel of a tile is nearest."""
+
+    def expected(self, *tiles: int) -> np.ndarray:
+        flags = np.full(self.target.shape, 32, np.uint8)
+        best = np.zeros(self.target.shape, int)
+        for tile in tiles:
+            flags = np.where(self.rank[tile] > best, self.flags[tile], flags)
+            best = np.maximum(self.rank[tile], best)
+        return flags
+
+    def check(self, masked: xr.Dataset, expected: np.ndarray) -> None:
+        certain = self.certain
+        np.testing.assert_array_equal(masked["mask"].values[certain], expected[certain])
+
+
+@pytest.fixture
+def zones(tmp_path: Path) -> Zones:
     grids = [
         GeoBox((40, 48), Affine(10, 0, x, 0, -10, 5_319_600), f"EPSG:{code}")
-        for x, code in ((724_900, 32632), (276_300 - 1000, 32633))
+        for x, code in ((724_900, 32632), (277_400, 32633))
     ]
     rng = np.random.default_rng(5)
     tiles, items = [], []
@@ -77,8 +108,8 @@ def test_tiles_of_two_zones_are_one_acquisition(tmp_path: Path) -> None:
         items.append(c.earth_search(tiles[-1], hrefs, name=name, baseline="02.12"))
     west, south, east, north = (grids[0].geographic_extent | grids[1].geographic_extent).boundingbox
     target = GeoBox.from_bbox((west, south, east, north), "EPSG:4326", resolution=1e-4)
-    expected = np.full(target.shape, 32, np.uint8)
-    certain, best = np.ones(target.shape, bool), np.zeros(target.shape, int)
+    certain = np.ones(target.shape, bool)
+    flags, rank = [], []
     for tile in tiles:
         u, v = exact_positions(tile.coarse, target)
         within = inside(tile.coarse, u, v)
@@ -86,15 +117,43 @@ def test_tiles_of_two_zones_are_one_acquisition(tmp_path: Path) -> None:
             certain &= abs(position - np.round(position)) > 1e-3
         rows, columns = np.where(within, v, 0).astype(int), np.where(within, u, 0).astype(int)
         classes = tile.scl[rows, columns]
-        own = np.vectorize(c.s2_flags)(400, tile.nir[0, 0], classes)
-        rank = np.where(within, np.where(classes > 0, 2, 1), 0)
-        expected = np.where(rank > best, own, expected)
-        best = np.maximum(rank, best)
-    masked, _ = c.attach_s2(items, ES, c.retrieval(target))
+        flags.append(np.vectorize(c.s2_flags)(400, tile.nir[0, 0], classes).astype(np.uint8))
+        rank.append(np.where(within, np.where(classes > 0, 2, 1), 0))
     assert certain.mean() > 0.98
-    np.testing.assert_array_equal(masked["mask"].values[certain], expected[certain])
-    assert {0, 1, 2, 4, 8, 32} <= set(np.unique(expected[certain]))
+    assert ((rank[0] > 0) & (rank[1] > 0)).any()
     assert len({c.GRID.crs, *(g.crs for g in grids)}) == 2
+    return Zones(items, target, flags, rank, certain)
+
+
+def test_tiles_of_two_zones_are_one_acquisition(zones: Zones) -> None:
+    masked, _ = c.attach_s2(zones.items, ES, c.retrieval(zones.target))
+    expected = zones.expected(0, 1)
+    zones.check(masked, expected)
+    assert {0, 1, 2, 4, 8, 32} <= set(np.unique(expected[zones.certain]))
+
+
+@pytest.mark.parametrize("asset", ["scl", "red", "nir"])
+@pytest.mark.parametrize("without", [0, 1])
+def test_a_tile_without_an_asset_is_not_usable_through_it_but_through_others(
+    zones: Zones, without: int, asset: str
+) -> None:
+    whole = copy.deepcopy(zones.items[without])
+    del zones.items[without]["assets"][asset]
+    like = c.retrieval(zones.target)
+    alone, said = c.attach_s2(zones.items[without], ES, like)
+    assert (alone["mask"] == 32).all()
+    assert any("all pixels are UNKNOWN" in warning for warning in said)
+    masked, said = c.attach_s2(zones.items, ES, like)
+    other = zones.expected(1 - without)
+    zones.check(masked, other)
+    assert {0: 4, 1: 0}[without] in other[zones.rank[without] > 0]  # all of tile 1 is vegetation
+    assert [f"lacks the assets ['{asset}']" in warning for warning in said] == [True]
+    # and another acquisition of the day that has the asset
+    whole["id"], whole["properties"]["datetime"] = "later", f"{c.DAY}T10:56:07Z"
+    masked, _ = c.attach_s2([*zones.items, whole], ES, like)
+    later = zones.expected(without)
+    seen = ((other | later) & 31) | (other & later & 32)
+    zones.check(masked, np.where((other == 0) | (later == 0), 0, seen))
 
 
 @pytest.fixture(scope="module")
@@ -134,7 +193,7 @@ def gfm_day(
     """Items of a day, and the frames of each pass on the whole grid, 255 where not observed.
 
     Two tiles with a gap between. In the morning two frames of the left tile, one of them also of
-    the right tile, and an item without its asset; in the evening one frame.
+    the right tile, and an item without its asset over parts of them all; in the evening one frame.
     """
     rng = np.random.default_rng(0)
     items: list[dict[str, Any]] = []
@@ -156,8 +215,12 @@ def gfm_day(
         }
         items.append(c.gfm_item(time, geobox, tile=name, **hrefs))
         frames[time[:2]].append(np.stack([c.placed(p, *tile) for p in (mask, advice)]))
-    bare = c.gfm_item("05:10:50", c.EQUI7, ensemble_flood_extent="https://example.org/a.tif")
-    return [*items, bare], frames
+    return [*items, bare_item("05:10:50")], frames
+
+
+def bare_item(time: str, *where: tuple[int, int]) -> dict[str, Any]:
+    grid = c.part(c.EQUI7, *(where or BARE))
+    return c.gfm_item(time, grid, ensemble_flood_extent="https://example.org/a.tif")
 
 
 @pytest.mark.parametrize("nodata", [None, 0, 255])
@@ -169,7 +232,8 @@ def test_a_gfm_day_has_the_right_mask_at_every_pixel(
     tmp_path: Path, nodata: float | None, time: str, passes: tuple[str, ...]
 ) -> None:
     items, frames = gfm_day(tmp_path, nodata)
-    expected = c.gfm_flags(*(frame[0] for each in passes for frame in frames[each]))
+    lacking = LACKING if "05" in passes else None
+    expected = c.gfm_flags(*(f[0] for each in passes for f in frames[each]), lacking=lacking)
     assert {0, 16, 32} == set(np.unique(expected))
     for order in (items, items[::-1]):
         masked, said = c.attach_gfm(order, time)
@@ -188,7 +252,7 @@ def test_the_mask_is_right_on_another_grid(tmp_path: Path) -> None:
     u, v = exact_positions(c.EQUI7, target)
     within = inside(c.EQUI7, u, v)
     rows, columns = (np.where(within, p, 0).astype(int) for p in (v, u))
-    flags = c.gfm_flags(*(frame[0] for frame in frames["05"]))
+    flags = c.gfm_flags(*(frame[0] for frame in frames["05"]), lacking=LACKING)
     expected = np.where(within, flags[rows, columns], 32)
     certain = (abs(u - np.round(u)) > 1e-3) & (abs(v - np.round(v)) > 1e-3)
     like = c.retrieval(target, time=f"{c.DAY}T05:10")
@@ -203,13 +267,170 @@ def test_of_two_passes_the_whole_day_or_the_nearest_is_said(tmp_path: Path) -> N
     assert any("nearest of 2 passes is 0:45:00 from" in warning for warning in said)
     np.testing.assert_array_equal(near["mask"], c.gfm_flags(*(f[0] for f in frames["16"])))
     assert near.attrs["mask_items"].split() == [items[3]["id"]]
-    only, said = c.attach_gfm(items[3:4], f"{c.DAY}T05:10:00")
-    assert any("nearest of 1 passes is 11:35:00 from" in warning for warning in said)
-    np.testing.assert_array_equal(only["mask"], near["mask"])
     both, _ = c.attach_gfm(items, f"{c.DAY}T17:30:00", datetime=c.DAY)
     np.testing.assert_array_equal(
-        both["mask"], c.gfm_flags(*(f[0] for each in frames.values() for f in each))
+        both["mask"],
+        c.gfm_flags(*(f[0] for each in frames.values() for f in each), lacking=LACKING),
     )
+
+
+@pytest.mark.parametrize("how", ["eager", "lazy", "flag"])
+@pytest.mark.parametrize(
+    ("time", "at", "matters"),
+    [
+        ("05:10:10", "05:10:50", True),
+        ("05:10:10", "16:45:00", False),
+        (None, "05:10:50", True),
+        (None, "16:45:00", True),
+    ],
+)
+def test_what_a_frame_saw_is_not_usable_where_an_item_without_its_mask_may_exclude_it(
+    tmp_path: Path, time: str | None, at: str, how: str, *, matters: bool
+) -> None:
+    """Each of 255, 0 and 1 of two frames meets each of the other, in and outside the bare item."""
+    rows, columns = np.indices(c.EQUI7.shape)
+    values = np.array([255, 0, 1], np.uint8)
+    frames = [values[index % 3] for index in (rows, columns)]
+    items = [
+        c.gfm_item(
+            f"05:10:{second}",
+            c.EQUI7,
+            tile=second,
+            exclusion_mask=c.write(tmp_path / f"{second}.tif", frame, c.EQUI7),
+        )
+        for second, frame in zip(("00", "25"), frames, strict=True)
+    ]
+    expected = c.gfm_flags(*frames, lacking=LACKING if matters else None)
+    usable = c.gfm_flags(*frames) == 0
+    assert usable[LACKING].any()
+    assert usable[~LACKING].any()
+    options: dict[str, Any] = {"on_read_error": "flag"} if how == "flag" else {}
+    chunks = {"y": 17, "x": 11} if how == "lazy" else None
+    masked, said = c.attach_gfm(
+        [*items, bare_item(at)],
+        c.DAY if time is None else f"{c.DAY}T{time}",
+        chunks=chunks,
+        **options,
+    )
+    np.testing.assert_array_equal(masked["mask"], expected)
+    assert any("lacks the assets ['exclusion_mask']" in warning for warning in said) == matters
+
+
+def test_an_item_that_says_nothing_of_its_grid_may_lie_anywhere(tmp_path: Path) -> None:
+    items, frames = gfm_day(tmp_path)
+    for name in ("proj:wkt2", "proj:shape", "proj:transform"):
+        bare = bare_item("05:10:50")
+        del bare["properties"][name]
+        for chunks in (None, {"y": 17}):
+            masked, _ = c.attach_gfm([*items[:3], bare], f"{c.DAY}T05:10:10", chunks=chunks)
+            everywhere = np.ones(c.EQUI7.shape, bool)
+            expected = c.gfm_flags(*(f[0] for f in frames["05"]), lacking=everywhere)
+            np.testing.assert_array_equal(masked["mask"], expected)
+
+
+def test_the_warning_of_an_item_without_its_mask_says_how_to_go_on_without(tmp_path: Path) -> None:
+    items, frames = gfm_day(tmp_path)
+    _, said = c.attach_gfm(items, f"{c.DAY}T05:10:10")
+    assert any("pass the other items as items=" in warning for warning in said)
+    masked, said = c.attach_gfm(items[:-1], f"{c.DAY}T05:10:10")
+    np.testing.assert_array_equal(masked["mask"], c.gfm_flags(*(f[0] for f in frames["05"])))
+    assert not said
+
+
+@pytest.mark.parametrize("time", [f"{c.DAY}T05:10:00", f"{c.DAY}T15:14:59", f"{c.DAY}T18:15:01"])
+def test_a_pass_an_orbit_away_does_not_stand_for_the_acquisition(tmp_path: Path, time: str) -> None:
+    items, frames = gfm_day(tmp_path)
+    evening = items[3:4]
+    with pytest.raises(LookupError, match="of 'GFM' the nearest of 1 passes is .* from") as error:
+        c.attach_gfm(evening, time)
+    for said in (time.replace("T", " "), f"{c.DAY} 16:45:00", f"datetime='{c.DAY}'"):
+        assert said in str(error.value)
+    expected = c.gfm_flags(*(f[0] for f in frames["16"]))
+    mended, said_now = c.attach_gfm(evening, time, datetime=c.DAY)
+    np.testing.assert_array_equal(mended["mask"], expected)
+    assert not said_now
+    for close in ("15:15:00", "18:15:00"):
+        near, warned_now = c.attach_gfm(evening, f"{c.DAY}T{close}")
+        np.testing.assert_array_equal(near["mask"], expected)
+        assert [("is 1:30:00 from" in warning) for warning in warned_now] == [True]
+
+
+@pytest.fixture(scope="module")
+def midnight(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, dict[str, Any]]]:
+    """A catalogue with a pass of each sensor that begins before midnight and ends after it.
+
+    And its files by sensor: the frame of the eve, that of the day, and the whole grid.
+    """
+    folder = tmp_path_factory.mktemp("midnight")
+    times = ("2023-06-19T23:59:45Z", "2023-06-20T00:00:10Z")
+    items, frames = [], []
+    for time, value, columns in zip(times, (0, 1), ((0, 40), (20, 60)), strict=True):
+        part = (0, 48), columns
+        mask = np.full((48, 40), value, np.uint8)
+        frames.append(c.placed(mask, *part))
+        href = c.write(folder / f"{value}.tif", mask, c.part(c.EQUI7, *part))
+        found = c.gfm_item("00:00:00", c.part(c.EQUI7, *part), tile=str(value), exclusion_mask=href)
+        found["properties"]["datetime"] = time
+        items.append(found)
+    for time, name, scl in zip(times, ("eve", "next"), (9, 6), strict=True):
+        scene = c.flat(200, scl)
+        scene = dataclasses.replace(scene, nir=scene.red)
+        hrefs = c.stored(scene, folder / name, raw=False)
+        items.append(c.earth_search(scene, hrefs, name=name, time=time, baseline="02.12"))
+    for asset in (asset for each in items for asset in each["assets"].values()):
+        asset["href"] = Path(asset["href"]).as_uri()
+    path = folder / "items.json"
+    path.write_text(json.dumps({"type": "FeatureCollection", "features": items}))
+    with serve(path) as url:
+        yield url, {"frames": frames, "items": items}
+
+
+@pytest.mark.parametrize("time", ["2023-06-19T23:59:40", "2023-06-20T00:00:20"])
+def test_a_pass_across_midnight_keeps_its_frames(
+    midnight: tuple[str, dict[str, Any]], time: str
+) -> None:
+    url, made = midnight
+    expected = c.gfm_flags(*made["frames"])
+    assert {0, 16} == set(np.unique(expected))
+    ways: list[dict[str, Any]] = [
+        {"catalog": url},
+        {"items": made["items"][:2], "allow_local": True},
+    ]
+    for options in ways:
+        like = c.retrieval(c.EQUI7, time=time)
+        masked, said = c.warned(functools.partial(like.fusion.attach_gfm_mask, **options))
+        np.testing.assert_array_equal(masked["mask"], expected)
+        assert not said
+    given = c.retrieval(c.EQUI7, time="2023-06-25")
+    masked = given.fusion.attach_gfm_mask(datetime=time, items=made["items"][:2], allow_local=True)
+    np.testing.assert_array_equal(masked["mask"], expected)
+    masked = c.retrieval(time=time).fusion.attach_s2_mask(catalog=url)
+    assert masked.attrs["mask_items"] == "eve next"
+
+
+def test_a_day_ends_at_midnight_where_a_pass_does_not(
+    midnight: tuple[str, dict[str, Any]],
+) -> None:
+    url, made = midnight
+    for day, frame, name in (
+        ("2023-06-19", made["frames"][0], "eve"),
+        ("2023-06-20", made["frames"][1], "next"),
+    ):
+        masked = c.retrieval(c.EQUI7, time=day).fusion.attach_gfm_mask(catalog=url)
+        np.testing.assert_array_equal(masked["mask"], c.gfm_flags(frame))
+        masked = c.retrieval(time=day).fusion.attach_s2_mask(catalog=url)
+        assert masked.attrs["mask_items"] == name
+
+
+def test_items_that_are_none_or_of_other_days_are_told_with_the_mend() -> None:
+    empty: list[Any] = [[], iter(()), {"type": "FeatureCollection", "features": []}]
+    for items in empty:
+        with pytest.raises(LookupError, match="items= is empty.*'GFM'.*leave items= out.*eodc"):
+            c.attach_gfm(items, c.DAY)
+    with pytest.raises(
+        LookupError, match="none of the 1 items= of 'GFM' is of datetime='2023-06-2"
+    ):
+        c.attach_gfm([bare_item("05:10:50")], c.DAY, datetime="2023-06-21")
 
 
 def test_a_pass_without_its_mask_is_unknown_and_another_is_no_replacement(tmp_path: Path) -> None:
@@ -282,3 +503,74 @@ def test_advisory_flags_that_cannot_be_read_are_missing(tmp_path: Path) -> None:
     masked, _ = c.attach_gfm(items[:1], c.DAY, advisory_flags=True, on_read_error="flag")
     assert (masked["advisory_flags"] == 255).all()
     np.testing.assert_array_equal(masked["mask"], c.gfm_flags(frames["05"][0][0]))
+
+
+def test_advisory_flags_that_cannot_be_read_are_counted_and_not_made_up(tmp_path: Path) -> None:
+    items, frames = gfm_day(tmp_path)
+    morning = [items[0], items[1]]
+    morning[1]["assets"]["advisory_flags"]["href"] = str(tmp_path / "none.tif")
+    time, first = f"{c.DAY}T05:10:10", frames["05"][0]
+    failed = c.placed(np.ones((48, 36), np.uint8), *LEFT) == 1
+    for chunks in (None, {"y": 17, "x": 11}):
+        with pytest.raises(OSError, match="none.tif"):
+            c.attach_gfm(morning, time, advisory_flags=True, chunks=chunks)[0].compute()
+        masked, _ = c.attach_gfm(
+            morning, time, advisory_flags=True, on_read_error="flag", chunks=chunks
+        )
+        np.testing.assert_array_equal(masked["advisory_flags"], first[1])
+        np.testing.assert_array_equal(masked["advisory_read_failed"], failed)
+        expected = c.gfm_flags(first[0], frames["05"][1][0])
+        np.testing.assert_array_equal(masked["mask"], expected)
+        said = masked.fusion.completeness()
+        assert float(said["advisory_read_failed"]) == pytest.approx(failed.mean())
+        assert (float(said["read_failed"]), int(said["assets_missing"])) == (0.0, 0)
+        path = tmp_path / f"{chunks is None}.nc"
+        masked.to_netcdf(path)
+        with xr.open_dataset(path) as stored:
+            np.testing.assert_array_equal(stored["advisory_read_failed"], failed)
+    plain, _ = c.attach_gfm(items[:1], time, advisory_flags=True, on_read_error="flag")
+    assert float(plain.fusion.completeness()["advisory_read_failed"]) == 0.0
+    without, _ = c.attach_gfm(items[:1], time, advisory_flags=True)
+    assert "advisory_read_failed" not in {*without, *without.fusion.completeness()}
+
+
+def test_completeness_counts_missing_assets_of_both_layers(tmp_path: Path) -> None:
+    items, _ = gfm_day(tmp_path)
+    del items[0]["assets"]["advisory_flags"]
+    names = [items[0]["id"], items[4]["id"]]
+    time = f"{c.DAY}T05:10:10"
+    masked, said = c.attach_gfm(items, time, advisory_flags=True)
+    assert json.loads(masked.attrs["mask_assets_missing"]) == {
+        names[0]: ["advisory_flags"],
+        names[1]: ["exclusion_mask", "advisory_flags"],
+    }
+    counts = masked.fusion.completeness()
+    assert (int(counts["items_found"]), int(counts["assets_missing"])) == (4, 3)
+    assert sum("lacks the assets" in warning for warning in said) == 3
+    plain, _ = c.attach_gfm(items, time)
+    assert int(plain.fusion.completeness()["assets_missing"]) == 1
+    np.testing.assert_array_equal(masked["mask"], plain["mask"])
+
+
+def test_both_layers_are_of_one_search(
+    midnight: tuple[str, dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url, _ = midnight
+    searches = []
+
+    def counted(*args: Any, **options: Any) -> Any:
+        searches.append(args)
+        return search(*args, **options)
+
+    search = xf.stac.search
+    monkeypatch.setattr(xf.stac, "search", counted)
+    like = c.retrieval(c.EQUI7, time="2023-06-20T00:00:20")
+    for attach in (
+        like.fusion.attach_gfm_mask,
+        lambda **how: xf.Sentinel1Product(dataset=like).attach_mask(**how).dataset,
+    ):
+        searches.clear()
+        masked, said = c.warned(functools.partial(attach, catalog=url, advisory_flags=True))
+        assert len(searches) == 1
+        assert len(masked.attrs["mask_items"].split()) == 2
+        assert sum("advisory_flags" in warning for warning in said) == 2

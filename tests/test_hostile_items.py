@@ -115,6 +115,26 @@ def test_what_is_no_web_address_is_never_opened(
 
 
 @pytest.mark.usefixtures("nothing_is_opened")
+@pytest.mark.parametrize(
+    ("name", "claim", "match"),
+    [
+        ("proj:wkt2", "+init=/etc/passwd:x", "CRS .* never opened"),
+        ("proj:shape", [10**9, 10**9], "pixels"),
+        ("proj:shape", 7, "no number of rows and columns"),
+        ("proj:transform", [0, 0, 0, 0, 0, 0], "no grid.*correct them, or delete them"),
+    ],
+)
+def test_an_item_without_its_mask_is_not_trusted_with_its_grid(
+    name: str, claim: Any, match: str
+) -> None:
+    bare = c.gfm_item("05:10:00", c.EQUI7, ensemble_flood_extent="https://example.org/a.tif")
+    bare["properties"][name] = claim
+    whole = gfm("https://example.org/a.tif")
+    with pytest.raises(ValueError, match=f"item '{bare['id']}'.*{match}"):
+        c.attach_gfm([whole, bare], c.DAY, chunks={"y": 17})
+
+
+@pytest.mark.usefixtures("nothing_is_opened")
 @pytest.mark.parametrize("href", LOCAL)
 def test_files_of_this_machine_are_not_opened_without_leave(href: str) -> None:
     for catalog in (None, "https://stac.eodc.eu/api/v1"):

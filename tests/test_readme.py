@@ -47,6 +47,7 @@ def test_catalogues_a_fifth_is_one_record(tmp_path: Path, monkeypatch: pytest.Mo
     for block in re.findall(r"```python\n(.*?)```", page, re.DOTALL):
         exec(block, names)  # noqa: S102  # the page is ours
     assert float(names["masked"].completeness().observed) > 0.5
+    assert float(names["masked_s1"].completeness().observed) > 0.5
 
 
 @pytest.mark.network

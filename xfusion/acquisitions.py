@@ -17,8 +17,8 @@ import xarray as xr
 from . import stac
 from .conventions import Time, as_time
 from .grid import geobox_of
-from .hrefs import check_hrefs, is_local
-from .items import PASS_GAP, item_time, passes
+from .hrefs import check_grids, check_hrefs, is_local
+from .items import ANOTHER_PASS, PASS_GAP, item_time, passes
 from .web import public
 
 if TYPE_CHECKING:
@@ -26,20 +26,37 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
+class Passes:
+    """The items of the passes of a satellite that show what a retrieval shows, whole or not."""
+
+    items: list[list[pystac.Item]]
+    """Pass by pass."""
+    catalog: stac.Catalog
+    """What they are from, or are as if from."""
+    source: str
+    """Where they are from, without secrets."""
+    allow_local: bool
+    """Whether they may have files of this machine read."""
+
+    @property
+    def ids(self) -> list[str]:
+        """Ids of all items."""
+        return [item.id for each in self.items for item in each]
+
+
+@dataclass(frozen=True)
 class Acquisitions:
-    """The items of the passes of a satellite that show what a retrieval shows."""
+    """The items of passes, told apart by whether they have what is to be read."""
 
     passes: list[list[pystac.Item]]
     """Items that have all assets and may be read, pass by pass."""
+    without: list[pystac.Item]
+    """The others, of all passes."""
     lacking: Mapping[str, list[str]]
-    """Id of each other item to the assets that it lacks."""
-    items: list[str]
-    """Ids of both."""
-    source: str
-    """Where they are from, without secrets."""
+    """Id of each of these to the assets that it lacks."""
 
 
-def find_acquisitions(
+def find_passes(
     dataset: xr.Dataset,
     profile: stac.Catalog,
     *,
@@ -49,15 +66,15 @@ def find_acquisitions(
     datetime: Time | None,
     allow_local: bool,
     nearest: bool,
-) -> Acquisitions:
-    """Find the items for a retrieval, and check what they would make us read.
+) -> Passes:
+    """Find the passes for a retrieval, by one search.
 
     Parameters
     ----------
     dataset : Dataset
         A retrieval with a CRS.
     profile : Catalog
-        The catalogue, with the assets that are needed.
+        The catalogue.
     nearest : bool
         Whether of several passes the one nearest to the time of the retrieval counts, if that
         is more than a day.
@@ -67,31 +84,60 @@ def find_acquisitions(
     Raises
     ------
     LookupError
-        If there are no items.
+        If there are no items, or the nearest pass is an orbit away.
     ValueError
-        If there is no date, or an href that may not be read.
+        If there is no date.
 
     Warns
     -----
     UserWarning
-        If an item lacks an asset, or the nearest pass is more than ten minutes away.
+        If the nearest pass is more than ten minutes away.
     """
-    found, local = _find(dataset, profile, default, catalog, items, datetime)
+    # one that is nearest must be whole, or a frame that excludes might be left out
+    reach = ANOTHER_PASS + PASS_GAP if nearest else PASS_GAP
+    found, local = _find(dataset, profile, default, catalog, items, datetime, reach)
     chosen = passes(found)
     if nearest:
         # of all items: what lacks its asset is unknown, and another pass is no replacement
-        chosen = _nearest(chosen, dataset, datetime)
-    complete: list[list[pystac.Item]] = []
-    lacking: dict[str, list[str]] = {}
-    for each in chosen:
-        whole, missing = stac.complete_items(each, profile)
-        check_hrefs(whole, profile, allow_local=allow_local or local)
-        complete += [whole] if whole else []
-        lacking |= missing
-    _warn_of(lacking, profile, any_left=bool(complete))
-    ids = [item.id for each in chosen for item in each]
+        chosen = _nearest(chosen, profile, _instant(dataset, datetime))
     source = public(profile.url) if items is None else "items"
-    return Acquisitions(complete, lacking, ids, source)
+    return Passes(chosen, profile, source, allow_local or local)
+
+
+def acquisitions_of(found: Passes, profile: stac.Catalog, *, otherwise: str) -> Acquisitions:
+    """Check what items would make us read, and what they lack.
+
+    Parameters
+    ----------
+    found : Passes
+    profile : Catalog
+        With the assets that are needed.
+    otherwise : str
+        What becomes of the pixels of an item that lacks one, for the warning.
+
+    Raises
+    ------
+    ValueError
+        If there is an href that may not be read, or a grid that cannot be.
+
+    Warns
+    -----
+    UserWarning
+        If an item lacks an asset.
+    """
+    complete: list[list[pystac.Item]] = []
+    without: list[pystac.Item] = []
+    lacking: dict[str, list[str]] = {}
+    for each in found.items:
+        whole, missing = stac.complete_items(each, profile)
+        check_hrefs(whole, profile, allow_local=found.allow_local)
+        complete += [whole] if whole else []
+        without += [item for item in each if item.id in missing]
+        lacking |= missing
+    check_grids(without)
+    for item, assets in lacking.items():
+        warn(f"item {item!r} of {profile.collection!r} lacks the assets {assets}: {otherwise}")
+    return Acquisitions(complete, without, lacking)
 
 
 def warn(message: str) -> None:
@@ -110,18 +156,30 @@ def _find(
     catalog: stac.CatalogLike | None,
     items: stac.Items | None,
     datetime: Time | None,
+    reach: dt.timedelta,
 ) -> tuple[list[pystac.Item], bool]:
     """Return the items, and whether their catalogue is on this machine."""
     if items is None:
         where = default if catalog is None else catalog
-        moment = _moment(dataset, datetime)
-        found = stac.search(where, geobox_of(dataset), moment, default=default)
+        when = _searched(dataset, datetime, reach)
+        found = stac.search(where, geobox_of(dataset), when, default=default)
         return found, is_local(profile.url)
     given = stac.as_items(items)
-    chosen = given if datetime is None else stac.of_interval(given, datetime)
+    if not given:
+        msg = (
+            f"items= is empty, a mask takes at least one item of {profile.collection!r}: give "
+            f"some, or leave items= out to search {public(profile.url)}"
+        )
+        raise LookupError(msg)
+    chosen = given
+    if datetime is not None:
+        chosen = stac.of_interval(given, _searched(dataset, datetime, reach))
     if not chosen:
         days = sorted({f"{item_time(item):%Y-%m-%d}" for item in given})
-        msg = f"none of the {len(given)} items= is of datetime={datetime!r}, they are of {days}"
+        msg = (
+            f"none of the {len(given)} items= of {profile.collection!r} is of {datetime=}, they "
+            f"are of {days}: give one of these as datetime=, or leave it out to use them all"
+        )
         raise LookupError(msg)
     return chosen, catalog is not None and is_local(profile.url)
 
@@ -139,36 +197,54 @@ def _moment(dataset: xr.Dataset, datetime: Time | None) -> Time:
     return as_time(moment)
 
 
+def _instant(dataset: xr.Dataset, datetime: Time | None) -> dt.datetime | None:
+    """Return when a retrieval was acquired, None if not more than its day is known."""
+    if datetime is None and "time" not in dataset.coords:
+        return None
+    moment = _moment(dataset, datetime)
+    if isinstance(moment, str) and "/" in moment:
+        return None
+    at = as_time(moment)
+    if at == at.astype("datetime64[D]"):
+        return None
+    since: Any = at - np.datetime64(0, "us")
+    return dt.datetime.fromtimestamp(since / np.timedelta64(1, "s"), dt.UTC)
+
+
+def _searched(dataset: xr.Dataset, datetime: Time | None, reach: dt.timedelta) -> Time:
+    """Return the day of a retrieval; of an instant also what is in reach of it beyond midnight.
+
+    The frames of one pass may lie on either side of midnight.
+    """
+    instant = _instant(dataset, datetime)
+    if instant is None:
+        return _moment(dataset, datetime)
+    start = instant.replace(hour=0, minute=0, second=0, microsecond=0)
+    end = start + dt.timedelta(days=1, microseconds=-1)
+    first, last = min(start, instant - reach), max(end, instant + reach)
+    return f"{first:%Y-%m-%dT%H:%M:%S.%fZ}/{last:%Y-%m-%dT%H:%M:%S.%fZ}"
+
+
 def _nearest(
-    acquisitions: list[list[pystac.Item]], dataset: xr.Dataset, datetime: Time | None
+    found: list[list[pystac.Item]], profile: stac.Catalog, time: dt.datetime | None
 ) -> list[list[pystac.Item]]:
-    """Return the pass that is nearest to the time of the retrieval, all if only a day is known."""
-    said = datetime if datetime is not None else dataset.coords.get("time")
-    if said is None or (isinstance(said, str) and "/" in said):
-        return acquisitions
-    moment = as_time(_moment(dataset, datetime))
-    if moment == moment.astype("datetime64[D]"):
-        return acquisitions
-    since: Any = moment - np.datetime64(0, "us")
-    time = dt.datetime.fromtimestamp(since / np.timedelta64(1, "s"), dt.UTC)
+    """Return the pass that is nearest to a time, all if there is none."""
+    if time is None:
+        return found
 
-    def apart(frames: list[pystac.Item]) -> dt.timedelta:
-        return min(abs(item_time(item) - time) for item in frames)
+    def apart(item: pystac.Item) -> dt.timedelta:
+        return abs(item_time(item) - time)
 
-    nearest = min(acquisitions, key=apart)
-    if apart(nearest) > PASS_GAP:
-        warn(
-            f"the nearest of {len(acquisitions)} passes is {apart(nearest)} from the acquisition "
-            f"at {time:%Y-%m-%d %H:%M:%S}: it is used; datetime={f'{time:%Y-%m-%d}'!r} uses all"
+    nearest = min(found, key=lambda frames: min(map(apart, frames)))
+    frame = min(nearest, key=apart)
+    if apart(frame) > PASS_GAP:
+        said = (
+            f"of {profile.collection!r} the nearest of {len(found)} passes is {apart(frame)} from "
+            f"the acquisition at {time:%Y-%m-%d %H:%M:%S}, at {item_time(frame):%Y-%m-%d %H:%M:%S}"
         )
+        all_of_day = f"datetime='{item_time(frame):%Y-%m-%d}' uses all passes of that day"
+        if apart(frame) > ANOTHER_PASS:
+            msg = f"{said}: it shows another acquisition. Correct the time, in UTC; {all_of_day}"
+            raise LookupError(msg)
+        warn(f"{said}: it is used; {all_of_day}")
     return [nearest]
-
-
-def _warn_of(lacking: Mapping[str, list[str]], profile: stac.Catalog, *, any_left: bool) -> None:
-    for item, missing in lacking.items():
-        warn(
-            f"item {item!r} of {profile.collection!r} lacks the assets {missing}; "
-            "its pixels are UNKNOWN unless another item has them"
-        )
-    if not any_left:
-        warn(f"no item of {profile.collection!r} has all assets: all pixels are UNKNOWN")

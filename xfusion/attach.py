@@ -5,14 +5,14 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Callable, Mapping
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import xarray as xr
 
 from . import stac
-from .acquisitions import find_acquisitions, warn
-from .bands import READ_FAILED, S2_BANDS, Loading, load_bands
+from .acquisitions import Passes, acquisitions_of, find_passes, warn
+from .bands import READ_FAILED, S2_BANDS, Loading, load_bands, may_show
 from .completeness import mask_attrs
 from .conventions import MU, Exclusion, Retrieval, Time, as_retrieval
 from .exclusion import NDVI_MAX, combine_excluded, combine_usable, s2_exclusion
@@ -23,6 +23,14 @@ from .warp_bands import OnReadError
 
 Combine = Literal["usable", "excluded"]
 ExclusionRule = Callable[[xr.Dataset], xr.DataArray]
+
+OTHERWISE = {
+    "usable": "its pixels are UNKNOWN unless another item has them",
+    "excluded": (
+        "the pixels of its grid are UNKNOWN, unless another item excludes them, as it might; "
+        "to go on without it, pass the other items as items="
+    ),
+}  # what becomes of the pixels of an item that lacks an asset
 
 
 def attach_mask(
@@ -53,15 +61,17 @@ def attach_mask(
     default : Catalog
         The sensor's own catalogue.
     combine : {"usable", "excluded"}
-        Several acquisitions: usable where one is; or excluded where one excludes, and of several
-        passes the one nearest to the acquisition, if its time of day is known.
+        Several acquisitions: usable where one is; or excluded where one excludes, UNKNOWN where
+        an item may show the pixel that lacks an asset, and of several passes the one nearest to
+        the acquisition, if its time of day is known.
     catalog : Catalog, URL or pystac_client.Client, optional
         Where to search instead.
     items : iterable of pystac.Item, optional
         Use these, do not search; all of them, or those of `datetime` if it is given.
     datetime : str, datetime64 or datetime, optional
         Day or moment of acquisition, UTC; by default that of the retrieval. Items of its day are
-        searched. Midnight is taken as a day without a time.
+        searched, and with a moment those beyond midnight that may be of its pass. Midnight is
+        taken as a day without a time.
     offset : float, "auto" or "metadata", optional
         What to add to reflectance numbers, instead of what the catalogue says, see
         :func:`xfusion.offset.offset_of`.
@@ -84,26 +94,53 @@ def attach_mask(
         If there is no date, no CRS, a dim besides the spatial ones, or an href that may not
         be read.
     LookupError
-        If the search finds no items.
+        If there are no items, or, with `combine` "excluded", none within 90 minutes of the
+        moment.
     ConnectionError
         If the catalogue does not answer.
     OSError
         When an asset cannot be read, unless `on_read_error` is "flag".
     """
-    dataset = as_retrieval(dataset)
-    _check(dataset, on_read_error)
-    each_counts = combine == "excluded"
-    profile = _for_bands(stac.with_offset(stac.catalog_profile(catalog, default), offset), bands)
-    found = find_acquisitions(
+    masked, _ = mask_and_passes(
         dataset,
-        profile,
+        exclusion,
+        bands=bands,
         default=default,
+        combine=combine,
         catalog=catalog,
         items=items,
         datetime=datetime,
+        offset=offset,
+        on_read_error=on_read_error,
         allow_local=allow_local,
-        nearest=each_counts,
     )
+    return masked
+
+
+def mask_and_passes(
+    dataset: Retrieval,
+    exclusion: ExclusionRule,
+    *,
+    bands: Mapping[str, str],
+    default: stac.Catalog,
+    combine: Combine,
+    catalog: stac.CatalogLike | None,
+    offset: stac.Offset | None = None,
+    on_read_error: OnReadError,
+    **where: Any,
+) -> tuple[xr.Dataset, Passes]:
+    """Return what :func:`attach_mask` does, and the passes, for what else is read of them."""
+    dataset = as_retrieval(dataset)
+    _check(dataset, on_read_error)
+    each_counts = combine == "excluded"
+    known = stac.catalog_profile(catalog, default)
+    profile = _for_bands(stac.with_offset(known, offset), bands)
+    passes = find_passes(
+        dataset, known, default=default, catalog=catalog, nearest=each_counts, **where
+    )
+    found = acquisitions_of(passes, profile, otherwise=OTHERWISE[combine])
+    if not found.passes:
+        warn(f"no item of {profile.collection!r} has all assets: all pixels are UNKNOWN")
     scenes = [[(item, offset_of(item, profile)) for item in each] for each in found.passes]
     decisions = {item.id: decision for scene in scenes for item, decision in scene}
     _warn_of(decisions)
@@ -114,16 +151,21 @@ def attach_mask(
     ]
     merge = combine_excluded if each_counts else combine_usable
     nothing = xr.full_like(dataset[MU], int(Exclusion.UNKNOWN), dtype=np.uint8)
-    masked = exclude(dataset, functools.reduce(merge, flags) if flags else nothing)
+    combined = functools.reduce(merge, flags) if flags else nothing
+    if each_counts and flags and found.without:
+        # an item whose layer is missing might exclude what the others do not
+        doubtful = (combined == 0) & may_show(found.without, dataset)
+        combined = combined.where(~doubtful, np.uint8(Exclusion.UNKNOWN)).astype(np.uint8)
+    masked = exclude(dataset, combined)
     attrs = mask_attrs(
         dataset,
-        catalog=found.source,
+        catalog=passes.source,
         collection=profile.collection,
-        items=found.items,
+        items=passes.ids,
         lacking=found.lacking,
         offsets={k: d.text for k, d in decisions.items()} if "bilinear" in bands.values() else {},
     )
-    return masked.assign_attrs(attrs)
+    return masked.assign_attrs(attrs), passes
 
 
 def attach_s2_mask(

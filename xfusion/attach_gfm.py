@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import xarray as xr
 
 from . import stac
-from .acquisitions import find_acquisitions
-from .attach import attach_mask
-from .bands import GFM_BANDS, Loading, load_bands
-from .conventions import Retrieval, Time, annotate, as_retrieval
+from .acquisitions import Passes, acquisitions_of
+from .attach import Combine, ExclusionRule, mask_and_passes
+from .bands import GFM_BANDS, READ_FAILED, Loading, load_bands
+from .completeness import ADVISORY_FAILED, missing_attrs
+from .conventions import Retrieval, Time, annotate
 from .exclusion import GFM_NODATA, gfm_exclusion
 from .warp_bands import OnReadError
 
@@ -41,7 +44,9 @@ def attach_gfm_mask(
     ----------
     advisory_flags : bool
         Also add the variable `advisory_flags`: uint8, 1 low regional backscatter (snow, ice,
-        dryness), 2 rough water (wind), 3 both, 255 not observed. They exclude nothing.
+        dryness), 2 rough water (wind), 3 both, 255 not observed. They exclude nothing. With
+        `on_read_error` "flag" also `advisory_read_failed`, bool: where not all of them could be
+        read.
     dataset, catalog, items, datetime, on_read_error, allow_local
         As in :func:`attach_mask`; the catalogue is EODC's by default.
 
@@ -49,28 +54,24 @@ def attach_gfm_mask(
     -------
     Dataset
         The retrieval with the flags GFM and UNKNOWN added, see
-        :func:`~xfusion.gfm_exclusion`. Where frames of one pass overlap, excluded wins; of
-        several passes of the day the one nearest to the time of the retrieval is used, all if
-        only its day is known.
+        :func:`~xfusion.gfm_exclusion`. Where frames of one pass overlap, excluded wins, then
+        UNKNOWN of an item without the mask, whose frame may be anywhere in its tile; of several
+        passes the one nearest to the time of the retrieval is used, all of the day if only that
+        is known.
+
+    Raises
+    ------
+    LookupError
+        If there are no items, or none within 90 minutes of the time of the retrieval: they are
+        of another acquisition.
     """
-    # gone through twice, which an iterator allows once
-    items = None if items is None else stac.as_items(items)
-    masked = attach_mask(
+    return attach_gfm_layers(
         dataset,
         gfm_exclusion,
         bands=GFM_BANDS,
         default=stac.EODC,
         combine="excluded",
-        catalog=catalog,
-        items=items,
-        datetime=datetime,
-        on_read_error=on_read_error,
-        allow_local=allow_local,
-    )
-    if not advisory_flags:
-        return masked
-    return attach_advisory_flags(
-        masked,
+        advisory_flags=advisory_flags,
         catalog=catalog,
         items=items,
         datetime=datetime,
@@ -79,35 +80,43 @@ def attach_gfm_mask(
     )
 
 
-def attach_advisory_flags(
+def attach_gfm_layers(
     dataset: Retrieval,
+    exclusion: ExclusionRule,
     *,
-    default: stac.Catalog = stac.EODC,
-    catalog: stac.CatalogLike | None = None,
-    items: stac.Items | None = None,
-    datetime: Time | None = None,
-    on_read_error: OnReadError = "raise",
-    allow_local: bool = False,
+    bands: Mapping[str, str],
+    default: stac.Catalog,
+    combine: Combine,
+    advisory_flags: bool,
+    on_read_error: OnReadError,
+    **where: Any,
 ) -> xr.Dataset:
-    """Add the variable `advisory_flags` of GFM to a retrieval, see :func:`attach_gfm_mask`.
-
-    A pixel has the flags of all frames that saw it, 255 where none did or could be read.
-    """
-    dataset = as_retrieval(dataset)
-    known = stac.catalog_profile(catalog, default)
-    key = known.assets.get(ADVISORY, ADVISORY)
-    profile = dataclasses.replace(known, assets={ADVISORY: key}, nodata=GFM_NODATA)
-    found = find_acquisitions(
+    """Attach the mask by the rule of a sensor, and the advisory flags of the same passes."""
+    masked, passes = mask_and_passes(
         dataset,
-        profile,
+        exclusion,
+        bands=bands,
         default=default,
-        catalog=catalog,
-        items=items,
-        datetime=datetime,
-        allow_local=allow_local,
-        nearest=True,
+        combine=combine,
+        on_read_error=on_read_error,
+        **where,
     )
+    return _advised(masked, passes, on_read_error) if advisory_flags else masked
+
+
+def _advised(masked: xr.Dataset, passes: Passes, on_read_error: OnReadError) -> xr.Dataset:
+    """Add the variable `advisory_flags`: the flags of all frames that saw a pixel, else 255."""
+    key = passes.catalog.assets.get(ADVISORY, ADVISORY)
+    profile = dataclasses.replace(
+        passes.catalog, assets={ADVISORY: key}, nodata=GFM_NODATA, offset=0.0
+    )
+    found = acquisitions_of(passes, profile, otherwise="the others say which flags a pixel has")
     scenes = [(item, 0.0) for each in found.passes for item in each]
-    loading = Loading(profile, {ADVISORY: "nearest"}, on_read_error, union=True)
-    flags = load_bands(scenes, dataset, loading)[ADVISORY].assign_attrs(ADVISORY_ATTRS)
-    return annotate(dataset.assign({ADVISORY: flags}))
+    # a frame that could not be read might have had more flags than one that could
+    loading = Loading(profile, {ADVISORY: "nearest"}, on_read_error, each_counts=True, union=True)
+    loaded = load_bands(scenes, masked, loading)
+    layers = {ADVISORY: loaded[ADVISORY].assign_attrs(ADVISORY_ATTRS)}
+    if READ_FAILED in loaded:
+        attrs = {"long_name": "not all GFM advisory flags could be read"}
+        layers[ADVISORY_FAILED] = loaded[READ_FAILED].assign_attrs(attrs)
+    return annotate(masked.assign(layers).assign_attrs(missing_attrs(masked, found.lacking)))

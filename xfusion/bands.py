@@ -14,14 +14,16 @@ from .catalog import Catalog
 from .exclusion import GFM, GFM_NODATA, NIR, NO_CLASS, RED, SCL
 from .grid import geobox_of, grid_coords
 from .hrefs import asset_href, local_path
-from .items import asset_grid
+from .items import asset_grid, stated_grid
 from .mapping import Mapping as GridMapping
 from .rasterfile import READ_ERRORS, RasterFile
+from .warp import Blocks
 from .warp_bands import (
     ALL,
     NOTHING,
     PART,
     Bands,
+    Footprints,
     Mosaic,
     Observed,
     OnReadError,
@@ -123,8 +125,6 @@ def load_bands(scenes: Sequence[Scene], like: xr.Dataset, loading: Loading) -> x
     """
     target = geobox_of(like)
     dims, coords = grid_coords(like)
-    sizes = like["mu"].chunksizes
-    blocks = (sizes[dims[0]], sizes[dims[1]]) if sizes else None
     names = list(loading.catalog.assets)
     mosaic = Mosaic(
         items=tuple(_warped(item, offset, target, loading) for item, offset in scenes),
@@ -135,10 +135,42 @@ def load_bands(scenes: Sequence[Scene], like: xr.Dataset, loading: Loading) -> x
         each_counts=loading.each_counts,
         union=loading.union,
     )
-    layers = warp_mosaic(mosaic, blocks)
+    layers = warp_mosaic(mosaic, _blocks(like))
     if loading.on_read_error == "flag":
         names.append(READ_FAILED)
     return xr.Dataset({b: (dims, a) for b, a in zip(names, layers, strict=True)}, coords)
+
+
+def may_show(items: Sequence[pystac.Item], like: xr.Dataset) -> xr.DataArray:
+    """Return which pixels of a retrieval items may show, by the grids on which they say to lie.
+
+    Parameters
+    ----------
+    items : sequence of pystac.Item
+        One that states no grid may show any pixel.
+    like : Dataset
+        A retrieval; its grid and blocks.
+
+    Returns
+    -------
+    DataArray of bool
+        Lazy where `mu` of the retrieval is.
+    """
+    target = geobox_of(like)
+    dims, coords = grid_coords(like)
+    grids = [*dict.fromkeys(stated_grid(item) for item in items)]
+    stated = [grid for grid in grids if grid is not None]
+    if len(stated) < len(grids):
+        return xr.full_like(like["mu"], fill_value=True, dtype=np.bool_)
+    mappings = tuple(GridMapping.between(grid, target) for grid in stated)
+    (layer,) = warp_mosaic(Footprints(mappings, target.shape.yx), _blocks(like))
+    return xr.DataArray(layer, coords, dims)
+
+
+def _blocks(like: xr.Dataset) -> Blocks | None:
+    rows, columns = grid_coords(like)[0]
+    sizes = like["mu"].chunksizes
+    return (sizes[rows], sizes[columns]) if sizes else None
 
 
 def _warped(item: pystac.Item, offset: float, target: GeoBox, loading: Loading) -> WarpedItem:

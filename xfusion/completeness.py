@@ -13,6 +13,7 @@ from .conventions import MASK, MU, Exclusion, Retrieval, as_retrieval
 
 ITEMS_FOUND = "mask_items_found"
 ASSETS_MISSING = "mask_assets_missing"
+ADVISORY_FAILED = "advisory_read_failed"
 
 
 def mask_attrs(
@@ -40,18 +41,25 @@ def mask_attrs(
         Id of an item -> what was added to its reflectance numbers, and why.
     """
     before = dataset.attrs
-    missing = json.loads(before.get(ASSETS_MISSING, "{}")) | dict(lacking)
     attrs = {
         "mask_catalog": _joined(before.get("mask_catalog"), [catalog]),
         "mask_collection": _joined(before.get("mask_collection"), [collection]),
         "mask_items": _joined(before.get("mask_items"), items),
         ITEMS_FOUND: int(before.get(ITEMS_FOUND, 0)) + len(items),
-        ASSETS_MISSING: json.dumps(missing),
+        **missing_attrs(dataset, lacking),
     }
     if offsets:
         known = json.loads(before.get("mask_offsets", "{}"))
         attrs["mask_offsets"] = json.dumps(known | dict(offsets))
     return attrs
+
+
+def missing_attrs(dataset: xr.Dataset, lacking: Mapping[str, Sequence[str]]) -> dict[str, Any]:
+    """Return the attribute that says which assets items lack, added to those known before."""
+    missing = json.loads(dataset.attrs.get(ASSETS_MISSING, "{}"))
+    for item, assets in lacking.items():
+        missing[item] = [*dict.fromkeys([*missing.get(item, []), *assets])]
+    return {ASSETS_MISSING: json.dumps(missing)}
 
 
 def completeness(dataset: Retrieval) -> xr.Dataset:
@@ -67,8 +75,10 @@ def completeness(dataset: Retrieval) -> xr.Dataset:
     Dataset of scalars
         `items_found` and `assets_missing`, numbers of items and of (item, asset) pairs;
         `read_failed`, share of pixels that could not be read; `unknown`, share that no item
-        observed; `observed`, share that is neither; `usable`, share that is usable. Shares are
-        of all pixels, 0 to 1, and lazy where the retrieval is.
+        observed, or that one may show whose asset is missing; `observed`, share that is neither;
+        `usable`, share that is usable. With the advisory flags of GFM, if they were attached with
+        `on_read_error` "flag", `advisory_read_failed`, share of pixels where not all of theirs
+        could be read. Shares are of all pixels, 0 to 1, and lazy where the retrieval is.
 
     Examples
     --------
@@ -92,6 +102,8 @@ def completeness(dataset: Retrieval) -> xr.Dataset:
         "observed": (~(failed | unknown)).mean(),
         "usable": usable(dataset).mean(),
     }
+    if ADVISORY_FAILED in dataset:
+        shares[ADVISORY_FAILED] = dataset[ADVISORY_FAILED].mean()
     counts = {
         "items_found": int(dataset.attrs.get(ITEMS_FOUND, 0)),
         "assets_missing": sum(len(assets) for assets in missing.values()),

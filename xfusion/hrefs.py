@@ -89,6 +89,19 @@ def check_hrefs(items: Iterable[pystac.Item], catalog: Catalog, *, allow_local: 
                 _check_crs(stated_crs(fields), where)
 
 
+def check_grids(items: Iterable[pystac.Item]) -> None:
+    """Refuse items whose grid, as they state it themselves, has no possible size or names a file.
+
+    Raises
+    ------
+    ValueError
+        As :func:`check_hrefs`, which does so for items whose assets are read.
+    """
+    for item in items:
+        _check_claim(item.properties.get("proj:shape"), f"item {item.id!r}")
+        _check_crs(stated_crs(item.properties), f"item {item.id!r}")
+
+
 def _check_href(href: str, where: str, *, allow_local: bool) -> None:
     readings = [*_readings(href)]
     shown = SECRET.split(public(href), maxsplit=1)[0]

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox
 
 PASS_GAP = dt.timedelta(minutes=10)  # frames of one pass follow within seconds
+ANOTHER_PASS = dt.timedelta(minutes=90)  # a satellite is back after about 100, over other ground
 
 
 def item_time(item: pystac.Item) -> dt.datetime:
@@ -62,6 +63,16 @@ def asset_grid(item: pystac.Item, key: str, catalog: Catalog) -> GeoBox:
             msg = f"asset {key!r} of item {item.id!r} has no CRS, nor has its file: leave it out"
             raise ValueError(msg)
         return GeoBox(file.shape, file.transform, file.crs.to_wkt())
+
+
+def stated_grid(item: pystac.Item) -> GeoBox | None:
+    """Return the grid on which an item says to lie, None if it does not; opens nothing."""
+    fields = item.properties
+    crs = stated_crs(fields)
+    shape, transform = fields.get("proj:shape"), fields.get("proj:transform")
+    if crs is None or not shape or not transform:
+        return None
+    return _grid(shape, transform, crs, f"item {item.id!r}")
 
 
 def _grid(shape: Any, transform: Any, crs: Any, where: str) -> GeoBox:

@@ -11,7 +11,7 @@ import xarray as xr
 from numpy.typing import ArrayLike
 
 from .attach import Combine, ExclusionRule, attach_mask
-from .attach_gfm import attach_advisory_flags
+from .attach_gfm import attach_gfm_layers
 from .bands import GFM_BANDS, S2_BANDS
 from .completeness import completeness
 from .compute import compute
@@ -25,7 +25,7 @@ from .probability import exceedance
 from .raster import CHUNK, FilePath, open_retrieval
 from .retrieval import exclude, usable
 from .rules import Inflate, NonfiniteSigma, Rule, RuleName
-from .stac import EARTH_SEARCH, EODC, Catalog, CatalogLike, Items, Offset, as_items
+from .stac import EARTH_SEARCH, EODC, Catalog, CatalogLike, Items, Offset
 from .store import StoreLike, to_zarr
 from .warp_bands import OnReadError
 
@@ -315,19 +315,19 @@ class Sentinel1Product(SensorProduct):
         allow_local: bool = False,
     ) -> Self:
         """Attach the mask of the acquisition, see :func:`xfusion.attach_gfm_mask`."""
-        # gone through twice, which an iterator allows once
-        where: Any = {
-            "catalog": catalog,
-            "items": None if items is None else as_items(items),
-            "datetime": datetime,
-            "on_read_error": on_read_error,
-            "allow_local": allow_local,
-        }
-        masked = super().attach_mask(**where)
-        return self._advised(masked, **where) if advisory_flags else masked
-
-    def _advised(self, masked: Self, **where: Any) -> Self:
-        dataset = attach_advisory_flags(masked.dataset, default=self.catalog, **where)
+        dataset = attach_gfm_layers(
+            self.dataset,
+            self.exclusion,
+            bands=self.bands,
+            default=self.catalog,
+            combine=self.combine,
+            advisory_flags=advisory_flags,
+            catalog=catalog,
+            items=items,
+            datetime=datetime,
+            on_read_error=on_read_error,
+            allow_local=allow_local,
+        )
         return type(self)(dataset=dataset)
 
 

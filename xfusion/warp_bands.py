@@ -157,6 +157,12 @@ class Mosaic:
     union: bool = False
     """Whether bands hold bit flags, and a pixel has those of all items."""
 
+    @property
+    def dtypes(self) -> list[np.dtype[Any]]:
+        """Dtypes of the layers of a block."""
+        flags = [] if self.on_read_error == "raise" else [np.dtype(np.bool_)]
+        return [*(dtype for _, _, dtype in self.bands), *flags]
+
     def on(self, rows: slice, columns: slice) -> tuple[NDArray[Any], ...]:
         """Return one block of the target: the bands, and where they could not be read.
 
@@ -199,19 +205,49 @@ class Mosaic:
             np.copyto(merged[name], layers[name], where=better)
 
 
-def warp_mosaic(mosaic: Mosaic, blocks: Blocks | None) -> list[Any]:
+@dataclass(frozen=True)
+class Footprints:
+    """Where grids of which no pixel is known lie in another grid."""
+
+    mappings: tuple[GridMapping, ...]
+    target: tuple[int, int]
+
+    @property
+    def dtypes(self) -> list[np.dtype[Any]]:
+        """Dtype of the one layer of a block."""
+        return [np.dtype(np.bool_)]
+
+    def on(self, rows: slice, columns: slice) -> tuple[NDArray[Any], ...]:
+        """Return for one block of the target where a pixel is in one of the grids."""
+        from .kernels import nearest  # numba takes half a second to import
+
+        shape = rows.stop - rows.start, columns.stop - columns.start
+        covered = np.zeros(shape, np.uint8)
+        for mapping in self.mappings:
+            grid = mapping.control_grid(rows, columns)
+            window = mapping.window(grid)
+            if window is not None:
+                # read like a file, so that its edge is exactly that of a file on this grid
+                inside = np.empty(shape, np.uint8)
+                pixels = np.ones(window.shape, np.uint8)
+                nearest.nearest(pixels, window, grid, outside=0, out=inside)
+                covered |= inside
+        return (covered.view(np.bool_),)
+
+
+def warp_mosaic(mosaic: Mosaic | Footprints, blocks: Blocks | None) -> list[Any]:
     """Warp a mosaic onto its target, block by block.
 
     Parameters
     ----------
-    mosaic : Mosaic
+    mosaic : Mosaic or Footprints
     blocks : pair of tuples of int, or None
         Rows and columns of a lazy result's blocks, None to read now.
 
     Returns
     -------
     list of arrays
-        What :meth:`Mosaic.on` returns, each of the target's shape; numpy or dask.
+        What its method `on` returns, each of the target's shape; numpy or dask.
     """
     rows, columns = mosaic.target
     if blocks is None:
@@ -228,6 +264,4 @@ def warp_mosaic(mosaic: Mosaic, blocks: Blocks | None) -> list[Any]:
         for (i, r), (j, c) in itertools.product(*(enumerate(slices(n)) for n in blocks))
     }
     graph = HighLevelGraph.from_collections(name, tasks, dependencies=[])
-    flags = [] if mosaic.on_read_error == "raise" else [np.dtype(np.bool_)]
-    dtypes = [*(dtype for _, _, dtype in mosaic.bands), *flags]
-    return [picked(graph, name, tasks, k, blocks, dtype) for k, dtype in enumerate(dtypes)]
+    return [picked(graph, name, tasks, k, blocks, dtype) for k, dtype in enumerate(mosaic.dtypes)]
