@@ -25,7 +25,8 @@ def main(*sides: int) -> None:
         for side in sides or SIDES:
             start = time.perf_counter()
             scene = write_scene(Path(folder) / str(side), side)
-            print(f"\n{side} x {side} pixels of 10 m, written in {time.perf_counter() - start:.0f} s")
+            took = time.perf_counter() - start
+            print(f"\n{side} x {side} pixels of 10 m, written in {took:.0f} s")
             print("two sensors and their masks, from files to one Zarr store, two cores")
             print(f"  {'':<26}{'Mpx':>8}{'seconds':>10}{'s/Mpx':>8}{'MiB':>8}")
             for name in ("threads", "processes") if side == (sides or SIDES)[0] else ("threads",):
