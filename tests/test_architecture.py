@@ -30,7 +30,7 @@ LAYERS = [
     {"retrieval", "warp", "compute"},
     {"conventions", "mapping", "rasterfile"},
     {"grid", "units", "retry", "web"},
-    {"kernels"},
+    {"kernels", "deadline"},
 ]
 HEAVY = {"rasterio", "rioxarray", "numba", "pystac_client", "odc.stac", "odc.loader"}
 READS = {"compute", "load", "persist"}

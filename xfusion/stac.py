@@ -6,6 +6,7 @@ import dataclasses
 import os
 import re
 from collections.abc import Iterable, Mapping
+from json import JSONDecodeError
 from typing import TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import urlsplit
 
@@ -22,9 +23,10 @@ from .catalog import (
     catalog_profile,
 )
 from .conventions import Time, as_time
+from .deadline import Deadline, Exceeded
 from .hrefs import local_path
 from .items import item_time
-from .retry import open_client
+from .retry import malformed, open_client
 from .web import public, without_secrets
 
 if TYPE_CHECKING:
@@ -167,21 +169,32 @@ def of_interval(items: Iterable[pystac.Item], datetime: Time) -> list[pystac.Ite
 def _search_api(
     catalog: CatalogLike, profile: Catalog, bbox: tuple[float, ...], interval: str
 ) -> list[pystac.Item]:
-    url = profile.url if isinstance(catalog, Catalog | str | os.PathLike) else None
+    from pystac import STACError
+    from pystac_client.exceptions import APIError
+    from pystac_client.warnings import DoesNotConformTo
+    from requests import RequestException
+
+    # what a server can be to blame for
+    of_requests = APIError, RequestException, Exceeded
+    failures = *of_requests, JSONDecodeError, DoesNotConformTo, STACError
     try:
-        client: Any = catalog if url is None else open_client(url)
-        found = client.search(
-            collections=[profile.collection],
-            bbox=bbox,
-            datetime=interval,
-            limit=PAGE_SIZE,
-            max_items=MOST_ITEMS,
-            method="POST" if _posts(client) else "GET",
-        )
-        # all pages now: one that fails must not be met half-way through a load
-        items = list(found.items())
-    except Exception as error:  # noqa: BLE001  # as many as there are answers that are not STAC
-        said = without_secrets(f"{type(error).__name__}: {error}", profile.url)
+        with Deadline() as deadline:
+            client, asked = _clients(catalog, profile, deadline)
+            found = asked.search(
+                collections=[profile.collection],
+                bbox=bbox,
+                datetime=interval,
+                limit=PAGE_SIZE,
+                max_items=MOST_ITEMS,
+                method="POST" if _posts(asked) else "GET",
+            )
+            # all pages now: one that fails must not be met half-way through a load
+            features = [each for page in found.pages_as_dicts() for each in page["features"]]
+        items = [_item(each, client) for each in features]
+    except failures as error:
+        # pystac says that a link leads nowhere, and not why
+        cause = (isinstance(error, STACError) and error.__cause__) or error
+        said = without_secrets(f"{type(cause).__name__}: {cause}", profile.url)
         msg = (
             f"the search for {profile.collection!r} in {public(profile.url)} failed, "
             f"{said[:LONGEST_TEXT]}: try again, or pass items= or catalog="
@@ -194,6 +207,25 @@ def _search_api(
         )
         raise ValueError(msg)
     return items
+
+
+def _clients(catalog: CatalogLike, profile: Catalog, deadline: Deadline) -> tuple[Any, Any]:
+    """Return the client of a catalogue, and one like it that asks within the deadline."""
+    if isinstance(catalog, Catalog | str | os.PathLike):
+        client = open_client(profile.url, deadline)
+        return client, client
+    return catalog, deadline.client(catalog)
+
+
+def _item(feature: Any, client: Any) -> pystac.Item:
+    import pystac
+    from pystac_client.exceptions import APIError
+
+    try:
+        return pystac.Item.from_dict(feature, root=client, preserve_dict=False)
+    except malformed() as error:
+        msg = f"an item of the answer is not one of STAC, {type(error).__name__}: {error}"
+        raise APIError(msg) from error
 
 
 def _is_file(url: str) -> bool:
@@ -219,4 +251,4 @@ def _search_file(
 def _posts(client: Client) -> bool:
     # EODC answers GET searches that have parameters with nothing
     links = client.get_links("search")
-    return any(link.extra_fields.get("method", "GET").upper() == "POST" for link in links)
+    return any(str(link.extra_fields.get("method")).upper() == "POST" for link in links)
