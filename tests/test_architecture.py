@@ -29,6 +29,7 @@ LAYERS = [
     {"rules", "sensors", "merge_mask", "conflict", "probability"},
     {"retrieval", "warp", "compute"},
     {"conventions", "mapping", "rasterfile"},
+    {"signing"},
     {"grid", "units", "retry", "web"},
     {"kernels", "deadline"},
 ]

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime as dt
 import os
-import re
 from collections.abc import Iterable, Mapping
 from json import JSONDecodeError
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -53,7 +53,7 @@ __all__ = [
 
 PAGE_SIZE = 100  # items a page: EODC takes a minute over its default of ten
 MOST_ITEMS = 10_000  # a catalogue whose last page leads to itself has more
-DAY = re.compile(r"\d{4}-\d\d-\d\d")
+OPEN, END_OF_DAY = "..", "T23:59:59.999999Z"  # of an interval
 LONGEST_TEXT = 300  # characters of what a server says of an error; some send a page of HTML
 
 
@@ -71,7 +71,7 @@ def search(catalog: CatalogLike, geobox: GeoBox, datetime: Time, *, default: Cat
         Its bounds, in longitude and latitude, are searched.
     datetime : str, datetime64 or datetime
         A day, or a moment, which stands for its day (UTC); or an interval ``"start/end"``, whose
-        last day belongs to it.
+        last day belongs to it, with ``".."`` for a start or an end that is open.
     default : Catalog
         Collection and assets for a bare URL or Client.
 
@@ -86,14 +86,18 @@ def search(catalog: CatalogLike, geobox: GeoBox, datetime: Time, *, default: Cat
     ConnectionError
         If the catalogue does not answer, or answers with an error, after several attempts.
     ValueError
-        If there are more items than a mask can be meant to have.
+        If there are 10 000 items or more; or if `datetime` is no date, time or interval of them.
 
     Notes
     -----
-    A page has 100 items; all pages are fetched before any is used, 10 000 items at most. Answers
-    429, 500 and 502 to 504 are asked for again five times, GET and POST alike, waiting as the
-    server asks but no longer than 30 s each time; answers that break off, or of which nothing
-    comes for 60 s, twice. An open Client is used with its own settings.
+    A page has 100 items; all pages are fetched before any is used. A request is given up after 10 s
+    without a connection, or 60 s without a byte of its answer. Answers 429, 500 and 502 to 504 are
+    asked for again five times, GET and POST alike, waiting as the server asks but no longer than
+    30 s each time; requests without an answer, or without the whole of it, twice. All of a search
+    takes 600 s and 512 MiB at most, whatever the server sends.
+
+    An open Client is asked with its own session, time-outs and repeats, which stay as they are.
+    Where it has no time-out it gets ours, and its search as a whole is bounded likewise.
     """
     profile = catalog_profile(catalog, default)
     start, end = day_interval(datetime)
@@ -120,13 +124,34 @@ def day_interval(datetime: Time) -> tuple[str, str]:
     """Return the first and the last moment of a day, or of an interval "a/b".
 
     A day is closed with its own last microsecond: pystac-client takes "D/D+1" to the end
-    of the next day.
+    of the next day. An interval is open, "..", where it has no start or no end.
+
+    Raises
+    ------
+    ValueError
+        If it is no date, no time and no interval of them.
     """
-    if isinstance(datetime, str) and "/" in datetime:
-        start, _, end = datetime.partition("/")
-        return start, day_interval(end)[1] if DAY.fullmatch(end) else end
-    day = np.datetime_as_string(as_time(datetime), unit="D")
-    return f"{day}T00:00:00Z", f"{day}T23:59:59.999999Z"
+    if not (isinstance(datetime, str) and "/" in datetime):
+        day = np.datetime_as_string(as_time(datetime), unit="D")
+        return f"{day}T00:00:00Z", f"{day}{END_OF_DAY}"
+    start, _, end = datetime.partition("/")
+    first, last = _moment(start, ""), _moment(end, END_OF_DAY)
+    if first == last == OPEN or (OPEN not in (first, last) and as_time(first) > as_time(last)):
+        msg = (
+            f"{datetime=} is no interval from a start to an end: say it as "
+            "'2023-06-20/2023-06-22', '2023-06-20/..' or '../2023-06-20'"
+        )
+        raise ValueError(msg)
+    return first, last
+
+
+def _moment(said: str, end_of_day: str) -> str:
+    if said in ("", OPEN):
+        return OPEN
+    try:
+        return f"{dt.date.fromisoformat(said)}{end_of_day}"
+    except ValueError:
+        return f"{np.datetime_as_string(as_time(said), unit='us')}Z"
 
 
 def complete_items(
@@ -162,8 +187,14 @@ def as_items(items: Items) -> list[pystac.Item]:
 
 def of_interval(items: Iterable[pystac.Item], datetime: Time) -> list[pystac.Item]:
     """Return the items of a day or an interval."""
-    first, last = (as_time(moment) for moment in day_interval(datetime))
-    return [item for item in items if first <= as_time(item_time(item)) <= last]
+    first, last = day_interval(datetime)
+
+    def belongs(item: pystac.Item) -> bool:
+        moment = as_time(item_time(item))
+        begun = first == OPEN or as_time(first) <= moment
+        return bool(begun and (last == OPEN or moment <= as_time(last)))
+
+    return [item for item in items if belongs(item)]
 
 
 def _search_api(
