@@ -76,7 +76,7 @@ def find_acquisitions(
     UserWarning
         If an item lacks an asset, or the nearest pass is more than ten minutes away.
     """
-    found, local = _find(dataset, profile, default, catalog, items, datetime)
+    found, origin = _find(dataset, profile, default, catalog, items, datetime)
     chosen = passes(found)
     if nearest:
         # of all items: what lacks its asset is unknown, and another pass is no replacement
@@ -85,7 +85,7 @@ def find_acquisitions(
     lacking: dict[str, list[str]] = {}
     for each in chosen:
         whole, missing = stac.complete_items(each, profile)
-        check_hrefs(whole, profile, allow_local=allow_local or local)
+        check_hrefs(whole, profile, allow_local=allow_local, origin=origin)
         complete += [whole] if whole else []
         lacking |= missing
     _warn_of(lacking, profile, any_left=bool(complete))
@@ -110,20 +110,21 @@ def _find(
     catalog: stac.CatalogLike | None,
     items: stac.Items | None,
     datetime: Time | None,
-) -> tuple[list[pystac.Item], bool]:
-    """Return the items, and whether their catalogue is on this machine."""
+) -> tuple[list[pystac.Item], str | None]:
+    """Return the items, and the URL of the catalogue that they are from, None if not known."""
     if items is None:
         where = default if catalog is None else catalog
         moment = _moment(dataset, datetime)
         found = stac.search(where, geobox_of(dataset), moment, default=default)
-        return found, is_local(profile.url)
+        return found, profile.url
     given = stac.as_items(items)
     chosen = given if datetime is None else stac.of_interval(given, datetime)
     if not chosen:
         days = sorted({f"{item_time(item):%Y-%m-%d}" for item in given})
         msg = f"none of the {len(given)} items= is of datetime={datetime!r}, they are of {days}"
         raise LookupError(msg)
-    return chosen, catalog is not None and is_local(profile.url)
+    # a catalogue beside items says what their assets are; only a local one, that they are its own
+    return chosen, profile.url if catalog is not None and is_local(profile.url) else None
 
 
 def _moment(dataset: xr.Dataset, datetime: Time | None) -> Time:
