@@ -996,7 +996,7 @@ def test_a_search_that_drips_ends_with_its_deadline(
         start = time.monotonic()
         with pytest.raises(ConnectionError, match=rf"{url} failed.* more than 0.7 s in all"):
             search(catalog)
-        assert 0.6 < time.monotonic() - start < 2
+        assert 0.6 < time.monotonic() - start < 5
 
 
 @pytest.mark.parametrize("drips", DRIPS)
@@ -1008,7 +1008,7 @@ def test_a_catalogue_that_drips_when_it_is_opened_ends_with_its_deadline(
         start = time.monotonic()
         with pytest.raises(ConnectionError, match=rf"{url} failed.* more than 0.7 s in all"):
             search(url)
-        assert 0.6 < time.monotonic() - start < 2
+        assert 0.6 < time.monotonic() - start < 5
 
 
 def test_a_handshake_that_drips_ends_with_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -1025,7 +1025,7 @@ def test_a_handshake_that_drips_ends_with_the_deadline(monkeypatch: pytest.Monke
         start = time.monotonic()
         with pytest.raises(ConnectionError, match=r"failed.* more than 0.7 s in all"):
             search(f"https://127.0.0.1:{listening.getsockname()[1]}")
-        assert 0.6 < time.monotonic() - start < 2
+        assert 0.6 < time.monotonic() - start < 5
 
 
 @pytest.mark.parametrize("who", ["ours", "theirs"])
@@ -1064,7 +1064,7 @@ def test_a_root_that_an_open_client_is_led_to_is_bounded_as_well(
         start = time.monotonic()
         with pytest.raises(ConnectionError, match=r"failed.* more than 0.7 s in all"):
             search(client)
-        assert 0.6 < time.monotonic() - start < 2
+        assert 0.6 < time.monotonic() - start < 5
         assert stats(url)["paths"]["/"] == 2
 
 
@@ -1091,7 +1091,7 @@ def test_an_open_client_does_not_wait_beyond_the_deadline_for_a_server_that_asks
         start = time.monotonic()
         with pytest.raises(ConnectionError, match=r"failed.* more than 0.7 s in all"):
             search(client)
-        assert 0.6 < time.monotonic() - start < 2
+        assert 0.6 < time.monotonic() - start < 5
 
 
 class ByToken(requests.adapters.HTTPAdapter):
@@ -1183,6 +1183,18 @@ def test_json_that_is_not_of_a_stac_api_is_an_error_that_names_the_catalogue(
         pytest.raises(ConnectionError, match=rf"search for 'GFM' in {url} failed"),
     ):
         search(url)
+
+
+@pytest.mark.parametrize("who", ["ours", "theirs"])
+def test_a_search_that_leads_to_a_file_is_refused(who: str, api: str) -> None:
+    said = requests.get(api, timeout=5).json()
+    for link in said["links"]:
+        if link["rel"] == "search":
+            link["href"] = "file:///etc/passwd"
+    with search_proxy(api, {"/": Fault("answer", body=json.dumps(said))}) as url:
+        catalog = asked_by(who, url)
+        with pytest.raises(ConnectionError, match="leads to 'file:.*which is no address"):
+            search(catalog)
 
 
 def test_a_server_that_asks_for_an_hour_is_not_waited_for(

@@ -11,6 +11,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Self
+from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
     from pystac_client import Client
@@ -86,8 +87,9 @@ class Deadline:
         io = copy.copy(asked)
         io.session = self._session(asked.session)
 
-        def read_json(*args: Any, **kwargs: Any) -> Any:
-            answer = type(asked).read_json(io, *args, **kwargs)
+        def read_json(source: Any, *args: Any, **kwargs: Any) -> Any:
+            _check_address(source)
+            answer = type(asked).read_json(io, source, *args, **kwargs)
             _check_answer(answer)
             return answer
 
@@ -201,6 +203,15 @@ def _timeout(asked: Any) -> Any:
         parts = asked or (None, None)
         return tuple(ours if own is None else own for own, ours in zip(parts, TIMEOUT, strict=True))
     return asked
+
+
+def _check_address(source: Any) -> None:
+    """Refuse what pystac-client would open as a file of this machine."""
+    from pystac_client.exceptions import APIError
+
+    if isinstance(source, str) and not urlsplit(source).netloc:
+        msg = f"it leads to {source!r}, which is no address of the web"
+        raise APIError(msg)
 
 
 def _check_answer(answer: Any) -> None:
