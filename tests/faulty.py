@@ -46,11 +46,13 @@ class Fault:
         "status",  # another status, with headers such as Retry-After
         "redirect",  # to the location, which may be relative
         "wrong",  # status 200 with a page of HTML
+        "answer",  # status 200 with other JSON
         "truncate",  # the content ends early, and its length says so
         "garble",  # random bytes from `after` on
         "close",  # the connection ends within the body
         "reset",  # the same, by a TCP reset
         "stall",  # a pause of some seconds within the body, which then goes on
+        "drip",  # the same after each further byte
     ]
     _: KW_ONLY
     times: int | None = None
@@ -64,6 +66,7 @@ class Fault:
     """By default 503, or 302 of a redirect."""
     headers: Mapping[str, str] = field(default_factory=dict)
     location: str = ""
+    body: str = ""
     seconds: float = 60
 
     def reply(self) -> Reply | None:
@@ -76,6 +79,8 @@ class Fault:
         if self.kind == "wrong":
             page = b"<!DOCTYPE html><title>Sign in</title><p>Please sign in to go on."
             return Reply(HTTPStatus.OK, page, "text/html", self.headers)
+        if self.kind == "answer":
+            return Reply(HTTPStatus.OK, self.body.encode(), "application/json", self.headers)
         return None
 
     def spoil(self, content: bytes) -> bytes:
@@ -165,13 +170,19 @@ class FaultyHandler(BaseHTTPRequestHandler):
         body = b"" if self.command == "HEAD" else reply.body
         head = self.head(reply)
         message = head + body
-        if fault.kind in {"close", "reset", "stall"}:
+        if fault.kind in {"close", "reset", "stall", "drip"}:
             sent = 0 if fault.part is None else len(head) + int(len(body) * fault.part)
             self.wfile.write(message[:sent])
             message = message[sent:]
             if fault.kind == "stall":
                 # Readable is also what a connection is that the client has closed.
                 select.select([self.connection], [], [], fault.seconds)
+            elif fault.kind == "drip":
+                for byte in message:
+                    self.wfile.write(bytes([byte]))
+                    if select.select([self.connection], [], [], fault.seconds)[0]:
+                        return
+                return
             else:
                 self.hang_up(reset=fault.kind == "reset")
                 return

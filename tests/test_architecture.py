@@ -31,8 +31,9 @@ LAYERS = [
     {"rules", "sensors", "merge_mask", "conflict", "probability"},
     {"retrieval", "warp", "compute"},
     {"conventions", "mapping", "rasterfile"},
+    {"signing"},
     {"grid", "units", "retry", "web", "progress"},
-    {"kernels"},
+    {"kernels", "deadline"},
 ]
 HEAVY = {"rasterio", "rioxarray", "numba", "pystac_client", "odc.stac", "odc.loader"}
 READS = {"compute", "load", "persist"}

@@ -295,6 +295,9 @@ def test_a_fifth_catalogue_is_one_record(scene: c.Scene, tmp_path: Path) -> None
         ({"offset": "automatic"}, "offset='automatic'"),
         ({"offset": float("nan")}, "offset=nan"),
         ({"nodata": {"red": 0}}, r"no value for the bands \['nir', 'scl'\]"),
+        ({"nodata": float("nan")}, r"nodata=nan is no whole number"),
+        ({"nodata": "255"}, r"nodata='255' is no whole number"),
+        ({"nodata": {"red": 0, "nir": 0, "scl": None}}, r"nodata=None is no whole number"),
     ],
 )
 def test_a_record_that_cannot_work_is_refused_when_it_is_made(
@@ -302,6 +305,19 @@ def test_a_record_that_cannot_work_is_refused_when_it_is_made(
 ) -> None:
     with pytest.raises(ValueError, match=message):
         dataclasses.replace(ES, **fields)
+
+
+@pytest.mark.parametrize("number", [np.uint8, np.int64, np.float32])
+def test_nodata_that_is_a_number_of_numpy_is_nodata(
+    scene: c.Scene, number: Any, tmp_path: Path
+) -> None:
+    hrefs = c.stored(scene, tmp_path, raw=True)
+    found = c.planetary_computer(scene, hrefs, baseline="05.09")
+    nodata = {"red": number(0), "nir": number(0), "scl": number(255)}
+    masked, _ = c.attach_s2([found], dataclasses.replace(PC, nodata=nodata))
+    np.testing.assert_array_equal(masked["mask"], scene.mask())
+    one = dataclasses.replace(PC, nodata=number(255))
+    assert {one.nodata_of(band) for band in ("red", "nir", "scl")} == {255}
 
 
 def test_a_client_that_does_not_know_its_address_is_not_taken_for_local() -> None:

@@ -1,8 +1,12 @@
 """What is read from servers that misbehave: the right pixels, flagged pixels, or an error."""
 
+import contextlib
 import dataclasses
+import functools
 import itertools
 import json
+import socket
+import sys
 import threading
 import time
 import traceback
@@ -18,13 +22,16 @@ import requests
 import xarray as xr
 from odc.geo.geobox import GeoBox
 from pyproj import CRS
+from pystac_client import Client
+from pystac_client.stac_api_io import StacApiIO
 from rasterio.env import get_gdal_config
+from urllib3 import Retry
 
 import xfusion as xf
 from tests.asset_server import serve_folder
 from tests.faulty import Fault
 from tests.search_proxy import search_proxy
-from xfusion import retry, stac, web
+from xfusion import deadline, retry, signing, stac, web
 from xfusion.server import serve
 
 DAY, NOON = "2023-06-20", "2023-06-20T12:00:00Z"
@@ -238,6 +245,7 @@ def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GDAL_HTTP_RETRY_DELAY", "0.01")
     monkeypatch.setattr(web, "ATTEMPT_DELAY", 0.01)
     monkeypatch.setattr(web, "_waited", {})
+    monkeypatch.setattr(web, "_shut", {})
     monkeypatch.setattr(retry, "DELAY", 0.01)
 
 
@@ -527,17 +535,89 @@ def test_secrets_of_an_href_are_not_told(served: Served, case: str, how: str) ->
     assert (masked["mask"] != 0).any()
 
 
-def test_a_signature_that_cannot_be_had_names_the_asset(served: Served) -> None:
+@pytest.mark.parametrize(
+    "error",
+    [
+        requests.ConnectionError("no token at https://sas/token?key=S3CRET"),
+        requests.HTTPError("403 for url: /token?key=S3CRET (Caused by a signer)"),
+        ValueError("no token"),
+        KeyError("token"),
+        TypeError("a slip of the signer"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_a_signature_that_cannot_be_had_names_the_asset(
+    served: Served, error: Exception, chunks: int | None
+) -> None:
     def fails(href: str) -> str:
-        message = "no token"
-        raise requests.ConnectionError(message)
+        raise error
 
     profile = dataclasses.replace(xf.stac.EODC, signer=fails)
     one = item("gfm", served.root("well"))
-    with pytest.raises(OSError, match="exclusion_mask.tif could not be signed: no token"):
-        mask_of("gfm", one, catalog=profile)
-    mask = mask_of("gfm", one, catalog=profile, on_read_error="flag")
+    one["assets"]["exclusion_mask"]["href"] += "?sig=S3CRET"
+    said = f"{served.url}/well/exclusion_mask.tif could not be signed: {type(error).__name__}"
+    with pytest.raises(OSError, match=said) as raised:
+        mask_of("gfm", one, catalog=profile, chunks=chunks)
+    assert "S3CRET" not in "".join(traceback.format_exception(raised.value))
+    mask = mask_of("gfm", one, catalog=profile, on_read_error="flag", chunks=chunks)
     np.testing.assert_array_equal(mask, around(np.full(GRID.shape, READ_FAILED)))
+
+
+class SlowTokens:
+    """In place of the package planetary_computer, whose request has no time-out."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds, self.asked = seconds, 0
+
+    def sign(self, href: str) -> str:
+        self.asked += 1
+        time.sleep(self.seconds)
+        return href
+
+
+def signed_by(package: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.setitem(sys.modules, "planetary_computer", package)
+    return dataclasses.replace(xf.stac.PLANETARY_COMPUTER, assets=xf.stac.EARTH_SEARCH.assets)
+
+
+@pytest.mark.parametrize("mode", ["raise", "flag"])
+def test_a_signature_that_does_not_come_is_not_waited_for(
+    served: Served, mode: str, chunks: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(signing, "LONGEST", 0.3)
+    package = SlowTokens(30)
+    options = {"catalog": signed_by(package, monkeypatch), "on_read_error": mode, "offset": 0}
+    one = item("s2", served.root("well"))
+    start = time.monotonic()
+    if mode == "raise":
+        said = "/well/(red|nir|scl).tif could not be signed: TimeoutError: no answer within 0.3 s"
+        with pytest.raises(OSError, match=said):
+            mask_of("s2", one, chunks=chunks, **options)
+    else:
+        mask = mask_of("s2", one, chunks=chunks, **options)
+        np.testing.assert_array_equal(mask, around(np.full(GRID.shape, READ_FAILED)))
+    assert time.monotonic() - start < 10
+    # of nine blocks of three files, by two threads
+    assert 3 <= package.asked <= 24 or mode == "raise"
+
+
+def test_a_signature_that_comes_late_is_waited_for(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = SlowTokens(0.2)
+    one = item("s2", served.root("well"))
+    mask = mask_of("s2", one, catalog=signed_by(package, monkeypatch))
+    np.testing.assert_array_equal(mask, around(expected("s2")))
+    assert package.asked >= 3
+
+
+@pytest.mark.parametrize("mode", ["raise", "flag"])
+def test_a_package_that_is_missing_is_no_read_that_failed(
+    served: Served, mode: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    profile = signed_by(None, monkeypatch)
+    with pytest.raises(ModuleNotFoundError, match=r"xfusion\[planetary-computer\]"):
+        mask_of("s2", item("s2", served.root("well")), catalog=profile, on_read_error=mode)
 
 
 def test_a_signature_is_asked_for_anew_at_each_read(served: Served) -> None:
@@ -648,6 +728,87 @@ def test_a_file_that_does_not_answer_is_not_asked_for_every_block(
     assert asked < 20  # of 169 blocks
 
 
+@pytest.mark.parametrize("case", ["down", "missing", "sign-in", "cut off"])
+def test_a_file_that_never_opens_is_not_asked_anew_for_every_block(
+    served: Served, case: str
+) -> None:
+    """Fast as its server refuses, one block of it does not wait for the other's attempts."""
+    import dask
+
+    root = served.root(case, "blocks")
+    masked = attach("gfm", item("gfm", root), like=target(chunks=32), on_read_error="flag")
+    with dask.config.set(scheduler="synchronous"):
+        first = masked["mask"][:32, :32].values
+        asked = served.asked(root, "exclusion_mask.tif")
+        # three attempts and one that looks for blocks, each repeated thrice by GDAL
+        assert 0 < asked <= 4 * (web.ATTEMPTS + 1) * 2
+        mask = masked["mask"].values
+    np.testing.assert_array_equal(mask, around(np.full(GRID.shape, READ_FAILED)))
+    np.testing.assert_array_equal(mask[:32, :32], first)
+    assert served.asked(root, "exclusion_mask.tif") == asked
+    # another chance, later; only of a 404 GDAL does not ask again
+    web._shut.clear()
+    assert masked["mask"][:64, :64].values.any()
+    assert (served.asked(root, "exclusion_mask.tif") > asked) == (case != "missing")
+
+
+def test_a_file_that_opens_again_is_read_again(served: Served) -> None:
+    root = served.root("well", "opens again")
+    web.shut(f"{root}/exclusion_mask.tif")
+    one = item("gfm", root)
+    assert (mask_of("gfm", one, on_read_error="flag")[RIM:-RIM, RIM:-RIM] == READ_FAILED).all()
+    # who wants an error gets the pixels, or one
+    np.testing.assert_array_equal(mask_of("gfm", one), around(expected("gfm")))
+    mask = mask_of("gfm", one, on_read_error="flag")
+    np.testing.assert_array_equal(mask, around(expected("gfm")))
+
+
+# What is read before the pixels of a mask: grids, and the offset
+
+
+BRIEF = ["unavailable", "closed at once", "sign-in once", "busy"]
+
+
+@pytest.mark.parametrize("case", BRIEF)
+def test_a_fault_that_passes_when_a_grid_is_read_leaves_the_right_pixels(
+    served: Served, sensor: str, case: str
+) -> None:
+    one = item(sensor, served.root(case, sensor, "grid"))
+    for asset in one["assets"].values():
+        del asset["proj:shape"], asset["proj:transform"]
+    np.testing.assert_array_equal(mask_of(sensor, one), around(expected(sensor)))
+
+
+def undecided(served: Served, *case: str) -> tuple[Any, dict[str, Any]]:
+    """An item whose statements contradict each other, and whose pixels say 0."""
+    one = item("s2", served.root(*case))
+    one["properties"] |= {
+        "s2:processing_baseline": "05.09",
+        "earthsearch:boa_offset_applied": False,
+    }
+    return dataclasses.replace(xf.stac.EARTH_SEARCH, offset="auto"), one
+
+
+@pytest.mark.parametrize("case", ["well", *BRIEF, "closed", "reset"])
+def test_a_fault_that_passes_does_not_change_the_offset(served: Served, case: str) -> None:
+    profile, one = undecided(served, case, "offset")
+    with pytest.warns(UserWarning, match="not certain"):
+        masked = attach("s2", one, like=target(chunks=160), catalog=profile)
+    (decided,) = json.loads(masked.attrs["mask_offsets"]).values()
+    assert decided.startswith("0 (")
+    assert "its darkest pixels are" in decided
+
+
+@pytest.mark.parametrize("case", ["missing", "down", "cut off", "truncated"])
+def test_an_offset_whose_pixels_could_not_be_read_says_so(served: Served, case: str) -> None:
+    profile, one = undecided(served, case, "offset")
+    with pytest.warns(UserWarning, match="its pixels could not be read"):
+        masked = attach("s2", one, like=target(chunks=160), catalog=profile, on_read_error="flag")
+    (decided,) = json.loads(masked.attrs["mask_offsets"]).values()
+    assert "its pixels could not be read: boa_offset_applied is followed" in decided
+    assert decided.startswith("-1000 (")
+
+
 # Object stores
 
 
@@ -729,8 +890,8 @@ def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stac, "PAGE_SIZE", 1)
 
 
-def search(url: str, day: str = DAY) -> list[str]:
-    return sorted(found.id for found in stac.search(url, AROUND, day, default=xf.stac.EODC))
+def search(catalog: Any, day: str = DAY) -> list[str]:
+    return sorted(found.id for found in stac.search(catalog, AROUND, day, default=xf.stac.EODC))
 
 
 def stats(url: str) -> dict[str, Any]:
@@ -812,6 +973,230 @@ def test_a_search_that_stalls_ends_with_its_time_out(
         assert stats(url)["faults"] == retry.ATTEMPTS
 
 
+DRIPS = {
+    "body": Fault("drip", seconds=0.02),
+    "headers": Fault("drip", part=None, seconds=0.02),
+}
+
+
+def asked_by(who: str, url: str, **options: Any) -> Any:
+    """The catalogue as an address, or as a Client that its user has opened."""
+    return url if who == "ours" else Client.open(url, **options)
+
+
+@pytest.mark.parametrize("who", ["ours", "theirs"])
+@pytest.mark.parametrize("drips", DRIPS)
+def test_a_search_that_drips_ends_with_its_deadline(
+    api: str, drips: str, who: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No byte is late, and the last would come after a minute."""
+    monkeypatch.setattr(deadline, "LONGEST", 0.7)
+    with search_proxy(api, {"/search": DRIPS[drips]}) as url:
+        catalog = asked_by(who, url)
+        start = time.monotonic()
+        with pytest.raises(ConnectionError, match=rf"{url} failed.* more than 0.7 s in all"):
+            search(catalog)
+        assert 0.6 < time.monotonic() - start < 5
+
+
+@pytest.mark.parametrize("drips", DRIPS)
+def test_a_catalogue_that_drips_when_it_is_opened_ends_with_its_deadline(
+    api: str, drips: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deadline, "LONGEST", 0.7)
+    with search_proxy(api, {"/": DRIPS[drips]}) as url:
+        start = time.monotonic()
+        with pytest.raises(ConnectionError, match=rf"{url} failed.* more than 0.7 s in all"):
+            search(url)
+        assert 0.6 < time.monotonic() - start < 5
+
+
+def test_a_handshake_that_drips_ends_with_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(deadline, "LONGEST", 0.7)
+
+    def drip(listening: socket.socket) -> None:
+        with listening.accept()[0] as connection, contextlib.suppress(OSError):
+            for byte in b"\x16\x03\x03\x3f\xff\x02" + bytes(1000):
+                connection.sendall(bytes([byte]))
+                time.sleep(0.02)
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        threading.Thread(target=drip, args=[listening], daemon=True).start()
+        start = time.monotonic()
+        with pytest.raises(ConnectionError, match=r"failed.* more than 0.7 s in all"):
+            search(f"https://127.0.0.1:{listening.getsockname()[1]}")
+        assert 0.6 < time.monotonic() - start < 5
+
+
+@pytest.mark.parametrize("who", ["ours", "theirs"])
+def test_pages_that_each_come_in_time_do_not_add_up_without_end(
+    api: str, small_pages: None, who: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deadline, "LONGEST", 0.9)
+    with search_proxy(api, {"/search": Fault("stall", part=None, seconds=0.4)}) as url:
+        with pytest.raises(ConnectionError, match=r"failed.* more than 0.9 s in all"):
+            search(asked_by(who, url))
+        assert stats(url)["faults"] == 3
+
+
+@pytest.mark.parametrize("who", ["ours", "theirs"])
+def test_answers_without_end_are_not_kept(
+    api: str, small_pages: None, who: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with search_proxy(api) as url:
+        catalog = asked_by(who, url)
+        # the catalogue itself, and each page, are some kB
+        monkeypatch.setattr(deadline, "MOST_BYTES", 5000)
+        with pytest.raises(ConnectionError, match=r"failed.* sent more than 5000 bytes in all"):
+            search(catalog)
+        assert 1 <= stats(url)["methods"]["POST"] < len(IDS)
+        monkeypatch.setattr(deadline, "MOST_BYTES", 100_000)
+        assert search(catalog) == IDS
+
+
+def test_a_root_that_an_open_client_is_led_to_is_bounded_as_well(
+    api: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deadline, "LONGEST", 0.7)
+    faults = {"/": Fault("none", times=1), "/*": DRIPS["headers"]}
+    with search_proxy(api, faults) as url:
+        client = Client.open(url)
+        start = time.monotonic()
+        with pytest.raises(ConnectionError, match=r"failed.* more than 0.7 s in all"):
+            search(client)
+        assert 0.6 < time.monotonic() - start < 5
+        assert stats(url)["paths"]["/"] == 2
+
+
+def test_an_open_client_without_time_outs_does_not_wait_for_ever(
+    api: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deadline, "TIMEOUT", (1.0, 0.3))
+    with search_proxy(api, {"/search": Fault("stall", part=None, seconds=10)}) as url:
+        client = Client.open(url, stac_io=StacApiIO(max_retries=None))
+        start = time.monotonic()
+        with pytest.raises(ConnectionError, match="failed.*timed out"):
+            search(client)
+        assert 0.2 < time.monotonic() - start < 3
+
+
+def test_an_open_client_does_not_wait_beyond_the_deadline_for_a_server_that_asks_it_to(
+    api: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deadline, "LONGEST", 0.7)
+    busy = Fault("status", status=503, headers={"Retry-After": "3600"})
+    with search_proxy(api, {"/search": busy}) as url:
+        again = Retry(5, status_forcelist=[503], allowed_methods=None)
+        client = Client.open(url, stac_io=StacApiIO(max_retries=again))
+        start = time.monotonic()
+        with pytest.raises(ConnectionError, match=r"failed.* more than 0.7 s in all"):
+            search(client)
+        assert 0.6 < time.monotonic() - start < 5
+
+
+class ByToken(requests.adapters.HTTPAdapter):
+    """An adapter of a user, with a state of its own."""
+
+    def __init__(self, token: str) -> None:
+        super().__init__(max_retries=2)
+        self.token = token
+
+    def send(self, request: Any, *args: Any, **kwargs: Any) -> Any:
+        request.headers["X-Token"] = self.token
+        return super().send(request, *args, **kwargs)
+
+
+def noted(sent: list[Any], send: Any) -> Any:
+    def note(self: Any, request: Any, *args: Any, **kwargs: Any) -> Any:
+        headers = request.headers
+        sent.append((headers.get("X-Token"), headers.get("X-Session"), kwargs["timeout"]))
+        return send(self, request, *args, **kwargs)
+
+    return note
+
+
+def test_an_open_client_asks_as_its_user_has_set_it_and_is_left_as_it_was(
+    api: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deadline, "LONGEST", 0.7)
+    sent: list[Any] = []
+    kind = requests.adapters.HTTPAdapter
+    monkeypatch.setattr(kind, "send", noted(sent, kind.send))
+    with search_proxy(api, {"/search": Fault("drip", times=1, seconds=0.02)}) as url:
+        io = StacApiIO(max_retries=None)
+        io.session.mount("http://", adapter := ByToken("secret"))
+        client = Client.open(url, stac_io=io, headers={"X-Session": "mine"})
+        before = [dict(vars(known)) for known in (client, io, io.session, adapter)]
+        with pytest.raises(ConnectionError, match="more than 0.7 s in all"):
+            search(client)
+        assert [dict(vars(known)) for known in (client, io, io.session, adapter)] == before
+        assert search(client) == IDS
+        # it has no deadline and no time-out of ours
+        assert len(list(client.search(collections=["GFM"]).items())) == len(IDS)
+    assert {(token, session) for token, session, _ in sent} == {("secret", "mine")}
+    assert {sent[0][2], sent[-1][2]} == {None}
+    assert {timeout for _, _, timeout in sent} == {None, deadline.TIMEOUT}
+
+
+def test_items_of_a_search_know_the_client_of_the_user(api: str) -> None:
+    client = Client.open(api)
+    for found in stac.search(client, AROUND, DAY, default=xf.stac.EODC):
+        assert found.get_root() is client
+
+
+@pytest.mark.parametrize("who", ["ours", "theirs"])
+@pytest.mark.parametrize(
+    "error", [TypeError("a slip"), KeyError("a slip"), ValueError("a slip"), KeyboardInterrupt()]
+)
+def test_an_error_in_the_program_is_not_taken_for_one_of_the_catalogue(
+    api: str, who: str, error: BaseException, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    catalog = asked_by(who, api)
+
+    def slip(*_: Any, **__: Any) -> Any:
+        raise error
+
+    monkeypatch.setattr(Client, "search", slip)
+    with pytest.raises(type(error), match="" if isinstance(error, KeyboardInterrupt) else "a slip"):
+        search(catalog)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        [],
+        7,
+        {"features": 7},
+        {"features": [7]},
+        {"features": [{"type": "Feature"}]},
+        {"features": [{}], "links": [{"rel": "next"}]},
+        {"features": [{}], "links": {}},
+    ],
+)
+@pytest.mark.parametrize("part", ["/", "/search"])
+def test_json_that_is_not_of_a_stac_api_is_an_error_that_names_the_catalogue(
+    api: str, part: str, answer: Any
+) -> None:
+    json_of = Fault("answer", body=json.dumps(answer))
+    with (
+        search_proxy(api, {part: json_of}) as url,
+        pytest.raises(ConnectionError, match=rf"search for 'GFM' in {url} failed"),
+    ):
+        search(url)
+
+
+@pytest.mark.parametrize("who", ["ours", "theirs"])
+def test_a_search_that_leads_to_a_file_is_refused(who: str, api: str) -> None:
+    said = requests.get(api, timeout=5).json()
+    for link in said["links"]:
+        if link["rel"] == "search":
+            link["href"] = "file:///etc/passwd"
+    with search_proxy(api, {"/": Fault("answer", body=json.dumps(said))}) as url:
+        catalog = asked_by(who, url)
+        with pytest.raises(ConnectionError, match="leads to 'file:.*which is no address"):
+            search(catalog)
+
+
 def test_a_server_that_asks_for_an_hour_is_not_waited_for(
     api: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -839,6 +1224,41 @@ def test_the_last_day_of_an_interval_belongs_to_it(api: str, tmp_path: Path) -> 
         assert search(where, f"2023-06-19/{DAY}") == IDS
         with pytest.raises(LookupError, match="no items"):
             search(where, "2023-06-18/2023-06-19")
+
+
+@pytest.mark.parametrize("where", ["api", "file", "items", "client"])
+@pytest.mark.parametrize(
+    ("interval", "found"),
+    [
+        (f"{DAY}/..", True),
+        (f"../{DAY}", True),
+        (f"{DAY}/", True),
+        (f"/{NOON}", True),
+        ("2023-06-21/..", False),
+        ("../2023-06-19", False),
+        ("../2023-06-20T11:59:59", False),
+    ],
+)
+def test_open_intervals_are_understood_by_every_kind_of_catalogue(
+    api: str, where: str, interval: str, found: bool, tmp_path: Path
+) -> None:
+    items = [item("gfm", "http://127.0.0.1:9", name) for name in IDS]
+    path = tmp_path / "items.json"
+    path.write_text(json.dumps({"type": "FeatureCollection", "features": items}))
+    known: dict[str, Any] = {
+        "api": {"catalog": api},
+        "file": {"catalog": str(path)},
+        "items": {"items": items},
+        "client": {"catalog": Client.open(api)},
+    }
+    attached = functools.partial(
+        target(chunks=160).fusion.attach_gfm_mask, datetime=interval, **known[where]
+    )
+    if found:
+        assert attached().attrs["mask_items"].count("frame") == len(IDS)
+    else:
+        with pytest.raises(LookupError):
+            attached()
 
 
 def test_no_items_is_an_error_with_all_that_was_asked_for(api: str) -> None:

@@ -1,6 +1,7 @@
 """Items that would make us read what they must not, or that contradict their files."""
 
 import copy
+import json
 from pathlib import Path
 from typing import Any
 
@@ -140,6 +141,107 @@ def test_files_of_this_machine_are_not_opened_without_leave(href: str) -> None:
     for catalog in (None, "https://stac.eodc.eu/api/v1"):
         with pytest.raises(ValueError, match="of item '.*allow_local=True"):
             c.attach_gfm([gfm(href)], c.DAY, allow_local=False, catalog=catalog)
+
+
+LINK_LOCAL = [
+    "http://169.254.169.254/latest/meta-data/a.tif",
+    "HTTP://169.254.169.254:80/a.tif",
+    "http://user:pw@169.254.169.254/a.tif?sig=S3CRET",
+    "http://example.org@169.254.1.1/a.tif",
+    "http://0xa9fea9fe/a.tif",
+    "http://2852039166/a.tif",
+    "http://0251.0376.0251.0376/a.tif",
+    "http://169.254.43518/a.tif",
+    "http://%31%36%39.254.169.254/a.tif",
+    "http://\uff11\uff16\uff19\uff0e254\u3002169.254/a.tif",
+    "http://[fe80::1]/a.tif",
+    "http://[fe80::1%25eth0]/a.tif",
+    "http://[::ffff:169.254.169.254]/a.tif",
+]
+LOOPBACK = [
+    "http://127.0.0.1/a.tif",
+    "https://localhost:8443/a.tif",
+    "http://LOCALHOST./a.tif",
+    "http://a.localhost/a.tif",
+    "http://127.1/a.tif",
+    "http://0.0.0.0/a.tif",
+    "http://0/a.tif",
+    "http://[::1]/a.tif",
+    "http://[::]/a.tif",
+    "http://[::ffff:7f00:1]/a.tif",
+]
+PRIVATE = [
+    "http://10.0.0.1/a.tif",
+    "http://172.16.5.4:9000/a.tif",
+    "https://192.168.1.1/a.tif",
+    "http://100.100.100.200/a.tif",
+    "http://[fd00:ec2::254]/a.tif",
+    "http://metadata.google.internal/a.tif",
+    "http://nas.local/a.tif",
+    "http://minio:9000/a.tif",
+]
+PUBLIC = [
+    "https://example.org/a.tif",
+    "https://8.8.8.8/a.tif",
+    "https://[2600::1]/a.tif",
+    "https://10.0.0.1.example.org/a.tif",
+    "https://localhost.example.org/a.tif",
+    "https://172.32.0.1/a.tif",
+    "s3://localhost/a.tif",
+    "s3://169.254.169.254/a.tif",
+]
+ORIGINS = {
+    "https://stac.eodc.eu/api/v1": PUBLIC,
+    "http://10.1.2.3/stac": PUBLIC + PRIVATE,
+    "https://stac.corp": PUBLIC + PRIVATE,
+    "http://stac:8080": PUBLIC + PRIVATE,
+    "http://169.254.7.7/stac": PUBLIC + PRIVATE,
+    "http://127.0.0.1:7822": PUBLIC + PRIVATE + LOOPBACK,
+    "/data/items.json": PUBLIC + PRIVATE + LOOPBACK,
+    None: PUBLIC + PRIVATE + LOOPBACK,
+}
+
+
+@pytest.mark.parametrize("origin", ORIGINS)
+def test_a_catalogue_refers_only_to_what_is_as_near_as_itself(
+    origin: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_NO_SIGN_REQUEST", "YES")
+    for href in PUBLIC + PRIVATE + LOOPBACK + LINK_LOCAL:
+        (found,) = xf.stac.as_items([gfm(href)])
+        check_hrefs([found], xf.stac.EODC, allow_local=True, origin=origin)
+        if href in ORIGINS[origin]:
+            check_hrefs([found], xf.stac.EODC, allow_local=False, origin=origin)
+            continue
+        with pytest.raises(ValueError, match=r"'exclusion_mask' of item .*allow_local=True") as e:
+            check_hrefs([found], xf.stac.EODC, allow_local=False, origin=origin)
+        assert "S3CRET" not in str(e.value)
+        assert "pw" not in str(e.value)
+
+
+@pytest.mark.usefixtures("nothing_is_opened")
+@pytest.mark.parametrize("given", ["items", "items beside a catalogue", "search"])
+def test_an_address_of_the_local_link_is_not_opened_wherever_items_are_from(
+    given: str, tmp_path: Path
+) -> None:
+    found = gfm(LINK_LOCAL[0]) | {"bbox": [-180, -90, 180, 90]}
+    path = tmp_path / "items.json"
+    path.write_text(json.dumps({"type": "FeatureCollection", "features": [found]}))
+    options: dict[str, Any] = {"items": [found], "catalog": str(path), "datetime": c.DAY}
+    for name in {"items": ["catalog"], "search": ["items"]}.get(given, []):
+        del options[name]
+    with pytest.raises(ValueError, match="is on the local link.*allow_local=True"):
+        c.retrieval().fusion.attach_gfm_mask(**options)
+
+
+@pytest.mark.usefixtures("nothing_is_opened")
+def test_a_public_catalogue_does_not_make_us_ask_the_network_we_are_in(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    found = xf.stac.as_items([gfm(PRIVATE[0])])
+    monkeypatch.setattr(xf.stac, "search", lambda *_, **__: found)
+    with pytest.raises(ValueError, match="is on a private network, its catalogue is not"):
+        c.retrieval().fusion.attach_gfm_mask(datetime=c.DAY)
 
 
 @pytest.mark.usefixtures("nothing_is_opened")

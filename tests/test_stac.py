@@ -52,6 +52,17 @@ def test_a_day_ends_with_itself() -> None:
     assert day_interval(np.datetime64("2023-06-20T05:06:07")) == day
     interval = ("2023-06-20", "2023-06-22T23:59:59.999999Z")
     assert day_interval("2023-06-20/2023-06-22") == interval
+    assert day_interval("2023-06-20/20230622") == interval
+    assert day_interval("2023-06-20T10:00+02:00/..") == ("2023-06-20T08:00:00.000000Z", "..")
+
+
+@pytest.mark.parametrize(
+    "datetime",
+    ["2023-06-20/2023-06-19", "../..", "/", "2023-06/2023-07", "2023-06-20/today", "a/b/c"],
+)
+def test_what_is_no_interval_is_refused_before_anything_is_asked(datetime: str) -> None:
+    with pytest.raises(ValueError, match=r"2023-06-20"):
+        day_interval(datetime)
 
 
 @pytest.mark.parametrize(

@@ -36,7 +36,9 @@ class Passes:
     source: str
     """Where they are from, without secrets."""
     allow_local: bool
-    """Whether they may have files of this machine read."""
+    """Whether they may have files of this machine read, whatever their catalogue."""
+    origin: str | None
+    """URL of the catalogue that they are from, None if not known."""
 
     @property
     def ids(self) -> list[str]:
@@ -95,13 +97,13 @@ def find_passes(
     """
     # one that is nearest must be whole, or a frame that excludes might be left out
     reach = ANOTHER_PASS + PASS_GAP if nearest else PASS_GAP
-    found, local = _find(dataset, profile, default, catalog, items, datetime, reach)
+    found, origin = _find(dataset, profile, default, catalog, items, datetime, reach)
     chosen = passes(found)
     if nearest:
         # of all items: what lacks its asset is unknown, and another pass is no replacement
         chosen = _nearest(chosen, profile, _instant(dataset, datetime))
     source = public(profile.url) if items is None else "items"
-    return Passes(chosen, profile, source, allow_local or local)
+    return Passes(chosen, profile, source, allow_local, origin)
 
 
 def acquisitions_of(found: Passes, profile: stac.Catalog, *, otherwise: str) -> Acquisitions:
@@ -130,7 +132,7 @@ def acquisitions_of(found: Passes, profile: stac.Catalog, *, otherwise: str) -> 
     lacking: dict[str, list[str]] = {}
     for each in found.items:
         whole, missing = stac.complete_items(each, profile)
-        check_hrefs(whole, profile, allow_local=found.allow_local)
+        check_hrefs(whole, profile, allow_local=found.allow_local, origin=found.origin)
         complete += [whole] if whole else []
         without += [item for item in each if item.id in missing]
         lacking |= missing
@@ -157,13 +159,13 @@ def _find(
     items: stac.Items | None,
     datetime: Time | None,
     reach: dt.timedelta,
-) -> tuple[list[pystac.Item], bool]:
-    """Return the items, and whether their catalogue is on this machine."""
+) -> tuple[list[pystac.Item], str | None]:
+    """Return the items, and the URL of the catalogue that they are from, None if not known."""
     if items is None:
         where = default if catalog is None else catalog
         when = _searched(dataset, datetime, reach)
         found = stac.search(where, geobox_of(dataset), when, default=default)
-        return found, is_local(profile.url)
+        return found, profile.url
     given = stac.as_items(items)
     if not given:
         msg = (
@@ -181,7 +183,8 @@ def _find(
             f"are of {days}: give one of these as datetime=, or leave it out to use them all"
         )
         raise LookupError(msg)
-    return chosen, catalog is not None and is_local(profile.url)
+    # a catalogue beside items says what their assets are; only a local one, that they are its own
+    return chosen, profile.url if catalog is not None and is_local(profile.url) else None
 
 
 def _moment(dataset: xr.Dataset, datetime: Time | None) -> Time:

@@ -78,7 +78,7 @@ def attach_mask(
     on_read_error : {"raise", "flag"}
         When pixels cannot be read, after several attempts: raise, or set READ_FAILED there.
     allow_local : bool
-        Also read assets on this machine, although the catalogue is not on it.
+        Also read assets on this machine or on its networks, although the catalogue is not.
 
     Returns
     -------
@@ -92,14 +92,17 @@ def attach_mask(
     ------
     ValueError
         If there is no date, no CRS, a dim besides the spatial ones, or an href that may not
-        be read.
+        be read; if `datetime` is none, or 10 000 items or more are found. When pixels are read,
+        unless `on_read_error` is "flag": if a file is not as its item says, in shape, transform,
+        CRS or dtype.
     LookupError
         If there are no items, or, with `combine` "excluded", none within 90 minutes of the
         moment.
     ConnectionError
-        If the catalogue does not answer.
+        If the catalogue does not answer, or answers with an error, within ten minutes.
     OSError
-        When an asset cannot be read, unless `on_read_error` is "flag".
+        When pixels are read, unless `on_read_error` is "flag": if an asset cannot be read, or its
+        href not be signed.
     """
     masked, _ = mask_and_passes(
         dataset,

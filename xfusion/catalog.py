@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import numbers
 import os
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Literal, TypeAlias
@@ -47,7 +48,8 @@ class Catalog:
     it is found for each, "auto" or "metadata"; see :func:`xfusion.offset.offset_of`."""
 
     signer: Callable[[str], str] | None = None
-    """Turns an asset's href into one that may be read; called at each read."""
+    """Turns an asset's href into one that may be read; called at each read, from a thread of its
+    own, which is given up after 30 s."""
 
     def __post_init__(self) -> None:
         """Refuse an offset that is no number and no way to find one, and bands without nodata."""
@@ -55,13 +57,18 @@ class Catalog:
         if not known and (isinstance(self.offset, str) or not math.isfinite(self.offset)):
             msg = f"offset={self.offset!r}: a number, or one of {OFFSETS}"
             raise ValueError(msg)
-        if not isinstance(self.nodata, int) and (without := self.assets.keys() - self.nodata):
+        by_band = self.nodata if isinstance(self.nodata, Mapping) else None
+        if by_band is not None and (without := self.assets.keys() - by_band):
             msg = f"nodata has no value for the bands {sorted(without)}: add them, or give a number"
             raise ValueError(msg)
+        for value in (self.nodata,) if by_band is None else by_band.values():
+            if not (isinstance(value, numbers.Real) and float(value).is_integer()):
+                msg = f"nodata={value!r} is no whole number: give one, or one for each band"
+                raise ValueError(msg)
 
     def nodata_of(self, band: str) -> int:
         """Return the nodata value of a band."""
-        return self.nodata if isinstance(self.nodata, int) else self.nodata[band]
+        return int(self.nodata[band] if isinstance(self.nodata, Mapping) else self.nodata)
 
 
 def sign_planetary_computer(href: str) -> str:

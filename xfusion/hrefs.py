@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import json
 import os
 import re
+import socket
 from collections.abc import Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from urllib.parse import unquote, urlsplit
 from urllib.request import url2pathname
 
@@ -27,6 +29,12 @@ S3_CREDENTIALS = {
     "AWS_ROLE_ARN",
     "AWS_WEB_IDENTITY_TOKEN_FILE",
 }
+
+Network: TypeAlias = Literal["the internet", "a private network", "this machine", "the local link"]
+LOOPBACK_NAMES = {"localhost", "localhost.localdomain", "ip6-localhost", "ip6-loopback"}
+PRIVATE_NAME = re.compile(
+    r"[^.]*|.*\.(local|localdomain|internal|intranet|lan|corp|home|home\.arpa)"
+)
 
 WEB, LOCAL = ("http", "https", "s3"), ("", "file")
 
@@ -61,7 +69,45 @@ def is_local(url: str) -> bool:
         return False
 
 
-def check_hrefs(items: Iterable[pystac.Item], catalog: Catalog, *, allow_local: bool) -> None:
+def network_of(url: str) -> Network:
+    """Return on which network the host of a URL is, as far as the URL itself tells."""
+    host = unquote(urlsplit(url).hostname or "").rstrip(".").lower()
+    with contextlib.suppress(UnicodeError):
+        # digits and dots of other scripts
+        host = host.encode("idna").decode()
+    address = _address(host)
+    if address is None:
+        if host in LOOPBACK_NAMES or host.endswith(".localhost"):
+            return "this machine"
+        return "a private network" if PRIVATE_NAME.fullmatch(host) else "the internet"
+    if address.is_link_local:
+        return "the local link"
+    if address.is_loopback or address.is_unspecified:
+        return "this machine"
+    return "the internet" if address.is_global else "a private network"
+
+
+def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    address: ipaddress.IPv4Address | ipaddress.IPv6Address
+    try:
+        address = ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        try:
+            # curl takes 127.1 and 0x7f000001 for an address as well
+            address = ipaddress.IPv4Address(socket.inet_aton(host))
+        except (OSError, UnicodeError):
+            return None
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return mapped or address
+
+
+def check_hrefs(
+    items: Iterable[pystac.Item],
+    catalog: Catalog,
+    *,
+    allow_local: bool,
+    origin: str | None = None,
+) -> None:
     """Refuse assets that an untrusted item must not make us read.
 
     Parameters
@@ -70,20 +116,22 @@ def check_hrefs(items: Iterable[pystac.Item], catalog: Catalog, *, allow_local: 
     catalog : Catalog
         Its assets are checked.
     allow_local : bool
-        Whether files of this machine may be read: the catalogue is local, or the caller
-        said so.
+        Whether the caller trusts the items with this machine and its networks.
+    origin : str, optional
+        URL or path of the catalogue that the items are from, if it is known: it may refer to
+        what is as near as it is itself.
 
     Raises
     ------
     ValueError
-        If an href is not http(s) or s3, or a local file without leave, or a GDAL prefix
-        such as ``/vsicurl/``; if an asset claims a size that no raster has; or if its CRS may
-        name a file.
+        If an href is not http(s) or s3, or a local file without leave, or on a network without
+        leave, or a GDAL prefix such as ``/vsicurl/``; if an asset claims a size that no raster
+        has; or if its CRS may name a file.
     """
     for item in items:
         for key in catalog.assets.values():
             where = f"asset {key!r} of item {item.id!r}"
-            _check_href(asset_href(item, key), where, allow_local=allow_local)
+            _check_href(asset_href(item, key), where, allow_local=allow_local, origin=origin)
             for fields in (item.assets[key].extra_fields, item.properties):
                 _check_claim(fields.get("proj:shape"), where)
                 _check_crs(stated_crs(fields), where)
@@ -102,19 +150,38 @@ def check_grids(items: Iterable[pystac.Item]) -> None:
         _check_crs(stated_crs(item.properties), f"item {item.id!r}")
 
 
-def _check_href(href: str, where: str, *, allow_local: bool) -> None:
+def _check_href(href: str, where: str, *, allow_local: bool, origin: str | None) -> None:
     readings = [*_readings(href)]
     shown = SECRET.split(public(href), maxsplit=1)[0]
     ambiguous = AMBIGUOUS.search(href) or len({_scheme(text) for text in readings}) > 1
     if ambiguous or any(_never_opened(text) for text in readings):
         msg = f"{where}: href {shown!r} is not http(s) or s3 and is never opened"
         raise ValueError(msg)
-    if _scheme(href) in LOCAL and not allow_local:
+    if allow_local:
+        return
+    if _scheme(href) in LOCAL and not (origin is not None and is_local(origin)):
         msg = (
             f"{where}: href {shown!r} is a file of this machine, the catalogue is not: "
             "pass allow_local=True if you trust it"
         )
         raise ValueError(msg)
+    network = network_of(href) if _scheme(href) in ("http", "https") else "the internet"
+    if network not in _reached_from(origin):
+        msg = (
+            f"{where}: href {shown!r} is on {network}, its catalogue is not: "
+            "pass allow_local=True if you trust it"
+        )
+        raise ValueError(msg)
+
+
+def _reached_from(origin: str | None) -> tuple[Network, ...]:
+    """Return the networks that items may refer to: not farther inwards than their catalogue."""
+    # never the local link, where clouds tell their machines secrets
+    near: tuple[Network, ...] = ("the internet", "a private network", "this machine")
+    if origin is None or is_local(origin):
+        return near
+    inwards = {"the internet": 1, "this machine": 3}
+    return near[: inwards.get(network_of(origin), 2)]
 
 
 def _readings(href: str) -> Iterator[str]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from .catalog import Catalog
 from .hrefs import asset_href, local_path, stated_crs
-from .rasterfile import opened
+from .rasterfile import look_into
 
 if TYPE_CHECKING:
     import pystac
@@ -49,20 +49,24 @@ def asset_grid(item: pystac.Item, key: str, catalog: Catalog) -> GeoBox:
     """Return the grid of an asset: as its item says it, else as its file does."""
     from odc.geo.geobox import GeoBox
 
+    where = f"asset {key!r} of item {item.id!r}"
     of_asset, of_item = item.assets[key].extra_fields, item.properties
     crs = next((c for c in map(stated_crs, (of_asset, of_item)) if c is not None), None)
     # shape and transform of one level: the bands of an item differ in resolution
     for fields in (of_asset, of_item):
         shape, transform = fields.get("proj:shape"), fields.get("proj:transform")
         if shape and transform and crs is not None:
-            return _grid(shape, transform, crs, f"asset {key!r} of item {item.id!r}")
+            return _grid(shape, transform, crs, where)
         if shape or transform:
             break
-    with opened(local_path(asset_href(item, key)), catalog.signer) as file:
+
+    def grid(file: Any) -> GeoBox:
         if file.crs is None:
-            msg = f"asset {key!r} of item {item.id!r} has no CRS, nor has its file: leave it out"
+            msg = f"{where} has no CRS, nor has its file: leave it out"
             raise ValueError(msg)
         return GeoBox(file.shape, file.transform, file.crs.to_wkt())
+
+    return look_into(local_path(asset_href(item, key)), catalog.signer, grid)
 
 
 def stated_grid(item: pystac.Item) -> GeoBox | None:

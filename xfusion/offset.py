@@ -7,7 +7,6 @@ some say both, and some say the one and do the other.
 
 from __future__ import annotations
 
-import contextlib
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ from numpy.typing import NDArray
 from .catalog import Catalog
 from .exclusion import RED, SCL
 from .hrefs import asset_href, local_path
-from .rasterfile import READ_ERRORS, opened
+from .rasterfile import READ_ERRORS, look_into
 
 if TYPE_CHECKING:
     import pystac
@@ -81,8 +80,8 @@ def offset_of(item: pystac.Item, catalog: Catalog) -> Decision:
     Over water, shadow and vegetation red reflectance is below 0.09 in at least some pixels: where
     the 5th percentile of their numbers is below 900 the 1 000 is not in them, where it is from
     1 000 to 1 900 it is. Pixels of other classes only tell the former. For this "auto" reads some
-    hundred kB of an item. Where the pixels do not tell, ``boa_offset_applied`` goes before what
-    is declared, and that before the baseline.
+    hundred kB of an item. Where the pixels do not tell, or cannot be read, ``boa_offset_applied``
+    goes before what is declared, and that before the baseline.
     """
     if not isinstance(catalog.offset, str):
         return Decision(float(catalog.offset), f"given as {catalog.offset:g}", doubtful=False)
@@ -92,9 +91,14 @@ def offset_of(item: pystac.Item, catalog: Catalog) -> Decision:
     agreed = {*said.values()}
     if len(agreed) == 1 and (APPLIED not in said or said.get(BASELINE) == 0):
         return Decision(agreed.pop(), _texts(said), doubtful=False)
-    darkest, among_dark = _darkest(item, catalog)
+    try:
+        darkest, among_dark = _darkest(item, catalog)
+        unseen = "no dark pixels could be seen"
+    except READ_ERRORS:
+        # it is met again, and told, when the mask is computed
+        darkest, among_dark, unseen = None, False, "its pixels could not be read"
     if darkest is None:
-        return _followed(said, APPLIED_FIRST, seen="; no dark pixels could be seen")
+        return _followed(said, APPLIED_FIRST, seen=f"; {unseen}")
     seen = f"; its darkest pixels are {darkest:.0f}"
     shown = _shown(darkest, among_dark=among_dark)
     if shown is None:
@@ -169,11 +173,7 @@ def _darkest(item: pystac.Item, catalog: Catalog) -> tuple[float | None, bool]:
     """Return the red number of the darkest pixels, and whether they are of dark classes."""
     if RED not in catalog.assets:
         return None, False
-    try:
-        red, *classes = _sampled(item, catalog, [b for b in (RED, SCL) if b in catalog.assets])
-    except READ_ERRORS:
-        # what cannot be read is met, and told, when the mask is computed
-        return None, False
+    red, *classes = _sampled(item, catalog, [b for b in (RED, SCL) if b in catalog.assets])
     observed = red != catalog.nodata_of(RED)
     for scl in classes:
         dark = red[observed & np.isin(scl, DARK_CLASSES)]
@@ -188,29 +188,25 @@ def _sampled(item: pystac.Item, catalog: Catalog, bands: Sequence[str]) -> list[
     """Read some pixels of bands of one extent, at the same places, none of the first twice."""
     from rasterio.enums import Resampling
 
-    with contextlib.ExitStack() as stack:
-        files = [
-            stack.enter_context(
-                opened(local_path(asset_href(item, catalog.assets[band])), catalog.signer)
-            )
-            for band in bands
-        ]
-        # without overviews the whole of it would be decoded
-        whole = all(file.overviews(1) or file.width * file.height <= SMALL for file in files)
-        parts, share = (1, 1.0) if whole else (PARTS, SHARE)
-        rows, columns = (max(1, min(SAMPLE, int(n * share)) // parts) for n in files[0].shape)
+    paths = [local_path(asset_href(item, catalog.assets[band])) for band in bands]
+    sizes = [look_into(path, catalog.signer, _size) for path in paths]
+    # without overviews the whole of it would be decoded
+    whole = all(small for _, small in sizes)
+    parts, share = (1, 1.0) if whole else (PARTS, SHARE)
+    rows, columns = (max(1, min(SAMPLE, int(n * share)) // parts) for n in sizes[0][0])
+
+    def sample(file: Any) -> NDArray[Any]:
         # of whole classes, and no mixture of water and land: pixels, not their mean
-        return [
-            np.stack(
-                [
-                    file.read(
-                        1, window=window, out_shape=(rows, columns), resampling=Resampling.nearest
-                    )
-                    for window in _windows(file.shape, parts, share)
-                ]
-            )
-            for file in files
-        ]
+        to: dict[str, Any] = {"out_shape": (rows, columns), "resampling": Resampling.nearest}
+        windows = _windows(file.shape, parts, share)
+        return np.stack([file.read(1, window=window, **to) for window in windows])
+
+    return [look_into(path, catalog.signer, sample) for path in paths]
+
+
+def _size(file: Any) -> tuple[tuple[int, int], bool]:
+    """Return the shape of a file, and whether all of it can be looked at."""
+    return file.shape, bool(file.overviews(1)) or file.width * file.height <= SMALL
 
 
 def _windows(shape: tuple[int, int], parts: int, share: float) -> list[Window]:

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import xarray as xr
@@ -17,9 +17,12 @@ from numpy.typing import NDArray
 
 from . import web
 from .grid import same_crs, same_geobox
+from .signing import signed
 
 if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox
+
+T = TypeVar("T")
 
 ENCODING = "xfusion_raster_file"
 
@@ -108,6 +111,8 @@ class RasterFile:
             with self._opened() as file:
                 sides = file.block_shapes[0]
         except READ_ERRORS:
+            # it was asked often enough before, and not of this window alone
+            web.shut(self.path)
             return []
         cuts = [
             sorted({part.start, part.stop, *range(-(-part.start // n) * n, part.stop, n)})
@@ -195,7 +200,7 @@ def opened(
     """Open a raster file with our options of GDAL, and with errors that say which file it is."""
     import rasterio
 
-    href = path if signer is None else _signed(path, signer)
+    href = path if signer is None else signed(path, signer)
     ours = web.gdal_options() if web.is_on_the_web(href) else {}
     with (
         _named_errors(href),
@@ -203,6 +208,16 @@ def opened(
         rasterio.open(href) if trusted else open_asset(href) as file,
     ):
         yield file
+
+
+def look_into(path: str, signer: Callable[[str], str] | None, look: Callable[[Any], T]) -> T:
+    """Return what is seen in an asset of a catalogue, asked for as persistently as its pixels."""
+
+    def read(options: dict[str, str]) -> T:
+        with opened(path, signer, options=options) as file:
+            return look(file)
+
+    return web.persistently(path, read)
 
 
 def open_asset(path: str) -> Any:
@@ -257,17 +272,6 @@ def _named_errors(path: str) -> Iterator[None]:
         said = f"{error} {error.__cause__ or ''}".strip().replace(path, web.public(path))
         said = web.without_secrets(said, path)
         msg = f"{web.public(path)} could not be read: {said}"
-        raise RasterioIOError(msg) from None
-
-
-def _signed(path: str, signer: Callable[[str], str]) -> str:
-    from rasterio.errors import RasterioIOError
-
-    try:
-        return signer(path)
-    except OSError as error:
-        # a signature is fetched from the web as well
-        msg = f"{web.public(path)} could not be signed: {web.without_secrets(str(error), path)}"
         raise RasterioIOError(msg) from None
 
 

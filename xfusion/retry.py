@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pystac_client import Client
 
+    from .deadline import Deadline
+
 REPEATS = 5  # where it was busy
 BUSY = (429, 500, 502, 503, 504)
 ATTEMPTS = 3  # where there was no answer, or not the whole of it
@@ -16,7 +18,7 @@ TIMEOUT = (10.0, 60.0)  # seconds to connect, and between bytes of an answer
 LONGEST_WAIT = 30.0  # seconds, whatever a server asks for
 
 
-def open_client(url: str) -> Client:
+def open_client(url: str, deadline: Deadline) -> Client:
     """Open an API with a client that neither waits for ever nor gives up at once.
 
     That of pystac-client has no time-out, and repeats neither a POST nor a request that was
@@ -46,6 +48,7 @@ def open_client(url: str) -> Client:
                 except APIError as error:
                     if getattr(error, "status_code", None) is not None:
                         raise
+                    deadline.check()
                 time.sleep(DELAY * 2 ** (attempt - 1))
             return super().request(href, *args, **kwargs)
 
@@ -59,5 +62,19 @@ def open_client(url: str) -> Client:
         backoff_max=LONGEST_WAIT,
         raise_on_status=False,
     )
-    # the client sets the time-out anew, to None if it is not told
-    return Client.open(url, stac_io=Persistent(max_retries=again), timeout=TIMEOUT)
+    stac_io = deadline.io(Persistent(max_retries=again))
+    try:
+        # the client sets the time-out anew, to None if it is not told
+        return Client.open(url, stac_io=stac_io, timeout=TIMEOUT)
+    except malformed() as error:
+        msg = f"the answer is not that of a STAC API, {type(error).__name__}: {error}"
+        raise APIError(msg) from error
+
+
+def malformed() -> tuple[type[Exception], ...]:
+    """Return what pystac raises where an answer lacks a field, or is something else."""
+    from pystac import STACError, STACTypeError
+    from pystac_client.errors import ClientTypeError
+
+    of_pystac = STACError, STACTypeError, ClientTypeError
+    return AttributeError, KeyError, TypeError, ValueError, *of_pystac

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime as dt
 import os
-import re
 from collections.abc import Iterable, Mapping
+from json import JSONDecodeError
 from typing import TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import urlsplit
 
@@ -22,9 +23,10 @@ from .catalog import (
     catalog_profile,
 )
 from .conventions import Time, as_time
+from .deadline import Deadline, Exceeded
 from .hrefs import local_path
 from .items import item_time
-from .retry import open_client
+from .retry import malformed, open_client
 from .web import public, without_secrets
 
 if TYPE_CHECKING:
@@ -51,7 +53,7 @@ __all__ = [
 
 PAGE_SIZE = 100  # items a page: EODC takes a minute over its default of ten
 MOST_ITEMS = 10_000  # a catalogue whose last page leads to itself has more
-DAY = re.compile(r"\d{4}-\d\d-\d\d")
+OPEN, END_OF_DAY = "..", "T23:59:59.999999Z"  # of an interval
 LONGEST_TEXT = 300  # characters of what a server says of an error; some send a page of HTML
 
 
@@ -69,7 +71,7 @@ def search(catalog: CatalogLike, geobox: GeoBox, datetime: Time, *, default: Cat
         Its bounds, in longitude and latitude, are searched.
     datetime : str, datetime64 or datetime
         A day, or a moment, which stands for its day (UTC); or an interval ``"start/end"``, whose
-        last day belongs to it.
+        last day belongs to it, with ``".."`` for a start or an end that is open.
     default : Catalog
         Collection and assets for a bare URL or Client.
 
@@ -84,14 +86,18 @@ def search(catalog: CatalogLike, geobox: GeoBox, datetime: Time, *, default: Cat
     ConnectionError
         If the catalogue does not answer, or answers with an error, after several attempts.
     ValueError
-        If there are more items than a mask can be meant to have.
+        If there are 10 000 items or more; or if `datetime` is no date, time or interval of them.
 
     Notes
     -----
-    A page has 100 items; all pages are fetched before any is used, 10 000 items at most. Answers
-    429, 500 and 502 to 504 are asked for again five times, GET and POST alike, waiting as the
-    server asks but no longer than 30 s each time; answers that break off, or of which nothing
-    comes for 60 s, twice. An open Client is used with its own settings.
+    A page has 100 items; all pages are fetched before any is used. A request is given up after 10 s
+    without a connection, or 60 s without a byte of its answer. Answers 429, 500 and 502 to 504 are
+    asked for again five times, GET and POST alike, waiting as the server asks but no longer than
+    30 s each time; requests without an answer, or without the whole of it, twice. All of a search
+    takes 600 s and 512 MiB at most, whatever the server sends.
+
+    An open Client is asked with its own session, time-outs and repeats, which stay as they are.
+    Where it has no time-out it gets ours, and its search as a whole is bounded likewise.
     """
     profile = catalog_profile(catalog, default)
     start, end = day_interval(datetime)
@@ -118,13 +124,34 @@ def day_interval(datetime: Time) -> tuple[str, str]:
     """Return the first and the last moment of a day, or of an interval "a/b".
 
     A day is closed with its own last microsecond: pystac-client takes "D/D+1" to the end
-    of the next day.
+    of the next day. An interval is open, "..", where it has no start or no end.
+
+    Raises
+    ------
+    ValueError
+        If it is no date, no time and no interval of them.
     """
-    if isinstance(datetime, str) and "/" in datetime:
-        start, _, end = datetime.partition("/")
-        return start, day_interval(end)[1] if DAY.fullmatch(end) else end
-    day = np.datetime_as_string(as_time(datetime), unit="D")
-    return f"{day}T00:00:00Z", f"{day}T23:59:59.999999Z"
+    if not (isinstance(datetime, str) and "/" in datetime):
+        day = np.datetime_as_string(as_time(datetime), unit="D")
+        return f"{day}T00:00:00Z", f"{day}{END_OF_DAY}"
+    start, _, end = datetime.partition("/")
+    first, last = _moment(start, ""), _moment(end, END_OF_DAY)
+    if first == last == OPEN or (OPEN not in (first, last) and as_time(first) > as_time(last)):
+        msg = (
+            f"{datetime=} is no interval from a start to an end: say it as "
+            "'2023-06-20/2023-06-22', '2023-06-20/..' or '../2023-06-20'"
+        )
+        raise ValueError(msg)
+    return first, last
+
+
+def _moment(said: str, end_of_day: str) -> str:
+    if said in ("", OPEN):
+        return OPEN
+    try:
+        return f"{dt.date.fromisoformat(said)}{end_of_day}"
+    except ValueError:
+        return f"{np.datetime_as_string(as_time(said), unit='us')}Z"
 
 
 def complete_items(
@@ -160,28 +187,45 @@ def as_items(items: Items) -> list[pystac.Item]:
 
 def of_interval(items: Iterable[pystac.Item], datetime: Time) -> list[pystac.Item]:
     """Return the items of a day or an interval."""
-    first, last = (as_time(moment) for moment in day_interval(datetime))
-    return [item for item in items if first <= as_time(item_time(item)) <= last]
+    first, last = day_interval(datetime)
+
+    def belongs(item: pystac.Item) -> bool:
+        moment = as_time(item_time(item))
+        begun = first == OPEN or as_time(first) <= moment
+        return bool(begun and (last == OPEN or moment <= as_time(last)))
+
+    return [item for item in items if belongs(item)]
 
 
 def _search_api(
     catalog: CatalogLike, profile: Catalog, bbox: tuple[float, ...], interval: str
 ) -> list[pystac.Item]:
-    url = profile.url if isinstance(catalog, Catalog | str | os.PathLike) else None
+    from pystac import STACError
+    from pystac_client.exceptions import APIError
+    from pystac_client.warnings import DoesNotConformTo
+    from requests import RequestException
+
+    # what a server can be to blame for
+    of_requests = APIError, RequestException, Exceeded
+    failures = *of_requests, JSONDecodeError, DoesNotConformTo, STACError
     try:
-        client: Any = catalog if url is None else open_client(url)
-        found = client.search(
-            collections=[profile.collection],
-            bbox=bbox,
-            datetime=interval,
-            limit=PAGE_SIZE,
-            max_items=MOST_ITEMS,
-            method="POST" if _posts(client) else "GET",
-        )
-        # all pages now: one that fails must not be met half-way through a load
-        items = list(found.items())
-    except Exception as error:  # noqa: BLE001  # as many as there are answers that are not STAC
-        said = without_secrets(f"{type(error).__name__}: {error}", profile.url)
+        with Deadline() as deadline:
+            client, asked = _clients(catalog, profile, deadline)
+            found = asked.search(
+                collections=[profile.collection],
+                bbox=bbox,
+                datetime=interval,
+                limit=PAGE_SIZE,
+                max_items=MOST_ITEMS,
+                method="POST" if _posts(asked) else "GET",
+            )
+            # all pages now: one that fails must not be met half-way through a load
+            features = [each for page in found.pages_as_dicts() for each in page["features"]]
+        items = [_item(each, client) for each in features]
+    except failures as error:
+        # pystac says that a link leads nowhere, and not why
+        cause = (isinstance(error, STACError) and error.__cause__) or error
+        said = without_secrets(f"{type(cause).__name__}: {cause}", profile.url)
         msg = (
             f"the search for {profile.collection!r} in {public(profile.url)} failed, "
             f"{said[:LONGEST_TEXT]}: try again, or pass items= or catalog="
@@ -194,6 +238,25 @@ def _search_api(
         )
         raise ValueError(msg)
     return items
+
+
+def _clients(catalog: CatalogLike, profile: Catalog, deadline: Deadline) -> tuple[Any, Any]:
+    """Return the client of a catalogue, and one like it that asks within the deadline."""
+    if isinstance(catalog, Catalog | str | os.PathLike):
+        client = open_client(profile.url, deadline)
+        return client, client
+    return catalog, deadline.client(catalog)
+
+
+def _item(feature: Any, client: Any) -> pystac.Item:
+    import pystac
+    from pystac_client.exceptions import APIError
+
+    try:
+        return pystac.Item.from_dict(feature, root=client, preserve_dict=False)
+    except malformed() as error:
+        msg = f"an item of the answer is not one of STAC, {type(error).__name__}: {error}"
+        raise APIError(msg) from error
 
 
 def _is_file(url: str) -> bool:
@@ -219,4 +282,4 @@ def _search_file(
 def _posts(client: Client) -> bool:
     # EODC answers GET searches that have parameters with nothing
     links = client.get_links("search")
-    return any(link.extra_fields.get("method", "GET").upper() == "POST" for link in links)
+    return any(str(link.extra_fields.get("method")).upper() == "POST" for link in links)

@@ -37,6 +37,10 @@ FINAL = ("response code: 401", "response code: 403", "response code: 404", "resp
 # File -> seconds it was waited for in vain since something of it came, and when that was known.
 # Of the process: every block of a lazy mask would wait anew for a server that is down.
 _waited: dict[str, tuple[float, float]] = {}
+# File -> when it may be asked again, as it did not open however often it was asked: that costs
+# little time where a server is quick to refuse, but much of the server's patience.
+_shut: dict[str, float] = {}
+SHUT_FOR = 30.0  # seconds
 
 
 def is_on_the_web(path: str) -> bool:
@@ -133,9 +137,18 @@ def waiting(path: str) -> Iterator[None]:
         _waited[path] = _waited.get(path, (0.0, now))[0] + now - start, now
         raise
     _waited.pop(path, None)
+    _shut.pop(path, None)
+
+
+def shut(path: str) -> None:
+    """Note that a file did not open after all attempts."""
+    if is_on_the_web(path):
+        _shut[path] = time.monotonic() + SHUT_FOR
 
 
 def is_silent(path: str) -> bool:
-    """Whether a file has not answered for so long that it is not to be asked for a while."""
+    """Whether a file has not answered so long or so often that it is not asked for a while."""
+    if time.monotonic() < _shut.get(path, 0.0):
+        return True
     waited, since = _waited.get(path, (0.0, 0.0))
     return waited >= patience() and time.monotonic() - since < waited
