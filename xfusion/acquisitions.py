@@ -35,6 +35,8 @@ class Acquisitions:
     """Id of each other item to the assets that it lacks."""
     items: list[str]
     """Ids of both."""
+    links: Mapping[str, str]
+    """Id of each of them that says where it is to its address; secrets may be in it."""
     source: str
     """Where they are from, without secrets."""
 
@@ -90,8 +92,10 @@ def find_acquisitions(
         lacking |= missing
     _warn_of(lacking, profile, any_left=bool(complete))
     ids = [item.id for each in chosen for item in each]
+    hrefs = {item.id: item.get_self_href() for each in chosen for item in each}
+    links = {item: href for item, href in hrefs.items() if href}
     source = public(profile.url) if items is None else "items"
-    return Acquisitions(complete, lacking, ids, source)
+    return Acquisitions(complete, lacking, ids, links, source)
 
 
 def warn(message: str) -> None:

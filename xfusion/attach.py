@@ -13,11 +13,11 @@ import xarray as xr
 from . import stac
 from .acquisitions import find_acquisitions, warn
 from .bands import READ_FAILED, S2_BANDS, Loading, load_bands
-from .completeness import mask_attrs
 from .conventions import MU, Exclusion, Retrieval, Time, as_retrieval
 from .exclusion import NDVI_MAX, combine_excluded, combine_usable, s2_exclusion
 from .grid import spatial_dims
 from .offset import Decision, offset_of
+from .provenance import mask_attrs
 from .retrieval import exclude
 from .warp_bands import OnReadError
 
@@ -116,12 +116,13 @@ def attach_mask(
     nothing = xr.full_like(dataset[MU], int(Exclusion.UNKNOWN), dtype=np.uint8)
     masked = exclude(dataset, functools.reduce(merge, flags) if flags else nothing)
     attrs = mask_attrs(
-        dataset,
+        dataset.attrs,
         catalog=found.source,
         collection=profile.collection,
         items=found.items,
         lacking=found.lacking,
         offsets={k: d.text for k, d in decisions.items()} if "bilinear" in bands.values() else {},
+        links=found.links,
     )
     return masked.assign_attrs(attrs)
 
