@@ -27,6 +27,7 @@ LAYERS = [
     {"hrefs"},
     {"fusion", "coregister", "raster", "exclusion", "catalog", "warp_bands", "completeness"},
     {"rules", "sensors", "merge_mask", "conflict", "probability", "cog"},
+    {"blocks"},
     {"retrieval", "warp", "compute", "stac_item"},
     {"conventions", "mapping", "rasterfile", "footprint", "provenance"},
     {"grid", "units", "retry", "web"},
@@ -35,7 +36,7 @@ LAYERS = [
 HEAVY = {"rasterio", "rioxarray", "numba", "pystac_client", "odc.stac", "odc.loader"}
 READS = {"compute", "load", "persist"}
 # writing files and drawing pictures is where pixels are wanted
-MAY_COMPUTE = {"compute", "cog", "demo", "scene", "cli"}
+MAY_COMPUTE = {"compute", "blocks", "demo", "scene", "cli"}
 
 
 def layer_of(module: str) -> int:

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from .cog import OF_ALL, UNPACKED, FilePath, write_cogs
+from .blocks import OF_ALL, UNPACKED
+from .cog import FilePath, write_cogs
 from .conventions import Exclusion, Time, as_time
 from .rasterfile import RasterFile, remember
 from .retrieval import retrieval
