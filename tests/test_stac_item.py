@@ -250,6 +250,24 @@ def test_every_input_item_is_linked_through_the_fusion_without_secrets(tmp_path:
         assert b"word" not in path.read_bytes()
 
 
+def test_a_server_that_is_gone_tomorrow_is_not_linked(tmp_path: Path) -> None:
+    hrefs = {
+        "a": "http://127.0.0.1:7822/a",
+        "b": "http://localhost/b",
+        "d": "http://[::1]:80/d",
+        "c": "https://x.org/c",
+    }
+    dataset = masked("s1", **hrefs)
+    dataset.attrs["mask_catalog"] = "http://127.0.0.1:7822 https://x.org"
+    item = written(dataset, tmp_path)
+    links = item.get_links(pystac.RelType.DERIVED_FROM)
+    assert [link.href for link in links] == ["https://x.org/c"]
+    for path in tmp_path.iterdir():
+        assert b"127.0.0.1" not in path.read_bytes()
+        assert b"https://x.org" in path.read_bytes()
+    assert "127.0.0.1" in dataset.attrs["mask_links"]
+
+
 def test_a_mask_from_a_catalogue_leads_to_its_items(tmp_path: Path) -> None:
     scene = write_scene(tmp_path / "scene", size=0.2)
     items = json.loads(scene.items.read_text())["features"]

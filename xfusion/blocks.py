@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from .compute import shares_memory
 from .conventions import MU, PACKING, SOURCE
 from .grid import grid_coords
+from .provenance import lasting
 from .stac_item import band_names, colours, nodata_of
 
 if TYPE_CHECKING:
@@ -159,7 +160,7 @@ class _Blocks:
 
 
 def _tags(dataset: xr.Dataset, array: xr.DataArray) -> dict[str, str]:
-    attrs = {k: v for k, v in dataset.attrs.items() if OF_ALL.fullmatch(str(k))}
+    attrs = {k: v for k, v in lasting(dataset.attrs).items() if OF_ALL.fullmatch(str(k))}
     attrs |= {k: v for k, v in array.attrs.items() if k not in UNPACKED}
     time = dataset.coords.get("time")
     if time is not None and time.ndim == 0 and time.dtype.kind == "M" and time.notnull():

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from .web import public
+from .web import is_on_loopback, public
 
 CATALOG, COLLECTION, ITEMS = "mask_catalog", "mask_collection", "mask_items"
 ITEMS_FOUND = "mask_items_found"
@@ -75,6 +75,17 @@ def merged_mask_attrs(attrs: Iterable[Mapping[Any, Any]]) -> dict[str, Any]:
     if ITEMS in merged:
         merged[ITEMS_FOUND] = len(merged[ITEMS].split())
     return merged
+
+
+def lasting(attrs: Mapping[Any, Any]) -> dict[Any, Any]:
+    """Return attributes without addresses of servers on this machine, gone when these stop."""
+    kept = dict(attrs)
+    if CATALOG in kept:
+        kept[CATALOG] = " ".join(w for w in str(kept[CATALOG]).split() if not is_on_loopback(w))
+    if LINKS in kept:
+        links = item_links(kept)
+        kept[LINKS] = json.dumps({k: v for k, v in links.items() if not is_on_loopback(v)})
+    return {k: v for k, v in kept.items() if k not in (CATALOG, LINKS) or v not in ("", "{}")}
 
 
 def item_links(attrs: Mapping[Any, Any]) -> dict[str, str]:

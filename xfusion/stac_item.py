@@ -16,7 +16,7 @@ import xarray as xr
 from .conventions import CONFLICT, SOURCE, as_time
 from .footprint import footprint
 from .grid import geobox_of
-from .provenance import item_links
+from .provenance import item_links, lasting
 
 if TYPE_CHECKING:
     import pystac
@@ -88,7 +88,7 @@ def stac_item(dataset: xr.Dataset, files: Mapping[str, Path], *, item_id: str) -
     )
     for name, path in files.items():
         item.add_asset(name, _asset(dataset[name], path, geobox))
-    for source, href in item_links(dataset.attrs).items():
+    for source, href in item_links(lasting(dataset.attrs)).items():
         media_type = pystac.MediaType.GEOJSON
         item.add_link(pystac.Link(pystac.RelType.DERIVED_FROM, href, media_type, title=source))
     return item
@@ -163,7 +163,7 @@ def _projection(geobox: GeoBox) -> dict[str, Any]:
 def _processing(dataset: xr.Dataset) -> dict[str, Any]:
     from . import __version__
 
-    said = {str(k): v for k, v in dataset.attrs.items()}
+    said = {str(k): v for k, v in lasting(dataset.attrs).items()}
     parts = [f"sensors: {said['sensor']}"] if "sensor" in said else []
     parts += [f"{k}: {v}" for k, v in said.items() if k.startswith("fusion_")]
     names = ("mask_catalog", "mask_collection", "mask_items")
