@@ -284,3 +284,13 @@ def test_help_reads_well(command: list[str]) -> None:
     assert "\b" not in said
     assert all(len(line) <= 80 for line in said.splitlines())
     assert ":param" not in said
+
+
+def test_restart_replaces_the_files_of_a_folder(served: Served, tmp_path: Path) -> None:
+    arguments = [*served.arguments, "--out", tmp_path / "out"]
+    assert call("fuse", *arguments).exit_code == 0
+    again = call("fuse", *arguments, "--rule", "mixture")
+    assert again.exit_code == 1
+    assert ".tif exists" in again.output
+    assert call("fuse", *arguments, "--rule", "mixture", "--restart").exit_code == 0
+    assert "mixture" in call("info", tmp_path / "out").output

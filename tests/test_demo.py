@@ -26,7 +26,8 @@ from xfusion import demo
 from xfusion.cli import main
 
 COMMAND = [sys.executable, "-m", "xfusion", "demo", "--size", "0.25"]
-FILES = {"water_mu.tif", "water_sigma.tif", "water_mask.tif", "water_source.tif", "water.png"}
+MAPS = ("water_mu.tif", "water_sigma.tif", "water_mask.tif", "water_source.tif")
+FILES = {*MAPS, "water_item.json", "water.png"}
 
 
 def start(out: Path, *options: str, **environment: str) -> subprocess.Popen[str]:
@@ -81,14 +82,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
 def test_it_leaves_the_maps_the_picture_and_the_scene(run: Run) -> None:
     assert {path.name for path in run.out.iterdir()} == FILES | {"scene"}
     assert run.stdout.partition("written\n")[2].split("\n")[:-1] == [
-        f"  {run.out / name}"
-        for name in (
-            "water_mu.tif",
-            "water_sigma.tif",
-            "water_mask.tif",
-            "water_source.tif",
-            "water.png",
-        )
+        f"  {run.out / name}" for name in (*MAPS, "water_item.json", "water.png")
     ]
 
 

@@ -8,6 +8,7 @@ from . import raster, stac
 from .accessor import DataArrayFusion, DatasetFusion
 from .attach import attach_mask, attach_s2_mask
 from .attach_gfm import attach_gfm_mask
+from .cog import to_cog
 from .completeness import completeness
 from .compute import compute
 from .conflict import flag_conflict
@@ -61,6 +62,7 @@ __all__ = [
     "s2_validity",
     "scl_validity",
     "stac",
+    "to_cog",
     "to_zarr",
     "usable",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
+from pathlib import Path
 from typing import Any
 
 import xarray as xr
@@ -10,6 +11,7 @@ from numpy.typing import ArrayLike
 
 from .attach import attach_s2_mask
 from .attach_gfm import attach_gfm_mask
+from .cog import FilePath, to_cog
 from .completeness import completeness
 from .compute import compute
 from .conflict import flag_conflict
@@ -55,6 +57,25 @@ class DatasetFusion:
     def compute(self) -> xr.Dataset:
         """Call :func:`xfusion.compute` with this Dataset."""
         return compute(self._obj)
+
+    def to_cog(
+        self,
+        folder: FilePath,
+        *,
+        prefix: str = "",
+        overwrite: bool = False,
+        item: bool = True,
+        progress: bool = True,
+    ) -> dict[str, Path]:
+        """Call :func:`xfusion.to_cog` with this retrieval."""
+        return to_cog(
+            self._obj,
+            folder,
+            prefix=prefix,
+            overwrite=overwrite,
+            item=item,
+            progress=progress,
+        )
 
     def to_zarr(
         self, store: StoreLike, *, resume: bool = True, progress: bool = True

@@ -45,6 +45,12 @@ class Passes:
         """Ids of all items."""
         return [item.id for each in self.items for item in each]
 
+    @property
+    def links(self) -> dict[str, str]:
+        """Id of each item that says where it is to its address; secrets may be in it."""
+        hrefs = {item.id: item.get_self_href() for each in self.items for item in each}
+        return {item: href for item, href in hrefs.items() if href}
+
 
 @dataclass(frozen=True)
 class Acquisitions:

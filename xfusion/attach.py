@@ -13,11 +13,11 @@ import xarray as xr
 from . import stac
 from .acquisitions import Passes, acquisitions_of, find_passes, warn
 from .bands import READ_FAILED, S2_BANDS, Loading, load_bands, may_show
-from .completeness import mask_attrs
 from .conventions import MU, Exclusion, Retrieval, Time, as_retrieval
 from .exclusion import NDVI_MAX, combine_excluded, combine_usable, s2_exclusion
 from .grid import spatial_dims
 from .offset import Decision, offset_of
+from .provenance import mask_attrs
 from .retrieval import exclude
 from .warp_bands import OnReadError
 
@@ -161,12 +161,13 @@ def mask_and_passes(
         combined = combined.where(~doubtful, np.uint8(Exclusion.UNKNOWN)).astype(np.uint8)
     masked = exclude(dataset, combined)
     attrs = mask_attrs(
-        dataset,
+        dataset.attrs,
         catalog=passes.source,
         collection=profile.collection,
         items=passes.ids,
         lacking=found.lacking,
         offsets={k: d.text for k, d in decisions.items()} if "bilinear" in bands.values() else {},
+        links=passes.links,
     )
     return masked.assign_attrs(attrs), passes
 

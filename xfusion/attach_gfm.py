@@ -13,9 +13,10 @@ from . import stac
 from .acquisitions import Passes, acquisitions_of
 from .attach import Combine, ExclusionRule, mask_and_passes
 from .bands import GFM_BANDS, READ_FAILED, Loading, load_bands
-from .completeness import ADVISORY_FAILED, missing_attrs
+from .completeness import ADVISORY_FAILED
 from .conventions import Retrieval, Time, annotate
 from .exclusion import GFM_NODATA, gfm_exclusion
+from .provenance import missing_attrs
 from .warp_bands import OnReadError
 
 ADVISORY = "advisory_flags"
@@ -119,4 +120,4 @@ def _advised(masked: xr.Dataset, passes: Passes, on_read_error: OnReadError) -> 
     if READ_FAILED in loaded:
         attrs = {"long_name": "not all GFM advisory flags could be read"}
         layers[ADVISORY_FAILED] = loaded[READ_FAILED].assign_attrs(attrs)
-    return annotate(masked.assign(layers).assign_attrs(missing_attrs(masked, found.lacking)))
+    return annotate(masked.assign(layers).assign_attrs(missing_attrs(masked.attrs, found.lacking)))

@@ -141,7 +141,7 @@ def _with_masks(args: list[str]) -> list[str]:
     "--resume/--restart",
     default=True,
     show_default=True,
-    help="Go on with an unfinished Zarr store, or begin anew.",
+    help="Go on with an unfinished Zarr store; or begin anew, and replace the files of a folder.",
 )
 @click.option("--quiet", is_flag=True, help="Print nothing but errors.")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")

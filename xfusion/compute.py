@@ -30,7 +30,7 @@ def compute(dataset: xr.Dataset) -> xr.Dataset:
     memory with this process (processes, a cluster), this is ``dataset.compute()``.
     """
     lazy = {name: v for name, v in dataset.variables.items() if v.chunks is not None}
-    if not lazy or not _fills_memory(lazy.values()):
+    if not lazy or not shares_memory(lazy.values()):
         return dataset.compute()
     import dask.array as da
 
@@ -41,8 +41,8 @@ def compute(dataset: xr.Dataset) -> xr.Dataset:
     return filled.compute()  # what is lazy without dask, as of a file that is open
 
 
-def _fills_memory(lazy: Iterable[xr.Variable]) -> bool:
-    """Tell whether dask can write into arrays of this process."""
+def shares_memory(lazy: Iterable[xr.Variable]) -> bool:
+    """Tell whether dask computes these in this process, into what is open in it."""
     from concurrent.futures import ThreadPoolExecutor
     from multiprocessing.pool import ThreadPool
 

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
+from .cog import to_cog
 from .conventions import MU, SIGMA, SOURCE
 from .products import SensorProduct, Sentinel1Product, Sentinel2Product
-from .raster import write_cogs
 from .retrieval import usable
 from .scene import Scene, write_scene
 from .server import serve
@@ -31,7 +31,7 @@ class DemoResult:
     """What the demo wrote and found."""
 
     files: dict[str, Path]
-    """Variable -> COG, and "panel" -> PNG."""
+    """Variable -> COG, "item" -> STAC item, and "panel" -> PNG."""
 
     pixels: dict[str, int]
     """Pixels by who contributed: sensor names joined by "+", "none" outside."""
@@ -111,7 +111,7 @@ def run_demo(
 
             s1, s2, fused, unmasked = dask.compute(*(p.dataset for p in lazy))
     truth = scene.truth(lazy[2].geobox)
-    files = write_cogs(fused, out, prefix="water_")
+    files = to_cog(fused, out, prefix="water_", overwrite=True, progress=False)
     files["panel"] = _write_panel(draw_panel(s1, s2, fused), out / "water.png")
     return DemoResult(
         files=files,

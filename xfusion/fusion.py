@@ -21,6 +21,7 @@ from .conventions import (
     Retrieval,
     as_retrieval,
 )
+from .provenance import merged_mask_attrs
 from .rules import PAIR, Fusion, Inflate, NonfiniteSigma, Rule, RuleName
 from .sensors import MAX_SENSORS, along, describe, on_one_grid
 from .units import same_units, units_of
@@ -213,7 +214,8 @@ def fuse(
     layers = _fused(fusion, retrievals, use_mask=use_mask, dim=dim, stacked=stacked)
     # netCDF has no booleans; bounds that were applied before stay known
     before = {k: v for r in given for k, v in r.attrs.items() if k == "fusion_bounded"}
-    provenance = before | fusion.provenance | {"fusion_use_mask": int(use_mask)}
+    masks = merged_mask_attrs(r.attrs for r in given) if use_mask else {}
+    provenance = masks | before | fusion.provenance | {"fusion_use_mask": int(use_mask)}
     return describe(xr.Dataset(layers), given, provenance, dim=dim)
 
 

@@ -15,7 +15,7 @@ from urllib.request import url2pathname
 
 from .catalog import Catalog
 from .rasterfile import check_size
-from .web import public
+from .web import is_on_loopback, public
 
 if TYPE_CHECKING:
     import pystac
@@ -57,16 +57,7 @@ CRS_FILES = re.compile(
 
 def is_local(url: str) -> bool:
     """Whether a catalogue is on this machine: a file, or a server on a loopback address."""
-    parts = urlsplit(url)
-    if parts.scheme in LOCAL:
-        return True
-    host = parts.hostname or ""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
+    return _scheme(url) in LOCAL or is_on_loopback(url)
 
 
 def network_of(url: str) -> Network:

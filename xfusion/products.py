@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import xarray as xr
@@ -13,6 +14,7 @@ from numpy.typing import ArrayLike
 from .attach import Combine, ExclusionRule, attach_mask
 from .attach_gfm import attach_gfm_layers
 from .bands import GFM_BANDS, S2_BANDS
+from .cog import FilePath, to_cog
 from .completeness import completeness
 from .compute import compute
 from .conflict import flag_conflict
@@ -22,7 +24,7 @@ from .exclusion import NDVI_MAX, gfm_exclusion, s2_exclusion
 from .fusion import SIGMA_FLOOR, fuse, gaussian
 from .grid import geobox_of
 from .probability import exceedance
-from .raster import CHUNK, FilePath, open_retrieval
+from .raster import CHUNK, open_retrieval
 from .retrieval import exclude, usable
 from .rules import Inflate, NonfiniteSigma, Rule, RuleName
 from .stac import EARTH_SEARCH, EODC, Catalog, CatalogLike, Items, Offset
@@ -238,6 +240,25 @@ class SensorProduct:
     def compute(self) -> Self:
         """Return the product with its pixels in memory, see :func:`xfusion.compute`."""
         return type(self)(dataset=compute(self.dataset))
+
+    def to_cog(
+        self,
+        folder: FilePath,
+        *,
+        prefix: str = "",
+        overwrite: bool = False,
+        item: bool = True,
+        progress: bool = True,
+    ) -> dict[str, Path]:
+        """Write COGs and a STAC item, see :func:`xfusion.to_cog`."""
+        return to_cog(
+            self.dataset,
+            folder,
+            prefix=prefix,
+            overwrite=overwrite,
+            item=item,
+            progress=progress,
+        )
 
     def to_zarr(self, store: StoreLike, *, resume: bool = True, progress: bool = True) -> Self:
         """Compute the product block by block into a Zarr store, see :func:`xfusion.to_zarr`."""

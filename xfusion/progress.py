@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,6 +11,7 @@ from typing import TypeAlias
 
 Advance: TypeAlias = Callable[[int], None]
 
+LARGE = 100_000  # units that are told in thousands or millions
 LINE_EVERY = 30.0  # seconds between the lines of a log
 
 
@@ -43,16 +45,24 @@ def progress_of(
     if sys.stderr.isatty() or _in_jupyter():
         from tqdm.auto import tqdm
 
-        with tqdm(total=total, initial=done, desc=what, unit=f" {unit}s") as bar:
-            yield lambda n: _advance(bar, n)
+        scale = total >= LARGE
+        with tqdm(total=total, initial=done, desc=what, unit=f" {unit}s", unit_scale=scale) as bar:
+            yield _locked(bar.update)
         return
     lines = _Lines(total, what, done, unit)
     lines.say()
-    yield lines.advance
+    yield _locked(lines.advance)
 
 
-def _advance(bar: object, units: int) -> None:
-    bar.update(units)  # type: ignore[attr-defined]  # tqdm has no types
+def _locked(advance: Callable[[int], object]) -> Advance:
+    """Let any thread advance."""
+    lock = threading.Lock()
+
+    def one_at_a_time(units: int) -> None:
+        with lock:
+            advance(units)
+
+    return one_at_a_time
 
 
 class _Lines:

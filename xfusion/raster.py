@@ -1,31 +1,25 @@
-"""Rasters on disk: open them lazily, write results as cloud-optimised GeoTIFFs."""
+"""Rasters on disk: open them lazily."""
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Hashable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from .compute import compute
-from .conventions import MU, Exclusion, Retrieval, Time, as_retrieval, as_time
-from .grid import geobox_of, spatial_dims
+from .blocks import OF_ALL, UNPACKED
+from .cog import FilePath, write_cogs
+from .conventions import Exclusion, Time, as_time
 from .rasterfile import RasterFile, remember
 from .retrieval import retrieval
 
-if TYPE_CHECKING:
-    from odc.geo.geobox import GeoBox
+__all__ = ["CHUNK", "FilePath", "open_raster", "open_retrieval", "write_cogs"]
 
 CHUNK = 1536  # pixels a side: 9 MiB of float32; larger ones need more memory, smaller more time
-PACKING = ("_FillValue", "scale_factor", "add_offset")
-OF_ALL = re.compile("sensor|Conventions|fusion_.*|time_coverage_.*")  # tags of the whole Dataset
 ISO_UTC = re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+Z")
-
-FilePath: TypeAlias = str | os.PathLike[str]
 
 
 def open_raster(path: FilePath, *, chunks: int | None = CHUNK, masked: bool = True) -> xr.DataArray:
@@ -43,7 +37,7 @@ def open_raster(path: FilePath, *, chunks: int | None = CHUNK, masked: bool = Tr
     Returns
     -------
     DataArray, dims (y, x)
-        With what :func:`write_cogs` wrote in the tags: attributes and `time`.
+        With what :func:`~xfusion.to_cog` wrote in the tags: attributes and `time`.
 
     Raises
     ------
@@ -64,7 +58,7 @@ def open_raster(path: FilePath, *, chunks: int | None = CHUNK, masked: bool = Tr
     file = RasterFile(
         str(path), (band.shape[0], band.shape[1]), _dtype(band.dtype, masked=masked), masked
     )
-    attrs = {k: v for k, v in band.attrs.items() if not masked or k not in PACKING}
+    attrs = {k: v for k, v in band.attrs.items() if not masked or k not in UNPACKED}
     if chunks is None:
         pixels: Any = file[:, :]
         return xr.DataArray(pixels, band.coords, band.dims, attrs=attrs)
@@ -121,105 +115,8 @@ def open_retrieval(
     return dataset.assign_attrs(of_all | dataset.attrs)
 
 
-def write_cogs(dataset: Retrieval, folder: FilePath, *, prefix: str = "") -> dict[str, Path]:
-    """Write each variable of a retrieval as a cloud-optimised GeoTIFF, `weight` in bands.
-
-    Its tags say what it holds: the attributes of the variable, sensor, time and provenance.
-
-    Parameters
-    ----------
-    dataset : Dataset or product
-        A retrieval, dims (y, x) or (latitude, longitude); a lazy one is computed.
-    folder : path
-        Made if it is missing. Files of the same name are replaced once the new are whole.
-    prefix : str
-        Begins each file's name: ``<prefix><variable>.tif``.
-
-    Returns
-    -------
-    dict
-        Variable -> file.
-
-    Raises
-    ------
-    ValueError
-        If the retrieval has dims besides the spatial ones, no CRS or no regular grid.
-    """
-    dataset = as_retrieval(dataset)
-    extra = [d for d in dataset[MU].dims if d not in (spatial_dims(dataset) or ())]
-    if extra:
-        msg = (
-            f"mu has the dims {extra} besides the spatial ones, a GeoTIFF has none: select one, "
-            f"e.g. .isel({extra[0]}=0)"
-        )
-        raise ValueError(msg)
-    geobox = geobox_of(dataset)
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    computed = compute(dataset)
-    files: dict[str, Path] = {}
-    for name, array in computed.data_vars.items():
-        files[str(name)] = path = folder / f"{prefix}{name}.tif"
-        aside = folder / f".{os.getpid()}-{path.name}"
-        try:
-            _write_cog(array, geobox, aside, _tags(dataset, array))
-            aside.replace(path)
-        finally:
-            aside.unlink(missing_ok=True)
-    return files
-
-
-def _write_cog(array: xr.DataArray, geobox: GeoBox, path: Path, tags: dict[str, str]) -> None:
-    # not with odc-geo, which names no band; named afterwards the file is no COG any more
-    import rasterio
-    import rasterio.shutil
-
-    is_float = array.dtype.kind == "f"
-    rows, columns = geobox.shape
-    array = array.transpose(..., *(spatial_dims(array) or ()))
-    bands = [(str(array.name), array)]
-    if array.ndim > len(geobox.shape):
-        # such as the weights of the sensors
-        labels = array.coords.get(array.dims[0], array[array.dims[0]])
-        bands = [(f"{array.name} {label}", array[i]) for i, label in enumerate(labels.values)]
-    with rasterio.open(
-        "",
-        "w",
-        driver="MEM",
-        width=columns,
-        height=rows,
-        count=len(bands),
-        dtype=np.uint8 if array.dtype == bool else array.dtype,
-        crs=str(geobox.crs),
-        transform=geobox.transform,
-        nodata=np.nan if is_float else None,
-    ) as file:
-        for number, (name, band) in enumerate(bands, start=1):
-            file.write(band.values.astype(file.dtypes[0], copy=False), number)
-            file.set_band_description(number, name)
-        file.units = (tags.get("units"),) * len(bands)
-        file.update_tags(**tags)
-        rasterio.shutil.copy(
-            file,
-            path,
-            driver="COG",
-            compress="deflate",
-            predictor="yes",
-            overview_resampling="average" if is_float else "nearest",
-        )
-
-
-def _tags(dataset: xr.Dataset, array: xr.DataArray) -> dict[str, str]:
-    attrs = {k: v for k, v in dataset.attrs.items() if OF_ALL.fullmatch(str(k))}
-    attrs |= {k: v for k, v in array.attrs.items() if k not in PACKING}
-    time = dataset.coords.get("time")
-    if time is not None and time.ndim == 0 and time.dtype.kind == "M" and time.notnull():
-        attrs["time"] = f"{time.values.astype('datetime64[us]').item().isoformat()}Z"
-    return {str(k): " ".join(map(str, np.ravel(v))) for k, v in attrs.items()}
-
-
 def _explained(band: xr.DataArray, path: FilePath) -> xr.DataArray:
-    """Return a band as its tags explain it, if :func:`write_cogs` wrote them."""
+    """Return a band as its tags explain it, if :func:`~xfusion.to_cog` wrote them."""
     attrs: dict[Hashable, Any] = dict(band.attrs)
     if "Conventions" not in attrs:
         return band

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ipaddress
 import itertools
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
+from urllib.parse import urlsplit
 
 import numpy as np
 
@@ -46,6 +48,15 @@ SHUT_FOR = 30.0  # seconds
 def is_on_the_web(path: str) -> bool:
     """Whether GDAL reads a path over the network."""
     return path.startswith(SCHEMES)
+
+
+def is_on_loopback(href: str) -> bool:
+    """Whether an address is that of a server on this machine, by its loopback address."""
+    try:
+        host = urlsplit(href).hostname or ""
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def public(href: str) -> str:

@@ -1,0 +1,117 @@
+"""Where a grid lies on the earth: its outline in longitude and latitude."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from odc.geo.geobox import GeoBox
+    from odc.geo.geom import Geometry
+
+SIDE = 65  # points a side: a projected edge is curved in longitude and latitude
+DIGITS = 7  # a centimetre
+TURN = 360.0
+POLES = (90.0, -90.0)
+
+
+def footprint(geobox: GeoBox) -> tuple[dict[str, Any], list[float]]:
+    """Return the outline of a grid as GeoJSON, and its bounding box, in WGS 84.
+
+    As GeoJSON wants it (RFC 7946), what crosses the antimeridian is cut there, and west of its
+    box is then larger than east. A grid with a pole inside reaches up to it.
+
+    Raises
+    ------
+    ValueError
+        If an edge of the grid is not on the earth.
+    """
+    from odc.geo import geom
+
+    longitude, latitude = _outline(geobox)
+    if not (np.isfinite(longitude).all() and np.isfinite(latitude).all()):
+        msg = (
+            f"an edge of the grid in {geobox.crs} is not on the earth, so it has no outline in "
+            "longitude and latitude: cut the grid smaller with .isel, or leave out the item, "
+            "item=False"
+        )
+        raise ValueError(msg)
+    # without a jump at the antimeridian
+    longitude = np.unwrap(longitude, period=TURN)
+    winding = longitude[-1] - longitude[0]
+    points = [*zip(longitude.tolist(), latitude.tolist(), strict=True)]
+    if abs(winding) > TURN / 2:
+        pole = next((p for p in POLES if _holds(geobox, p)), POLES[0])
+        points += [(longitude[-1], pole), (longitude[0], pole)]
+        latitude = np.append(latitude, pole)
+    ring = geom.polygon(points, "EPSG:4326")
+    if not ring.is_valid:
+        ring = ring.buffer(0.0)
+    ring = ring.simplify(10.0**-DIGITS)
+    west, east = float(longitude.min()), float(longitude.max())
+    parts: list[Geometry] = []
+    for turn in range(int(np.floor((west + 180) / TURN)), int(np.ceil((east + 180) / TURN))):
+        shift = turn * TURN
+        world = geom.box(shift - 180, -90, shift + 180, 90, "EPSG:4326")
+        parts += [_shifted(part, shift) for part in _polygons(ring & world)]
+    south, north = float(latitude.min()), float(latitude.max())
+    if east - west >= TURN - 10.0**-DIGITS:
+        west, east = -180.0, 180.0
+    else:
+        west, east = _wrapped(west), -_wrapped(-east)
+    bbox = [round(v, DIGITS) for v in (west, south, east, north)]
+    # two turns may meet where the outline begins
+    rings = [_rings(part) for part in _polygons(geom.multigeom(parts).buffer(0.0))]
+    if len(rings) == 1:
+        return {"type": "Polygon", "coordinates": rings[0]}, bbox
+    return {"type": "MultiPolygon", "coordinates": rings}, bbox
+
+
+def _outline(geobox: GeoBox) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return longitude and latitude along the edges of a grid, back to where they start."""
+    from pyproj import Transformer
+
+    rows, columns = geobox.shape
+    steps = np.linspace(0.0, 1.0, SIDE)[:-1]
+    down, along = steps * rows, steps * columns
+    x = np.concatenate([along * 0, along, along * 0 + columns, columns - along, [0.0]])
+    y = np.concatenate([down, down * 0 + rows, rows - down, down * 0, [0.0]])
+    there = Transformer.from_crs(geobox.crs.proj, "EPSG:4326", always_xy=True)  # type: ignore[union-attr]  # geobox_of saw that it has one
+    longitude, latitude = there.transform(*geobox.pix2wld(x, y))  # type: ignore[no-untyped-call]  # odc-geo's are not typed
+    return np.asarray(longitude), np.asarray(latitude)
+
+
+def _holds(geobox: GeoBox, pole: float) -> bool:
+    from pyproj import Transformer
+
+    here = Transformer.from_crs("EPSG:4326", geobox.crs.proj, always_xy=True)  # type: ignore[union-attr]  # as above
+    column, row = geobox.wld2pix(*here.transform(0.0, pole))  # type: ignore[no-untyped-call]  # as above
+    rows, columns = geobox.shape
+    return bool(0 <= row <= rows and 0 <= column <= columns)
+
+
+def _polygons(geometry: Geometry) -> list[Any]:
+    # where outlines touch the edge of the world there may be lines as well
+    parts = getattr(geometry.geom, "geoms", [geometry.geom])
+    return [part for part in parts if part.geom_type == "Polygon" and not part.is_empty]
+
+
+def _shifted(polygon: Any, shift: float) -> Geometry:
+    from odc.geo import geom
+
+    ring = polygon.exterior  # a grid has no holes
+    points = [(round(x - shift, DIGITS), round(y, DIGITS)) for x, y in ring.coords]
+    return geom.polygon(points, "EPSG:4326")
+
+
+def _rings(polygon: Any) -> list[list[list[float]]]:
+    """Return the rings of a polygon, counterclockwise as RFC 7946 wants them."""
+    ring = polygon.exterior
+    return [[[x, y] for x, y in (ring.coords if ring.is_ccw else reversed(ring.coords))]]
+
+
+def _wrapped(longitude: float) -> float:
+    """Return a longitude from -180, itself included, to 180."""
+    return (longitude + 180) % TURN - 180
