@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 Advance: TypeAlias = Callable[[int], None]
 
@@ -43,8 +45,9 @@ def progress_of(
         yield lambda _: None
         return
     if sys.stderr.isatty() or _in_jupyter():
-        from tqdm.auto import tqdm
-
+        # without widgets tqdm's bar for notebooks is a warning
+        widgets = _in_jupyter() and importlib.util.find_spec("ipywidgets") is not None
+        tqdm: Any = importlib.import_module("tqdm.auto" if widgets else "tqdm").tqdm
         scale = total >= LARGE
         with tqdm(total=total, initial=done, desc=what, unit=f" {unit}s", unit_scale=scale) as bar:
             yield _locked(bar.update)
