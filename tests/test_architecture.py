@@ -39,7 +39,7 @@ LAYERS = [
 HEAVY = {"rasterio", "rioxarray", "numba", "pystac_client", "odc.stac", "odc.loader"}
 READS = {"compute", "load", "persist"}
 # writing files and drawing pictures is where pixels are wanted
-MAY_COMPUTE = {"compute", "blocks", "demo", "scene", "cli", "summary"}
+MAY_COMPUTE = {"compute", "blocks", "store", "demo", "scene", "cli", "summary"}
 
 
 def layer_of(module: str) -> int:

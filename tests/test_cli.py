@@ -272,6 +272,59 @@ def test_info_tells_sensors_shares_masks_and_parameters(
     assert lines["fusion_correlation"] == "0.25"
 
 
+def test_usable_of_info_counts_pixels_with_an_estimate(tmp_path: Path) -> None:
+    mu = np.ones((4, 4), np.float32)
+    mu[0] = np.nan
+    xf.to_zarr(xf.retrieval(mu, mu, mu * 0 > 1), tmp_path / "w.zarr", progress=False)
+    assert "usable: 75.0%" in call("info", tmp_path / "w.zarr").output
+
+
+def test_info_of_an_unfinished_run_says_so(served: Served, tmp_path: Path) -> None:
+    s1, s2 = served.products()
+    break_off(
+        s1.coregister(s2, chunks=32).gaussian(s2.coregister(s2, chunks=32)).dataset,
+        tmp_path / "w.zarr",
+    )
+    result = call("info", tmp_path / "w.zarr")
+    assert (result.exit_code, "is an unfinished run" in result.output) == (1, True)
+
+
+def test_an_address_of_a_store_stays_one(served: Served, tmp_path: Path) -> None:
+    out = (tmp_path / "a b.zarr").as_uri()
+    assert call("fuse", *served.arguments, "--out", out).exit_code == 0
+    assert call("info", out).exit_code == 0
+    assert (tmp_path / "a b.zarr" / "zarr.json").exists()
+    unknown = call("fuse", *served.arguments, "--out", "foo://user:hunter2@x/y.zarr?sig=hunter3")
+    assert unknown.exit_code == 1
+    assert "hunter" not in unknown.output
+    assert unknown.output.splitlines()[-1].startswith("Error: foo://x/y.zarr")
+
+
+def test_sensor_takes_its_values_after_an_equals_sign_too(served: Served, tmp_path: Path) -> None:
+    s = served.scene
+    more = ["--sensor=a", s.s1_mu, s.s1_sigma, "--sensor=b", s.s2_mu, s.s2_sigma]
+    assert call("fuse", *more, "--out", tmp_path / "w.zarr").exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("option", "value"), [("--catalog-s2", "http://127.0.0.1:1"), ("--ndvi-max", "0.5")]
+)
+def test_an_option_of_a_sensor_that_is_not_given_is_told(
+    served: Served, tmp_path: Path, option: str, value: str
+) -> None:
+    s = served.scene
+    more = ["--sensor", "a", s.s1_mu, s.s1_sigma, "--sensor", "b", s.s2_mu, s.s2_sigma]
+    result = call("fuse", *more, option, value, "--out", tmp_path / "w.zarr")
+    assert result.exit_code == 2
+    assert f"{option} is for --s2, which is not given" in result.output
+
+
+@pytest.mark.parametrize("option", ["--ndvi-max", "--correlation"])
+def test_what_is_no_number_is_told(served: Served, tmp_path: Path, option: str) -> None:
+    result = call("fuse", *served.arguments, option, "nan", "--out", tmp_path / "w.zarr")
+    assert (result.exit_code, f"{option} is no number" in result.output) == (2, True)
+
+
 def test_info_of_what_is_no_result_is_one_line(tmp_path: Path) -> None:
     result = call("info", tmp_path)
     assert (result.exit_code, result.output.count("\n")) == (1, 1)

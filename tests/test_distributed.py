@@ -16,9 +16,11 @@ import numpy as np
 import pytest
 import xarray as xr
 from distributed import Client, LocalCluster
+from zarr.storage import MemoryStore
 
 import xfusion as xf
 from tests.test_store import contents, fused, write_inputs
+from xfusion import store
 
 
 @pytest.fixture(scope="module")
@@ -88,6 +90,27 @@ def test_compute_on_a_cluster_equals_that_in_threads(client: Client, inputs: Pat
     there = xf.compute(water)
     with dask.config.set(scheduler="threads"):
         xr.testing.assert_identical(there, xf.compute(water))
+
+
+def test_workers_that_do_not_see_the_store_are_refused(
+    client: Client, inputs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(TypeError, match="is in the memory of this process"):
+        xf.to_zarr(fused(inputs), MemoryStore(), progress=False)
+
+
+def test_a_worker_that_finds_another_run_is_named(
+    client: Client, inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store, "_run_of", lambda _: "another")
+    with pytest.raises(OSError, match=r"w.zarr is another one, or none, for the workers tcp://"):
+        xf.to_zarr(fused(inputs), tmp_path / "w.zarr", progress=False)
+
+
+def test_a_persisted_retrieval_is_written(client: Client, inputs: Path, tmp_path: Path) -> None:
+    water = fused(inputs)
+    back = xf.to_zarr(water.persist(), tmp_path / "w.zarr", progress=False)
+    np.testing.assert_array_equal(back.mu, water.mu)
 
 
 def fails_while(flag: str, block: Any, block_id: Any = None) -> Any:

@@ -17,12 +17,15 @@ import numpy as np
 import obstore.store
 import pytest
 import rasterio
+import rasterio.shutil
 import xarray as xr
 import zarr
 from affine import Affine
+from rasterio.vrt import WarpedVRT
 from zarr.storage import MemoryStore, ObjectStore, WrapperStore
 
 import xfusion as xf
+from xfusion.job import describe, differences
 
 SIDE, BLOCK = 96, 16
 
@@ -410,6 +413,136 @@ def test_further_variables_dims_and_uneven_blocks_are_written(tmp_path: Path) ->
     for name, variable in dataset.compute().variables.items():
         np.testing.assert_array_equal(back[name], variable, err_msg=str(name))
         assert back[name].dtype == variable.dtype
+
+
+def test_small_variables_in_memory_go_beside_even_blocks(tmp_path: Path) -> None:
+    mu = xr.DataArray(np.arange(64.0).reshape(8, 8), dims=("y", "x"))
+    dataset = xf.retrieval(mu, mu + 1).chunk(4).assign(q=("y", np.arange(8)), lone=da.zeros(()) + 3)
+    back = xf.to_zarr(dataset, tmp_path / "w.zarr", progress=False)
+    np.testing.assert_array_equal(back.q, np.arange(8))
+    assert float(back.lone) == 3
+
+
+def test_each_time_of_a_series_is_a_block_of_its_own(tmp_path: Path) -> None:
+    mu = xr.DataArray(np.ones((20, 4, 4), np.float32), dims=("time", "y", "x"))
+    dataset = xf.retrieval(mu, mu).chunk(time=1)
+    break_off(dataset, tmp_path / "w.zarr")
+    assert list((tmp_path / "w.zarr" / ".xfusion" / "done").iterdir())
+    xf.to_zarr(dataset, tmp_path / "w.zarr", progress=False)
+
+
+def test_units_are_part_of_a_job(inputs: Path, tmp_path: Path) -> None:
+    water = fused(inputs)
+    xf.to_zarr(water, tmp_path / "w.zarr", progress=False)
+    other = water.copy()
+    other["mu"] = other.mu.assign_attrs(units="m")
+    with pytest.raises(FileExistsError, match=r"attribute mu.units was none, is m"):
+        xf.to_zarr(other, tmp_path / "w.zarr", progress=False)
+
+
+def test_a_finished_result_of_other_inputs_is_told_by_their_names(
+    inputs: Path, tmp_path: Path
+) -> None:
+    xf.to_zarr(fused(inputs), tmp_path / "w.zarr", progress=False)
+    write_inputs(inputs, seed=1)
+    with pytest.raises(FileExistsError, match=r"input .*a_mu.tif was \d+ bytes"):
+        xf.to_zarr(fused(inputs), tmp_path / "w.zarr", progress=False)
+
+
+RULE = """
+import xfusion as xf
+
+THRESHOLD = {threshold}
+
+def rule(mus, sigmas):
+    return mus[0] + THRESHOLD, sigmas[0]
+"""
+
+
+def test_a_rule_that_is_edited_is_another_job(
+    inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (tmp_path / "my_rules.py").write_text(RULE.format(threshold=1))
+    import my_rules  # type: ignore[import-not-found]
+
+    a, b = (
+        xf.raster.open_retrieval(inputs / f"{s}_mu.tif", inputs / f"{s}_sigma.tif", chunks=16)
+        for s in "ab"
+    )
+
+    def job() -> dict[str, str]:
+        return describe(a.fusion.fuse(b, rule=my_rules.rule))
+
+    before = job()
+    assert job() == before
+    (tmp_path / "my_rules.py").write_text(RULE.format(threshold=22))
+    assert "my_rules.py was" in differences(before, job())
+
+
+def test_the_files_of_a_vrt_are_inputs(inputs: Path) -> None:
+    vrt = inputs / "mosaic.vrt"
+    with rasterio.open(inputs / "a_mu.tif") as file, WarpedVRT(file, crs=file.crs) as warped:
+        rasterio.shutil.copy(warped, vrt, driver="VRT")
+    water = xf.raster.open_retrieval(vrt, inputs / "a_sigma.tif", chunks=16)
+    before = describe(water)
+    os.utime(inputs / "a_mu.tif", (0, 0))
+    assert "mosaic.vrt was" in differences(before, describe(water))
+
+
+def test_another_run_on_the_same_store_is_noticed(inputs: Path, tmp_path: Path) -> None:
+    from xfusion import store as module
+
+    water, store = fused(inputs), tmp_path / "w.zarr"
+
+    def write(target: Any, region: Any, block: Any) -> None:
+        target[region] = block
+        (store / ".xfusion" / "run").write_text("another")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "_write", write)
+        with pytest.raises(RuntimeError, match="another run has taken over"):
+            xf.to_zarr(water, store, progress=False)
+    xf.to_zarr(water, store, progress=False)
+    xf.to_zarr(water, tmp_path / "v.zarr", progress=False)
+    assert contents(store) == contents(tmp_path / "v.zarr")
+
+
+def test_an_attribute_that_zarr_cannot_hold_is_named_before_anything_is_written(
+    inputs: Path, tmp_path: Path
+) -> None:
+    water = fused(inputs).assign_attrs(made=Path("x"))
+    with pytest.raises(ValueError, match=r"attribute 'made' of the retrieval is a PosixPath"):
+        xf.to_zarr(water, tmp_path / "w.zarr", progress=False)
+    xf.to_zarr(fused(inputs), tmp_path / "w.zarr", progress=False)
+
+
+def test_a_store_has_no_groups_but_its_own(inputs: Path, tmp_path: Path) -> None:
+    xf.to_zarr(fused(inputs), tmp_path / "w.zarr", progress=False)
+    assert list(xr.open_datatree(tmp_path / "w.zarr", engine="zarr").children) == []
+
+
+def test_the_memory_of_another_process_is_no_store(inputs: Path) -> None:
+    with (
+        dask.config.set(scheduler="processes"),
+        pytest.raises(TypeError, match="is in the memory of this process"),
+    ):
+        xf.to_zarr(fused(inputs), MemoryStore(), progress=False)
+
+
+def test_a_job_that_is_torn_is_told(inputs: Path, tmp_path: Path) -> None:
+    break_off(fused(inputs), tmp_path / "w.zarr")
+    (tmp_path / "w.zarr" / ".xfusion" / "job.json").write_text("{")
+    with pytest.raises(ValueError, match=r"job.json is not whole.*resume=False"):
+        xf.to_zarr(fused(inputs), tmp_path / "w.zarr", progress=False)
+    xf.to_zarr(fused(inputs), tmp_path / "w.zarr", resume=False, progress=False)
+
+
+def test_what_others_put_beside_an_unfinished_run_stays(inputs: Path, tmp_path: Path) -> None:
+    break_off(fused(inputs), tmp_path / "w.zarr")
+    (tmp_path / "w.zarr" / "thesis.txt").write_text("all of it")
+    xf.to_zarr(fused(inputs), tmp_path / "w.zarr", resume=False, progress=False)
+    assert (tmp_path / "w.zarr" / "thesis.txt").read_text() == "all of it"
 
 
 def test_a_retrieval_in_memory_is_written(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import signal
 import sys
 import warnings
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 import click
+from click.core import ParameterSource
 
 from . import __version__
 from .exclusion import NDVI_MAX
@@ -83,8 +85,12 @@ def _with_masks(args: list[str]) -> list[str]:
     while args:
         first, *args = args
         whole.append(first)
-        if first == "--sensor":
-            end = next((i for i, word in enumerate(args) if word.startswith("--")), len(args))
+        if first.startswith("--sensor="):
+            whole[-1], _, value = first.partition("=")
+            args = [value, *args]
+        if whole[-1] == "--sensor":
+            ends = (i for i, word in enumerate(args) if word.startswith("--") or word == "-h")
+            end = next(ends, len(args))
             values, args = args[:end], args[end:]
             if len(values) not in (SENSOR_VALUES - 1, SENSOR_VALUES):
                 msg = f"--sensor takes NAME MU SIGMA [MASK], not {' '.join(values) or 'nothing'}"
@@ -107,9 +113,8 @@ def _with_masks(args: list[str]) -> list[str]:
 @click.option(
     "--out",
     required=True,
-    type=click.Path(path_type=Path),
     metavar="DIR|STORE.zarr",
-    help="Folder of COGs and a STAC item, or a Zarr store.",
+    help="Folder of COGs and a STAC item, or a Zarr store (path or URL).",
 )
 @click.option(
     "--grid",
@@ -121,7 +126,7 @@ def _with_masks(args: list[str]) -> list[str]:
 @click.option("--catalog-s2", metavar="URL", help="STAC API or item file.  [default: Earth Search]")
 @click.option(
     "--ndvi-max",
-    type=float,
+    type=click.FloatRange(-1, 1),
     default=NDVI_MAX,
     show_default=True,
     help="Sentinel-2 pixels with a larger NDVI are excluded.",
@@ -150,7 +155,7 @@ def fuse(  # click passes options so
     s2: tuple[str, str] | None,
     sensor: tuple[tuple[str, str, str, str], ...],
     date: str | None,
-    out: Path,
+    out: str,
     grid: str | None,
     catalog_s1: str | None,
     catalog_s2: str | None,
@@ -175,7 +180,21 @@ def fuse(  # click passes options so
     if correlation and rule != "gaussian":
         msg = f"--correlation is for the rule gaussian, not for {rule}"
         raise click.UsageError(msg)
+    given = click.get_current_context().get_parameter_source
+    for name, of, files in (
+        ("catalog_s1", "s1", s1),
+        ("catalog_s2", "s2", s2),
+        ("ndvi_max", "s2", s2),
+    ):
+        if not files and given(name) is ParameterSource.COMMANDLINE:
+            msg = f"--{name.replace('_', '-')} is for --{of}, which is not given"
+            raise click.UsageError(msg)
+    for name, number in (("ndvi-max", ndvi_max), ("correlation", correlation)):
+        if math.isnan(number):
+            msg = f"--{name} is no number"
+            raise click.UsageError(msg)
     with _one_line_errors(debug=debug), _terminated_is_interrupted(), _cluster(scheduler):
+        from .store import is_store
         from .workflow import FEWEST, SensorFiles, fuse_files
 
         sensors = [
@@ -196,22 +215,23 @@ def fuse(  # click passes options so
                 rule=rule,
                 correlation=correlation,
             )
-            if out.suffix == ".zarr":
+            if is_store(out):
                 fused.to_zarr(out, resume=resume, progress=not quiet)
             else:
                 fused.to_cog(out, overwrite=not resume, progress=not quiet)
         if not quiet:
-            click.echo(f"written: {out}; what it contains: xfusion info {out}")
+            click.echo(f"{out} is whole; what it contains: xfusion info {out}")
 
 
 @main.command()
-@click.argument("file", type=click.Path(exists=True, path_type=Path))
+@click.argument("file")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
-def info(file: Path, debug: bool) -> None:  # noqa: FBT001  # click passes options so
+def info(file: str, debug: bool) -> None:  # noqa: FBT001  # click passes options so
     """Print what a result contains.
 
-    FILE is a Zarr store, a folder of COGs, or the COG of the means. Sensors, the share of pixels
-    by the sensors that contributed, the share excluded by each reason, and the parameters.
+    FILE is a Zarr store (path or URL), a folder of COGs, or the COG of the means. Sensors, the
+    share of pixels by the sensors that contributed, the share excluded by each reason, and the
+    parameters.
     """
     with _one_line_errors(debug=debug):
         from .summary import open_result, summarise
@@ -281,10 +301,15 @@ def _bar(*, quiet: bool) -> Any:
 def _one_line_errors(*, debug: bool) -> Iterator[None]:
     try:
         yield
-    except (OSError, RuntimeError, ValueError, LookupError, ImportError, MemoryError) as error:
+    except (click.ClickException, click.exceptions.Exit, click.Abort):
+        raise
+    except Exception as error:  # whatever a cluster or a store may raise
         if debug:
             raise
         message = " ".join(str(error).split()) or type(error).__name__
+        expected = (OSError, RuntimeError, ValueError, LookupError, ImportError, MemoryError)
+        if not isinstance(error, expected):
+            message = f"{type(error).__name__}: {message} (--debug shows where)"
         raise click.ClickException(message) from error
 
 

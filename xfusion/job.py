@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import datetime as dt
 import functools
-import hashlib
-import json
+import sys
+import sysconfig
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,11 @@ from .warp_bands import WarpedBands
 JOB = "fusion_job"  # attribute of a store: which job wrote it
 
 SHOWN = 3  # differences that an error tells
-PARAMETERS = {Warp: ("resampling", "error_correlation"), WarpedBands: ("resampling", "offset")}
+STANDARD_LIBRARY = sysconfig.get_path("stdlib")
+PARAMETERS = {
+    Warp: ("resampling", "error_correlation"),
+    WarpedBands: ("resampling", "offset", "on_read_error"),
+}
 
 
 def describe(dataset: xr.Dataset) -> dict[str, str]:
@@ -45,11 +49,14 @@ def describe(dataset: xr.Dataset) -> dict[str, str]:
     job = {"xfusion": __version__}
     if spatial_dims(dataset) and "spatial_ref" in dataset.coords:
         geobox = geobox_of(dataset)
-        job |= {"CRS": str(geobox.crs), "transform": str(tuple(geobox.transform)[:6])}
+        epsg = None if geobox.crs is None else geobox.crs.epsg
+        crs = f"EPSG:{epsg}" if epsg else str(geobox.crs)
+        job |= {"CRS": crs, "transform": str(tuple(geobox.transform)[:6])}
     for name, variable in dataset.variables.items():
         sizes = ", ".join(f"{d} {n}" for d, n in variable.sizes.items())
         blocks = [c[0] for c in variable.chunks or ()]
         job[f"variable {name}"] = f"{variable.dtype} ({sizes}), blocks of {blocks}"
+        job |= {f"attribute {name}.{k}": str(said) for k, said in variable.attrs.items()}
     for name, said in dataset.attrs.items():
         if name != JOB:
             job[f"attribute {name}"] = str(said)
@@ -60,18 +67,16 @@ def describe(dataset: xr.Dataset) -> dict[str, str]:
     return job
 
 
-def digest(job: Mapping[str, str]) -> str:
-    """Return a short name of a job."""
-    return hashlib.sha256(json.dumps(job, sort_keys=True).encode()).hexdigest()
-
-
 def differences(before: Mapping[str, str], now: Mapping[str, str]) -> str:
     """Name what differs between two jobs, in a line."""
     names = [name for name in {**before, **now} if before.get(name) != now.get(name)]
     told = [name for name in names if not name.startswith("pixels ")]
     if not told:
         variables = ", ".join(name.removeprefix("pixels ") for name in names)
-        return f"values in memory, or a function or parameter, that {variables} are computed with"
+        return (
+            f"values in memory, or a function or parameter, that {variables} are computed with; "
+            "or a class that is defined in a notebook, which is another one each time: import it"
+        )
     each = [f"{n} was {before.get(n, 'none')}, is {now.get(n, 'none')}" for n in told[:SHOWN]]
     more = f"; and {len(told) - SHOWN} more" if len(told) > SHOWN else ""
     return "; ".join(each) + more
@@ -111,15 +116,30 @@ def _walked(part: Any, seen: set[int]) -> Iterator[tuple[str, str]]:
     if isinstance(part, RasterFile):
         yield f"input {web.public(part.path)}", _written(part.path)
         return
-    if isinstance(part, functools.partial):
-        of = getattr(part.func, "__name__", "function")
+    if isinstance(part, functools.partial) and _is_ours(part.func):
+        of = part.func.__name__
         yield from ((f"parameter {of}.{k}", str(v)) for k, v in part.keywords.items() if _plain(v))
+    if callable(part) and not isinstance(part, type):
+        yield from _code(part)
     for kind, names in PARAMETERS.items():
         if isinstance(part, kind):
             of = kind.__name__.lower()
             yield from ((f"parameter {of}.{n}", str(getattr(part, n))) for n in names)
     for inner in _parts(part):
         yield from _walked(inner, seen)
+
+
+def _is_ours(function: Any) -> bool:
+    return str(getattr(function, "__module__", "")).partition(".")[0] == __package__
+
+
+def _code(function: Any) -> Iterator[tuple[str, str]]:
+    """Tell the file of a function of the user's: dask knows what can be imported by its name."""
+    module = sys.modules.get(str(getattr(function, "__module__", "")))
+    path = getattr(module, "__file__", None)
+    installed = path is None or "site-packages" in path or path.startswith(STANDARD_LIBRARY)
+    if not installed and not _is_ours(function) and module is not sys.modules["__main__"]:
+        yield f"code {path}", _written(str(path))
 
 
 def _parts(part: Any) -> list[Any]:
@@ -130,7 +150,7 @@ def _parts(part: Any) -> list[Any]:
         return list(part)
     if isinstance(part, functools.partial):
         return [part.func, *part.args, *part.keywords.values()]
-    names = ("func", "args", "kwargs", "value", "__self__", "files", "items", "bands")
+    names = ("func", "args", "kwargs", "value", "__self__", "rule", "files", "items", "bands")
     if isinstance(part, np.ndarray | np.generic | str | bytes | int | float | type):
         return []
     found = [getattr(part, name, None) for name in names]
@@ -148,6 +168,17 @@ def _plain(value: Any) -> bool:
 def _written(path: str) -> str:
     if web.is_on_the_web(path):
         return "on the web"
-    said = Path(path).stat()
+    files = [Path(path)]
+    if files[0].suffix.lower() == ".vrt":
+        # its pixels are in others
+        import rasterio
+
+        with rasterio.open(path) as mosaic:
+            files = [Path(file) for file in mosaic.files if Path(file).exists()]
+    return "; ".join(_state(file) for file in files)
+
+
+def _state(file: Path) -> str:
+    said = file.stat()
     when = dt.datetime.fromtimestamp(said.st_mtime, dt.UTC)
     return f"{said.st_size} bytes, written {when.isoformat()}"

@@ -46,6 +46,9 @@ def open_raster(path: FilePath, *, chunks: int | None = CHUNK, masked: bool = Tr
     """
     import rioxarray
 
+    if Path(path).exists():
+        # workers, and a later run, may be in another folder
+        path = Path(path).absolute()
     opened = rioxarray.open_rasterio(path)
     if not isinstance(opened, xr.DataArray) or opened.sizes["band"] != 1:
         count = opened.sizes["band"] if isinstance(opened, xr.DataArray) else "several"

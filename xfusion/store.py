@@ -8,7 +8,7 @@ import json
 import os
 import uuid
 import warnings
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -21,7 +21,7 @@ from . import web
 from .conventions import MASK, Exclusion, Retrieval, annotate, as_retrieval, rechunked
 from .grid import spatial_dims
 from .hrefs import local_path
-from .job import JOB, describe, differences, digest
+from .job import JOB, describe, differences
 from .kernels import parallel
 from .progress import Advance, progress_of
 
@@ -32,13 +32,14 @@ StoreLike: TypeAlias = "str | os.PathLike[str] | ZarrStore"
 
 CHUNK = 512  # pixels a side, at most, of what is compressed in one piece
 BLOCKS_A_WORKER = 8  # of a batch
+BLOCKS_ON_CLUSTER = 64  # of a batch, at least: workers come where there is work for them
 SIDE = 1536  # pixels of a block, where a retrieval in memory has none
 
 # Of a run that is not finished, inside the store. The root's own metadata are there as well until
 # the end: without them nobody takes the half of a result for the whole.
 STATE = ".xfusion"
-JOB_KEY, READY_KEY, ROOT_KEY, DONE_KEY = (
-    f"{STATE}/{name}" for name in ("job.json", "ready", "zarr.json", "done")
+JOB_KEY, READY_KEY, ROOT_KEY, RUN_KEY, DONE_KEY = (
+    f"{STATE}/{name}" for name in ("job.json", "ready", "root.json", "run", "done")
 )
 ROOT = "zarr.json"
 PARTIAL = ".partial"  # what zarr leaves of a file while it is killed
@@ -111,30 +112,73 @@ def to_zarr(
         state = place.state()
         if state == FINISHED:
             _same_result(place, job)
-            return place.opened(lazy.chunksizes)
-        if state == FOREIGN:
+        elif state == FOREIGN:
             msg = (
                 f"{place.name} holds data that xfusion did not write: nothing was changed; "
                 "choose another store, or delete it"
             )
             raise FileExistsError(msg)
-        if state == UNFINISHED and resume:
-            before = json.loads(place.read(JOB_KEY) or b"{}")
-            if before != job:
-                msg = (
-                    f"{place.name} holds an unfinished run of another job: "
-                    f"{differences(before, job)}. Nothing was changed; run that one, choose "
-                    "another store, or begin anew with resume=False"
-                )
-                raise ValueError(msg)
-        elif state == UNFINISHED:
-            place.clear()
+        else:
+            if state == UNFINISHED and resume:
+                _same_job(place, job)
+            elif state == UNFINISHED:
+                place.clear()
+            _run(place, lazy, job, progress=progress)
+        return place.opened(lazy.chunksizes)
+
+
+def _run(place: _Place, dataset: xr.Dataset, job: Mapping[str, str], *, progress: bool) -> None:
+    if not place.has(ROOT):  # else all that is left is to tidy up
+        run = uuid.uuid4().hex
         if not place.has(READY_KEY):
             place.clear()
-            _begin(place, lazy, job)
-        _fill(place, lazy, progress=progress)
-        place.finish()
-        return place.opened(lazy.chunksizes)
+            _begin(place, dataset, job)
+        place.write(RUN_KEY, run.encode())
+        _fill(place, dataset, run, progress=progress)
+    place.finish()
+
+
+def _same_job(place: _Place, job: Mapping[str, str]) -> None:
+    before = place.job()
+    # without pixels there is nothing to be mixed
+    if before != job and place.has(READY_KEY):
+        msg = (
+            f"{place.name} holds an unfinished run of another job: "
+            f"{differences(before, job)}. Nothing was changed; run that one, choose "
+            "another store, or begin anew with resume=False"
+        )
+        raise ValueError(msg)
+    if before != job:
+        place.clear()
+
+
+def is_store(path: str | os.PathLike[str]) -> bool:
+    """Whether a path or URL is that of a Zarr store, by its name or by what is there."""
+    text = os.fspath(path)
+    if "://" in text:
+        return not text.endswith((".tif", ".tiff"))
+    return text.rstrip("/").endswith(".zarr") or (Path(text) / ROOT).exists()
+
+
+def open_store(store: StoreLike) -> xr.Dataset:
+    """Open a finished store lazily.
+
+    Raises
+    ------
+    ValueError
+        If it is not finished, or there is none.
+    """
+    _needs_zarr()
+    place = _Place(store)
+    with place.named_errors():
+        state = place.state()
+        if state == UNFINISHED:
+            msg = f"{place.name} is an unfinished run of {len(place.done())} blocks: go on with it"
+            raise ValueError(msg)
+        if state != FINISHED:
+            msg = f"{place.name} is no finished Zarr store"
+            raise ValueError(msg)
+        return place.opened({})
 
 
 def _needs_zarr() -> None:
@@ -156,35 +200,42 @@ def _in_blocks(dataset: xr.Dataset) -> xr.Dataset:
     if dict(dataset.chunksizes) != even:
         dataset = rechunked(dataset, even)
     in_memory = [k for k, v in dataset.data_vars.items() if v.ndim and v.chunks is None]
-    dataset = dataset.assign({k: dataset[k].chunk(sizes) for k in in_memory}).drop_encoding()
+    dataset = dataset.assign({k: _chunked(dataset[k], sizes) for k in in_memory})
+    # what has no dims has no blocks
+    dataset = dataset.assign({k: v.compute() for k, v in dataset.data_vars.items() if not v.ndim})
+    dataset = dataset.drop_encoding()
     dataset.attrs.pop(JOB, None)
     return annotate(dataset)
 
 
+def _chunked(array: xr.DataArray, sizes: Mapping[Hashable, int]) -> xr.DataArray:
+    return array.chunk({d: sizes.get(d, n) for d, n in array.sizes.items()})
+
+
 def _even(length: int, size: int) -> tuple[int, ...]:
-    whole, rest = divmod(length, size)
+    whole, rest = divmod(length, max(1, size))
     return (*[size] * whole, *[rest] * bool(rest))
 
 
 def _same_result(place: _Place, job: Mapping[str, str]) -> None:
     attrs = json.loads(place.read(ROOT) or b"{}").get("attributes", {})
-    if attrs.get(JOB) == digest(job):
-        return
-    if JOB not in attrs:
+    before = attrs.get(JOB)
+    if before is None:
         what = "a Zarr group that xf.to_zarr did not write"
     else:
-        known = {f"attribute {k}": str(v) for k, v in attrs.items() if k != JOB}
-        now = {k: v for k, v in job.items() if k.startswith("attribute ")}
-        other = {k for k in {**known, **now} if known.get(k) != now.get(k)}
-        told = differences(known, now) if other else "other inputs or parameters"
-        what = f"the finished result of another job: {told}"
+        before = json.loads(before)
+        if before == job:
+            return
+        what = f"the finished result of another job: {differences(before, job)}"
     msg = f"{place.name} holds {what}. Nothing was changed; choose another store, or delete it"
     raise FileExistsError(msg)
 
 
 def _begin(place: _Place, dataset: xr.Dataset, job: Mapping[str, str]) -> None:
     """Write everything but the pixels."""
-    place.write(JOB_KEY, json.dumps(job).encode())
+    from zarr.storage import MemoryStore
+
+    _check_attrs(dataset)
     encoding: dict[Any, dict[str, Any]] = {
         name: {
             "chunks": tuple(_chunk(c[0]) if d in dims else c[0] for d, c in _blocks(variable)),
@@ -195,19 +246,63 @@ def _begin(place: _Place, dataset: xr.Dataset, job: Mapping[str, str]) -> None:
     }
     if MASK in encoding:
         encoding[MASK] |= {"fill_value": int(Exclusion.UNKNOWN)}
+    # aside, as the root's metadata must not be seen yet
+    template: Any = MemoryStore()
     with _quiet_zarr():
-        dataset.assign_attrs({JOB: digest(job)}).to_zarr(
-            place.zarr,
-            mode="a",  # what else is there was told apart before
+        _without_blocks(dataset).assign_attrs({JOB: json.dumps(job)}).to_zarr(
+            template,
+            mode="w",
             compute=False,
             consolidated=False,
             zarr_format=3,
             encoding=encoding,
             safe_chunks=False,  # blocks are shards
         )
-    place.write(ROOT_KEY, place.read(ROOT) or b"")
-    place.delete(ROOT)
+    place.write(JOB_KEY, json.dumps(job).encode())
+    for key, content in _contents(template).items():
+        place.write(ROOT_KEY if key == ROOT else key, content)
     place.write(READY_KEY, b"")
+
+
+def _contents(store: ZarrStore) -> dict[str, bytes]:
+    held = _Place(store)
+    return {key: held.read(key) or b"" for key in held.listed()}
+
+
+def _without_blocks(dataset: xr.Dataset) -> xr.Dataset:
+    """Return what has the same metadata: xarray would make a task for each block."""
+    import dask.array as da
+
+    empty = {
+        name: variable.copy(data=da.zeros(variable.shape, dtype=variable.dtype, chunks=-1))
+        for name, variable in _lazy(dataset).items()
+        if variable.dtype.kind in "biufc"
+    }
+    return dataset.assign({k: v for k, v in empty.items() if k in dataset.data_vars}).assign_coords(
+        {k: v for k, v in empty.items() if k in dataset.coords}
+    )
+
+
+def _check_attrs(dataset: xr.Dataset) -> None:
+    """Refuse attributes that a store cannot hold, by their names."""
+    owners: list[tuple[str, Mapping[Any, Any]]] = [("the retrieval", dataset.attrs)]
+    owners += [(str(name), variable.attrs) for name, variable in dataset.variables.items()]
+    for owner, attrs in owners:
+        for name, said in attrs.items():
+            try:
+                json.dumps(said, default=_listed)
+            except TypeError as error:
+                msg = (
+                    f"attribute {name!r} of {owner} is a {type(said).__name__}, which Zarr does "
+                    f"not hold: .assign_attrs({name}=str(...))"
+                )
+                raise ValueError(msg) from error
+
+
+def _listed(said: Any) -> Any:
+    if isinstance(said, np.ndarray | np.generic) and said.dtype.kind in "biufU":
+        return said.tolist()
+    raise TypeError
 
 
 def _lazy(dataset: xr.Dataset) -> dict[Hashable, xr.Variable]:
@@ -227,37 +322,36 @@ def _chunk(block: int) -> int:
     return side if side > CHUNK // 4 else block
 
 
-def _fill(place: _Place, dataset: xr.Dataset, *, progress: bool) -> None:
+def _fill(place: _Place, dataset: xr.Dataset, run: str, *, progress: bool) -> None:
     """Compute what no former run has, batch by batch."""
     units, graph = _written_by(dataset, place)
     done = place.done()
     left = [number for number in range(len(units)) if number not in done]
-    run, workers = _scheduler(dataset)
-    size = BLOCKS_A_WORKER * max(1, workers)
+    scheduler = _scheduler(dataset)
+    scheduler.check(place, run)
     total, before = len(units), len(units) - len(left)
     with progress_of(total, f"writing {place.name}", done=before, show=progress) as advance:
-        for start in range(0, len(left), size):
-            batch = left[start : start + size]
-            run(*_part(graph, [units[number] for number in batch]), advance)
+        while left:
+            size = scheduler.batch()
+            batch, left = left[:size], left[size:]
+            scheduler.run(*_part(graph, [units[number] for number in batch]), advance)
+            place.check_run(run)
             # only now: what is marked is there
             place.write(f"{DONE_KEY}/{batch[0]}.json", json.dumps(batch).encode())
+        place.check_run(run)
 
 
 def _written_by(dataset: xr.Dataset, place: _Place) -> tuple[list[Any], dict[Any, Any]]:
     """Return the task that writes each block of all variables, and the graph of them all."""
-    from dask.array.optimization import optimize
-    from dask.core import flatten
     from dask.highlevelgraph import HighLevelGraph
 
-    dims = spatial_dims(dataset) or ()
+    dims = dataset["mu"].dims
     # xarray stores bool as int8, say
     arrays = {
         name: xr.conventions.encode_cf_variable(variable, name=name).data
         for name, variable in _lazy(dataset).items()
     }
-    keys = list(flatten([a.__dask_keys__() for a in arrays.values()]))
-    whole = HighLevelGraph.merge(*(a.__dask_graph__() for a in arrays.values()))
-    graph: dict[Any, Any] = dict(optimize(whole, keys))
+    graph = dict(HighLevelGraph.merge(*(a.__dask_graph__() for a in arrays.values())))
     # no two runs on a cluster share a task
     write, block = (f"{what}-{uuid.uuid4().hex}" for what in ("write", "block"))
     units: dict[Any, list[Any]] = {}
@@ -290,21 +384,30 @@ def _part(graph: Mapping[Any, Any], keys: list[Any]) -> tuple[dict[Any, Any], li
     return cull(graph, keys)[0], keys
 
 
-Run: TypeAlias = Callable[[Mapping[Any, Any], list[Any], Advance], None]
+class _Local:
+    """The scheduler of this machine: threads, processes or none."""
 
+    def __init__(self, get: Any) -> None:
+        self.get = get
 
-def _scheduler(dataset: xr.Dataset) -> tuple[Run, int]:
-    """Return how a batch is run, and how many workers there are."""
-    import dask
-    from dask.base import get_scheduler
+    def check(self, place: _Place, run: str) -> None:
+        """Refuse workers that do not see the store."""
+        from dask import local, threaded
+        from zarr.storage import MemoryStore
 
-    arrays = [variable.data for variable in _lazy(dataset).values()]
-    scheduler: Any = get_scheduler(collections=arrays)
-    client: Any = getattr(scheduler, "__self__", None)
-    if hasattr(client, "nthreads"):
-        return _on_cluster(client), sum(client.nthreads().values())
+        del run  # all processes of one machine see its files
+        if isinstance(place.zarr, MemoryStore) and self.get not in (threaded.get, local.get_sync):
+            raise TypeError(IN_MEMORY.format(place.name))
 
-    def run(graph: Mapping[Any, Any], keys: list[Any], advance: Advance) -> None:
+    def batch(self) -> int:
+        """Return how many blocks are computed before a note is made."""
+        import dask
+
+        workers = int(dask.config.get("num_workers", None) or parallel.core_count())
+        return BLOCKS_A_WORKER * workers
+
+    def run(self, graph: Mapping[Any, Any], keys: list[Any], advance: Advance) -> None:
+        """Compute some blocks."""
         from dask.callbacks import Callback
 
         wanted = set(keys)
@@ -314,25 +417,65 @@ def _scheduler(dataset: xr.Dataset) -> tuple[Run, int]:
                 advance(1)
 
         with Callback(posttask=ended):
-            scheduler(graph, keys)
-
-    return run, int(dask.config.get("num_workers", None) or parallel.core_count())
+            self.get(graph, keys)
 
 
-def _on_cluster(client: Any) -> Run:
-    def run(graph: Mapping[Any, Any], keys: list[Any], advance: Advance) -> None:
+class _Cluster:
+    """The workers of a :class:`distributed.Client`."""
+
+    def __init__(self, client: Any) -> None:
+        self.client = client
+
+    def check(self, place: _Place, run: str) -> None:
+        """Refuse workers that do not see the store."""
+        from zarr.storage import MemoryStore
+
+        if isinstance(place.zarr, MemoryStore):
+            raise TypeError(IN_MEMORY.format(place.name))
+        seen = self.client.run(_run_of, place.zarr)
+        blind = sorted(str(worker) for worker, found in seen.items() if found != run)
+        if blind:
+            msg = (
+                f"{place.name} is another one, or none, for the workers {', '.join(blind)}: choose "
+                "a store that all see under this name, on a shared disk or an object store"
+            )
+            raise OSError(msg)
+
+    def batch(self) -> int:
+        """Return how many blocks are computed before a note is made."""
+        workers = sum(map(int, self.client.nthreads().values()))
+        return max(BLOCKS_ON_CLUSTER, BLOCKS_A_WORKER * workers)
+
+    def run(self, graph: Mapping[Any, Any], keys: list[Any], advance: Advance) -> None:
+        """Compute some blocks."""
         from distributed import as_completed
 
-        futures = client.get(graph, keys, sync=False)
+        futures = self.client.get(graph, keys, sync=False)
         try:
             for future in as_completed(futures):
                 future.result()
                 advance(1)
         finally:
             # an error that is kept would keep these, and the cluster its failed tasks for a retry
-            client.cancel(futures)
+            self.client.cancel(futures)
 
-    return run
+
+IN_MEMORY = "{} is in the memory of this process, its workers are others: choose a folder"
+
+
+def _run_of(store: ZarrStore) -> str | None:
+    """Return which run a worker finds in a store."""
+    said = _Place(store).read(RUN_KEY)
+    return None if said is None else said.decode()
+
+
+def _scheduler(dataset: xr.Dataset) -> _Local | _Cluster:
+    from dask.base import get_scheduler
+
+    arrays = [variable.data for variable in _lazy(dataset).values()]
+    get: Any = get_scheduler(collections=arrays)
+    client: Any = getattr(get, "__self__", None)
+    return _Cluster(client) if hasattr(client, "nthreads") else _Local(get)
 
 
 ABSENT, FINISHED, UNFINISHED, FOREIGN = "absent", "finished", "unfinished", "foreign"
@@ -356,7 +499,9 @@ class _Place:
         if isinstance(store, ZarrStore):
             self.name, self.zarr = str(store), store
         elif "://" in os.fspath(store) and not str(store).startswith("file://"):
-            self.name, self.zarr = web.public(str(store)), _object_store(str(store))
+            self.name = web.public(str(store))
+            with self.named_errors():
+                self.zarr = _object_store(str(store))
         else:
             path = Path(local_path(os.fspath(store)))
             if path.exists() and not path.is_dir():
@@ -381,31 +526,55 @@ class _Place:
     def delete(self, key: str) -> None:
         _sync(self.zarr.delete(key))
 
-    def keys(self, prefix: str = "") -> list[str]:
-        async def listed() -> list[str]:
+    def listed(self, prefix: str = "") -> list[str]:
+        async def gathered() -> list[str]:
             return [key async for key in self.zarr.list_prefix(prefix)]
 
-        return sorted(_sync(listed()))
+        return sorted(_sync(gathered()))
 
     def state(self) -> str:
         if self.has(JOB_KEY):
             return UNFINISHED
         if self.has(ROOT):
             return FINISHED
-        return FOREIGN if self.keys() else ABSENT
+        return FOREIGN if self.listed() else ABSENT
+
+    def job(self) -> dict[str, str]:
+        """Return the job of an unfinished run."""
+        try:
+            job: dict[str, str] = json.loads(self.read(JOB_KEY) or b"")
+        except ValueError as error:
+            msg = (
+                f"{self.name}: {JOB_KEY} is not whole, so nobody knows what was begun there: "
+                "begin anew with resume=False"
+            )
+            raise ValueError(msg) from error
+        return job
+
+    def check_run(self, run: str) -> None:
+        """Raise where another run has begun meanwhile: two would undo each other's work."""
+        if self.read(RUN_KEY) != run.encode():
+            msg = f"another run has taken over {self.name}: let it finish, then call again"
+            raise RuntimeError(msg)
 
     def clear(self) -> None:
         """Delete an unfinished run; last what tells that it was one."""
-        keys = self.keys()
-        for top in {key.partition("/")[0] for key in keys if "/" in key} - {STATE}:
-            _sync(self.zarr.delete_dir(top))
-        for key in sorted(keys, key=JOB_KEY.__eq__):
-            if "/" not in key or key.startswith(f"{STATE}/"):
+        for key in self.listed(f"{STATE}/"):
+            if key != JOB_KEY:
                 self.delete(key)
-        _sync(self.zarr.delete_dir(STATE))
+        try:
+            job = self.job()
+        except ValueError:
+            job = {}
+        for name in job:
+            if name.startswith("variable "):
+                _sync(self.zarr.delete_dir(name.removeprefix("variable ")))
+        if self.has(JOB_KEY):
+            self.delete(JOB_KEY)
+            _sync(self.zarr.delete_dir(STATE))
 
     def done(self) -> set[int]:
-        notes = (self.read(key) for key in self.keys(f"{DONE_KEY}/") if not key.endswith(PARTIAL))
+        notes = (self.read(key) for key in self.listed(f"{DONE_KEY}/") if not key.endswith(PARTIAL))
         return {number for note in notes for number in json.loads(note or b"[]")}
 
     def array(self, name: str) -> Any:
@@ -416,13 +585,18 @@ class _Place:
     def finish(self) -> None:
         import zarr
 
-        for key in self.keys():
+        for key in self.listed():
             if key.endswith(PARTIAL):
                 self.delete(key)
-        self.write(ROOT, self.read(ROOT_KEY) or b"")
+        if not self.has(ROOT):
+            root = self.read(ROOT_KEY)
+            if root is None:
+                msg = f"{self.name} was changed by another run: call again"
+                raise RuntimeError(msg)
+            self.write(ROOT, root)
         with _quiet_zarr():
             zarr.consolidate_metadata(self.zarr, zarr_format=3)
-        for key in sorted(self.keys(f"{STATE}/"), key=JOB_KEY.__eq__):
+        for key in sorted(self.listed(f"{STATE}/"), key=JOB_KEY.__eq__):
             self.delete(key)
         _sync(self.zarr.delete_dir(STATE))
 
@@ -447,7 +621,8 @@ class _Place:
         except Exception as error:
             if not type(error).__module__.startswith("obstore"):
                 raise
-            said = " ".join(str(error).split()).replace(self.address, self.name)
+            said = str(error).partition("Debug source")[0]
+            said = " ".join(said.split()).replace(self.address, self.name)
             msg = f"{self.name}: {web.without_secrets(said, self.address)}"
             raise OSError(msg) from None
 

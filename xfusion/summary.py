@@ -13,9 +13,13 @@ import xarray as xr
 from .compute import compute
 from .conventions import MASK, MU, SIGMA, SOURCE, Exclusion, Retrieval, as_retrieval
 from .grid import geobox_of, spatial_dims
+from .job import JOB
 from .raster import FilePath, open_raster, open_retrieval
+from .retrieval import usable
+from .store import is_store, open_store
 
 CODES = 256  # of uint8 flags
+NO_PARAMETERS = ("sensor", "Conventions", JOB)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,8 +53,7 @@ def summarise(dataset: Retrieval) -> Summary:
     Summary
     """
     dataset = as_retrieval(dataset)
-    finite: Any = np.isfinite(dataset[MU]) & np.isfinite(dataset[SIGMA])
-    layers: dict[str, xr.DataArray] = {"finite": finite}
+    layers: dict[str, xr.DataArray] = {"usable": usable(dataset)}
     layers |= {name: dataset[name] for name in (MASK, SOURCE) if name in dataset}
     found = compute(xr.Dataset({name: _counts(layer) for name, layer in layers.items()}))
     counts = {name: found[name].to_numpy() / dataset[MU].size for name in layers}
@@ -63,11 +66,13 @@ def summarise(dataset: Retrieval) -> Summary:
         sizes={str(d): n for d, n in dataset[MU].sizes.items()},
         crs=_crs(dataset),
         time=str(time.values.astype("datetime64[s]")) if moment and time is not None else None,
-        usable=float(counts["finite"][1]) if MASK not in dataset else float(counts[MASK][0]),
+        usable=float(counts["usable"][1]),
         sources=_by_source(counts[SOURCE], names) if SOURCE in counts else {},
         masks=_by_reason(counts[MASK]) if MASK in counts else {},
         parameters={
-            str(k): str(v) for k, v in dataset.attrs.items() if k not in ("sensor", "Conventions")
+            str(k): str(v)
+            for k, v in dataset.attrs.items()
+            if k not in ("sensor", "Conventions", JOB)
         },
     )
 
@@ -78,12 +83,11 @@ def open_result(path: FilePath, *, prefix: str = "") -> xr.Dataset:
     Raises
     ------
     ValueError
-        If it is none of these.
+        If it is none of these, or a store that is not finished.
     """
+    if is_store(path):
+        return open_store(path)
     path = Path(path)
-    if path.suffix == ".zarr" or (path / "zarr.json").exists():
-        opened: xr.Dataset = xr.open_zarr(path)
-        return opened
     if path.is_file() and path.stem.endswith(MU):
         path, prefix = path.parent, path.stem.removesuffix(MU)
     files = {n: path / f"{prefix}{n}.tif" for n in (MU, SIGMA, MASK, SOURCE)}
