@@ -20,7 +20,7 @@ from zarr.storage import MemoryStore
 
 import xfusion as xf
 from tests.test_store import contents, fused, write_inputs
-from xfusion import store
+from xfusion import workers
 
 
 @pytest.fixture(scope="module")
@@ -102,7 +102,7 @@ def test_workers_that_do_not_see_the_store_are_refused(
 def test_a_worker_that_finds_another_run_is_named(
     client: Client, inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(store, "_run_of", lambda _: "another")
+    monkeypatch.setattr(workers, "run_of", lambda _: "another")
     with pytest.raises(OSError, match=r"w.zarr is another one, or none, for the workers tcp://"):
         xf.to_zarr(fused(inputs), tmp_path / "w.zarr", progress=False)
 

@@ -25,6 +25,7 @@ from rasterio.vrt import WarpedVRT
 from zarr.storage import MemoryStore, ObjectStore, WrapperStore
 
 import xfusion as xf
+from xfusion import workers
 from xfusion.job import describe, differences
 
 SIDE, BLOCK = 96, 16
@@ -252,7 +253,7 @@ def break_off(dataset: xr.Dataset, store: Path) -> None:
 
     with pytest.MonkeyPatch.context() as patch, dask.config.set(scheduler="sync"):
         patch.setattr(module, "_write", write)
-        patch.setattr(module, "BLOCKS_A_WORKER", 1)
+        patch.setattr(workers, "BLOCKS_A_WORKER", 1)
         with pytest.raises(KilledError):
             xf.to_zarr(dataset, store, progress=False)
 
@@ -566,3 +567,19 @@ def test_a_log_has_lines_of_progress(
     lines = capsys.readouterr().err.splitlines()
     assert lines[0].endswith("w.zarr: 0 of 36 blocks (0 %)")
     assert lines[-1].endswith("w.zarr: 36 of 36 blocks (100 %), 0 s left")
+
+
+def test_a_finished_result_whose_run_was_killed_while_tidying_up_stays(
+    inputs: Path, tmp_path: Path
+) -> None:
+    store = tmp_path / "w.zarr"
+    water = fused(inputs)
+    xf.to_zarr(water, store, progress=False)
+    before = contents(store)
+    (store / ".xfusion").mkdir()
+    (store / ".xfusion" / "job.json").write_text("{}")
+    for resume in (True, False):
+        with pytest.raises(FileExistsError, match="finished result of another job"):
+            xf.to_zarr(fused(inputs, correlation=0.5), store, resume=resume, progress=False)
+    xf.to_zarr(water, store, progress=False)
+    assert contents(store) == before

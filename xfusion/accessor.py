@@ -28,12 +28,13 @@ from .exclusion import (
 )
 from .fusion import SIGMA_FLOOR, fuse, gaussian
 from .merge_mask import How, merge_mask
+from .place import StoreLike
 from .probability import exceedance
 from .products import SensorProduct
 from .retrieval import exclude, from_samples, usable
 from .rules import Inflate, NonfiniteSigma, Rule, RuleName
 from .stac import CatalogLike, Items, Offset
-from .store import StoreLike, to_zarr
+from .store import to_zarr
 from .warp_bands import OnReadError
 
 

@@ -23,12 +23,13 @@ from .coregister import Chunks, Resampling, coregister
 from .exclusion import NDVI_MAX, gfm_exclusion, s2_exclusion
 from .fusion import SIGMA_FLOOR, fuse, gaussian
 from .grid import geobox_of
+from .place import StoreLike
 from .probability import exceedance
 from .raster import CHUNK, open_retrieval
 from .retrieval import exclude, usable
 from .rules import Inflate, NonfiniteSigma, Rule, RuleName
 from .stac import EARTH_SEARCH, EODC, Catalog, CatalogLike, Items, Offset
-from .store import StoreLike, to_zarr
+from .store import to_zarr
 from .warp_bands import OnReadError
 
 if TYPE_CHECKING:
