@@ -961,6 +961,24 @@ def test_a_second_page_that_fails_is_an_error_and_not_the_first(
             ds.fusion.attach_gfm_mask(catalog=url)
 
 
+@pytest.mark.parametrize("after", [0, 1], ids=["page one", "page two"])
+@pytest.mark.parametrize("who", ["ours", "theirs"])
+@pytest.mark.parametrize(
+    "answer",
+    [{}, {"message": "Endpoint request timed out"}, {"type": "FeatureCollection", "features": None}],
+    ids=["nothing", "message", "null"],
+)
+def test_a_page_that_is_none_is_an_error_and_not_the_end_of_the_items(
+    api: str, small_pages: None, answer: Any, who: str, after: int
+) -> None:
+    """Some servers say of an error that all is well."""
+    fault = Fault("answer", body=json.dumps(answer), after=after)
+    with search_proxy(api, {"/search": fault}) as url:
+        catalog = asked_by(who, url)
+        with pytest.raises(ConnectionError, match=rf"{url} failed.*no page of a search"):
+            search(catalog)
+
+
 def test_a_search_that_stalls_ends_with_its_time_out(
     api: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
