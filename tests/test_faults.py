@@ -1303,6 +1303,22 @@ def test_secrets_of_a_catalogue_are_not_told(api: str, day: str) -> None:
     assert "someone" not in told
 
 
+def test_a_key_that_a_client_adds_is_not_told(api: str) -> None:
+    with search_proxy(api) as url:
+        catalog = Client.open(url, parameters={"key": "S3CRET"})
+    with pytest.raises(ConnectionError, match=rf"{url} failed.*refused") as raised:
+        search(catalog)
+    assert "S3CRET" not in "".join(traceback.format_exception(raised.value))
+
+
+def test_a_key_that_a_redirect_adds_is_not_told(api: str) -> None:
+    elsewhere = "http://someone:S3CRET@127.0.0.1:9/?key=S3CRET"
+    with search_proxy(api, {"/": Fault("redirect", location=elsewhere)}) as url:
+        with pytest.raises(ConnectionError, match=rf"{url} failed.*refused") as raised:
+            search(url)
+    assert "S3CRET" not in "".join(traceback.format_exception(raised.value))
+
+
 def test_secrets_of_a_catalogue_are_not_kept(api: str) -> None:
     secret = f"{api}?token=S3CRET".replace("://", "://someone:S3CRET@")
     masked = target(chunks=160).fusion.attach_gfm_mask(catalog=secret)
