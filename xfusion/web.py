@@ -160,7 +160,7 @@ def waiting(path: str) -> Iterator[None]:
 
 
 def shut(path: str) -> None:
-    """Note that a file did not open after all attempts."""
+    """Note that a file did not open after all attempts, or was waited for in vain."""
     if is_on_the_web(path):
         _shut[path] = time.monotonic() + SHUT_FOR
 
