@@ -965,7 +965,11 @@ def test_a_second_page_that_fails_is_an_error_and_not_the_first(
 @pytest.mark.parametrize("who", ["ours", "theirs"])
 @pytest.mark.parametrize(
     "answer",
-    [{}, {"message": "Endpoint request timed out"}, {"type": "FeatureCollection", "features": None}],
+    [
+        {},
+        {"message": "Endpoint request timed out"},
+        {"type": "FeatureCollection", "features": None},
+    ],
     ids=["nothing", "message", "null"],
 )
 def test_a_page_that_is_none_is_an_error_and_not_the_end_of_the_items(
@@ -1027,6 +1031,17 @@ def test_a_catalogue_that_drips_when_it_is_opened_ends_with_its_deadline(
         with pytest.raises(ConnectionError, match=rf"{url} failed.* more than 0.7 s in all"):
             search(url)
         assert 0.6 < time.monotonic() - start < 5
+
+
+def test_a_handshake_that_fails_is_no_server_that_is_busy(
+    api: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else each of the attempts is repeated five times, after pauses of up to eight seconds."""
+    monkeypatch.setattr(retry, "DELAY", 0.5)
+    start = time.monotonic()
+    with pytest.raises(ConnectionError, match="failed.*SSL"):
+        search(api.replace("http:", "https:"))
+    assert time.monotonic() - start < 10
 
 
 def test_a_handshake_that_drips_ends_with_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -1313,9 +1328,11 @@ def test_a_key_that_a_client_adds_is_not_told(api: str) -> None:
 
 def test_a_key_that_a_redirect_adds_is_not_told(api: str) -> None:
     elsewhere = "http://someone:S3CRET@127.0.0.1:9/?key=S3CRET"
-    with search_proxy(api, {"/": Fault("redirect", location=elsewhere)}) as url:
-        with pytest.raises(ConnectionError, match=rf"{url} failed.*refused") as raised:
-            search(url)
+    with (
+        search_proxy(api, {"/": Fault("redirect", location=elsewhere)}) as url,
+        pytest.raises(ConnectionError, match=rf"{url} failed.*refused") as raised,
+    ):
+        search(url)
     assert "S3CRET" not in "".join(traceback.format_exception(raised.value))
 
 
