@@ -1218,6 +1218,17 @@ def test_json_that_is_not_of_a_stac_api_is_an_error_that_names_the_catalogue(
         search(url)
 
 
+def test_an_item_that_is_none_is_named(api: str) -> None:
+    without = item("gfm", "http://127.0.0.1:9", "frame 4")
+    without["properties"]["datetime"] = None
+    body = json.dumps({"type": "FeatureCollection", "features": [without]})
+    with (
+        search_proxy(api, {"/search": Fault("answer", body=body)}) as url,
+        pytest.raises(ConnectionError, match=rf"{url} failed.*'{without['id']}'.*datetime"),
+    ):
+        search(url)
+
+
 @pytest.mark.parametrize("who", ["ours", "theirs"])
 def test_a_search_that_leads_to_a_file_is_refused(who: str, api: str) -> None:
     said = requests.get(api, timeout=5).json()

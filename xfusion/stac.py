@@ -269,7 +269,8 @@ def _item(feature: Any, client: Any) -> pystac.Item:
     try:
         return pystac.Item.from_dict(feature, root=client, preserve_dict=False)
     except malformed() as error:
-        msg = f"an item of the answer is not one of STAC, {type(error).__name__}: {error}"
+        name = feature.get("id") if isinstance(feature, Mapping) else None
+        msg = f"its item {name!r} is not one of STAC, {type(error).__name__}: {error}"
         raise APIError(msg) from error
 
 
