@@ -1218,6 +1218,18 @@ def test_json_that_is_not_of_a_stac_api_is_an_error_that_names_the_catalogue(
         search(url)
 
 
+@pytest.mark.parametrize("body", ["[" * 20_000, f'{{"features": [{"1" * 5000}]}}', "NaN", "{"])
+@pytest.mark.parametrize("part", ["/", "/search"])
+def test_json_that_breaks_its_reader_is_an_error_that_names_the_catalogue(
+    api: str, part: str, body: str
+) -> None:
+    with (
+        search_proxy(api, {part: Fault("answer", body=body)}) as url,
+        pytest.raises(ConnectionError, match=rf"search for 'GFM' in {url} failed.*JSON"),
+    ):
+        search(url)
+
+
 def test_an_item_that_is_none_is_named(api: str) -> None:
     without = item("gfm", "http://127.0.0.1:9", "frame 4")
     without["properties"]["datetime"] = None

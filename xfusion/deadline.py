@@ -84,12 +84,19 @@ class Deadline:
 
     def io(self, asked: Any) -> Any:
         """Return a StacApiIO like another, with a bounded session, that knows what is no answer."""
+        from pystac_client.exceptions import APIError
+
         io = copy.copy(asked)
         io.session = self._session(asked.session)
 
         def read_json(source: Any, *args: Any, **kwargs: Any) -> Any:
             _check_address(source)
-            answer = type(asked).read_json(io, source, *args, **kwargs)
+            try:
+                answer = type(asked).read_json(io, source, *args, **kwargs)
+            except (RecursionError, ValueError) as error:
+                # a thousand brackets, or a number of thousands of digits, are JSON as well
+                msg = f"the answer is no JSON that can be read, {type(error).__name__}: {error}"
+                raise APIError(msg) from error
             _check_answer(answer)
             if "parameters" in kwargs:
                 # which are given with each page of a search, and with nothing else
