@@ -574,3 +574,25 @@ def test_both_layers_are_of_one_search(
         assert len(searches) == 1
         assert len(masked.attrs["mask_items"].split()) == 2
         assert sum("advisory_flags" in warning for warning in said) == 2
+
+
+@pytest.mark.parametrize(
+    "href",
+    [
+        "/a.json?sig=S3CRET",
+        "//user:S3CRET@example.org/a.json",
+        "//example.org/a.json?sig=S3CRET",
+        "https://example.org/a.json%3Fsig=S3CRET",
+        "javascript:S3CRET",
+    ],
+)
+def test_a_link_that_is_no_address_tells_no_secret(href: str, tmp_path: Path) -> None:
+    where = c.write(tmp_path / "a.tif", np.zeros(c.EQUI7.shape, np.uint8), c.EQUI7)
+    # absolute, lest it is looked for beside the item
+    found = c.gfm_item("05:10:00", c.EQUI7, exclusion_mask=f"file://{where}")
+    found["links"] = [{"rel": "self", "href": href}]
+    masked, _ = c.attach_gfm([found], c.DAY)
+    assert "S3CRET" not in f"{masked.attrs}"
+    found["links"] = [{"rel": "self", "href": "https://user:S3CRET@example.org/a.json?sig=S3CRET"}]
+    masked, _ = c.attach_gfm([found], c.DAY)
+    assert json.loads(masked.attrs["mask_links"]) == {found["id"]: "https://example.org/a.json"}

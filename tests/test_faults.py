@@ -961,6 +961,28 @@ def test_a_second_page_that_fails_is_an_error_and_not_the_first(
             ds.fusion.attach_gfm_mask(catalog=url)
 
 
+@pytest.mark.parametrize("after", [0, 1], ids=["page one", "page two"])
+@pytest.mark.parametrize("who", ["ours", "theirs"])
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {},
+        {"message": "Endpoint request timed out"},
+        {"type": "FeatureCollection", "features": None},
+    ],
+    ids=["nothing", "message", "null"],
+)
+def test_a_page_that_is_none_is_an_error_and_not_the_end_of_the_items(
+    api: str, small_pages: None, answer: Any, who: str, after: int
+) -> None:
+    """Some servers say of an error that all is well."""
+    fault = Fault("answer", body=json.dumps(answer), after=after)
+    with search_proxy(api, {"/search": fault}) as url:
+        catalog = asked_by(who, url)
+        with pytest.raises(ConnectionError, match=rf"{url} failed.*no page of a search"):
+            search(catalog)
+
+
 def test_a_search_that_stalls_ends_with_its_time_out(
     api: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -1009,6 +1031,17 @@ def test_a_catalogue_that_drips_when_it_is_opened_ends_with_its_deadline(
         with pytest.raises(ConnectionError, match=rf"{url} failed.* more than 0.7 s in all"):
             search(url)
         assert 0.6 < time.monotonic() - start < 5
+
+
+def test_a_handshake_that_fails_is_no_server_that_is_busy(
+    api: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else each of the attempts is repeated five times, after pauses of up to eight seconds."""
+    monkeypatch.setattr(retry, "DELAY", 0.5)
+    start = time.monotonic()
+    with pytest.raises(ConnectionError, match="failed.*SSL"):
+        search(api.replace("http:", "https:"))
+    assert time.monotonic() - start < 10
 
 
 def test_a_handshake_that_drips_ends_with_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -1185,6 +1218,29 @@ def test_json_that_is_not_of_a_stac_api_is_an_error_that_names_the_catalogue(
         search(url)
 
 
+@pytest.mark.parametrize("body", ["[" * 20_000, f'{{"features": [{"1" * 5000}]}}', "NaN", "{"])
+@pytest.mark.parametrize("part", ["/", "/search"])
+def test_json_that_breaks_its_reader_is_an_error_that_names_the_catalogue(
+    api: str, part: str, body: str
+) -> None:
+    with (
+        search_proxy(api, {part: Fault("answer", body=body)}) as url,
+        pytest.raises(ConnectionError, match=rf"search for 'GFM' in {url} failed.*JSON"),
+    ):
+        search(url)
+
+
+def test_an_item_that_is_none_is_named(api: str) -> None:
+    without = item("gfm", "http://127.0.0.1:9", "frame 4")
+    without["properties"]["datetime"] = None
+    body = json.dumps({"type": "FeatureCollection", "features": [without]})
+    with (
+        search_proxy(api, {"/search": Fault("answer", body=body)}) as url,
+        pytest.raises(ConnectionError, match=rf"{url} failed.*'{without['id']}'.*datetime"),
+    ):
+        search(url)
+
+
 @pytest.mark.parametrize("who", ["ours", "theirs"])
 def test_a_search_that_leads_to_a_file_is_refused(who: str, api: str) -> None:
     said = requests.get(api, timeout=5).json()
@@ -1283,6 +1339,24 @@ def test_secrets_of_a_catalogue_are_not_told(api: str, day: str) -> None:
     told = "".join(traceback.format_exception(raised.value))
     assert "S3CRET" not in told
     assert "someone" not in told
+
+
+def test_a_key_that_a_client_adds_is_not_told(api: str) -> None:
+    with search_proxy(api) as url:
+        catalog = Client.open(url, parameters={"key": "S3CRET"})
+    with pytest.raises(ConnectionError, match=rf"{url} failed.*refused") as raised:
+        search(catalog)
+    assert "S3CRET" not in "".join(traceback.format_exception(raised.value))
+
+
+def test_a_key_that_a_redirect_adds_is_not_told(api: str) -> None:
+    elsewhere = "http://someone:S3CRET@127.0.0.1:9/?key=S3CRET"
+    with (
+        search_proxy(api, {"/": Fault("redirect", location=elsewhere)}) as url,
+        pytest.raises(ConnectionError, match=rf"{url} failed.*refused") as raised,
+    ):
+        search(url)
+    assert "S3CRET" not in "".join(traceback.format_exception(raised.value))
 
 
 def test_secrets_of_a_catalogue_are_not_kept(api: str) -> None:

@@ -9,8 +9,11 @@ from typing import Any
 import numpy as np
 import pystac
 import pytest
+from odc.geo.geobox import GeoBox
 
 import xfusion as xf
+from tests import catalogues
+from xfusion import stac
 from xfusion.hrefs import check_hrefs, is_local
 from xfusion.items import passes
 from xfusion.offset import offset_of
@@ -209,3 +212,74 @@ def test_a_sensor_of_a_stranger_brings_its_own_catalogue_and_rule(scene: Scene) 
     assert {0, 128} == set(np.unique(product.dataset["mask"]))
     with pytest.raises(TypeError, match="no catalogue"):
         xf.SensorProduct(dataset=product.dataset).attach_mask()
+
+
+ACROSS = GeoBox.from_bbox((179.8, -17.0, 180.0, -16.8), "EPSG:4326", resolution=0.01)
+
+
+@pytest.mark.parametrize(
+    ("bbox", "found"),
+    [
+        ([179.9, -17, 180, -16], True),
+        ([179.9, -17, -50, 180, -16, 50], True),
+        ([179.9, -17, -179.9, -16], True),
+        ([-170, -17, 179.9, -16], True),
+        ([179, -17, 100, 179.5, -16, 200], False),
+        ([-170, -17, 170, -16], False),
+        ([175, 0, -175, 1], False),
+        (None, True),
+    ],
+)
+def test_no_item_of_a_file_is_overlooked_for_the_form_of_its_box(
+    tmp_path: Path, bbox: list[float] | None, found: bool
+) -> None:
+    item = catalogues.gfm_item("05:10:00", catalogues.EQUI7, exclusion_mask="a.tif")
+    item["bbox"] = bbox
+    path = tmp_path / "items.json"
+    path.write_text(json.dumps({"type": "FeatureCollection", "features": [item]}))
+
+    def search() -> list[str]:
+        return [i.id for i in stac.search(path, ACROSS, catalogues.DAY, default=xf.stac.EODC)]
+
+    if found:
+        assert search() == [item["id"]]
+    else:
+        with pytest.raises(LookupError):
+            search()
+
+
+def test_a_box_that_is_none_names_the_item(tmp_path: Path) -> None:
+    item = catalogues.gfm_item("05:10:00", catalogues.EQUI7) | {"bbox": [1, 2, 3]}
+    path = tmp_path / "items.json"
+    path.write_text(json.dumps({"type": "FeatureCollection", "features": [item]}))
+    with pytest.raises(ValueError, match=rf"item '{item['id']}'.*\[1, 2, 3\].*correct it"):
+        stac.search(path, ACROSS, catalogues.DAY, default=xf.stac.EODC)
+
+
+@pytest.mark.parametrize("text", ["{", "7", "{}", '{"type": "Feature"}'])
+def test_a_file_that_is_no_catalogue_is_named(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "items.json"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=f"{path} is no item collection.*items="):
+        stac.search(path, ACROSS, catalogues.DAY, default=xf.stac.EODC)
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"assets": {"exclusion_mask": {"title": "a"}}}, "KeyError: 'href'"),
+        ({"assets": {"exclusion_mask": {"href": None}}}, "TypeError"),
+        ({"properties": {"datetime": None}}, "datetime"),
+        ({"type": None}, "TypeError"),
+    ],
+)
+def test_an_item_that_is_none_is_named(fields: dict[str, Any], said: str) -> None:
+    item = catalogues.gfm_item("05:10:00", catalogues.EQUI7) | fields
+    with pytest.raises(ValueError, match=f"items= has '{item['id']}'.*{said}.*leave it out"):
+        stac.as_items([item])
+
+
+def test_items_in_place_of_a_catalogue_are_refused_with_the_mend() -> None:
+    items: Any = pystac.ItemCollection([])
+    with pytest.raises(TypeError, match="catalog= takes .* not a ItemCollection.*items="):
+        stac.catalog_profile(items, xf.stac.EODC)

@@ -17,7 +17,7 @@ import xarray as xr
 from . import stac
 from .conventions import Time, as_time
 from .grid import geobox_of
-from .hrefs import check_grids, check_hrefs, is_local
+from .hrefs import check_grids, check_hrefs, is_link, is_local
 from .items import ANOTHER_PASS, PASS_GAP, item_time, passes
 from .web import public
 
@@ -47,9 +47,9 @@ class Passes:
 
     @property
     def links(self) -> dict[str, str]:
-        """Id of each item that says where it is to its address; secrets may be in it."""
+        """Id of each item that says where it is to its address; secrets may be in its query."""
         hrefs = {item.id: item.get_self_href() for each in self.items for item in each}
-        return {item: href for item, href in hrefs.items() if href}
+        return {item: href for item, href in hrefs.items() if href and is_link(href)}
 
 
 @dataclass(frozen=True)

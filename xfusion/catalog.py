@@ -125,6 +125,8 @@ def catalog_profile(catalog: CatalogLike | None, default: Catalog) -> Catalog:
 
     Raises
     ------
+    TypeError
+        If it is neither a Catalog, a URL, a path nor a Client.
     ValueError
         If a Client was made without a URL: what is not known to be remote would be trusted.
     """
@@ -134,6 +136,12 @@ def catalog_profile(catalog: CatalogLike | None, default: Catalog) -> Catalog:
         return catalog
     if isinstance(catalog, str | os.PathLike):
         return dataclasses.replace(default, url=os.fspath(catalog))
+    if not hasattr(catalog, "search"):
+        msg = (
+            f"catalog= takes a Catalog, a URL, a path or an open pystac_client.Client, not a "
+            f"{type(catalog).__name__}: pass items as items="
+        )
+        raise TypeError(msg)
     url = catalog.get_self_href()
     if url is None:
         msg = "the Client does not know its own URL: open it with pystac_client.Client.open(url)"

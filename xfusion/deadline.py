@@ -84,13 +84,23 @@ class Deadline:
 
     def io(self, asked: Any) -> Any:
         """Return a StacApiIO like another, with a bounded session, that knows what is no answer."""
+        from pystac_client.exceptions import APIError
+
         io = copy.copy(asked)
         io.session = self._session(asked.session)
 
         def read_json(source: Any, *args: Any, **kwargs: Any) -> Any:
             _check_address(source)
-            answer = type(asked).read_json(io, source, *args, **kwargs)
+            try:
+                answer = type(asked).read_json(io, source, *args, **kwargs)
+            except (RecursionError, ValueError) as error:
+                # a thousand brackets, or a number of thousands of digits, are JSON as well
+                msg = f"the answer is no JSON that can be read, {type(error).__name__}: {error}"
+                raise APIError(msg) from error
             _check_answer(answer)
+            if "parameters" in kwargs:
+                # which are given with each page of a search, and with nothing else
+                _check_page(answer)
             return answer
 
         io.read_json = read_json
@@ -222,6 +232,15 @@ def _check_answer(answer: Any) -> None:
     links, features = (said.get(name) or [] for name in ("links", "features"))
     if not (_are_records(links, "rel", "href") and _are_records(features)):
         msg = "the answer is JSON, but not of a STAC API"
+        raise APIError(msg)
+
+
+def _check_page(answer: Any) -> None:
+    """Refuse what pystac-client would take for the end of the pages: items would be missing."""
+    from pystac_client.exceptions import APIError
+
+    if not isinstance(answer.get("features"), list):
+        msg = "the answer is JSON, but no page of a search: it has no list of features"
         raise APIError(msg)
 
 

@@ -55,6 +55,14 @@ CRS_FILES = re.compile(
 )
 
 
+def is_link(href: str) -> bool:
+    """Whether what is public of an href says where something is, and tells no secret."""
+    # "//user:word@host" and "/a.json?sig=" have no scheme, which is what public() goes by
+    if AMBIGUOUS.search(href) or href.startswith("//") or SECRET.search(public(href)):
+        return False
+    return WEB_ADDRESS.match(href) is not None or _scheme(href) in LOCAL
+
+
 def is_local(url: str) -> bool:
     """Whether a catalogue is on this machine: a file, or a server on a loopback address."""
     return _scheme(url) in LOCAL or is_on_loopback(url)

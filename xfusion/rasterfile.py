@@ -79,15 +79,19 @@ class RasterFile:
         failed : array of bool, or None
             Where that is; None where all could be read.
         """
-        if not web.is_silent(self.path):
+        silent = web.is_silent(self.path)
+        if not silent:
             try:
                 return self.read(rows, columns), None
             except READ_ERRORS:
-                pass
+                silent = web.is_silent(self.path)
+                if silent:
+                    # other files are waited for before the next block is, and as long
+                    web.shut(self.path)
         shape = rows.stop - rows.start, columns.stop - columns.start
         pixels = np.full(shape, fill, self.dtype)
         failed = np.ones(shape, np.bool_)
-        if web.is_silent(self.path):
+        if silent:
             return pixels, failed
         # each once: the server was asked often enough, and is not waited for at every block
         patience = web.patience()

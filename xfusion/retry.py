@@ -56,6 +56,7 @@ def open_client(url: str, deadline: Deadline) -> Client:
         total=REPEATS,
         connect=0,
         read=0,
+        other=0,  # such as a certificate that is not trusted
         status_forcelist=BUSY,
         allowed_methods={"GET", "POST"},  # a search changes nothing
         backoff_factor=DELAY,

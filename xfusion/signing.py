@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextvars
-import re
 import threading
 from collections.abc import Callable
 from typing import TypeVar
@@ -13,7 +12,6 @@ from . import web
 T = TypeVar("T")
 
 LONGEST = 30.0  # seconds: the signer of the Planetary Computer has no time-out of its own
-QUERY = re.compile(r"\?[^\s'\"<>()]+")  # the address of a token may hold a key
 
 
 def signed(path: str, signer: Callable[[str], str]) -> str:
@@ -34,7 +32,8 @@ def signed(path: str, signer: Callable[[str], str]) -> str:
         # what is not installed is no fault of the file
         raise
     except Exception as error:  # noqa: BLE001  # signers are those of others
-        said = QUERY.sub("?...", web.without_secrets(f"{type(error).__name__}: {error}", path))
+        # the address of a token may hold a key as well
+        said = web.without_secrets(f"{type(error).__name__}: {error}", path)
         msg = f"{web.public(path)} could not be signed: {said}"
         raise RasterioIOError(msg) from None
 

@@ -182,7 +182,21 @@ def as_items(items: Items) -> list[pystac.Item]:
         return [items]
     if isinstance(items, Mapping):
         items = items.get("features", [items])
-    return [i if isinstance(i, pystac.Item) else pystac.Item.from_dict(dict(i)) for i in items]
+    return [i if isinstance(i, pystac.Item) else _given(i) for i in items]
+
+
+def _given(record: Any) -> pystac.Item:
+    import pystac
+
+    try:
+        return pystac.Item.from_dict(dict(record))
+    except malformed() as error:
+        name = record.get("id") if isinstance(record, Mapping) else record
+        msg = (
+            f"items= has {str(name)[:60]!r}, which is no STAC item, {type(error).__name__}: "
+            f"{error}: correct it, or leave it out"
+        )
+        raise ValueError(msg) from error
 
 
 def of_interval(items: Iterable[pystac.Item], datetime: Time) -> list[pystac.Item]:
@@ -255,7 +269,8 @@ def _item(feature: Any, client: Any) -> pystac.Item:
     try:
         return pystac.Item.from_dict(feature, root=client, preserve_dict=False)
     except malformed() as error:
-        msg = f"an item of the answer is not one of STAC, {type(error).__name__}: {error}"
+        name = feature.get("id") if isinstance(feature, Mapping) else None
+        msg = f"its item {name!r} is not one of STAC, {type(error).__name__}: {error}"
         raise APIError(msg) from error
 
 
@@ -268,15 +283,33 @@ def _search_file(
 ) -> list[pystac.Item]:
     import pystac
 
-    west, south, east, north = bbox
+    try:
+        items = pystac.ItemCollection.from_file(local_path(profile.url))
+    except malformed() as error:
+        msg = (
+            f"{profile.url} is no item collection of STAC, {type(error).__name__}: {error}: "
+            "correct it, or pass its items as items="
+        )
+        raise ValueError(msg) from error
 
     def matches(item: pystac.Item) -> bool:
-        w, s, e, n = item.bbox or (-180.0, -90.0, 180.0, 90.0)
-        touches = w <= east and e >= west and s <= north and n >= south
-        return item.collection_id == profile.collection and touches
+        return item.collection_id == profile.collection and _touches(item, bbox)
 
-    items = pystac.ItemCollection.from_file(local_path(profile.url))
     return of_interval(filter(matches, items), "/".join(interval))
+
+
+def _touches(item: pystac.Item, bbox: tuple[float, ...]) -> bool:
+    """Whether an item may show something of a box, as it does if it has none of its own."""
+    west, south, east, north = bbox
+    box = item.bbox or [-180.0, -90.0, 180.0, 90.0]
+    if len(box) not in (4, 6):
+        msg = f"item {item.id!r}: its bbox {box} has neither four nor six numbers: correct it"
+        raise ValueError(msg)
+    half = len(box) // 2  # of three dimensions, height is the third and the sixth
+    (w, s), (e, n) = box[:2], box[half : half + 2]
+    # across the antimeridian the west of a box is the greater
+    beside = w <= east and e >= west if w <= e else w <= east or e >= west
+    return bool(beside and s <= north and n >= south)
 
 
 def _posts(client: Client) -> bool:

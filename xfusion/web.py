@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import itertools
+import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -35,6 +36,10 @@ LIMITS = ("GDAL_HTTP_LOW_SPEED_TIME", "GDAL_HTTP_TIMEOUT")
 ATTEMPTS = 3  # GDAL itself gives up at a body that breaks off or a time-out, and remembers it
 ATTEMPT_DELAY = 0.5  # seconds, doubled each time
 FINAL = ("response code: 401", "response code: 403", "response code: 404", "response code: 410")
+
+# of addresses in errors: where one is redirected, or a client adds its key, it is not the href
+QUERY = re.compile(r"\?[^\s'\"<>()]+")
+USER = re.compile(r"(?<=://)[^/\s@]+@")
 
 # File -> seconds it was waited for in vain since something of it came, and when that was known.
 # Of the process: every block of a lazy mask would wait anew for a server that is down.
@@ -69,12 +74,15 @@ def public(href: str) -> str:
 
 
 def without_secrets(text: str, href: str) -> str:
-    """Return a text, such as that of an error, without what is not public of an href in it."""
+    """Return a text, such as that of an error, without what is not public of an href in it.
+
+    Nor of any other address.
+    """
     address, _, query = href.partition("?")
     user = address.partition("://")[2].partition("/")[0].rpartition("@")[0]
     for secret in (query, f"{user}@" if user else ""):
         text = text.replace(secret, "...") if secret else text
-    return text
+    return QUERY.sub("?...", USER.sub("...", text))
 
 
 def gdal_options() -> dict[str, str]:
@@ -152,7 +160,7 @@ def waiting(path: str) -> Iterator[None]:
 
 
 def shut(path: str) -> None:
-    """Note that a file did not open after all attempts."""
+    """Note that a file did not open after all attempts, or was waited for in vain."""
     if is_on_the_web(path):
         _shut[path] = time.monotonic() + SHUT_FOR
 
