@@ -242,6 +242,11 @@ def _check_page(answer: Any) -> None:
     if not isinstance(answer.get("features"), list):
         msg = "the answer is JSON, but no page of a search: it has no list of features"
         raise APIError(msg)
+    links = answer.get("links") or []
+    more = any(isinstance(link, Mapping) and link.get("rel") == "next" for link in links)
+    if more and not answer["features"] and answer.get("numberMatched") != 0:
+        msg = "a page without items leads to a next one, so items may be missing"
+        raise APIError(msg)
 
 
 def _are_records(many: Any, *fields: str) -> bool:
