@@ -22,6 +22,7 @@ LAYERS = [
     {"attach_gfm", "landscape"},
     {"attach"},
     {"store"},
+    {"template"},
     {"job", "workers"},
     {"place"},
     {"acquisitions", "bands"},

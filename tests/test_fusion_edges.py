@@ -254,7 +254,7 @@ def test_units_without_pint_name_the_extra(monkeypatch: pytest.MonkeyPatch) -> N
     ],
 )
 def test_factors_and_offsets_of_units_cost_no_digits(first: Any, second: Any) -> None:
-    pytest.importorskip("pint")
+    pytest.importorskip("pint", reason="units are an extra")
     (mu, units), (other, other_units) = first, second
     fused = xf.gaussian(one(mu, 1.0, units), one(other, 1.0, other_units))
     np.testing.assert_allclose(fused.mu, mu, rtol=1e-14)
@@ -262,7 +262,7 @@ def test_factors_and_offsets_of_units_cost_no_digits(first: Any, second: Any) ->
 
 @pytest.mark.parametrize(("one_side", "other"), [("1", "dB"), ("dB", "1")])
 def test_logarithmic_units_are_refused_without_a_warning(one_side: str, other: str) -> None:
-    pytest.importorskip("pint")
+    pytest.importorskip("pint", reason="units are an extra")
     with (
         warnings.catch_warnings(action="error"),
         pytest.raises(ValueError, match="cannot be converted"),
@@ -271,7 +271,7 @@ def test_logarithmic_units_are_refused_without_a_warning(one_side: str, other: s
 
 
 def test_a_threshold_in_other_units_is_converted() -> None:
-    pint = pytest.importorskip("pint")
+    pint = pytest.importorskip("pint", reason="units are an extra")
     quantity = pint.get_application_registry().Quantity
     level = one(2.0, 0.5, "m")
     assert level.fusion.exceedance(quantity(150, "cm")).equals(level.fusion.exceedance(1.5))

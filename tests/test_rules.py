@@ -286,7 +286,7 @@ def test_every_rule_is_lazy_and_equals_eager_bit_for_bit(
 def test_fusion_is_one_blockwise_layer() -> None:
     sensors = [s.chunk(y=2, x=2) for s in sensors_of(np.ones((3, 4, 4)), np.ones(3))]
     for options in ({}, {"correlation": 0.5, "diagnostics": True}):
-        fused = xf.gaussian(*sensors, **options)  # type: ignore[arg-type]
+        fused = xf.gaussian(*sensors, **options)  # type: ignore[arg-type]  # options of one call or another
         inputs = {k for s in sensors for v in s.values() for k in v.data.dask.layers}
         graph = fused.mu.data.dask
         assert sum(bool(of & inputs) for of in graph.dependencies.values()) == 1
@@ -412,7 +412,7 @@ def test_exceedance_is_the_tail_of_the_normal_and_lazy() -> None:
 
 
 def test_sensors_in_other_units_are_converted_to_those_of_the_first() -> None:
-    pytest.importorskip("pint")
+    pytest.importorskip("pint", reason="units are an extra")
     level = xf.retrieval(
         xr.DataArray(np.full((2, 2), 2.0), dims=("y", "x"), attrs={"units": "m"}),
         np.full((2, 2), 0.1),
@@ -440,7 +440,7 @@ def test_sensors_in_other_units_are_converted_to_those_of_the_first() -> None:
 
 
 def test_dask_inside_pint_fuses_lazily() -> None:
-    pytest.importorskip("pint_xarray")
+    pytest.importorskip("pint_xarray", reason="units are an extra")
     array = xr.DataArray(np.full((2, 2), 2.0), dims=("y", "x"), attrs={"units": "m"})
     level = xf.retrieval(array, array * 0 + 0.1).chunk(y=1)
     quantified = level.pint.quantify()
@@ -531,7 +531,7 @@ def test_parameters_of_a_rule_can_be_written(tmp_path: Any) -> None:
     ],
 )
 def test_units_are_read_as_cf_writes_them(units: str, other: str, scale: float) -> None:
-    pytest.importorskip("pint")
+    pytest.importorskip("pint", reason="units are an extra")
     a, b = (
         xf.retrieval(
             xr.DataArray(np.full((1, 1), 2.0 * s), dims=("y", "x"), attrs={"units": u}), [[1.0 * s]]
@@ -543,7 +543,7 @@ def test_units_are_read_as_cf_writes_them(units: str, other: str, scale: float) 
 
 
 def test_sigma_may_be_in_the_units_of_a_difference() -> None:
-    pytest.importorskip("pint")
+    pytest.importorskip("pint", reason="units are an extra")
     mu = xr.DataArray([[20.0]], dims=("y", "x"), attrs={"units": "degC"})
     sigma = xr.DataArray([[0.5]], dims=("y", "x"), attrs={"units": "delta_degC"})
     assert xf.retrieval(mu, sigma).fusion.gaussian().sigma.item() == 0.5

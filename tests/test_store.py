@@ -465,7 +465,7 @@ def test_a_rule_that_is_edited_is_another_job(
 ) -> None:
     monkeypatch.syspath_prepend(str(tmp_path))
     (tmp_path / "my_rules.py").write_text(RULE.format(threshold=1))
-    import my_rules  # type: ignore[import-not-found]
+    import my_rules  # type: ignore[import-not-found]  # written above
 
     a, b = (
         xf.raster.open_retrieval(inputs / f"{s}_mu.tif", inputs / f"{s}_sigma.tif", chunks=16)
@@ -583,3 +583,23 @@ def test_a_finished_result_whose_run_was_killed_while_tidying_up_stays(
             xf.to_zarr(fused(inputs, correlation=0.5), store, resume=resume, progress=False)
     xf.to_zarr(water, store, progress=False)
     assert contents(store) == before
+
+
+def test_the_retrieval_that_is_written_stays_as_it_is(inputs: Path, tmp_path: Path) -> None:
+    water = fused(inputs).assign_attrs(fusion_job="of another store")
+    water = water.assign_coords(height=da.ones(()) * 2)  # lazy, and without dims
+    attrs, encoding = dict(water.attrs), dict(water.mu.encoding)
+    back = xf.to_zarr(water, tmp_path / "w.zarr", progress=False)
+    assert water.attrs == attrs
+    assert water.mu.encoding == encoding
+    assert water.height.chunks is not None
+    assert float(back.height) == 2
+
+
+def test_only_what_a_job_names_as_a_variable_is_deleted(inputs: Path, tmp_path: Path) -> None:
+    store = tmp_path / "w.zarr"
+    break_off(fused(inputs).assign_attrs({"of variable mine": 1}), store)
+    (store / "attribute of variable mine").mkdir()
+    (store / "attribute of variable mine" / "thesis.txt").write_text("all of it")
+    xf.to_zarr(fused(inputs), store, resume=False, progress=False)
+    assert (store / "attribute of variable mine" / "thesis.txt").exists()

@@ -16,7 +16,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from .compute import shares_memory
+from .compute import scheduler_of, shares_memory, worker_count
 from .conventions import MU, PACKING, SOURCE
 from .grid import grid_coords
 from .progress import Advance, progress_of
@@ -83,23 +83,13 @@ def _gather(arrays: Mapping[str, xr.DataArray], targets: list[_Blocks]) -> None:
     edges = [[0, *itertools.accumulate(first.chunksizes[dim])] for dim in first.dims]
     slices = [[slice(a, b) for a, b in itertools.pairwise(edge)] for edge in edges]
     regions = itertools.product(*slices)
-    step = 2 * _workers(first)
+    _, client = scheduler_of([first.variable])
+    step = 2 * worker_count(client)
     while batch := list(itertools.islice(regions, step)):
         blocks = [[a[..., rows, columns] for a in arrays.values()] for rows, columns in batch]
         for region, computed in zip(batch, dask.compute(*blocks), strict=True):
             for target, block in zip(targets, computed, strict=True):
                 target[..., *region] = block.to_numpy()
-
-
-def _workers(array: xr.DataArray) -> int:
-    import dask
-    from dask.base import get_scheduler
-    from dask.system import CPU_COUNT
-
-    client: Any = getattr(get_scheduler(collections=[array.data]), "__self__", None)
-    if hasattr(client, "nthreads"):
-        return max(1, sum(map(int, client.nthreads().values())))
-    return int(dask.config.get("num_workers", None) or CPU_COUNT)
 
 
 class _Blocks:

@@ -150,7 +150,7 @@ def _with_masks(args: list[str]) -> list[str]:
 )
 @click.option("--quiet", is_flag=True, help="Print nothing but errors.")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
-def fuse(  # click passes options so
+def fuse(
     s1: tuple[str, str] | None,
     s2: tuple[str, str] | None,
     sensor: tuple[tuple[str, str, str, str], ...],
@@ -163,9 +163,9 @@ def fuse(  # click passes options so
     rule: Any,
     correlation: float,
     scheduler: str | None,
-    resume: bool,  # noqa: FBT001
-    quiet: bool,  # noqa: FBT001
-    debug: bool,  # noqa: FBT001
+    resume: bool,  # noqa: FBT001  # as click passes it
+    quiet: bool,  # noqa: FBT001  # as click passes it
+    debug: bool,  # noqa: FBT001  # as click passes it
 ) -> None:
     """Fuse the retrievals of two or more sensors into one.
 

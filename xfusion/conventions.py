@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import enum
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from collections.abc import Mapping as MappingOf
 from typing import Any, Protocol, TypeAlias, cast, runtime_checkable
 
@@ -181,7 +181,7 @@ def annotate(dataset: xr.Dataset) -> xr.Dataset:
     for name, described in _axes(dataset).items():
         array = dataset.coords[name]
         if "standard_name" in array.attrs:
-            described = {"axis": described["axis"]}  # noqa: PLW2901
+            described = {"axis": described["axis"]}  # noqa: PLW2901  # the described is meant
         array.attrs = described | array.attrs
     return dataset.assign_attrs(Conventions=CONVENTIONS)
 
@@ -222,6 +222,11 @@ def rechunked(dataset: xr.Dataset, blocks: MappingOf[Hashable, tuple[int, ...]])
         for stale in ("chunks", "preferred_chunks", "shards"):
             array.encoding.pop(stale, None)
     return dataset
+
+
+def contributors(code: int, names: Sequence[str]) -> str:
+    """Return the sensors whose bits a `source` has, joined by "+", or "none"."""
+    return "+".join(name for bit, name in enumerate(names) if code >> bit & 1) or "none"
 
 
 def as_time(time: Time) -> np.datetime64:

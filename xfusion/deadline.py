@@ -137,8 +137,8 @@ class Deadline:
         if isinstance(adapter, HTTPAdapter):
             adapter.proxy_manager = {}
             # as its own __setstate__ does
-            sizes = asked._pool_connections, asked._pool_maxsize  # noqa: SLF001
-            adapter.init_poolmanager(*sizes, block=asked._pool_block)  # noqa: SLF001
+            sizes = asked._pool_connections, asked._pool_maxsize  # noqa: SLF001  # no other way
+            adapter.init_poolmanager(*sizes, block=asked._pool_block)  # noqa: SLF001  # nor here
             adapter.max_retries = self._retry(asked.max_retries)
         adapter.__class__ = _bounded_adapter(type(asked), self)
         return adapter
@@ -152,7 +152,7 @@ class Deadline:
             parts.append(part)
         self.check()  # a body without a length ends where its connection does
         # as Response.content itself does, which would read without bounds
-        response._content = b"".join(parts)  # noqa: SLF001
+        response._content = b"".join(parts)  # noqa: SLF001  # no other way
 
     def _retry(self, asked: Any) -> Any:
         """Return a rule of repeats like another that does not wait beyond the time."""

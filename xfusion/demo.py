@@ -12,7 +12,7 @@ import numpy as np
 import xarray as xr
 
 from .cog import to_cog
-from .conventions import MU, SIGMA, SOURCE
+from .conventions import MU, SIGMA, SOURCE, contributors
 from .products import SensorProduct, Sentinel1Product, Sentinel2Product
 from .retrieval import usable
 from .scene import Scene, write_scene
@@ -191,10 +191,7 @@ def _write_panel(figure: Figure, path: Path) -> Path:
 def _pixels_by_source(fused: xr.Dataset) -> dict[str, int]:
     names = str(fused[SOURCE].attrs["flag_meanings"]).split()
     counts = np.bincount(fused[SOURCE].to_numpy().ravel(), minlength=1 << len(names))
-    return {
-        "+".join(n for i, n in enumerate(names) if code >> i & 1) or "none": int(count)
-        for code, count in enumerate(counts)
-    }
+    return {contributors(code, names): int(count) for code, count in enumerate(counts)}
 
 
 def _errors(

@@ -262,3 +262,9 @@ def _crs_names(*texts: str | None) -> str:
         epsg = None if crs is None else crs.epsg
         names.append("none" if crs is None else f"EPSG:{epsg}" if epsg else repr(crs.proj.name))
     return "CRS " + " and ".join(names)
+
+
+def crs_name(crs: Any) -> str:
+    """Return the EPSG code of an odc CRS, such as ``"EPSG:4326"``, or its WKT without one."""
+    epsg = None if crs is None else crs.epsg
+    return f"EPSG:{epsg}" if epsg else str(crs)

@@ -14,7 +14,7 @@ import numpy as np
 import xarray as xr
 
 from . import web
-from .grid import geobox_of, spatial_dims
+from .grid import crs_name, geobox_of, spatial_dims
 from .rasterfile import RasterFile
 from .warp import Warp
 from .warp_bands import WarpedBands
@@ -49,9 +49,7 @@ def describe(dataset: xr.Dataset) -> dict[str, str]:
     job = {"xfusion": __version__}
     if spatial_dims(dataset) and "spatial_ref" in dataset.coords:
         geobox = geobox_of(dataset)
-        epsg = None if geobox.crs is None else geobox.crs.epsg
-        crs = f"EPSG:{epsg}" if epsg else str(geobox.crs)
-        job |= {"CRS": crs, "transform": str(tuple(geobox.transform)[:6])}
+        job |= {"CRS": crs_name(geobox.crs), "transform": str(tuple(geobox.transform)[:6])}
     for name, variable in dataset.variables.items():
         sizes = ", ".join(f"{d} {n}" for d, n in variable.sizes.items())
         blocks = [c[0] for c in variable.chunks or ()]

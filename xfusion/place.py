@@ -74,7 +74,7 @@ class Place:
 
     def has(self, key: str) -> bool:
         """Whether there is a key."""
-        return self.read(key) is not None
+        return bool(_sync(self.zarr.exists(key)))
 
     def write(self, key: str, content: bytes) -> None:
         """Set the content of a key."""
@@ -126,7 +126,7 @@ class Place:
             if key != JOB_KEY:
                 self.delete(key)
         try:
-            names = {name.removeprefix("variable ") for name in self.job() if "variable " in name}
+            names = {n.removeprefix("variable ") for n in self.job() if n.startswith("variable ")}
         except ValueError:
             names = {key.partition("/")[0] for key in self.listed() if key.endswith(f"/{ROOT}")}
         for name in names:

@@ -58,11 +58,11 @@ def on_one_grid(retrievals: Sequence[xr.Dataset]) -> list[xr.Dataset]:
     names = sensor_names(retrievals)
     aligned = [first]
     for name, other in zip(names[1:], retrievals[1:], strict=True):
-        other = _in_units_of(other, first, names=(name, names[0]))  # noqa: PLW2901
+        other = _in_units_of(other, first, names=(name, names[0]))  # noqa: PLW2901  # step by step
         both = (repr(name), repr(names[0]))
         mend = f".coregister({names[0]})"
-        other = on_grid_of(other, first, names=both, mend=mend)  # noqa: PLW2901
-        other = other.transpose(*first[MU].dims, ...)  # noqa: PLW2901
+        other = on_grid_of(other, first, names=both, mend=mend)  # noqa: PLW2901  # step by step
+        other = other.transpose(*first[MU].dims, ...)  # noqa: PLW2901  # step by step
         # blocks of the first: dask would cut both into the pieces of all edges
         lazy = first[MU].chunks is not None and other[MU].chunks is not None
         aligned.append(rechunked(other, first[MU].chunksizes) if lazy else other)

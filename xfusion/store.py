@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import uuid
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,8 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from .conventions import MASK, Exclusion, Retrieval, annotate, as_retrieval, rechunked
+from .compute import lazy_variables
+from .conventions import Retrieval, annotate, as_retrieval, rechunked
 from .grid import spatial_dims
 from .job import JOB, describe, differences
 from .place import (
@@ -23,20 +24,18 @@ from .place import (
     JOB_KEY,
     READY_KEY,
     ROOT,
-    ROOT_KEY,
     RUN_KEY,
     UNFINISHED,
     Place,
     StoreLike,
-    quiet_zarr,
 )
 from .progress import progress_of
-from .workers import scheduler_of
+from .template import begin
+from .workers import workers_of
 
 if TYPE_CHECKING:
-    from zarr.abc.store import Store as ZarrStore
+    pass
 
-CHUNK = 512  # pixels a side, at most, of what is compressed in one piece
 SIDE = 1536  # pixels of a block, where a retrieval in memory has none
 
 
@@ -73,8 +72,14 @@ def to_zarr(
     ValueError
         If the unfinished run there has other inputs or parameters; it names the difference.
     OSError
-        If the store cannot be written, or there is no room left. What is written stays, for
-        the run to go on.
+        If the store cannot be written, there is no room left, or workers do not see it; if an
+        input is not there. What is written stays, for the run to go on.
+    RuntimeError
+        If another run on the same store has begun meanwhile.
+    TypeError
+        If the store is in the memory of this process, and others compute.
+    ImportError
+        If zarr is not installed, or obstore for an address.
 
     Notes
     -----
@@ -125,7 +130,7 @@ def _run(place: Place, dataset: xr.Dataset, job: Mapping[str, str], *, progress:
     run = uuid.uuid4().hex
     if not place.has(READY_KEY):
         place.clear()
-        _begin(place, dataset, job)
+        begin(place, dataset, job)
     place.write(RUN_KEY, run.encode())
     _fill(place, dataset, run, progress=progress)
     place.finish()
@@ -176,7 +181,7 @@ def open_store(store: StoreLike) -> xr.Dataset:
 
 def _needs_zarr() -> None:
     try:
-        import zarr  # noqa: F401
+        import zarr  # noqa: F401  # whether it is there
     except ImportError as error:
         msg = "Zarr stores need the package zarr: pip install 'xfusion[zarr]'"
         raise ImportError(msg) from error
@@ -185,7 +190,7 @@ def _needs_zarr() -> None:
 def _in_blocks(dataset: xr.Dataset) -> xr.Dataset:
     """Return the retrieval lazily, all variables in blocks of one size, as Zarr's are."""
     dims = spatial_dims(dataset) or dataset["mu"].dims
-    if not _lazy(dataset):
+    if not lazy_variables(dataset):
         dataset = dataset.chunk(dict.fromkeys(dims, SIDE))
     dataset = dataset.unify_chunks()
     sizes = {d: max(blocks) for d, blocks in dataset.chunksizes.items()}
@@ -195,7 +200,8 @@ def _in_blocks(dataset: xr.Dataset) -> xr.Dataset:
     in_memory = [k for k, v in dataset.data_vars.items() if v.ndim and v.chunks is None]
     dataset = dataset.assign({k: _chunked(dataset[k], sizes) for k in in_memory})
     # what has no dims has no blocks
-    dataset = dataset.assign({k: v.compute() for k, v in dataset.data_vars.items() if not v.ndim})
+    lone = [name for name, v in lazy_variables(dataset).items() if not v.ndim]
+    dataset = dataset.assign({name: dataset[name].compute() for name in lone})
     dataset = dataset.drop_encoding()
     dataset.attrs.pop(JOB, None)
     return annotate(dataset)
@@ -224,110 +230,19 @@ def _same_result(place: Place, job: Mapping[str, str]) -> None:
     raise FileExistsError(msg)
 
 
-def _begin(place: Place, dataset: xr.Dataset, job: Mapping[str, str]) -> None:
-    """Write everything but the pixels."""
-    from zarr.storage import MemoryStore
-
-    _check_attrs(dataset)
-    encoding: dict[Any, dict[str, Any]] = {
-        name: {
-            "chunks": tuple(_chunk(c[0]) if d in dims else c[0] for d, c in _blocks(variable)),
-            "shards": tuple(c[0] for _, c in _blocks(variable)),
-        }
-        for dims in [spatial_dims(dataset) or ()]
-        for name, variable in _lazy(dataset).items()
-    }
-    if MASK in encoding:
-        encoding[MASK] |= {"fill_value": int(Exclusion.UNKNOWN)}
-    # aside, as the root's metadata must not be seen yet
-    template: Any = MemoryStore()
-    with quiet_zarr():
-        _without_blocks(dataset).assign_attrs({JOB: json.dumps(job)}).to_zarr(
-            template,
-            mode="w",
-            compute=False,
-            consolidated=False,
-            zarr_format=3,
-            encoding=encoding,
-            safe_chunks=False,  # blocks are shards
-        )
-    place.write(JOB_KEY, json.dumps(job).encode())
-    for key, content in _contents(template).items():
-        place.write(ROOT_KEY if key == ROOT else key, content)
-    place.write(READY_KEY, b"")
-
-
-def _contents(store: ZarrStore) -> dict[str, bytes]:
-    held = Place(store)
-    return {key: held.read(key) or b"" for key in held.listed()}
-
-
-def _without_blocks(dataset: xr.Dataset) -> xr.Dataset:
-    """Return what has the same metadata: xarray would make a task for each block."""
-    import dask.array as da
-
-    empty = {
-        name: variable.copy(data=da.zeros(variable.shape, dtype=variable.dtype, chunks=-1))
-        for name, variable in _lazy(dataset).items()
-        if variable.dtype.kind in "biufc"
-    }
-    return dataset.assign({k: v for k, v in empty.items() if k in dataset.data_vars}).assign_coords(
-        {k: v for k, v in empty.items() if k in dataset.coords}
-    )
-
-
-def _check_attrs(dataset: xr.Dataset) -> None:
-    """Refuse attributes that a store cannot hold, by their names."""
-    owners: list[tuple[str, Mapping[Any, Any]]] = [("the retrieval", dataset.attrs)]
-    owners += [(str(name), variable.attrs) for name, variable in dataset.variables.items()]
-    for owner, attrs in owners:
-        for name, said in attrs.items():
-            try:
-                json.dumps(said, default=_listed)
-            except TypeError as error:
-                msg = (
-                    f"attribute {name!r} of {owner} is a {type(said).__name__}, which Zarr does "
-                    f"not hold: .assign_attrs({name}=str(...))"
-                )
-                raise ValueError(msg) from error
-
-
-def _listed(said: Any) -> Any:
-    if isinstance(said, np.ndarray | np.generic) and said.dtype.kind in "biufU":
-        return said.tolist()
-    raise TypeError
-
-
-def _lazy(dataset: xr.Dataset) -> dict[Hashable, xr.Variable]:
-    return {name: v for name, v in dataset.variables.items() if v.chunks is not None}
-
-
-def _blocks(variable: xr.Variable) -> Iterator[tuple[Any, tuple[int, ...]]]:
-    return zip(variable.dims, variable.chunks or (), strict=True)
-
-
-def _chunk(block: int) -> int:
-    """Return the largest part of a block that is a whole fraction of it and no larger than 512."""
-    parts = -(-block // CHUNK)
-    while block % parts:
-        parts += 1
-    side = block // parts
-    return side if side > CHUNK // 4 else block
-
-
 def _fill(place: Place, dataset: xr.Dataset, run: str, *, progress: bool) -> None:
     """Compute what no former run has, batch by batch."""
     units, graph = _written_by(dataset, place)
     done = place.done()
     left = [number for number in range(len(units)) if number not in done]
-    scheduler = scheduler_of(dataset)
-    scheduler.check(place, run)
+    workers = workers_of(dataset)
+    workers.check(place, run)
     total, before = len(units), len(units) - len(left)
     with progress_of(total, f"writing {place.name}", done=before, show=progress) as advance:
         while left:
-            size = scheduler.batch()
+            size = workers.batch()
             batch, left = left[:size], left[size:]
-            scheduler.run(*_part(graph, [units[number] for number in batch]), advance)
+            workers.run(*_part(graph, [units[number] for number in batch]), advance)
             place.check_run(run)
             # only now: what is marked is there
             place.write(f"{DONE_KEY}/{batch[0]}.json", json.dumps(batch).encode())
@@ -342,7 +257,7 @@ def _written_by(dataset: xr.Dataset, place: Place) -> tuple[list[Any], dict[Any,
     # xarray stores bool as int8, say
     arrays = {
         name: xr.conventions.encode_cf_variable(variable, name=name).data
-        for name, variable in _lazy(dataset).items()
+        for name, variable in lazy_variables(dataset).items()
     }
     graph = dict(HighLevelGraph.merge(*(a.__dask_graph__() for a in arrays.values())))
     # no two runs on a cluster share a task

@@ -11,8 +11,8 @@ import numpy as np
 import xarray as xr
 
 from .compute import compute
-from .conventions import MASK, MU, SIGMA, SOURCE, Exclusion, Retrieval, as_retrieval
-from .grid import geobox_of, spatial_dims
+from .conventions import MASK, MU, SIGMA, SOURCE, Exclusion, Retrieval, as_retrieval, contributors
+from .grid import crs_name, geobox_of, spatial_dims
 from .job import JOB
 from .raster import FilePath, open_raster, open_retrieval
 from .retrieval import usable
@@ -69,11 +69,7 @@ def summarise(dataset: Retrieval) -> Summary:
         usable=float(counts["usable"][1]),
         sources=_by_source(counts[SOURCE], names) if SOURCE in counts else {},
         masks=_by_reason(counts[MASK]) if MASK in counts else {},
-        parameters={
-            str(k): str(v)
-            for k, v in dataset.attrs.items()
-            if k not in ("sensor", "Conventions", JOB)
-        },
+        parameters={str(k): str(v) for k, v in dataset.attrs.items() if k not in NO_PARAMETERS},
     )
 
 
@@ -118,7 +114,7 @@ def _counts(layer: xr.DataArray) -> xr.Variable:
 
 def _by_source(shares: Any, names: list[str]) -> dict[str, float]:
     return {
-        "+".join(n for i, n in enumerate(names) if code >> i & 1) or "none": float(share)
+        contributors(code, names): float(share)
         for code, share in enumerate(shares[: 1 << len(names)])
         if share
     }
@@ -133,6 +129,4 @@ def _by_reason(shares: Any) -> dict[str, float]:
 def _crs(dataset: xr.Dataset) -> str | None:
     if spatial_dims(dataset) is None or "spatial_ref" not in dataset.coords:
         return None
-    crs = geobox_of(dataset).crs
-    epsg = None if crs is None else crs.epsg
-    return f"EPSG:{epsg}" if epsg else str(crs)
+    return crs_name(geobox_of(dataset).crs)

@@ -105,7 +105,7 @@ def dequantify(dataset: xr.Dataset) -> xr.Dataset:
 
     A Dataset without quantities is returned as it is; pint is not imported for it.
     """
-    quantified = any(hasattr(v._data, "units") for v in dataset.variables.values())  # noqa: SLF001
+    quantified = any(hasattr(v._data, "units") for v in dataset.variables.values())  # noqa: SLF001  # reads nothing
     if not quantified:
         return dataset
     import pint_xarray  # noqa: F401  # registers .pint; the user has it, as there are quantities

@@ -7,7 +7,7 @@ from typing import Any
 
 import xarray as xr
 
-from .kernels import parallel
+from .compute import lazy_variables, scheduler_of, worker_count
 from .place import Place, run_of
 from .progress import Advance
 
@@ -34,10 +34,7 @@ class Local:
 
     def batch(self) -> int:
         """Return how many blocks are computed before a note is made."""
-        import dask
-
-        workers = int(dask.config.get("num_workers", None) or parallel.core_count())
-        return BLOCKS_A_WORKER * workers
+        return BLOCKS_A_WORKER * worker_count(None)
 
     def run(self, graph: Mapping[Any, Any], keys: list[Any], advance: Advance) -> None:
         """Compute some blocks."""
@@ -76,8 +73,7 @@ class Cluster:
 
     def batch(self) -> int:
         """Return how many blocks are computed before a note is made."""
-        workers = sum(map(int, self.client.nthreads().values()))
-        return max(BLOCKS_ON_CLUSTER, BLOCKS_A_WORKER * workers)
+        return max(BLOCKS_ON_CLUSTER, BLOCKS_A_WORKER * worker_count(self.client))
 
     def run(self, graph: Mapping[Any, Any], keys: list[Any], advance: Advance) -> None:
         """Compute some blocks."""
@@ -93,11 +89,7 @@ class Cluster:
             self.client.cancel(futures)
 
 
-def scheduler_of(dataset: xr.Dataset) -> Local | Cluster:
-    """Return who computes a Dataset: dask's own choice, or what is set."""
-    from dask.base import get_scheduler
-
-    arrays = [v.data for v in dataset.variables.values() if v.chunks is not None]
-    get: Any = get_scheduler(collections=arrays)
-    client: Any = getattr(get, "__self__", None)
-    return Cluster(client) if hasattr(client, "nthreads") else Local(get)
+def workers_of(dataset: xr.Dataset) -> Local | Cluster:
+    """Return who computes a Dataset."""
+    scheduler, client = scheduler_of(lazy_variables(dataset).values())
+    return Local(scheduler) if client is None else Cluster(client)

@@ -87,9 +87,9 @@ def _usable(m: Any, s: Any, flags: Any, floor: Any, floor_nonfinite: bool) -> An
     """
     # x - x is 0 or, of what is not finite, NaN, which does not equal itself
     zero = s - s
-    finite = zero == zero  # noqa: PLR0124
+    finite = zero == zero  # noqa: PLR0124  # not NaN
     zero_m = m - m
-    usable = (flags == 0) & (zero_m == zero_m) & (finite | floor_nonfinite)  # noqa: PLR0124
+    usable = (flags == 0) & (zero_m == zero_m) & (finite | floor_nonfinite)  # noqa: PLR0124  # not NaN
     s = s if finite & (s > floor) else floor
     return (m if usable else floor - floor), (s if usable else floor + INFINITE), usable
 
@@ -211,7 +211,7 @@ def gaussian(
     def fuse_block(*block: Flags | Floats | None) -> None:
         n = len(mus)
         fused = block[3 * n :]
-        nothing_excluded = np.zeros(fused[0].size, np.uint8)  # type: ignore[union-attr]
+        nothing_excluded = np.zeros(fused[0].size, np.uint8)  # type: ignore[union-attr]  # outputs are there
         _gaussian(
             tuple(flat(a, dtype) for a in block[:n]),
             tuple(flat(a, dtype) for a in block[n : 2 * n]),
@@ -224,11 +224,11 @@ def gaussian(
             unknown,
             # sums of float32 do not overflow: a branch less in the compiled code
             LARGEST if dtype == np.float64 else None,
-            *(a.reshape(-1) for a in fused),  # type: ignore[union-attr]
+            *(a.reshape(-1) for a in fused),  # type: ignore[union-attr]  # as above
         )
 
     map_blocks(fuse_block, (*mus, *sigmas, *masks, *outputs), shape, threads=threads)
-    return outputs  # type: ignore[return-value]
+    return outputs  # type: ignore[return-value]  # of four
 
 
 def flat(array: NDArray[Any] | None, dtype: np.dtype[Any]) -> NDArray[Any]:
