@@ -6,15 +6,17 @@ accessor ``.fusion`` on Dataset and DataArray; every method there is a function 
 
 from . import raster, stac
 from .accessor import DataArrayFusion, DatasetFusion
-from .attach import attach_mask, attach_s2_mask
-from .attach_gfm import attach_gfm_mask
-from .cog import to_cog
-from .completeness import completeness
-from .compute import compute
-from .conflict import flag_conflict
-from .conventions import Exclusion
-from .coregister import coregister
-from .exclusion import (
+from .cog.write import to_cog
+from .datamodel.building import exclude, from_samples, retrieval, usable
+from .datamodel.flags import Exclusion
+from .datamodel.version import __version__
+from .fusion.combine import fuse, gaussian
+from .fusion.conflict import flag_conflict
+from .fusion.merged_masks import merge_mask
+from .fusion.probability import exceedance
+from .masks.advisory import attach_gfm_mask
+from .masks.attach import attach_mask, attach_s2_mask
+from .masks.exclusion import (
     gfm_exclusion,
     gfm_validity,
     ndvi,
@@ -22,15 +24,12 @@ from .exclusion import (
     s2_validity,
     scl_validity,
 )
-from .fusion import fuse, gaussian
-from .merge_mask import merge_mask
-from .probability import exceedance
+from .masks.observed import completeness
 from .products import SensorProduct, Sentinel1Product, Sentinel2Product
-from .retrieval import exclude, from_samples, retrieval, usable
-from .stac import Catalog
-from .store import to_zarr
-
-__version__ = "0.1.0"
+from .run.memory import compute
+from .stac.profiles import Catalog
+from .store.write import to_zarr
+from .warp.coregistration import coregister
 
 __all__ = [
     "Catalog",
@@ -40,6 +39,7 @@ __all__ = [
     "SensorProduct",
     "Sentinel1Product",
     "Sentinel2Product",
+    "__version__",
     "attach_gfm_mask",
     "attach_mask",
     "attach_s2_mask",

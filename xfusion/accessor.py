@@ -9,15 +9,19 @@ from typing import Any
 import xarray as xr
 from numpy.typing import ArrayLike
 
-from .attach import attach_s2_mask
-from .attach_gfm import attach_gfm_mask
-from .cog import FilePath, to_cog
-from .completeness import completeness
-from .compute import compute
-from .conflict import flag_conflict
-from .conventions import Exclusion, Retrieval, Time
-from .coregister import Chunks, Resampling, coregister
-from .exclusion import (
+from .cog.write import to_cog
+from .datamodel.building import exclude, from_samples, usable
+from .datamodel.flags import Exclusion
+from .datamodel.times import Time
+from .datamodel.validation import Retrieval
+from .fusion.combine import SIGMA_FLOOR, fuse, gaussian
+from .fusion.conflict import flag_conflict
+from .fusion.merged_masks import How, merge_mask
+from .fusion.probability import exceedance
+from .fusion.rules import Inflate, NonfiniteSigma, Rule, RuleName
+from .masks.advisory import attach_gfm_mask
+from .masks.attach import attach_s2_mask
+from .masks.exclusion import (
     NDVI_MAX,
     gfm_exclusion,
     gfm_validity,
@@ -26,16 +30,16 @@ from .exclusion import (
     s2_validity,
     scl_validity,
 )
-from .fusion import SIGMA_FLOOR, fuse, gaussian
-from .merge_mask import How, merge_mask
-from .place import StoreLike
-from .probability import exceedance
+from .masks.mosaic import OnReadError
+from .masks.observed import completeness
 from .products import SensorProduct
-from .retrieval import exclude, from_samples, usable
-from .rules import Inflate, NonfiniteSigma, Rule, RuleName
-from .stac import CatalogLike, Items, Offset
-from .store import to_zarr
-from .warp_bands import OnReadError
+from .raster.file import FilePath
+from .run.memory import compute
+from .stac.items import Items
+from .stac.profiles import CatalogLike, Offset
+from .store.place import StoreLike
+from .store.write import to_zarr
+from .warp.coregistration import Chunks, Resampling, coregister
 
 
 @xr.register_dataset_accessor("fusion")

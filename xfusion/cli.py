@@ -14,9 +14,9 @@ from typing import Any, get_args
 import click
 from click.core import ParameterSource
 
-from . import __version__
-from .exclusion import NDVI_MAX
-from .rules import RuleName
+from .datamodel.version import __version__
+from .fusion.rules import RuleName
+from .masks.exclusion import NDVI_MAX
 
 RULES = get_args(RuleName)
 SENSOR_VALUES = 4  # NAME MU SIGMA MASK
@@ -55,7 +55,7 @@ def demo(out: Path, size: float, seed: int, quiet: bool, debug: bool) -> None:  
     a picture.
     """
     with _one_line_errors(debug=debug), _terminated_is_interrupted():
-        from .demo import run_demo
+        from .demo.run import run_demo
 
         # rasterio hides it for a moment, and in several threads at once the moment ends too soon
         warnings.filterwarnings("ignore", message="Dataset has no geotransform")
@@ -194,7 +194,7 @@ def fuse(
             msg = f"--{name} is no number"
             raise click.UsageError(msg)
     with _one_line_errors(debug=debug), _terminated_is_interrupted(), _cluster(scheduler):
-        from .store import is_store
+        from .store.write import is_store
         from .workflow import FEWEST, SensorFiles, fuse_files
 
         sensors = [

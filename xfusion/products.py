@@ -11,26 +11,32 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 import xarray as xr
 from numpy.typing import ArrayLike
 
-from .attach import Combine, ExclusionRule, attach_mask
-from .attach_gfm import attach_gfm_layers
-from .bands import GFM_BANDS, S2_BANDS
-from .cog import FilePath, to_cog
-from .completeness import completeness
-from .compute import compute
-from .conflict import flag_conflict
-from .conventions import MASK, MU, SIGMA, Exclusion, Retrieval, Time, annotate, as_retrieval
-from .coregister import Chunks, Resampling, coregister
-from .exclusion import NDVI_MAX, gfm_exclusion, s2_exclusion
-from .fusion import SIGMA_FLOOR, fuse, gaussian
-from .grid import geobox_of
-from .place import StoreLike
-from .probability import exceedance
-from .raster import CHUNK, open_retrieval
-from .retrieval import exclude, usable
-from .rules import Inflate, NonfiniteSigma, Rule, RuleName
-from .stac import EARTH_SEARCH, EODC, Catalog, CatalogLike, Items, Offset
-from .store import to_zarr
-from .warp_bands import OnReadError
+from .cog.write import to_cog
+from .datamodel.building import exclude, usable
+from .datamodel.cf import annotate
+from .datamodel.flags import Exclusion
+from .datamodel.grid import geobox_of
+from .datamodel.names import MASK, MU, SIGMA
+from .datamodel.times import Time
+from .datamodel.validation import Retrieval, as_retrieval
+from .fusion.combine import SIGMA_FLOOR, fuse, gaussian
+from .fusion.conflict import flag_conflict
+from .fusion.probability import exceedance
+from .fusion.rules import Inflate, NonfiniteSigma, Rule, RuleName
+from .masks.advisory import attach_gfm_layers
+from .masks.attach import Combine, ExclusionRule, attach_mask
+from .masks.exclusion import NDVI_MAX, gfm_exclusion, s2_exclusion
+from .masks.loading import GFM_BANDS, S2_BANDS
+from .masks.mosaic import OnReadError
+from .masks.observed import completeness
+from .raster.file import FilePath
+from .raster.opening import CHUNK, open_retrieval
+from .run.memory import compute
+from .stac.items import Items
+from .stac.profiles import EARTH_SEARCH, EODC, Catalog, CatalogLike, Offset
+from .store.place import StoreLike
+from .store.write import to_zarr
+from .warp.coregistration import Chunks, Resampling, coregister
 
 if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox

@@ -10,13 +10,16 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from .compute import compute
-from .conventions import MASK, MU, SIGMA, SOURCE, Exclusion, Retrieval, as_retrieval, contributors
-from .grid import crs_name, geobox_of, spatial_dims
-from .job import JOB
-from .raster import FilePath, open_raster, open_retrieval
-from .retrieval import usable
-from .store import is_store, open_store
+from .datamodel.building import usable
+from .datamodel.flags import Exclusion, contributors
+from .datamodel.grid import crs_name, geobox_of, spatial_dims
+from .datamodel.names import MASK, MU, SIGMA, SOURCE
+from .datamodel.validation import Retrieval, as_retrieval
+from .raster.file import FilePath
+from .raster.opening import open_raster, open_retrieval
+from .run.memory import compute
+from .store.fingerprint import JOB
+from .store.write import is_store, open_store
 
 CODES = 256  # of uint8 flags
 NO_PARAMETERS = ("sensor", "Conventions", JOB)

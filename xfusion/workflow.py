@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .conventions import Time
-from .exclusion import NDVI_MAX
-from .grid import geobox_of
+from .datamodel.grid import geobox_of
+from .datamodel.times import Time
+from .fusion.rules import RuleName
+from .masks.exclusion import NDVI_MAX
 from .products import SensorProduct, Sentinel1Product, Sentinel2Product
-from .raster import FilePath, open_raster, open_retrieval
-from .rules import RuleName
+from .raster.file import FilePath
+from .raster.opening import open_raster, open_retrieval
 
 if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox

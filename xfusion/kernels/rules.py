@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from .compile import compiled
 from .correlation import Correlation, chi_square, convex, normalised
-from .fuse import MAX_SENSORS, flat
+from .independent import MAX_SENSORS, flat
 from .parallel import BLOCK_SIZE, map_ranges, pixels
 
 GAUSSIAN, MIXTURE, RANDOM_EFFECTS, MINIMUM_SIGMA, LOG_ODDS = range(5)

@@ -1,0 +1,1 @@
+"""Results as cloud-optimised GeoTIFFs, with a STAC item beside them."""

@@ -1,0 +1,273 @@
+"""The STAC item of a result: where and when it is, what its files hold, what it came from."""
+
+from __future__ import annotations
+
+import datetime as dt
+import itertools
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import xarray as xr
+
+from xfusion.datamodel.grid import geobox_of
+from xfusion.datamodel.names import CONFLICT, SOURCE
+from xfusion.datamodel.provenance import item_links, lasting
+from xfusion.datamodel.times import as_time
+
+from .outline import footprint
+
+if TYPE_CHECKING:
+    import pystac
+    from odc.geo.geobox import GeoBox
+
+EXTENSIONS = {
+    name: f"https://stac-extensions.github.io/{name}/v{version}/schema.json"
+    for name, version in {
+        "projection": "2.0.0",
+        "raster": "2.0.0",
+        "classification": "2.0.0",
+        "processing": "1.2.0",
+    }.items()
+}
+SPAN = ("time_coverage_start", "time_coverage_end")
+MAX_CLASSES = 16  # who contributed, of four sensors; of more, bit by bit
+
+# Okabe and Ito's, which the colour-blind tell apart
+SENSOR_COLOURS = np.array(
+    [
+        (0, 114, 178),
+        (230, 159, 0),
+        (0, 158, 115),
+        (204, 121, 167),
+        (240, 228, 66),
+        (86, 180, 233),
+        (213, 94, 0),
+        (120, 120, 120),
+    ]
+)
+NOBODY = (255, 255, 255)
+
+
+def stac_item(dataset: xr.Dataset, files: Mapping[str, Path], *, item_id: str) -> pystac.Item:
+    """Return the STAC item of a retrieval that was written to files.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        The retrieval; its pixels are not looked at.
+    files : mapping
+        Variable -> file; hrefs are relative to the folder of the files.
+    item_id : str
+
+    Returns
+    -------
+    pystac.Item
+
+    Raises
+    ------
+    ValueError
+        If there is no time or no outline on the earth.
+    """
+    import pystac
+
+    geobox = geobox_of(dataset)
+    geometry, bbox = footprint(geobox)
+    start, end = _interval(dataset)
+    whole = start == end
+    item = pystac.Item(
+        id=item_id,
+        geometry=geometry,
+        bbox=bbox,
+        datetime=start if whole else None,
+        start_datetime=None if whole else start,
+        end_datetime=None if whole else end,
+        properties=_projection(geobox) | _processing(dataset),
+        stac_extensions=[*EXTENSIONS.values()],
+    )
+    for name, path in files.items():
+        item.add_asset(name, _asset(dataset[name], path, geobox))
+    for source, href in item_links(lasting(dataset.attrs)).items():
+        media_type = pystac.MediaType.GEOJSON
+        item.add_link(pystac.Link(pystac.RelType.DERIVED_FROM, href, media_type, title=source))
+    return item
+
+
+def write_item(item: pystac.Item, path: Path) -> None:
+    """Write an item with its links and hrefs as they are."""
+    fields = item.to_dict(include_self_link=False, transform_hrefs=False)
+    path.write_text(json.dumps(fields, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def colours(source: xr.DataArray) -> dict[int, tuple[int, int, int]]:
+    """Return a colour for each value of `source`: the mean of those of its sensors."""
+    table = {0: NOBODY}
+    for value, members in _combinations(len(_meanings(source))).items():
+        if members:
+            mean = SENSOR_COLOURS[members].mean(axis=0).round().astype(int)
+            table[value] = (int(mean[0]), int(mean[1]), int(mean[2]))
+    return table
+
+
+def nodata_of(array: xr.DataArray) -> float | None:
+    """Return the value of missing pixels in a file: NaN, what is declared, or None."""
+    if array.dtype.kind == "f":
+        return float("nan")
+    declared = array.attrs.get("_FillValue", array.attrs.get("missing_value"))
+    return None if declared is None else float(declared)
+
+
+def band_names(array: xr.DataArray) -> list[str]:
+    """Return a name for each band of the file of a variable, dims (y, x) or (label, y, x)."""
+    if array.ndim < 3:  # noqa: PLR2004  # one band
+        return [str(array.name)]
+    labels = array.coords.get(array.dims[0], array[array.dims[0]])
+    return [f"{array.name} {label}" for label in labels.to_numpy()]
+
+
+def _interval(dataset: xr.Dataset) -> tuple[dt.datetime, dt.datetime]:
+    time = dataset.coords.get("time")
+    if time is not None and time.ndim == 0 and time.dtype.kind == "M" and time.notnull():
+        moment = _moment(time.to_numpy()[()])
+        return moment, moment
+    if all(end in dataset.attrs for end in SPAN):
+        start, end = (_moment(as_time(str(dataset.attrs[end]))) for end in SPAN)
+        return start, end
+    msg = (
+        "the retrieval has no `time`, and a STAC item is of some time: "
+        ".assign_coords(time=np.datetime64(...)), or leave the item out, item=False"
+    )
+    raise ValueError(msg)
+
+
+def _moment(time: np.datetime64) -> dt.datetime:
+    moment: dt.datetime = time.astype("datetime64[us]").item()
+    return moment.replace(tzinfo=dt.UTC)
+
+
+def _projection(geobox: GeoBox) -> dict[str, Any]:
+    crs: Any = geobox.crs
+    # surely this one, not only one that is much like it
+    authority = crs.proj.to_authority(min_confidence=100)
+    fields: dict[str, Any] = {"proj:code": ":".join(authority) if authority else None}
+    if not authority:
+        fields["proj:wkt2"] = crs.proj.to_wkt("WKT2_2019")
+    return fields | {
+        "proj:shape": [*geobox.shape],
+        "proj:transform": [float(number) for number in geobox.transform[:6]],
+        "proj:bbox": [float(edge) for edge in geobox.extent.boundingbox],
+    }
+
+
+def _processing(dataset: xr.Dataset) -> dict[str, Any]:
+    from xfusion.datamodel.version import __version__
+
+    said = {str(k): v for k, v in lasting(dataset.attrs).items()}
+    parts = [f"sensors: {said['sensor']}"] if "sensor" in said else []
+    parts += [f"{k}: {v}" for k, v in said.items() if k.startswith("fusion_")]
+    names = ("mask_catalog", "mask_collection", "mask_items")
+    parts += [f"{k}: {said[k]}" for k in names if k in said]
+    fields = {
+        "processing:software": {"xfusion": __version__},
+        "processing:version": __version__,
+    }
+    return {"processing:lineage": "; ".join(parts), **fields} if parts else fields
+
+
+def _asset(array: xr.DataArray, path: Path, geobox: GeoBox) -> pystac.Asset:
+    import pystac
+
+    description = array.attrs.get("long_name")
+    fields: dict[str, Any] = {"raster:sampling": "area"}
+    crs: Any = geobox.crs
+    if crs.projected and {axis.unit_name for axis in crs.proj.axis_info} == {"metre"}:
+        pixel = abs(geobox.transform.determinant) ** 0.5
+        fields["raster:spatial_resolution"] = float(pixel)
+    for name, key in (("raster:scale", "scale_factor"), ("raster:offset", "add_offset")):
+        if key in array.attrs:
+            fields[name] = float(array.attrs[key])
+    return pystac.Asset(
+        href=f"./{path.name}",
+        title=str(array.name),
+        description=None if description is None else str(description),
+        media_type=pystac.MediaType.COG,
+        roles=["data-mask"] if _is_flags(array) and array.name != SOURCE else ["data"],
+        extra_fields=fields | _classification(array) | {"bands": _bands(array)},
+    )
+
+
+def _bands(array: xr.DataArray) -> list[dict[str, Any]]:
+    dtype = np.dtype(np.uint8) if array.dtype == bool else array.dtype
+    fields: dict[str, Any] = {"data_type": str(dtype)}
+    nodata = nodata_of(array)
+    if nodata is not None:
+        # JSON has no NaN
+        fields["nodata"] = "nan" if np.isnan(nodata) else nodata
+    if "units" in array.attrs:
+        fields["unit"] = str(array.attrs["units"])
+    return [{"name": name} | fields for name in band_names(array)]
+
+
+def _classification(array: xr.DataArray) -> dict[str, Any]:
+    if array.name == CONFLICT:
+        names = ("agree", "conflict")
+        return {"classification:classes": [_class(i, name) for i, name in enumerate(names)]}
+    if not _is_flags(array):
+        return {}
+    meanings = _meanings(array)
+    if array.name == SOURCE and 1 << len(meanings) <= MAX_CLASSES:
+        return {"classification:classes": _source_classes(array, meanings)}
+    masks = [int(mask) for mask in np.ravel(array.attrs["flag_masks"])]
+    return {
+        "classification:bitfields": [
+            {
+                "name": _class_name(meaning),
+                "description": meaning,
+                "offset": mask.bit_length() - 1,
+                "length": 1,
+                "classes": [_class(0, f"not {meaning}"), _class(1, meaning)],
+            }
+            for mask, meaning in zip(masks, meanings, strict=True)
+        ]
+    }
+
+
+def _source_classes(source: xr.DataArray, meanings: list[str]) -> list[dict[str, Any]]:
+    colour = colours(source)
+    classes = []
+    for value, members in _combinations(len(meanings)).items():
+        title = " and ".join(meanings[i] for i in members) or "none"
+        hint = "".join(f"{part:02X}" for part in colour[value])
+        classes.append(_class(value, title) | {"color_hint": hint})
+    return classes
+
+
+def _class(value: int, title: str) -> dict[str, Any]:
+    return {"value": value, "name": _class_name(title), "title": title}
+
+
+def _class_name(text: str) -> str:
+    """Return a text in the letters that the name of a class may have."""
+    return re.sub(r"[^0-9A-Za-z_-]+", "_", text)
+
+
+def _combinations(number: int) -> dict[int, list[int]]:
+    """Return each value of `number` bits -> the bits that are set."""
+    bits = itertools.product((False, True), repeat=number)
+    return {
+        value: [i for i, is_set in enumerate(reversed(each)) if is_set]
+        for value, each in enumerate(bits)
+    }
+
+
+def _is_flags(array: xr.DataArray) -> bool:
+    masks = np.ravel(array.attrs.get("flag_masks", []))
+    single = all(int(mask).bit_count() == 1 for mask in masks)
+    return bool(len(masks)) and single and len(masks) == len(_meanings(array))
+
+
+def _meanings(array: xr.DataArray) -> list[str]:
+    return str(array.attrs.get("flag_meanings", "")).split()

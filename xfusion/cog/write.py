@@ -1,0 +1,213 @@
+"""Write results as cloud-optimised GeoTIFFs, block by block, with a STAC item beside them."""
+
+from __future__ import annotations
+
+import errno
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+
+from xfusion.datamodel.grid import geobox_of, spatial_dims
+from xfusion.datamodel.names import MU
+from xfusion.datamodel.validation import Retrieval, as_retrieval
+from xfusion.raster.file import FilePath
+
+from .block_file import TILE, check_whole, free_bytes, named_errors, write_blocks
+from .item import stac_item, write_item
+
+CACHE = 64 * 2**20  # bytes: GDAL's own choice, a share of the memory, fills with the file
+ITEM = "item"
+
+
+def to_cog(
+    dataset: Retrieval,
+    folder: FilePath,
+    *,
+    prefix: str = "",
+    overwrite: bool = False,
+    item: bool = True,
+    progress: bool = True,
+) -> dict[str, Path]:
+    """Write each variable of a retrieval as a cloud-optimised GeoTIFF, and a STAC item.
+
+    Memory is bounded by the size of the blocks and the number of workers, not by the area.
+
+    Parameters
+    ----------
+    dataset : Dataset or product
+        A retrieval, dims (y, x) or (latitude, longitude); a lazy one is computed, by the
+        scheduler of dask that is set. A variable with a dim more, such as `weight`, becomes a
+        file of several bands.
+    folder : path
+        Made if it is missing. While it is written, it also holds the pixels uncompressed.
+    prefix : str
+        Begins each file's name: ``<prefix><variable>.tif`` and ``<prefix>item.json``.
+    overwrite : bool
+        Replace files of these names, once all new ones are whole.
+    item : bool
+        Write the STAC item. Its id is `prefix`, or the name of the folder without one.
+    progress : bool
+        Show how far it is, with the time that is left.
+
+    Returns
+    -------
+    dict
+        Variable -> file, and "item" -> item.
+
+    Raises
+    ------
+    ValueError
+        If the retrieval has dims besides the spatial ones, no CRS or no regular grid; if there
+        is no time for the item, or its grid has no outline on the earth.
+    FileExistsError
+        If a file of these names exists, unless `overwrite`. Nothing is computed before.
+    OSError
+        If the folder cannot be written, or is full. What was there stays as it was.
+
+    Notes
+    -----
+    Overviews are means; of integers and flags, which have no mean, the nearest pixel. For `sigma`
+    this is the standard deviation of the mean of the pixels below if their errors are fully
+    correlated, as :func:`~xfusion.coregister` assumes by default: an overview never looks surer
+    than its pixels.
+
+    Examples
+    --------
+    >>> import tempfile, xfusion as xf
+    >>> from odc.geo.geobox import GeoBox
+    >>> from odc.geo.xr import xr_zeros
+    >>> mu = xr_zeros(GeoBox.from_bbox((16, 48, 17, 49), "EPSG:4326", resolution=0.1), dtype="f4")
+    >>> water = xf.retrieval(mu, mu + 0.1, sensor="sentinel-1", time="2023-06-20")
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     files = water.fusion.to_cog(folder, prefix="water_", progress=False)
+    ...     sorted(path.name for path in files.values())
+    ['water_item.json', 'water_mu.tif', 'water_sigma.tif']
+    """
+    dataset = as_retrieval(dataset)
+    _check(dataset, prefix)
+    geobox = geobox_of(dataset)
+    folder = Path(folder)
+    rasters = {str(name): folder / f"{prefix}{name}.tif" for name in dataset.data_vars}
+    files = rasters | ({ITEM: folder / f"{prefix}item.json"} if item else {})
+    _refuse_existing(files, overwrite=overwrite)
+    item_id = prefix.strip("._- ") or folder.resolve().name or "result"
+    described = stac_item(dataset, rasters, item_id=item_id) if item else None
+    with _aside(folder) as aside, _small_cache():
+        _check_space(dataset, folder)
+        parts = write_blocks(dataset, geobox, aside, rasters, progress=progress)
+        for name, part in parts.items():
+            with named_errors(rasters[name]):
+                _write_cog(part, aside / rasters[name].name, dataset[name].dtype)
+            part.unlink()
+        if described is not None:
+            write_item(described, aside / files[ITEM].name)
+        for path in files.values():
+            (aside / path.name).replace(path)
+    return files
+
+
+def write_cogs(dataset: Retrieval, folder: FilePath, *, prefix: str = "") -> dict[str, Path]:
+    """Write COGs without an item, in place of any that are there.
+
+    The older name of :func:`~xfusion.to_cog` with ``overwrite=True, item=False,
+    progress=False``.
+    """
+    return to_cog(dataset, folder, prefix=prefix, overwrite=True, item=False, progress=False)
+
+
+def _check(dataset: xr.Dataset, prefix: str) -> None:
+    """Refuse by metadata what does not go into files."""
+    spatial = spatial_dims(dataset) or ()
+    extra = [d for d in dataset[MU].dims if d not in spatial]
+    if extra:
+        msg = (
+            f"mu has the dims {extra} besides the spatial ones, a GeoTIFF has none: select one, "
+            f"e.g. .isel({extra[0]}=0)"
+        )
+        raise ValueError(msg)
+    for name, array in dataset.data_vars.items():
+        others = [d for d in array.dims if d not in spatial]
+        if len(array.dims) - len(others) < len(spatial) or len(others) > 1:
+            msg = (
+                f"{name} has the dims {array.dims}, a file has {spatial} and one more at most: "
+                f"leave it out, .drop_vars({name!r})"
+            )
+            raise ValueError(msg)
+        if array.dtype.kind not in "fiub":
+            msg = (
+                f"{name} is {array.dtype}, which no GeoTIFF holds: convert it, or leave it out, "
+                f".drop_vars({name!r})"
+            )
+            raise ValueError(msg)
+    if Path(prefix).name != prefix and prefix:
+        msg = f"{prefix=} begins the name of a file, it has no folder: put that into `folder`"
+        raise ValueError(msg)
+    if ITEM in dataset.data_vars:
+        msg = f"a variable is called {ITEM!r}, as the STAC item is: .rename({ITEM}=...)"
+        raise ValueError(msg)
+
+
+def _refuse_existing(files: Mapping[str, Path], *, overwrite: bool) -> None:
+    for path in files.values():
+        if path.is_dir() or (path.exists() and not overwrite):
+            msg = f"{path} exists: pass overwrite=True to replace it, or another folder or prefix"
+            raise FileExistsError(errno.EEXIST, msg)
+
+
+@contextmanager
+def _aside(folder: Path) -> Iterator[Path]:
+    """Make the folder, and one in it that is gone afterwards with all that was left in it."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        aside = tempfile.TemporaryDirectory(prefix=".xfusion-", dir=folder)
+    except OSError as error:
+        msg = f"{folder} cannot be written, {error.strerror}: choose another folder"
+        raise OSError(error.errno, msg) from error
+    with aside as name:
+        yield Path(name)
+
+
+@contextmanager
+def _small_cache() -> Iterator[None]:
+    """Let GDAL keep few pixels: the limit is one of the process, not of a file."""
+    import rasterio
+    from rasterio.env import get_gdal_config, set_gdal_config
+
+    with rasterio.Env():
+        before = get_gdal_config("GDAL_CACHEMAX")
+        set_gdal_config("GDAL_CACHEMAX", min(before, CACHE))
+        try:
+            yield
+        finally:
+            set_gdal_config("GDAL_CACHEMAX", before)
+
+
+def _check_space(dataset: xr.Dataset, folder: Path) -> None:
+    needed, free = sum(v.nbytes for v in dataset.data_vars.values()), free_bytes(folder)
+    if needed > free:
+        msg = (
+            f"{folder} has {free / 1e6:.0f} MB free, the pixels take {needed / 1e6:.0f} MB until "
+            "they are compressed: choose another folder, or write a part, .isel(...)"
+        )
+        raise OSError(errno.ENOSPC, msg)
+
+
+def _write_cog(part: Path, path: Path, dtype: np.dtype[np.generic]) -> None:
+    import rasterio.shutil
+
+    rasterio.shutil.copy(
+        part,
+        path,
+        driver="COG",
+        compress="deflate",
+        predictor="yes",
+        blocksize=TILE,
+        overview_resampling="average" if dtype.kind == "f" else "nearest",
+        num_threads="all_cpus",
+        bigtiff="if_safer",
+    )
+    check_whole(path)

@@ -1,0 +1,1 @@
+"""What a retrieval is: names, flags, validation, CF, grid, units, provenance."""

@@ -1,0 +1,273 @@
+"""Retrievals: build them from arrays, exclude pixels, see which are usable."""
+
+from __future__ import annotations
+
+import numpy as np
+import xarray as xr
+from numpy.typing import ArrayLike
+
+from .cf import annotate
+from .flags import Exclusion
+from .grid import (
+    SPATIAL_REF,
+    geobox_of,
+    on_grid_of,
+    spatial_dims,
+    spatial_ref_of,
+    with_spatial_dims,
+)
+from .names import MASK, MU, SIGMA
+from .times import Time, as_time
+from .units import dequantify
+from .validation import Retrieval, as_retrieval, decoded, validate, with_spatial_ref
+
+
+def retrieval(
+    mu: xr.DataArray | ArrayLike,
+    sigma: xr.DataArray | ArrayLike,
+    mask: xr.DataArray | ArrayLike | None = None,
+    *,
+    sensor: str | None = None,
+    time: Time | None = None,
+) -> xr.Dataset:
+    """Build a retrieval from arrays.
+
+    Parameters
+    ----------
+    mu : array, dims (..., y, x) or (..., latitude, longitude)
+        Best estimate, float32 or float64. A plain array gets the dims (y, x).
+    sigma : array, same shape
+        One standard deviation, in the units of `mu`.
+    mask : array, same shape, optional
+        uint8 flags of :class:`Exclusion`, 0 where usable; or bool, True where excluded
+        (becomes ``Exclusion.USER``).
+    sensor : str, optional
+        Name of the sensor; by default that in ``mu.attrs["sensor"]``.
+    time : str, datetime64 or datetime, optional
+        Time of acquisition, UTC; becomes the scalar coordinate `time`.
+
+    Returns
+    -------
+    Dataset
+        `mu`, `sigma` and, if given, `mask`, tied together by CF attributes. Lazy inputs
+        stay lazy, nothing is copied.
+
+    Raises
+    ------
+    ValueError
+        If dims, shapes, grids, units or dtypes of the arrays do not fit together.
+
+    Examples
+    --------
+    >>> import numpy as np, xfusion as xf
+    >>> water = xf.retrieval(np.full((2, 3), 0.8), np.full((2, 3), 0.1), sensor="sentinel-1")
+    >>> dict(water.sizes)
+    {'y': 2, 'x': 3}
+    """
+    if not isinstance(mu, xr.DataArray):
+        mu = np.asarray(mu) if not hasattr(mu, "dtype") else mu
+        mu = xr.DataArray(mu, dims=_plain_dims(np.ndim(mu)))
+    mu = decoded(_plain(mu))
+    frame = mu.to_dataset(name=MU)
+    if spatial_dims(frame) is not None:
+        frame = _canonical_spatial_ref(frame)
+    arrays = {SIGMA: sigma} if mask is None else {SIGMA: sigma, MASK: mask}
+    variables = {MU: frame[MU].variable}
+    for name, array in arrays.items():
+        variables[name] = _aligned(array, name, frame)
+    if mask is not None and variables[MASK].dtype == bool:
+        variables[MASK] = variables[MASK].astype(np.uint8) * np.uint8(Exclusion.USER)
+    coords = {k: v for k, v in frame.coords.items() if k not in (SIGMA, MASK)}
+    dataset = xr.Dataset(variables, coords)
+    if time is not None:
+        dataset = dataset.assign_coords(time=as_time(time))
+    sensor = sensor if sensor is not None else mu.attrs.get("sensor")
+    return annotate(validate(dataset.assign_attrs({} if sensor is None else {"sensor": sensor})))
+
+
+def from_samples(
+    samples: xr.DataArray,
+    dim: str = "sample",
+    *,
+    sensor: str | None = None,
+    time: Time | None = None,
+) -> xr.Dataset:
+    """Mean and standard deviation over Monte-Carlo samples, as a retrieval.
+
+    Parameters
+    ----------
+    samples : DataArray, dims (sample, ..., y, x)
+        One prediction per Monte-Carlo pass, such as the sigmoid outputs of a network with
+        dropout left on. A pixel with a missing sample is missing.
+    dim : str
+        The dimension of the samples.
+    sensor, time
+        As in :func:`retrieval`.
+
+    Returns
+    -------
+    Dataset
+        `mu`, the mean, and `sigma`, the sample standard deviation (n - 1), which itself
+        has a relative error of about ``1 / sqrt(2 (n - 1))``.
+
+    Raises
+    ------
+    ValueError
+        If `dim` is not a dimension, or has fewer than two samples.
+
+    Examples
+    --------
+    >>> import xarray as xr, xfusion as xf
+    >>> passes = xr.DataArray([[[0.2]], [[0.4]]], dims=("sample", "y", "x"))
+    >>> float(passes.fusion.from_samples("sample").mu[0, 0].round(3))
+    0.3
+    """
+    if dim not in samples.dims:
+        msg = f"samples has dims {samples.dims}, none is {dim!r}: name the dim of the samples"
+        raise ValueError(msg)
+    if samples.sizes[dim] < 2:  # noqa: PLR2004  # a spread takes two
+        msg = f"{samples.sizes[dim]} sample along {dim!r}: a standard deviation takes two"
+        raise ValueError(msg)
+    mu = samples.mean(dim, skipna=False, keep_attrs=True)
+    sigma = samples.std(dim, skipna=False, ddof=1)
+    return retrieval(mu, sigma, sensor=sensor, time=time)
+
+
+def exclude(
+    dataset: Retrieval, excluded: xr.DataArray, *, flag: Exclusion = Exclusion.USER
+) -> xr.Dataset:
+    """Exclude pixels of a retrieval.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        A retrieval.
+    excluded : DataArray, on the same grid
+        bool, True where a pixel is to be excluded; or uint8 flags of :class:`Exclusion`.
+        Dims that it lacks are broadcast.
+    flag : Exclusion
+        What a True in `excluded` sets.
+
+    Returns
+    -------
+    Dataset
+        The retrieval with the flags added to those it had. Excluding again changes nothing.
+
+    Raises
+    ------
+    ValueError
+        If `excluded` is neither bool nor uint8, or lies on another grid.
+
+    Examples
+    --------
+    >>> import numpy as np, xarray as xr, xfusion as xf
+    >>> water = xf.retrieval(np.full((1, 2), 0.8), np.full((1, 2), 0.1))
+    >>> shadow = xr.DataArray([[True, False]], dims=("y", "x"))
+    >>> water.fusion.exclude(shadow).mask.values
+    array([[128,   0]], dtype=uint8)
+    """
+    dataset = as_retrieval(dataset)
+    given: object = excluded
+    if not isinstance(given, xr.DataArray):
+        msg = (
+            f"`excluded` is a {type(given).__name__}, not a DataArray: say where it lies, e.g. "
+            "retrieval.mu.copy(data=excluded)"
+        )
+        raise TypeError(msg)
+    if excluded.dtype == bool:
+        flags = excluded * np.uint8(Exclusion(flag))
+    elif excluded.dtype == np.uint8:
+        flags = excluded
+    else:
+        msg = (
+            f"`excluded` is {excluded.dtype}, not bool (True = exclude) or uint8 flags: "
+            "say what its values mean, e.g. `excluded == 1`"
+        )
+        raise ValueError(msg)
+    layer = _with_crs_of(with_spatial_dims(flags.to_dataset(name=MASK), dataset), dataset)
+    leading = [d for d in dataset[MU].dims if d not in layer.dims]
+    frame = dataset[[MU]].isel(dict.fromkeys(leading, 0), drop=True)
+    aligned = on_grid_of(
+        layer,
+        frame,
+        names=("`excluded`", "the retrieval"),
+        mend=".rio.reproject_match(retrieval.mu) on it",
+    )[MASK].variable
+    if MASK in dataset:
+        aligned = dataset[MASK].variable | aligned
+    aligned = aligned.set_dims(dataset[MU].sizes).transpose(*dataset[MU].dims)
+    return annotate(dataset.assign({MASK: aligned}))
+
+
+def usable(dataset: Retrieval) -> xr.DataArray:
+    """Where a retrieval can be used: mask 0, mu finite, sigma finite.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        A retrieval.
+
+    Returns
+    -------
+    DataArray of bool
+    """
+    dataset = as_retrieval(dataset)
+    finite = [xr.apply_ufunc(np.isfinite, dataset[v], dask="allowed") for v in (MU, SIGMA)]
+    result: xr.DataArray = finite[0] & finite[1]
+    if MASK in dataset:
+        result = result & (dataset[MASK] == 0)
+    return result.rename("usable").drop_attrs(deep=False)
+
+
+def _plain_dims(ndim: int) -> tuple[str, ...]:
+    dims = ("time", "y", "x")
+    if ndim > len(dims):
+        msg = f"an array of {ndim} dims needs names for them: pass an xarray.DataArray"
+        raise ValueError(msg)
+    return dims[len(dims) - ndim :]
+
+
+def _aligned(array: xr.DataArray | ArrayLike, name: str, frame: xr.Dataset) -> xr.Variable:
+    mu = frame[MU]
+    if not isinstance(array, xr.DataArray):
+        if np.shape(array) != mu.shape:
+            msg = f"{name} has shape {np.shape(array)}, mu has {mu.shape}: give {name} that shape"
+            raise ValueError(msg)
+        plain = array if hasattr(array, "dtype") else np.asarray(array)
+        return xr.Variable(mu.dims, plain)
+    array = _plain(array) if name == MASK else decoded(_plain(array).rename(name))
+    other = _canonical_spatial_ref(array.to_dataset(name=name))
+    other = _with_crs_of(other, frame)
+    aligned = on_grid_of(other, frame, names=(name, MU), mend=f"{name}.rio.reproject_match(mu)")
+    return aligned[name].variable.transpose(*mu.dims)
+
+
+def _plain(array: xr.DataArray) -> xr.DataArray:
+    """Return the array without pint, its units as text."""
+    return dequantify(array.to_dataset(name=MU))[MU].rename(array.name)
+
+
+def _with_crs_of(layer: xr.Dataset, frame: xr.Dataset) -> xr.Dataset:
+    """Return a layer with the CRS of the frame it belongs to, if it has none of its own.
+
+    Arithmetic and xr.where drop it; the labels are compared all the same.
+    """
+    if SPATIAL_REF in layer.coords and layer[SPATIAL_REF].attrs:
+        return layer
+    if SPATIAL_REF not in frame.coords:
+        return layer
+    return layer.assign_coords({SPATIAL_REF: frame[SPATIAL_REF]})
+
+
+def _canonical_spatial_ref(dataset: xr.Dataset) -> xr.Dataset:
+    """Return the Dataset of one array with its CRS in the scalar coordinate `spatial_ref`."""
+    (name,) = dataset.data_vars
+    array = dataset[name]
+    mapping = array.encoding.get("grid_mapping", array.attrs.get("grid_mapping", SPATIAL_REF))
+    if mapping in dataset.coords and mapping != SPATIAL_REF:
+        dataset = dataset.drop_vars(SPATIAL_REF, errors="ignore").rename({mapping: SPATIAL_REF})
+    dataset = with_spatial_ref(dataset)
+    labelled = "crs" in array.attrs or any("crs" in c.attrs for c in array.coords.values())
+    if SPATIAL_REF not in dataset.coords and labelled:
+        return dataset.assign_coords({SPATIAL_REF: spatial_ref_of(geobox_of(array))})
+    return dataset

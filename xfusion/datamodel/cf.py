@@ -1,0 +1,91 @@
+"""The CF attributes that tie the variables and axes of a retrieval together."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from typing import Any
+
+import xarray as xr
+
+from .flags import FLAG_ATTRS
+from .grid import SPATIAL_REF, spatial_dims
+from .names import CONVENTIONS, MASK, MU, SIGMA
+
+AXES = ("Y", "X")
+PROJECTED = (
+    {"standard_name": "projection_y_coordinate"},
+    {"standard_name": "projection_x_coordinate"},
+)
+GEOGRAPHIC = (
+    {"standard_name": "latitude", "units": "degrees_north"},
+    {"standard_name": "longitude", "units": "degrees_east"},
+)
+
+
+def annotate(dataset: xr.Dataset) -> xr.Dataset:
+    """Return the retrieval with the CF attributes that tie its variables and axes together.
+
+    Units, long name and standard name of `mu` and of the coordinates are the caller's and stay.
+    """
+    dataset = dataset.copy()
+    mu = dataset[MU]
+    related = [str(name) for name in dataset.data_vars if name not in (MU, SPATIAL_REF)]
+    attrs: dict[Hashable, dict[str, Any]] = {k: v.attrs for k, v in dataset.data_vars.items()}
+    attrs[MU] = {"long_name": "best estimate"} | mu.attrs
+    attrs[MU]["ancillary_variables"] = " ".join(related)
+    # a sigma computed from mu may have come with mu's own attributes
+    of_mu = {k for k in ("long_name", "ancillary_variables") if k in mu.attrs}
+    own = {k: v for k, v in dataset[SIGMA].attrs.items() if k not in of_mu or v != mu.attrs[k]}
+    attrs[SIGMA] = {"long_name": "standard deviation of mu"} | own
+    if "units" in mu.attrs:
+        attrs[SIGMA]["units"] = mu.attrs["units"]
+    if "standard_name" in mu.attrs:
+        attrs[SIGMA]["standard_name"] = f"{mu.attrs['standard_name']} standard_error"
+    if MASK in dataset:
+        attrs[MASK] = dataset[MASK].attrs | FLAG_ATTRS
+    has_crs = SPATIAL_REF in dataset.coords
+    for name in dataset.data_vars:
+        # in encoding, as rioxarray keeps it: xarray refuses to write it from both places
+        kept = {k: v for k, v in attrs[name].items() if k != "grid_mapping" or not has_crs}
+        dataset[name].attrs = kept
+        if has_crs:
+            dataset[name].encoding["grid_mapping"] = SPATIAL_REF
+    if has_crs:
+        # else a plain xr.open_zarr takes spatial_ref for a data variable
+        labels = [str(k) for k in dataset.coords if k not in dataset.dims]
+        dataset[MU].encoding["coordinates"] = " ".join(labels)
+    for name, described in _axes(dataset).items():
+        array = dataset.coords[name]
+        if "standard_name" in array.attrs:
+            described = {"axis": described["axis"]}  # noqa: PLW2901  # the described is meant
+        array.attrs = described | array.attrs
+    return dataset.assign_attrs(Conventions=CONVENTIONS)
+
+
+def _axes(dataset: xr.Dataset) -> dict[Hashable, dict[str, str]]:
+    """Return CF attributes for the coordinates of the spatial dims and of time."""
+    axes: dict[Hashable, dict[str, str]] = {}
+    dims = spatial_dims(dataset)
+    if dims is not None:
+        named = _horizontal(dataset, dims)
+        axes = {d: {"axis": a} | n for d, a, n in zip(dims, AXES, named, strict=True)}
+    time = dataset.coords.get("time")
+    if time is not None and time.dtype.kind == "M" and time.dims in ((), ("time",)):
+        axes["time"] = {"axis": "T", "standard_name": "time"}
+    return {k: v for k, v in axes.items() if k in dataset.coords}
+
+
+def _horizontal(
+    dataset: xr.Dataset, dims: tuple[Hashable, Hashable]
+) -> tuple[dict[str, str], dict[str, str]]:
+    crs = dataset.coords[SPATIAL_REF].attrs if SPATIAL_REF in dataset.coords else {}
+    mapping = crs.get("grid_mapping_name")
+    text = str(crs.get("crs_wkt", crs.get("spatial_ref", "")))
+    if mapping == "latitude_longitude" or (mapping is None and text.startswith("GEOG")):
+        return GEOGRAPHIC
+    if mapping == "rotated_latitude_longitude":
+        return {}, {}
+    if mapping is not None or text:
+        return PROJECTED
+    # without a CRS only the names tell
+    return ({}, {}) if dims == ("y", "x") else GEOGRAPHIC

@@ -1,0 +1,120 @@
+"""Attributes that say which catalogues and items a mask is from."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from .redaction import is_on_loopback, public
+
+CATALOG, COLLECTION, ITEMS = "mask_catalog", "mask_collection", "mask_items"
+ITEMS_FOUND = "mask_items_found"
+ASSETS_MISSING = "mask_assets_missing"
+OFFSETS = "mask_offsets"
+LINKS = "mask_links"
+WORDS = (CATALOG, COLLECTION, ITEMS)
+TABLES = (ASSETS_MISSING, OFFSETS, LINKS)
+
+
+def mask_attrs(
+    before: Mapping[Any, Any],
+    *,
+    catalog: str,
+    collection: str,
+    items: Sequence[str],
+    lacking: Mapping[str, Sequence[str]],
+    offsets: Mapping[str, str],
+    links: Mapping[str, str],
+) -> dict[str, Any]:
+    """Return attributes that say where a mask is from, added to those of masks before it.
+
+    Parameters
+    ----------
+    before : mapping
+        Attributes of the retrieval that the mask is attached to.
+    catalog, collection : str
+        Where the items are from; without secrets.
+    items : sequence of str
+        Ids of all items found.
+    lacking : mapping
+        Id of an item -> assets that it lacks.
+    offsets : mapping
+        Id of an item -> what was added to its reflectance numbers, and why.
+    links : mapping
+        Id of an item -> where it is, if it says so; its secrets are left out.
+    """
+    attrs = {
+        CATALOG: _joined(before.get(CATALOG), [catalog]),
+        COLLECTION: _joined(before.get(COLLECTION), [collection]),
+        ITEMS: _joined(before.get(ITEMS), items),
+        ITEMS_FOUND: int(before.get(ITEMS_FOUND, 0)) + len(items),
+        **missing_attrs(before, lacking),
+    }
+    if offsets:
+        attrs[OFFSETS] = json.dumps(_table(before, OFFSETS) | dict(offsets))
+    if links:
+        known = {item: public(href) for item, href in links.items()}
+        attrs[LINKS] = json.dumps(_table(before, LINKS) | known)
+    return attrs
+
+
+def missing_attrs(
+    before: Mapping[Any, Any], lacking: Mapping[str, Sequence[str]]
+) -> dict[str, Any]:
+    """Return the attribute that says which assets items lack, added to those known before."""
+    missing = _table(before, ASSETS_MISSING)
+    for item, assets in lacking.items():
+        missing[item] = [*dict.fromkeys([*missing.get(item, []), *assets])]
+    return {ASSETS_MISSING: json.dumps(missing)}
+
+
+def merged_mask_attrs(attrs: Iterable[Mapping[Any, Any]]) -> dict[str, Any]:
+    """Return the attributes of the masks of several retrievals as those of one.
+
+    An item that masked several is counted once.
+    """
+    merged: dict[str, Any] = {}
+    for each in attrs:
+        for name in WORDS:
+            if name in each:
+                merged[name] = _joined(merged.get(name), str(each[name]).split())
+        for name in TABLES:
+            if name in each:
+                merged[name] = json.dumps(_table(merged, name) | _table(each, name))
+    if ITEMS in merged:
+        merged[ITEMS_FOUND] = len(merged[ITEMS].split())
+    return merged
+
+
+def lasting(attrs: Mapping[Any, Any]) -> dict[Any, Any]:
+    """Return attributes without addresses of servers on this machine, gone when these stop."""
+    kept = dict(attrs)
+    if CATALOG in kept:
+        kept[CATALOG] = " ".join(w for w in str(kept[CATALOG]).split() if not is_on_loopback(w))
+    if LINKS in kept:
+        links = item_links(kept)
+        kept[LINKS] = json.dumps({k: v for k, v in links.items() if not is_on_loopback(v)})
+    return {k: v for k, v in kept.items() if k not in (CATALOG, LINKS) or v not in ("", "{}")}
+
+
+def item_links(attrs: Mapping[Any, Any]) -> dict[str, str]:
+    """Return where the items that masks are from are: id -> href, without secrets."""
+    return {str(item): public(str(href)) for item, href in _table(attrs, LINKS).items()}
+
+
+def assets_missing(attrs: Mapping[Any, Any]) -> int:
+    """Return the number of pairs of an item and an asset that it lacks."""
+    return sum(len(assets) for assets in _table(attrs, ASSETS_MISSING).values())
+
+
+def _table(attrs: Mapping[Any, Any], name: str) -> dict[str, Any]:
+    table: dict[str, Any] = json.loads(attrs.get(name, "{}"))
+    return table
+
+
+def _joined(before: str | None, more: Sequence[str]) -> str:
+    words = (before or "").split()
+    # a blank in the path of a file would make two words of it
+    more = [word.replace(" ", "%20") for word in more]
+    return " ".join([*words, *(word for word in more if word not in words)])

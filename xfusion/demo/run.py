@@ -1,0 +1,214 @@
+"""The example: two sensors, their masks from a real STAC API, one water map."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import xarray as xr
+
+from xfusion.cog.write import to_cog
+from xfusion.datamodel.building import usable
+from xfusion.datamodel.flags import contributors
+from xfusion.datamodel.names import MU, SIGMA, SOURCE
+from xfusion.products import SensorProduct, Sentinel1Product, Sentinel2Product
+
+from .scene import Scene, write_scene
+from .server import serve
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["DemoResult", "draw_panel", "fuse_scene", "run_demo", "serve", "write_scene"]
+
+Progress = Callable[[], AbstractContextManager[Any]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DemoResult:
+    """What the demo wrote and found."""
+
+    files: dict[str, Path]
+    """Variable -> COG, "item" -> STAC item, and "panel" -> PNG."""
+
+    pixels: dict[str, int]
+    """Pixels by who contributed: sensor names joined by "+", "none" outside."""
+
+    rmse: dict[str, float]
+    """Root mean square error against the truth, where both sensors are usable; for "fused,
+    all pixels" and "fused, no masks" wherever a sensor is usable under the masks."""
+
+
+def fuse_scene(
+    scene: Scene, catalog: str, *, chunks: int = 512
+) -> tuple[SensorProduct, SensorProduct, SensorProduct, SensorProduct]:
+    """Run the workflow on the example scene, lazily.
+
+    Parameters
+    ----------
+    scene : Scene
+        The files and their date.
+    catalog : str
+        URL of the API that serves its items.
+    chunks : int
+        Pixels a side of a block.
+
+    Returns
+    -------
+    s1, s2, masked, unmasked : products
+        Both sensors on the grid of Sentinel-2, extended to what either covers, and their
+        fusion with and without the masks.
+    """
+    from odc.geo.geobox import GeoBox
+
+    s1 = Sentinel1Product.open(scene.s1_mu, scene.s1_sigma, time=scene.date, chunks=chunks)
+    s2 = Sentinel2Product.open(scene.s2_mu, scene.s2_sigma, time=scene.date, chunks=chunks)
+    fine = s2.geobox
+    area = s1.geobox.extent.to_crs(str(fine.crs)) | fine.extent
+    grid = GeoBox.from_bbox(area.boundingbox, resolution=fine.resolution)
+    s1 = s1.coregister(grid, chunks=chunks).attach_mask(catalog=catalog)
+    # the items contradict themselves, as those of Earth Search do; here the offset is known
+    s2 = s2.coregister(grid, chunks=chunks).attach_mask(catalog=catalog, offset=0.0)
+    return s1, s2, s1.gaussian(s2), s1.gaussian(s2, use_mask=False)
+
+
+def run_demo(
+    out: Path | str, *, size: float = 1.0, seed: int = 0, progress: Progress = nullcontext
+) -> DemoResult:
+    """Write the example scene, serve it, fuse it, and write maps, a picture and numbers.
+
+    Parameters
+    ----------
+    out : path
+        Folder of the results; the scene goes into its folder ``scene``.
+    size : float
+        Scale of the scene; 1 is about 12 km by 10 km.
+    seed : int
+        Of the noise.
+    progress : callable
+        Makes a context manager that shows the progress of dask.
+
+    Returns
+    -------
+    DemoResult
+
+    Raises
+    ------
+    ModuleNotFoundError
+        If the extra ``demo`` is not installed.
+    RuntimeError
+        If the STAC server does not start.
+    """
+    _matplotlib()  # what is missing is said before the work, not after it
+    out = Path(out)
+    scene = write_scene(out / "scene", size=size, seed=seed)
+    with serve(scene.items) as catalog:
+        lazy = fuse_scene(scene, catalog)
+        with progress():
+            import dask
+
+            s1, s2, fused, unmasked = dask.compute(*(p.dataset for p in lazy))
+    truth = scene.truth(lazy[2].geobox)
+    files = to_cog(fused, out, prefix="water_", overwrite=True, progress=False)
+    files["panel"] = _write_panel(draw_panel(s1, s2, fused), out / "water.png")
+    return DemoResult(
+        files=files,
+        pixels=_pixels_by_source(fused),
+        rmse=_errors(s1, s2, fused, unmasked, truth),
+    )
+
+
+def draw_panel(s1: xr.Dataset, s2: xr.Dataset, fused: xr.Dataset) -> Figure:
+    """Draw both means, the fused mean and sigma, and who contributed.
+
+    Parameters
+    ----------
+    s1, s2 : Dataset
+        Retrievals in memory; pixels that are not usable are drawn empty.
+    fused : Dataset
+        Their fusion.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    ModuleNotFoundError
+        If matplotlib is not installed.
+    """
+    matplotlib = _matplotlib()
+    names = str(fused[SOURCE].attrs["flag_meanings"]).split()
+    figure: Figure = matplotlib.figure.Figure(figsize=(13, 3), layout="constrained")
+    axes = figure.subplots(1, 5, sharex=True, sharey=True)
+    mean = {"cmap": "YlGnBu", "norm": matplotlib.colors.Normalize(0, 1)}
+    spread = {"cmap": "magma", "norm": matplotlib.colors.Normalize(0, 0.15)}
+    who = {
+        "cmap": matplotlib.colors.ListedColormap(["white", "tab:blue", "tab:orange", "tab:green"]),
+        "norm": matplotlib.colors.BoundaryNorm([-0.5, 0.5, 1.5, 2.5, 3.5], 4),
+        "interpolation": "nearest",
+    }
+    maps: list[tuple[str, xr.DataArray, dict[str, Any], list[float]]] = [
+        (f"{names[0]}: mu", s1[MU].where(usable(s1)), mean, [0, 0.5, 1]),
+        (f"{names[1]}: mu", s2[MU].where(usable(s2)), mean, [0, 0.5, 1]),
+        ("fused: mu", fused[MU], mean, [0, 0.5, 1]),
+        ("fused: sigma", fused[SIGMA], spread, [0, 0.05, 0.1, 0.15]),
+        ("source", fused[SOURCE], who, [0, 1, 2, 3]),
+    ]
+    for axis, (title, values, style, ticks) in zip(axes, maps, strict=True):
+        image = axis.imshow(values, **style)
+        bar = figure.colorbar(image, ax=axis, ticks=ticks, location="bottom", shrink=0.9, pad=0.02)
+        axis.set_title(title)
+        axis.set_axis_off()
+    bar.set_ticks([0, 1, 2, 3], labels=["none", *names, "both"], fontsize=7)
+    return figure
+
+
+def _matplotlib() -> Any:
+    try:
+        import matplotlib.colors
+        import matplotlib.figure
+    except ModuleNotFoundError as error:
+        message = 'the picture needs matplotlib: pip install "xfusion[demo]"'
+        raise ModuleNotFoundError(message, name=error.name) from error
+    return matplotlib
+
+
+def _write_panel(figure: Figure, path: Path) -> Path:
+    import os
+
+    aside = path.with_name(f".{os.getpid()}-{path.name}")
+    try:
+        figure.savefig(aside, format="png")
+        aside.replace(path)
+    finally:
+        aside.unlink(missing_ok=True)
+    return path
+
+
+def _pixels_by_source(fused: xr.Dataset) -> dict[str, int]:
+    names = str(fused[SOURCE].attrs["flag_meanings"]).split()
+    counts = np.bincount(fused[SOURCE].to_numpy().ravel(), minlength=1 << len(names))
+    return {contributors(code, names): int(count) for code, count in enumerate(counts)}
+
+
+def _errors(
+    s1: xr.Dataset, s2: xr.Dataset, fused: xr.Dataset, unmasked: xr.Dataset, truth: Any
+) -> dict[str, float]:
+    source = fused[SOURCE].to_numpy()
+
+    def rmse(retrieval: xr.Dataset, where: Any) -> float:
+        return float(np.sqrt(np.mean((retrieval[MU].to_numpy() - truth)[where] ** 2)))
+
+    both, either = source == source.max(), source > 0
+    return {
+        "sentinel-1": rmse(s1, both),
+        "sentinel-2": rmse(s2, both),
+        "fused": rmse(fused, both),
+        "fused, all pixels": rmse(fused, either),
+        "fused, no masks": rmse(unmasked, either),
+    }

@@ -1,0 +1,1 @@
+"""Retrievals of several sensors become one: rules, alignment, conflict, masks at decision level."""

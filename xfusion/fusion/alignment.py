@@ -1,0 +1,102 @@
+"""Bring the retrievals of several sensors together: one grid, one unit, a name each."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Hashable, Sequence
+
+import numpy as np
+import xarray as xr
+
+from xfusion.datamodel.chunks import rechunked
+from xfusion.datamodel.grid import on_grid_of, spatial_dims
+from xfusion.datamodel.names import MASK, MU, SIGMA
+from xfusion.datamodel.units import conversion, same_units, units_of
+
+MAX_SENSORS = 8
+
+
+def on_one_grid(retrievals: Sequence[xr.Dataset]) -> list[xr.Dataset]:
+    """Return mu, sigma and mask of each, with the grid, units and blocks of the first.
+
+    Raises
+    ------
+    ValueError
+        If there are more than 8, or grids, dims or units do not go together.
+    """
+    if len(retrievals) > MAX_SENSORS:
+        msg = (
+            f"{len(retrievals)} retrievals, at most {MAX_SENSORS} in one call: if errors are "
+            f"independent, fuse groups of up to {MAX_SENSORS}, then these with sigma_floor=0, as "
+            "the floor was applied"
+        )
+        raise ValueError(msg)
+    # what else a Dataset holds is not fused, and may have dims of its own
+    retrievals = [r[[v for v in (MU, SIGMA, MASK) if v in r]] for r in retrievals]
+    first = retrievals[0]
+    names = sensor_names(retrievals)
+    aligned = [first]
+    for name, other in zip(names[1:], retrievals[1:], strict=True):
+        other = _in_units_of(other, first, names=(name, names[0]))  # noqa: PLW2901  # step by step
+        both = (repr(name), repr(names[0]))
+        mend = f".coregister({names[0]})"
+        other = on_grid_of(other, first, names=both, mend=mend)  # noqa: PLW2901  # step by step
+        other = other.transpose(*first[MU].dims, ...)  # noqa: PLW2901  # step by step
+        # blocks of the first: dask would cut both into the pieces of all edges
+        lazy = first[MU].chunks is not None and other[MU].chunks is not None
+        aligned.append(rechunked(other, first[MU].chunksizes) if lazy else other)
+    return aligned
+
+
+def along(dataset: xr.Dataset, dim: Hashable) -> list[xr.Dataset]:
+    """Return the retrievals along a dim, each with its label as the name of its sensor."""
+    spatial = spatial_dims(dataset) or ()
+    if dim not in dataset[MU].dims or dim in spatial:
+        others = [d for d in dataset[MU].dims if d not in spatial]
+        msg = f"{dim=}: mu has the dims {others} besides the spatial ones; name one of these"
+        raise ValueError(msg)
+    if dataset.sizes[dim] == 0:
+        msg = f"{dim=} has no labels: there is nothing to fuse"
+        raise ValueError(msg)
+    labels = [f"{dim}_{i}" for i in range(dataset.sizes[dim])]
+    if dim in dataset.coords:
+        values = dataset.coords[dim].to_numpy()
+        is_time = values.dtype.kind == "M"
+        labels = list(np.datetime_as_string(values, unit="s") if is_time else map(str, values))
+    return [dataset.isel({dim: i}).assign_attrs(sensor=label) for i, label in enumerate(labels)]
+
+
+def sensor_names(retrievals: Sequence[xr.Dataset]) -> list[str]:
+    """Return a name for each retrieval: its sensor, in the letters of CF, told apart by numbers."""
+    given = [re.sub(r"[^\w.+@-]+", "_", str(r.attrs.get("sensor", "sensor"))) for r in retrievals]
+    names: list[str] = []
+    for i, name in enumerate(given, start=1):
+        unique = f"{name}_{i}" if given.count(name) > 1 else name
+        while unique in names or (unique != name and unique in given):
+            unique += "_"
+        names.append(unique)
+    return names
+
+
+def _in_units_of(other: xr.Dataset, first: xr.Dataset, *, names: tuple[str, str]) -> xr.Dataset:
+    units, wanted = units_of(other[MU]), units_of(first[MU])
+    if same_units(units, wanted):
+        return other
+    clash = f"mu of {names[0]!r} is in {units!r}, of {names[1]!r} in {wanted!r}"
+    if units is None or wanted is None:
+        lacking = names[0] if units is None else names[1]
+        msg = f"{clash}: say what {lacking!r} is in, .mu.attrs['units'] = ..."
+        raise ValueError(msg)
+    try:
+        scale, offset = conversion(units, wanted)
+    except ModuleNotFoundError as error:
+        msg = f"{clash}: pip install 'xfusion[units]' to have it converted"
+        raise ValueError(msg) from error
+    except ValueError as error:
+        msg = f"{clash}, and one cannot be converted to the other: {error}"
+        raise ValueError(msg) from error
+    converted = {
+        MU: (other[MU] * scale + offset).assign_attrs(other[MU].attrs | {"units": wanted}),
+        SIGMA: (other[SIGMA] * abs(scale)).assign_attrs({"units": wanted}),
+    }
+    return other.assign(converted)

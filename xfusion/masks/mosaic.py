@@ -1,0 +1,267 @@
+"""Bring bands of catalogue items, those that masks are made of, onto a grid block by block."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xfusion.kernels import parallel
+from xfusion.kernels.control import ControlGrid, Window
+from xfusion.raster.file import RasterFile
+from xfusion.warp.blocks import Blocks, keep_freed_memory, picked, slices, split, strips
+from xfusion.warp.pixel_mapping import Mapping as GridMapping
+
+FILE_STRIP = 1024  # target rows that a thread takes at a time: strips decode the tiles between them
+
+OnReadError: TypeAlias = Literal["raise", "flag"]
+Bands: TypeAlias = Mapping[str, NDArray[Any]]
+
+NOTHING, PART, ALL = range(3)  # how much of a pixel an item has observed
+Observed: TypeAlias = Callable[[Bands], NDArray[np.uint8]]
+
+
+@dataclass(frozen=True)
+class WarpedBands:
+    """Bands of files of one grid, on another grid; picklable, reads what it needs of the files."""
+
+    names: tuple[str, ...]
+    files: tuple[RasterFile, ...]
+    mapping: GridMapping
+    resampling: str
+    nodata: tuple[float, ...]
+    """What means "not observed" in each file; stays so for "nearest", else becomes NaN."""
+    offset: float
+    """Added to what was observed."""
+    dtype: np.dtype[Any]
+    on_read_error: OnReadError = "raise"
+
+    @property
+    def fills(self) -> tuple[float, ...]:
+        """What stands for "not observed" in the result."""
+        return self.nodata if self.resampling == "nearest" else (np.nan,) * len(self.names)
+
+    def on(
+        self, rows: slice, columns: slice
+    ) -> tuple[list[NDArray[Any]], NDArray[np.bool_] | None] | None:
+        """Return one block of the target, band by band, and where it could not be read.
+
+        None where the files miss the block.
+        """
+        from xfusion.kernels import nearest  # numba takes half a second to import
+
+        grid = self.mapping.control_grid(rows, columns)
+        window = self.mapping.window(grid)
+        if window is None:
+            return None
+        shape = rows.stop - rows.start, columns.stop - columns.start
+        out = [np.empty(shape, self.dtype) for _ in self.names]
+        stored, failed = self._stored(window)
+        if self.resampling == "nearest":
+            for pixels, fill, plane in zip(stored, self.fills, out, strict=True):
+                band = pixels.astype(self.dtype, copy=False)
+                nearest.nearest(band, window, grid, outside=fill, out=plane)
+        else:
+            for k in range(0, len(out), 2):
+                pair = slice(k, k + 2)
+                self._interpolate(stored[pair], self.nodata[pair], window, grid, out[pair])
+        if failed is None:
+            return out, None
+        lost = np.empty(shape, np.uint8)
+        nearest.nearest(failed.view(np.uint8), window, grid, outside=0, out=lost)
+        return out, lost.view(np.bool_)
+
+    def _stored(self, window: Window) -> tuple[list[NDArray[Any]], NDArray[np.bool_] | None]:
+        if self.on_read_error == "raise":
+            return [file[window.slices] for file in self.files], None
+        read = [
+            file.read_what_can_be(*window.slices, fill=fill)
+            for file, fill in zip(self.files, self.nodata, strict=True)
+        ]
+        failures = [failed for _, failed in read if failed is not None]
+        return [pixels for pixels, _ in read], np.any(failures, axis=0) if failures else None
+
+    def _interpolate(
+        self,
+        stored: Sequence[NDArray[Any]],
+        nodata: Sequence[float],
+        window: Window,
+        grid: ControlGrid,
+        out: Sequence[NDArray[Any]],
+    ) -> None:
+        from xfusion.kernels import resample  # numba takes half a second to import
+
+        for rows, part, cut in strips(self.mapping, grid, window, out[0].shape[0]):
+            planes = [plane[rows] for plane in out]
+            if cut is None:
+                for plane in planes:
+                    plane[...] = np.nan
+            else:
+                pixels = (band[cut.within(window)] for band in stored)
+                values = [self._observed(*each) for each in zip(pixels, nodata, strict=True)]
+                resample.bands(values, cut, part, out=planes)
+
+    def _observed(self, stored: NDArray[Any], nodata: float) -> NDArray[Any]:
+        pixels = stored.astype(self.dtype)
+        if self.offset:
+            pixels += self.dtype.type(self.offset)
+            # less than nothing is noise, and makes an index of dark water that of a forest
+            np.maximum(pixels, 0, out=pixels)
+        pixels[stored == nodata] = np.nan
+        return pixels
+
+
+@dataclass(frozen=True)
+class WarpedItem:
+    """The bands of one item, grid by grid; without any where none of its files can be opened."""
+
+    bands: tuple[WarpedBands, ...]
+
+    def on(
+        self, rows: slice, columns: slice
+    ) -> tuple[dict[str, NDArray[Any]], NDArray[np.bool_] | None] | None:
+        """Return the bands that touch one block of the target, and where they could not be read."""
+        if not self.bands:
+            shape = rows.stop - rows.start, columns.stop - columns.start
+            return {}, np.ones(shape, np.bool_)
+        warped = [(bands, bands.on(rows, columns)) for bands in self.bands]
+        layers: dict[str, NDArray[Any]] = {}
+        failures = []
+        for bands, found in warped:
+            if found is not None:
+                layers |= dict(zip(bands.names, found[0], strict=True))
+                failures += [] if found[1] is None else [found[1]]
+        if not layers:
+            return None
+        return layers, np.any(failures, axis=0) if failures else None
+
+
+@dataclass(frozen=True)
+class Mosaic:
+    """Items that show one acquisition, each pixel from the one that has observed it best."""
+
+    items: tuple[WarpedItem, ...]
+    bands: tuple[tuple[str, float, np.dtype[Any]], ...]
+    """Name of each band, what stands for "not observed" in it, and its dtype."""
+    target: tuple[int, int]
+    observed: Observed
+    """NOTHING, PART or ALL of a pixel, from its bands."""
+    on_read_error: OnReadError = "raise"
+    each_counts: bool = False
+    """Whether it takes all items that cover a pixel to judge it, not the best one."""
+    union: bool = False
+    """Whether bands hold bit flags, and a pixel has those of all items."""
+
+    @property
+    def dtypes(self) -> list[np.dtype[Any]]:
+        """Dtypes of the layers of a block."""
+        flags = [] if self.on_read_error == "raise" else [np.dtype(np.bool_)]
+        return [*(dtype for _, _, dtype in self.bands), *flags]
+
+    def on(self, rows: slice, columns: slice) -> tuple[NDArray[Any], ...]:
+        """Return one block of the target: the bands, and where they could not be read.
+
+        The latter only where `on_read_error` is "flag".
+        """
+        keep_freed_memory()
+        shape = rows.stop - rows.start, columns.stop - columns.start
+        merged: dict[str, NDArray[Any]] = {}
+        failed = np.zeros(shape, np.bool_)
+        for item in self.items:
+            found = item.on(rows, columns)
+            if found is None:
+                continue
+            layers, lost = self._complete(found[0], shape), found[1]
+            if lost is not None:
+                failed |= lost  # there a band has its fill: the item has not observed it all
+            if merged:
+                self._merge(merged, layers)
+            else:
+                merged = layers
+        merged = merged or self._complete({}, shape)
+        if self.on_read_error == "raise":
+            return tuple(merged.values())
+        if not self.each_counts and failed.any():
+            failed &= self.observed(merged) < ALL
+        return (*merged.values(), failed)
+
+    def _complete(self, layers: Bands, shape: tuple[int, int]) -> dict[str, NDArray[Any]]:
+        return {
+            name: layers[name] if name in layers else np.full(shape, fill, dtype)
+            for name, fill, dtype in self.bands
+        }
+
+    def _merge(self, merged: Bands, layers: Bands) -> None:
+        better = self.observed(layers) > self.observed(merged)
+        for name, fill, _ in self.bands:
+            if self.union:
+                both = (merged[name] != fill) & (layers[name] != fill)
+                np.bitwise_or(merged[name], layers[name], out=merged[name], where=both)
+            np.copyto(merged[name], layers[name], where=better)
+
+
+@dataclass(frozen=True)
+class Footprints:
+    """Where grids of which no pixel is known lie in another grid."""
+
+    mappings: tuple[GridMapping, ...]
+    target: tuple[int, int]
+
+    @property
+    def dtypes(self) -> list[np.dtype[Any]]:
+        """Dtype of the one layer of a block."""
+        return [np.dtype(np.bool_)]
+
+    def on(self, rows: slice, columns: slice) -> tuple[NDArray[Any], ...]:
+        """Return for one block of the target where a pixel is in one of the grids."""
+        from xfusion.kernels import nearest  # numba takes half a second to import
+
+        shape = rows.stop - rows.start, columns.stop - columns.start
+        covered = np.zeros(shape, np.uint8)
+        for mapping in self.mappings:
+            grid = mapping.control_grid(rows, columns)
+            window = mapping.window(grid)
+            if window is not None:
+                # read like a file, so that its edge is exactly that of a file on this grid
+                inside = np.empty(shape, np.uint8)
+                pixels = np.ones(window.shape, np.uint8)
+                nearest.nearest(pixels, window, grid, outside=0, out=inside)
+                covered |= inside
+        return (covered.view(np.bool_),)
+
+
+def warp_mosaic(mosaic: Mosaic | Footprints, blocks: Blocks | None) -> list[Any]:
+    """Warp a mosaic onto its target, block by block.
+
+    Parameters
+    ----------
+    mosaic : Mosaic or Footprints
+    blocks : pair of tuples of int, or None
+        Rows and columns of a lazy result's blocks, None to read now.
+
+    Returns
+    -------
+    list of arrays
+        What its method `on` returns, each of the target's shape; numpy or dask.
+    """
+    rows, columns = mosaic.target
+    if blocks is None:
+        parts = slices(split(rows, FILE_STRIP))
+        with ThreadPoolExecutor(min(parallel.core_count(), max(1, len(parts)))) as pool:
+            done = list(pool.map(lambda r: mosaic.on(r, slice(0, columns)), parts))
+        return [np.concatenate(layer) for layer in zip(*done, strict=True)]
+    from dask.base import tokenize
+    from dask.highlevelgraph import HighLevelGraph
+
+    name = f"bands-{tokenize(mosaic, blocks)}"
+    tasks: dict[Any, Any] = {
+        (name, i, j): (mosaic.on, r, c)
+        for (i, r), (j, c) in itertools.product(*(enumerate(slices(n)) for n in blocks))
+    }
+    graph = HighLevelGraph.from_collections(name, tasks, dependencies=[])
+    return [picked(graph, name, tasks, k, blocks, dtype) for k, dtype in enumerate(mosaic.dtypes)]

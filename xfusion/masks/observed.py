@@ -1,0 +1,62 @@
+"""How complete a mask is: what was found, what was missing, and what share of pixels it saw."""
+
+from __future__ import annotations
+
+import numpy as np
+import xarray as xr
+
+from xfusion.datamodel.flags import Exclusion
+from xfusion.datamodel.names import MASK, MU
+from xfusion.datamodel.provenance import ITEMS_FOUND, assets_missing
+from xfusion.datamodel.validation import Retrieval, as_retrieval
+
+ADVISORY_FAILED = "advisory_read_failed"
+
+
+def completeness(dataset: Retrieval) -> xr.Dataset:
+    """Return how complete the mask of a retrieval is.
+
+    Parameters
+    ----------
+    dataset : Dataset or product
+        A retrieval, with or without masks attached from catalogues.
+
+    Returns
+    -------
+    Dataset of scalars
+        `items_found` and `assets_missing`, numbers of items and of (item, asset) pairs;
+        `read_failed`, share of pixels that could not be read; `unknown`, share that no item
+        observed, or that one may show whose asset is missing; `observed`, share that is neither;
+        `usable`, share that is usable. With the advisory flags of GFM, if they were attached with
+        `on_read_error` "flag", `advisory_read_failed`, share of pixels where not all of theirs
+        could be read. Shares are of all pixels, 0 to 1, and lazy where the retrieval is.
+
+    Examples
+    --------
+    >>> import numpy as np, xfusion as xf
+    >>> flags = np.array([[0, 0, 1, 32]], np.uint8)
+    >>> water = xf.retrieval(np.full((1, 4), 0.8), np.full((1, 4), 0.1), flags)
+    >>> float(water.fusion.completeness().observed)
+    0.75
+    """
+    from xfusion.datamodel.building import usable
+
+    dataset = as_retrieval(dataset)
+    flags = dataset.get(MASK, xr.zeros_like(dataset[MU], np.uint8))
+    failed, unknown = (
+        (flags & np.uint8(flag)) != 0 for flag in (Exclusion.READ_FAILED, Exclusion.UNKNOWN)
+    )
+    shares = {
+        "read_failed": failed.mean(),
+        "unknown": unknown.mean(),
+        "observed": (~(failed | unknown)).mean(),
+        "usable": usable(dataset).mean(),
+    }
+    if ADVISORY_FAILED in dataset:
+        shares[ADVISORY_FAILED] = dataset[ADVISORY_FAILED].mean()
+    counts = {
+        "items_found": int(dataset.attrs.get(ITEMS_FOUND, 0)),
+        "assets_missing": assets_missing(dataset.attrs),
+    }
+    scalars = {name: share.reset_coords(drop=True) for name, share in shares.items()}
+    return xr.Dataset(counts | scalars).drop_attrs()

@@ -1,0 +1,270 @@
+"""Which items of a catalogue show what a retrieval shows, pass by pass, and what they lack."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import xarray as xr
+
+from xfusion.datamodel.caller import warn
+from xfusion.datamodel.grid import geobox_of
+from xfusion.datamodel.redaction import public
+from xfusion.datamodel.times import Time, as_time
+from xfusion.stac.interval import of_interval
+from xfusion.stac.items import Items, as_items, complete_items, item_time
+from xfusion.stac.profiles import Catalog, CatalogLike
+from xfusion.stac.searching import search
+from xfusion.stac.untrusted import check_grids, check_hrefs, is_link, is_local
+
+if TYPE_CHECKING:
+    import pystac
+
+
+@dataclass(frozen=True)
+class Passes:
+    """The items of the passes of a satellite that show what a retrieval shows, whole or not."""
+
+    items: list[list[pystac.Item]]
+    """Pass by pass."""
+    catalog: Catalog
+    """What they are from, or are as if from."""
+    source: str
+    """Where they are from, without secrets."""
+    allow_local: bool
+    """Whether they may have files of this machine read, whatever their catalogue."""
+    origin: str | None
+    """URL of the catalogue that they are from, None if not known."""
+
+    @property
+    def ids(self) -> list[str]:
+        """Ids of all items."""
+        return [item.id for each in self.items for item in each]
+
+    @property
+    def links(self) -> dict[str, str]:
+        """Id of each item that says where it is to its address; secrets may be in its query."""
+        hrefs = {item.id: item.get_self_href() for each in self.items for item in each}
+        return {item: href for item, href in hrefs.items() if href and is_link(href)}
+
+
+@dataclass(frozen=True)
+class Acquisitions:
+    """The items of passes, told apart by whether they have what is to be read."""
+
+    passes: list[list[pystac.Item]]
+    """Items that have all assets and may be read, pass by pass."""
+    without: list[pystac.Item]
+    """The others, of all passes."""
+    lacking: Mapping[str, list[str]]
+    """Id of each of these to the assets that it lacks."""
+
+
+def find_passes(
+    dataset: xr.Dataset,
+    profile: Catalog,
+    *,
+    default: Catalog,
+    catalog: CatalogLike | None,
+    items: Items | None,
+    datetime: Time | None,
+    allow_local: bool,
+    nearest: bool,
+) -> Passes:
+    """Find the passes for a retrieval, by one search.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        A retrieval with a CRS.
+    profile : Catalog
+        The catalogue.
+    nearest : bool
+        Whether of several passes the one nearest to the time of the retrieval counts, if that
+        is more than a day.
+    default, catalog, items, datetime, allow_local
+        As in :func:`xfusion.attach_mask`.
+
+    Raises
+    ------
+    LookupError
+        If there are no items, or the nearest pass is an orbit away.
+    ValueError
+        If there is no date.
+
+    Warns
+    -----
+    UserWarning
+        If the nearest pass is more than ten minutes away.
+    """
+    # one that is nearest must be whole, or a frame that excludes might be left out
+    reach = ANOTHER_PASS + PASS_GAP if nearest else PASS_GAP
+    found, origin = _find(dataset, profile, default, catalog, items, datetime, reach)
+    chosen = grouped_by_pass(found)
+    if nearest:
+        # of all items: what lacks its asset is unknown, and another pass is no replacement
+        chosen = _nearest(chosen, profile, _instant(dataset, datetime))
+    source = public(profile.url) if items is None else "items"
+    return Passes(chosen, profile, source, allow_local, origin)
+
+
+def acquisitions_of(found: Passes, profile: Catalog, *, otherwise: str) -> Acquisitions:
+    """Check what items would make us read, and what they lack.
+
+    Parameters
+    ----------
+    found : Passes
+    profile : Catalog
+        With the assets that are needed.
+    otherwise : str
+        What becomes of the pixels of an item that lacks one, for the warning.
+
+    Raises
+    ------
+    ValueError
+        If there is an href that may not be read, or a grid that cannot be.
+
+    Warns
+    -----
+    UserWarning
+        If an item lacks an asset.
+    """
+    complete: list[list[pystac.Item]] = []
+    without: list[pystac.Item] = []
+    lacking: dict[str, list[str]] = {}
+    for each in found.items:
+        whole, missing = complete_items(each, profile)
+        check_hrefs(whole, profile, allow_local=found.allow_local, origin=found.origin)
+        complete += [whole] if whole else []
+        without += [item for item in each if item.id in missing]
+        lacking |= missing
+    check_grids(without)
+    for item, assets in lacking.items():
+        warn(f"item {item!r} of {profile.collection!r} lacks the assets {assets}: {otherwise}")
+    return Acquisitions(complete, without, lacking)
+
+
+def _find(
+    dataset: xr.Dataset,
+    profile: Catalog,
+    default: Catalog,
+    catalog: CatalogLike | None,
+    items: Items | None,
+    datetime: Time | None,
+    reach: dt.timedelta,
+) -> tuple[list[pystac.Item], str | None]:
+    """Return the items, and the URL of the catalogue that they are from, None if not known."""
+    if items is None:
+        where = default if catalog is None else catalog
+        when = _searched(dataset, datetime, reach)
+        found = search(where, geobox_of(dataset), when, default=default)
+        return found, profile.url
+    given = as_items(items)
+    if not given:
+        msg = (
+            f"items= is empty, a mask takes at least one item of {profile.collection!r}: give "
+            f"some, or leave items= out to search {public(profile.url)}"
+        )
+        raise LookupError(msg)
+    chosen = given
+    if datetime is not None:
+        chosen = of_interval(given, _searched(dataset, datetime, reach))
+    if not chosen:
+        days = sorted({f"{item_time(item):%Y-%m-%d}" for item in given})
+        msg = (
+            f"none of the {len(given)} items= of {profile.collection!r} is of {datetime=}, they "
+            f"are of {days}: give one of these as datetime=, or leave it out to use them all"
+        )
+        raise LookupError(msg)
+    # a catalogue beside items says what their assets are; only a local one, that they are its own
+    return chosen, profile.url if catalog is not None and is_local(profile.url) else None
+
+
+def _moment(dataset: xr.Dataset, datetime: Time | None) -> Time:
+    if datetime is not None:
+        return datetime
+    if "time" not in dataset.coords:
+        msg = (
+            "the retrieval has no `time`, so the day of its mask is unknown: pass "
+            "datetime='2023-06-20', or time= when it is opened"
+        )
+        raise ValueError(msg)
+    moment: Any = dataset.coords["time"].to_numpy()[()]
+    return as_time(moment)
+
+
+def _instant(dataset: xr.Dataset, datetime: Time | None) -> dt.datetime | None:
+    """Return when a retrieval was acquired, None if not more than its day is known."""
+    if datetime is None and "time" not in dataset.coords:
+        return None
+    moment = _moment(dataset, datetime)
+    if isinstance(moment, str) and "/" in moment:
+        return None
+    at = as_time(moment)
+    if at == at.astype("datetime64[D]"):
+        return None
+    since: Any = at - np.datetime64(0, "us")
+    return dt.datetime.fromtimestamp(since / np.timedelta64(1, "s"), dt.UTC)
+
+
+def _searched(dataset: xr.Dataset, datetime: Time | None, reach: dt.timedelta) -> Time:
+    """Return the day of a retrieval; of an instant also what is in reach of it beyond midnight.
+
+    The frames of one pass may lie on either side of midnight.
+    """
+    instant = _instant(dataset, datetime)
+    if instant is None:
+        return _moment(dataset, datetime)
+    start = instant.replace(hour=0, minute=0, second=0, microsecond=0)
+    end = start + dt.timedelta(days=1, microseconds=-1)
+    first, last = min(start, instant - reach), max(end, instant + reach)
+    return f"{first:%Y-%m-%dT%H:%M:%S.%fZ}/{last:%Y-%m-%dT%H:%M:%S.%fZ}"
+
+
+def _nearest(
+    found: list[list[pystac.Item]], profile: Catalog, time: dt.datetime | None
+) -> list[list[pystac.Item]]:
+    """Return the pass that is nearest to a time, all if there is none."""
+    if time is None:
+        return found
+
+    def apart(item: pystac.Item) -> dt.timedelta:
+        return abs(item_time(item) - time)
+
+    nearest = min(found, key=lambda frames: min(map(apart, frames)))
+    frame = min(nearest, key=apart)
+    if apart(frame) > PASS_GAP:
+        said = (
+            f"of {profile.collection!r} the nearest of {len(found)} passes is {apart(frame)} from "
+            f"the acquisition at {time:%Y-%m-%d %H:%M:%S}, at {item_time(frame):%Y-%m-%d %H:%M:%S}"
+        )
+        all_of_day = f"datetime='{item_time(frame):%Y-%m-%d}' uses all passes of that day"
+        if apart(frame) > ANOTHER_PASS:
+            msg = f"{said}: it shows another acquisition. Correct the time, in UTC; {all_of_day}"
+            raise LookupError(msg)
+        warn(f"{said}: it is used; {all_of_day}")
+    return [nearest]
+
+
+PASS_GAP = dt.timedelta(minutes=10)  # frames of one pass follow within seconds
+ANOTHER_PASS = dt.timedelta(minutes=90)  # a satellite is back after about 100, over other ground
+
+
+def grouped_by_pass(items: Iterable[pystac.Item]) -> list[list[pystac.Item]]:
+    """Group items by pass of the satellite.
+
+    Frames and tiles of a pass show one acquisition; acquisitions are told apart by a gap of
+    more than ten minutes, so that each is judged by itself.
+    """
+    grouped: list[list[pystac.Item]] = []
+    last = None
+    for item in sorted(items, key=lambda item: (item_time(item), item.id)):
+        moment = item_time(item)
+        if last is None or moment - last > PASS_GAP:
+            grouped.append([])
+        grouped[-1].append(item)
+        last = moment
+    return grouped

@@ -1,0 +1,108 @@
+"""Open a raster file with our options of GDAL, and the assets of catalogues with suspicion."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+import numpy as np
+
+from xfusion.datamodel.redaction import public, without_secrets
+
+from .patience import gdal_options, is_on_the_web, persistently
+from .signing import signed
+
+T = TypeVar("T")
+# formats of catalogue assets; each holds its pixels itself
+ASSET_DRIVERS = ("GTiff", "JP2OpenJPEG")
+MAX_SIDE = 10**7  # pixels: a grid of 4 m around the earth
+MAX_BLOCK = 2**28  # pixels that a reader decompresses at once
+READ_ERRORS = (OSError, ValueError)  # what a file is read with, and that it is not what was said
+
+
+@contextmanager
+def opened(
+    path: str,
+    signer: Callable[[str], str] | None = None,
+    *,
+    trusted: bool = False,
+    options: dict[str, str] | None = None,
+) -> Iterator[Any]:
+    """Open a raster file with our options of GDAL, and with errors that say which file it is."""
+    import rasterio
+
+    href = path if signer is None else signed(path, signer)
+    ours = gdal_options() if is_on_the_web(href) else {}
+    with (
+        _named_errors(href),
+        rasterio.Env(**ours, **(options or {})),
+        rasterio.open(href) if trusted else open_asset(href) as file,
+    ):
+        yield file
+
+
+def look_into(path: str, signer: Callable[[str], str] | None, look: Callable[[Any], T]) -> T:
+    """Return what is seen in an asset of a catalogue, asked for as persistently as its pixels."""
+
+    def read(options: dict[str, str]) -> T:
+        with opened(path, signer, options=options) as file:
+            return look(file)
+
+    return persistently(path, read)
+
+
+def open_asset(path: str) -> Any:
+    """Open an asset of a catalogue with rasterio, as one of the formats that hold their pixels.
+
+    A VRT, say, may name any file of this machine, and GDAL would follow it.
+
+    Raises
+    ------
+    ValueError
+        If it claims a size that no reader could hold.
+    """
+    import rasterio
+    from rasterio.errors import RasterioIOError
+
+    *others, last = ASSET_DRIVERS
+    for driver in others:
+        try:
+            return _of_sane_size(rasterio.open(path, driver=driver))
+        except RasterioIOError as error:
+            if "not recognized" not in str(error):
+                raise
+    return _of_sane_size(rasterio.open(path, driver=last))
+
+
+def check_size(shape: tuple[int, ...], where: str, *, most: float = np.inf) -> None:
+    """Refuse a grid with a side that no raster has, or with more pixels than `most`."""
+    if not all(0 < n <= MAX_SIDE for n in shape) or math.prod(shape) > most:
+        msg = f"{where} claims {tuple(shape)} pixels: no raster has; it is not read"
+        raise ValueError(msg)
+
+
+def _of_sane_size(file: Any) -> Any:
+    name, blocks = public(file.name), file.block_shapes[0]
+    try:
+        check_size(file.shape, name)
+        check_size(blocks, f"each block of {name}", most=MAX_BLOCK)
+    except ValueError:
+        file.close()
+        raise
+    return file
+
+
+@contextmanager
+def _named_errors(path: str) -> Iterator[None]:
+    from rasterio.errors import RasterioIOError
+
+    try:
+        yield
+    except RasterioIOError as error:
+        # GDAL says "HTTP response code: 404", but of what; or it says all, secrets included
+        said = f"{error} {error.__cause__ or ''}".strip().replace(path, public(path))
+        said = without_secrets(said, path)
+        msg = f"{public(path)} could not be read: {said}"
+        raise RasterioIOError(msg) from None

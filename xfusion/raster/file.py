@@ -1,0 +1,210 @@
+"""A band of a raster file as an array that is read window by window."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from xfusion.datamodel.grid import same_crs, same_geobox
+from xfusion.datamodel.redaction import public
+
+from .asset import READ_ERRORS, opened
+from .patience import is_silent, patience, persistently, shut, waiting
+
+if TYPE_CHECKING:
+    from odc.geo.geobox import GeoBox
+
+FilePath: TypeAlias = str | os.PathLike[str]
+
+ENCODING = "xfusion_raster_file"
+
+
+@dataclass(frozen=True)
+class RasterFile:
+    """One band of a file; picklable, opened for each read and closed again.
+
+    It has what :func:`dask.array.from_array` asks of an array.
+    """
+
+    path: str
+    shape: tuple[int, int]
+    dtype: np.dtype[Any]
+    masked: bool
+    """Turn nodata into NaN, and apply a declared scale and offset."""
+    trusted: bool = True
+    """False for an asset of a catalogue, see :func:`open_asset`."""
+    grid: GeoBox | None = None
+    """Where a catalogue says that the pixels lie; checked against the file."""
+    signer: Callable[[str], str] | None = None
+    """Turns the path into what is opened, at each read: signatures expire."""
+
+    ndim = 2
+
+    def __repr__(self) -> str:
+        """Without what only its owner may know."""
+        return f"{type(self).__name__}({public(self.path)!r}, {self.shape}, {self.dtype})"
+
+    def __getitem__(self, index: tuple[slice, slice]) -> NDArray[Any]:
+        """Read a window."""
+        rows, columns = (slice(*part.indices(n)) for part, n in zip(index, self.shape, strict=True))
+        return self.read(rows, columns)
+
+    def read(self, rows: slice, columns: slice) -> NDArray[Any]:
+        """Read a window, shape (rows, columns)."""
+        return persistently(self.path, functools.partial(self._read, rows, columns))
+
+    def read_what_can_be(
+        self, rows: slice, columns: slice, *, fill: float
+    ) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
+        """Read a window, block by block of the file where reading it whole fails.
+
+        Returns
+        -------
+        pixels : array, shape (rows, columns)
+            `fill` where they could not be read.
+        failed : array of bool, or None
+            Where that is; None where all could be read.
+        """
+        silent = is_silent(self.path)
+        if not silent:
+            try:
+                return self.read(rows, columns), None
+            except READ_ERRORS:
+                silent = is_silent(self.path)
+                if silent:
+                    # other files are waited for before the next block is, and as long
+                    shut(self.path)
+        shape = rows.stop - rows.start, columns.stop - columns.start
+        pixels = np.full(shape, fill, self.dtype)
+        failed = np.ones(shape, np.bool_)
+        if silent:
+            return pixels, failed
+        # each once: the server was asked often enough, and is not waited for at every block
+        left = patience()
+        for part in self._blocks(rows, columns):
+            since = time.monotonic()
+            place = part[0].start - rows.start, part[1].start - columns.start
+            region = tuple(slice(p, p + s.stop - s.start) for p, s in zip(place, part, strict=True))
+            try:
+                with waiting(self.path):
+                    pixels[region] = self._read(*part, {})
+                failed[region] = False
+            except READ_ERRORS:
+                left -= time.monotonic() - since
+                if left <= 0:
+                    break
+        return pixels, failed
+
+    def _blocks(self, rows: slice, columns: slice) -> list[tuple[slice, slice]]:
+        """Return the parts of a window by the file's own blocks; none if it does not open."""
+        try:
+            with self._opened() as file:
+                sides = file.block_shapes[0]
+        except READ_ERRORS:
+            # it was asked often enough before, and not of this window alone
+            shut(self.path)
+            return []
+        cuts = [
+            sorted({part.start, part.stop, *range(-(-part.start // n) * n, part.stop, n)})
+            for part, n in zip((rows, columns), sides, strict=True)
+        ]
+        parts = [[slice(a, b) for a, b in itertools.pairwise(cut)] for cut in cuts]
+        return [(down, across) for down in parts[0] for across in parts[1]]
+
+    def _read(self, rows: slice, columns: slice, options: dict[str, str]) -> NDArray[Any]:
+        from rasterio.enums import MaskFlags
+        from rasterio.windows import Window
+
+        window = Window.from_slices(rows, columns)
+        with self._opened(options) as file:
+            if not self.masked:
+                raw: NDArray[Any] = file.read(1, window=window)
+                return raw
+            flags = set(file.mask_flag_enums[0])
+            if flags <= {MaskFlags.all_valid, MaskFlags.nodata}:
+                pixels = file.read(1, window=window)
+                nodata = file.nodata
+                missing = None if nodata is None or np.isnan(nodata) else pixels == nodata
+                if nodata is not None and pixels.dtype == np.float32:
+                    missing = pixels == np.float32(nodata)
+            else:
+                both = file.read(1, window=window, masked=True)
+                pixels, missing = both.data, np.ma.getmaskarray(both)
+            scale, offset = file.scales[0], file.offsets[0]
+        values: NDArray[Any] = pixels.astype(self.dtype, copy=False)
+        if (scale, offset) != (1.0, 0.0):
+            values = (values * scale + offset).astype(self.dtype, copy=False)
+        if missing is not None and missing.any():
+            values[missing] = np.nan
+        return values
+
+    @contextmanager
+    def _opened(self, options: dict[str, str] | None = None) -> Iterator[Any]:
+        with opened(self.path, self.signer, trusted=self.trusted, options=options) as file:
+            self._check(file)
+            yield file
+
+    def _check(self, file: Any) -> None:
+        """Refuse a file that is not what was said of it, before its pixels are read."""
+        if file.shape != self.shape:
+            msg = (
+                f"{public(self.path)} has {file.shape} pixels, not {self.shape} as "
+                "it or its catalogue said: open it anew, or correct the item"
+            )
+            raise ValueError(msg)
+        if self.dtype.kind == "u" and not np.can_cast(file.dtypes[0], self.dtype):
+            # a class beyond 255 would be taken for another
+            msg = f"{public(self.path)} holds {file.dtypes[0]}, not classes of {self.dtype}"
+            raise ValueError(msg)
+        if self.grid is None:
+            return
+        from odc.geo.geobox import GeoBox
+
+        if file.crs is not None and not _one_crs(file.crs.to_wkt(), str(self.grid.crs)):
+            msg = (
+                f"{public(self.path)} is in {file.crs}, "
+                f"not in {self.grid.crs} as its item says: "
+                "correct the item, or delete its proj: fields and the file's own are read"
+            )
+            raise ValueError(msg)
+        if not same_geobox(GeoBox(file.shape, file.transform, self.grid.crs), self.grid):
+            msg = (
+                f"{public(self.path)} has the transform {tuple(file.transform)[:6]}, not "
+                f"{tuple(self.grid.transform)[:6]} as its item says: "
+                "correct the item, or delete its proj: fields and the file's own are read"
+            )
+            raise ValueError(msg)
+
+
+@functools.lru_cache(maxsize=64)
+def _one_crs(of_file: str, said: str) -> bool:
+    from odc.geo.crs import CRS
+
+    return same_crs(CRS(of_file), CRS(said))
+
+
+def remember(variable: xr.Variable, file: RasterFile) -> None:
+    """Note on a lazy variable which file it is; what is derived from it forgets."""
+    variable.encoding[ENCODING] = (_name(variable), file)
+
+
+def recall(variable: xr.Variable) -> RasterFile | None:
+    """Return the file whose pixels a lazy variable is, unchanged, or None."""
+    name, file = variable.encoding.get(ENCODING, (None, None))
+    return file if name is not None and name == _name(variable) else None
+
+
+def _name(variable: xr.Variable) -> str | None:
+    """Return the name of a dask array, which tells its content."""
+    # only a lazy variable gives its array without reading it
+    return None if variable.chunks is None else str(variable.data.name)

@@ -1,0 +1,1 @@
+"""Who computes, where the results go in memory, and how far it is."""

@@ -1,0 +1,64 @@
+"""Days and intervals: what a search asks for, and which items belong to it."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from xfusion.datamodel.times import Time, as_time
+
+from .items import item_time
+
+if TYPE_CHECKING:
+    import pystac
+
+OPEN, END_OF_DAY = "..", "T23:59:59.999999Z"  # of an interval
+
+
+def day_interval(datetime: Time) -> tuple[str, str]:
+    """Return the first and the last moment of a day, or of an interval "a/b".
+
+    A day is closed with its own last microsecond: pystac-client takes "D/D+1" to the end
+    of the next day. An interval is open, "..", where it has no start or no end.
+
+    Raises
+    ------
+    ValueError
+        If it is no date, no time and no interval of them.
+    """
+    if not (isinstance(datetime, str) and "/" in datetime):
+        day = np.datetime_as_string(as_time(datetime), unit="D")
+        return f"{day}T00:00:00Z", f"{day}{END_OF_DAY}"
+    start, _, end = datetime.partition("/")
+    first, last = _moment(start, ""), _moment(end, END_OF_DAY)
+    if first == last == OPEN or (OPEN not in (first, last) and as_time(first) > as_time(last)):
+        msg = (
+            f"{datetime=} is no interval from a start to an end: say it as "
+            "'2023-06-20/2023-06-22', '2023-06-20/..' or '../2023-06-20'"
+        )
+        raise ValueError(msg)
+    return first, last
+
+
+def _moment(said: str, end_of_day: str) -> str:
+    if said in ("", OPEN):
+        return OPEN
+    try:
+        return f"{dt.date.fromisoformat(said)}{end_of_day}"
+    except ValueError:
+        return f"{np.datetime_as_string(as_time(said), unit='us')}Z"
+
+
+def of_interval(items: Iterable[pystac.Item], datetime: Time) -> list[pystac.Item]:
+    """Return the items of a day or an interval."""
+    first, last = day_interval(datetime)
+
+    def belongs(item: pystac.Item) -> bool:
+        moment = as_time(item_time(item))
+        begun = first == OPEN or as_time(first) <= moment
+        return bool(begun and (last == OPEN or moment <= as_time(last)))
+
+    return [item for item in items if belongs(item)]

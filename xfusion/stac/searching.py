@@ -1,0 +1,117 @@
+"""Find the items of a day that touch a grid, in an API or in a file of items."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from xfusion.datamodel.redaction import public
+from xfusion.datamodel.times import Time
+
+from .api import malformed, search_api
+from .interval import day_interval, of_interval
+from .profiles import Catalog, CatalogLike, Offset, catalog_profile
+from .untrusted import local_path
+
+if TYPE_CHECKING:
+    import pystac
+    from odc.geo.geobox import GeoBox
+
+
+def search(catalog: CatalogLike, geobox: GeoBox, datetime: Time, *, default: Catalog) -> list[Any]:
+    """Find the items of one day, or of a given interval, that touch a grid.
+
+    Parameters
+    ----------
+    catalog : Catalog, URL or pystac_client.Client
+        Where to search. A URL or Client is searched as `default` would be.
+    geobox : GeoBox
+        Its bounds, in longitude and latitude, are searched.
+    datetime : str, datetime64 or datetime
+        A day, or a moment, which stands for its day (UTC); or an interval ``"start/end"``, whose
+        last day belongs to it, with ``".."`` for a start or an end that is open.
+    default : Catalog
+        Collection and assets for a bare URL or Client.
+
+    Returns
+    -------
+    list of pystac.Item
+
+    Raises
+    ------
+    LookupError
+        If there is no item; the message has collection, bounds, dates and catalogue.
+    ConnectionError
+        If the catalogue does not answer, or answers with an error, after several attempts.
+    ValueError
+        If there are 10 000 items or more; or if `datetime` is no date, time or interval of them.
+
+    Notes
+    -----
+    A page has 100 items; all pages are fetched before any is used. A request is given up after 10 s
+    without a connection, or 60 s without a byte of its answer. Answers 429, 500 and 502 to 504 are
+    asked for again five times, GET and POST alike, waiting as the server asks but no longer than
+    30 s each time; requests without an answer, or without the whole of it, twice. All of a search
+    takes 600 s and 512 MiB at most, whatever the server sends.
+
+    An open Client is asked with its own session, time-outs and repeats, which stay as they are.
+    Where it has no time-out it gets ours, and its search as a whole is bounded likewise.
+    """
+    profile = catalog_profile(catalog, default)
+    start, end = day_interval(datetime)
+    bbox = tuple(geobox.geographic_extent.boundingbox)
+    if _is_file(profile.url):
+        items = _search_file(profile, bbox, (start, end))
+    else:
+        items = search_api(catalog, profile, bbox, f"{start}/{end}")
+    if not items:
+        msg = (
+            f"no items of {profile.collection!r} in {public(profile.url)} from {start} to {end} "
+            f"within {tuple(round(b, 5) for b in bbox)}: check the date, or pass items= or catalog="
+        )
+        raise LookupError(msg)
+    return items
+
+
+def with_offset(catalog: Catalog, offset: Offset | None) -> Catalog:
+    """Return a catalogue with another offset, if one is given."""
+    return catalog if offset is None else dataclasses.replace(catalog, offset=offset)
+
+
+def _is_file(url: str) -> bool:
+    return urlsplit(url).scheme in ("", "file")
+
+
+def _search_file(
+    profile: Catalog, bbox: tuple[float, ...], interval: tuple[str, str]
+) -> list[pystac.Item]:
+    import pystac
+
+    try:
+        items = pystac.ItemCollection.from_file(local_path(profile.url))
+    except malformed() as error:
+        msg = (
+            f"{profile.url} is no item collection of STAC, {type(error).__name__}: {error}: "
+            "correct it, or pass its items as items="
+        )
+        raise ValueError(msg) from error
+
+    def matches(item: pystac.Item) -> bool:
+        return item.collection_id == profile.collection and _touches(item, bbox)
+
+    return of_interval(filter(matches, items), "/".join(interval))
+
+
+def _touches(item: pystac.Item, bbox: tuple[float, ...]) -> bool:
+    """Whether an item may show something of a box, as it does if it has none of its own."""
+    west, south, east, north = bbox
+    box = item.bbox or [-180.0, -90.0, 180.0, 90.0]
+    if len(box) not in (4, 6):
+        msg = f"item {item.id!r}: its bbox {box} has neither four nor six numbers: correct it"
+        raise ValueError(msg)
+    half = len(box) // 2  # of three dimensions, height is the third and the sixth
+    (w, s), (e, n) = box[:2], box[half : half + 2]
+    # across the antimeridian the west of a box is the greater
+    beside = w <= east and e >= west if w <= e else w <= east or e >= west
+    return bool(beside and s <= north and n >= south)

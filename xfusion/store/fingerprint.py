@@ -1,0 +1,183 @@
+"""What a run computes, told so that another run can be compared with it."""
+
+from __future__ import annotations
+
+import datetime as dt
+import functools
+import sys
+import sysconfig
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from xfusion.datamodel.grid import crs_name, geobox_of, spatial_dims
+from xfusion.datamodel.redaction import public
+from xfusion.masks.mosaic import WarpedBands
+from xfusion.raster.file import RasterFile
+from xfusion.raster.patience import is_on_the_web
+from xfusion.warp.blocks import Warp
+
+JOB = "fusion_job"  # attribute of a store: which job wrote it
+
+SHOWN = 3  # differences that an error tells
+STANDARD_LIBRARY = sysconfig.get_path("stdlib")
+PARAMETERS = {
+    Warp: ("resampling", "error_correlation"),
+    WarpedBands: ("resampling", "offset", "on_read_error"),
+}
+
+
+def describe(dataset: xr.Dataset) -> dict[str, str]:
+    """Describe what a lazy Dataset is computed from: inputs, parameters, grid and blocks.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        A retrieval.
+
+    Returns
+    -------
+    dict
+        What is described to its description; two runs with equal ones give the same bytes. Local
+        files are told by size and time of writing, those on the web by their address without
+        its query, arrays in memory by their content.
+    """
+    from xfusion.datamodel.version import __version__  # which the package sets after its imports
+
+    job = {"xfusion": __version__}
+    if spatial_dims(dataset) and "spatial_ref" in dataset.coords:
+        geobox = geobox_of(dataset)
+        job |= {"CRS": crs_name(geobox.crs), "transform": str(tuple(geobox.transform)[:6])}
+    for name, variable in dataset.variables.items():
+        sizes = ", ".join(f"{d} {n}" for d, n in variable.sizes.items())
+        blocks = [c[0] for c in variable.chunks or ()]
+        job[f"variable {name}"] = f"{variable.dtype} ({sizes}), blocks of {blocks}"
+        job |= {f"attribute {name}.{k}": str(said) for k, said in variable.attrs.items()}
+    for name, said in dataset.attrs.items():
+        if name != JOB:
+            job[f"attribute {name}"] = str(said)
+    job |= _of_graph(dataset)
+    # last: what nothing before tells apart
+    for name, variable in dataset.variables.items():
+        job[f"pixels {name}"] = _token(variable)
+    return job
+
+
+def differences(before: Mapping[str, str], now: Mapping[str, str]) -> str:
+    """Name what differs between two jobs, in a line."""
+    names = [name for name in {**before, **now} if before.get(name) != now.get(name)]
+    told = [name for name in names if not name.startswith("pixels ")]
+    if not told:
+        variables = ", ".join(name.removeprefix("pixels ") for name in names)
+        return (
+            f"values in memory, or a function or parameter, that {variables} are computed with; "
+            "or a class that is defined in a notebook, which is another one each time: import it"
+        )
+    each = [f"{n} was {before.get(n, 'none')}, is {now.get(n, 'none')}" for n in told[:SHOWN]]
+    more = f"; and {len(told) - SHOWN} more" if len(told) > SHOWN else ""
+    return "; ".join(each) + more
+
+
+def _token(variable: xr.Variable) -> str:
+    from dask.base import tokenize
+
+    return str(tokenize(variable.data if variable.chunks is not None else variable.to_numpy()))
+
+
+def _of_graph(dataset: xr.Dataset) -> dict[str, str]:
+    """Describe the files that are read and the parameters of what is done with them."""
+    graph = dataset.__dask_graph__()
+    found: dict[str, set[str]] = {}
+    for layer in getattr(graph, "layers", {"": graph or {}}).values():
+        # all blocks of a layer are alike
+        tasks = [layer.task] if hasattr(layer, "task") else list(_first(layer))
+        for name, said in _walked(tasks, set()):
+            found.setdefault(name, set()).add(said)
+    return {name: ", ".join(sorted(said)) for name, said in sorted(found.items())}
+
+
+def _first(layer: Mapping[Any, Any]) -> Iterator[Any]:
+    """Yield what a layer does with a block, and the arrays that it holds whole."""
+    of_block = True
+    for key, task in layer.items():
+        if not isinstance(key, tuple) or of_block:
+            yield task
+        of_block = of_block and not isinstance(key, tuple)
+
+
+def _walked(part: Any, seen: set[int]) -> Iterator[tuple[str, str]]:
+    if id(part) in seen:
+        return
+    seen.add(id(part))
+    if isinstance(part, RasterFile):
+        yield f"input {public(part.path)}", _written(part.path)
+        return
+    if isinstance(part, functools.partial) and _is_ours(part.func):
+        of = part.func.__name__
+        yield from ((f"parameter {of}.{k}", str(v)) for k, v in part.keywords.items() if _plain(v))
+    if callable(part) and not isinstance(part, type):
+        yield from _code(part)
+    for kind, names in PARAMETERS.items():
+        if isinstance(part, kind):
+            of = kind.__name__.lower()
+            yield from ((f"parameter {of}.{n}", str(getattr(part, n))) for n in names)
+    for inner in _parts(part):
+        yield from _walked(inner, seen)
+
+
+def _is_ours(function: Any) -> bool:
+    return str(getattr(function, "__module__", "")).partition(".")[0] == __package__
+
+
+def _code(function: Any) -> Iterator[tuple[str, str]]:
+    """Tell the file of a function of the user's: dask knows what can be imported by its name."""
+    module = sys.modules.get(str(getattr(function, "__module__", "")))
+    path = getattr(module, "__file__", None)
+    installed = path is None or "site-packages" in path or path.startswith(STANDARD_LIBRARY)
+    if not installed and not _is_ours(function) and module is not sys.modules["__main__"]:
+        yield f"code {path}", _written(str(path))
+
+
+def _parts(part: Any) -> list[Any]:
+    """Return what a task, or something in it, is made of."""
+    if isinstance(part, dict):
+        return list(part.values())
+    if isinstance(part, list | tuple | set | frozenset):
+        return list(part)
+    if isinstance(part, functools.partial):
+        return [part.func, *part.args, *part.keywords.values()]
+    names = ("func", "args", "kwargs", "value", "__self__", "rule", "files", "items", "bands")
+    if isinstance(part, np.ndarray | np.generic | str | bytes | int | float | type):
+        return []
+    found = [getattr(part, name, None) for name in names]
+    return [inner for inner in found if inner is not None and not _is_method(inner, part)]
+
+
+def _is_method(inner: Any, owner: Any) -> bool:
+    return getattr(inner, "__self__", None) is owner
+
+
+def _plain(value: Any) -> bool:
+    return isinstance(value, bool | int | float | str | type(None))
+
+
+def _written(path: str) -> str:
+    if is_on_the_web(path):
+        return "on the web"
+    files = [Path(path)]
+    if files[0].suffix.lower() == ".vrt":
+        # its pixels are in others
+        import rasterio
+
+        with rasterio.open(path) as mosaic:
+            files = [Path(file) for file in mosaic.files if Path(file).exists()]
+    return "; ".join(_state(file) for file in files)
+
+
+def _state(file: Path) -> str:
+    said = file.stat()
+    when = dt.datetime.fromtimestamp(said.st_mtime, dt.UTC)
+    return f"{said.st_size} bytes, written {when.isoformat()}"

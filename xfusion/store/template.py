@@ -1,0 +1,110 @@
+"""A store before its pixels: the metadata of all arrays, and how these are cut."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import xarray as xr
+
+from xfusion.datamodel.flags import Exclusion
+from xfusion.datamodel.grid import spatial_dims
+from xfusion.datamodel.names import MASK
+from xfusion.run.scheduler import lazy_variables
+
+from .fingerprint import JOB
+from .place import JOB_KEY, READY_KEY, ROOT, ROOT_KEY, Place, quiet_zarr
+
+if TYPE_CHECKING:
+    from zarr.abc.store import Store as ZarrStore
+
+CHUNK = 512  # pixels a side, at most, of what is compressed in one piece
+
+
+def begin(place: Place, dataset: xr.Dataset, job: Mapping[str, str]) -> None:
+    """Write everything but the pixels."""
+    from zarr.storage import MemoryStore
+
+    _check_attrs(dataset)
+    encoding: dict[Any, dict[str, Any]] = {
+        name: {
+            "chunks": tuple(_chunk(c[0]) if d in dims else c[0] for d, c in _blocks(variable)),
+            "shards": tuple(c[0] for _, c in _blocks(variable)),
+        }
+        for dims in [spatial_dims(dataset) or ()]
+        for name, variable in lazy_variables(dataset).items()
+    }
+    if MASK in encoding:
+        encoding[MASK] |= {"fill_value": int(Exclusion.UNKNOWN)}
+    # aside, as the root's metadata must not be seen yet
+    template: Any = MemoryStore()
+    with quiet_zarr():
+        _without_blocks(dataset).assign_attrs({JOB: json.dumps(job)}).to_zarr(
+            template,
+            mode="w",
+            compute=False,
+            consolidated=False,
+            zarr_format=3,
+            encoding=encoding,
+            safe_chunks=False,  # blocks are shards
+        )
+    place.write(JOB_KEY, json.dumps(job).encode())
+    for key, content in _contents(template).items():
+        place.write(ROOT_KEY if key == ROOT else key, content)
+    place.write(READY_KEY, b"")
+
+
+def _contents(store: ZarrStore) -> dict[str, bytes]:
+    held = Place(store)
+    return {key: held.read(key) or b"" for key in held.listed()}
+
+
+def _without_blocks(dataset: xr.Dataset) -> xr.Dataset:
+    """Return what has the same metadata: xarray would make a task for each block."""
+    import dask.array as da
+
+    empty = {
+        name: variable.copy(data=da.zeros(variable.shape, dtype=variable.dtype, chunks=-1))
+        for name, variable in lazy_variables(dataset).items()
+        if variable.dtype.kind in "biufc"
+    }
+    return dataset.assign({k: v for k, v in empty.items() if k in dataset.data_vars}).assign_coords(
+        {k: v for k, v in empty.items() if k in dataset.coords}
+    )
+
+
+def _check_attrs(dataset: xr.Dataset) -> None:
+    """Refuse attributes that a store cannot hold, by their names."""
+    owners: list[tuple[str, Mapping[Any, Any]]] = [("the retrieval", dataset.attrs)]
+    owners += [(str(name), variable.attrs) for name, variable in dataset.variables.items()]
+    for owner, attrs in owners:
+        for name, said in attrs.items():
+            try:
+                json.dumps(said, default=_listed)
+            except TypeError as error:
+                msg = (
+                    f"attribute {name!r} of {owner} is a {type(said).__name__}, which Zarr does "
+                    f"not hold: .assign_attrs({name}=str(...))"
+                )
+                raise ValueError(msg) from error
+
+
+def _listed(said: Any) -> Any:
+    if isinstance(said, np.ndarray | np.generic) and said.dtype.kind in "biufU":
+        return said.tolist()
+    raise TypeError
+
+
+def _blocks(variable: xr.Variable) -> Iterator[tuple[Any, tuple[int, ...]]]:
+    return zip(variable.dims, variable.chunks or (), strict=True)
+
+
+def _chunk(block: int) -> int:
+    """Return the largest whole fraction of a block up to 512; the block, if that is below 129."""
+    parts = -(-block // CHUNK)
+    while block % parts:
+        parts += 1
+    side = block // parts
+    return side if side > CHUNK // 4 else block

@@ -1,0 +1,1 @@
+"""A retrieval comes onto another grid, block by block."""

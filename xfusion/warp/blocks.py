@@ -1,0 +1,287 @@
+"""Warp the layers of a retrieval block by block: the work behind :mod:`xfusion.coregister`."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import math
+from collections.abc import Iterator, Sequence
+from collections.abc import Mapping as MappingOf
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from xfusion.kernels import parallel
+from xfusion.kernels.control import ControlGrid, Window
+from xfusion.raster.file import RasterFile, recall
+
+from .pixel_mapping import Mapping
+
+Blocks: TypeAlias = tuple[tuple[int, ...], tuple[int, ...]]
+
+STRIP = 256  # target rows that are resampled at a time
+KEPT = 31 << 20  # bytes of the largest array that glibc can keep the memory of
+
+
+@dataclass(frozen=True)
+class Warp:
+    """What is to be done with each block."""
+
+    mapping: Mapping
+    resampling: str
+    error_correlation: float
+    outside: int
+    """Flags where the source ends."""
+
+    def on(
+        self,
+        layers: Sequence[NDArray[Any]],
+        window: Window | None,
+        grid: ControlGrid,
+        out: Sequence[NDArray[Any]],
+    ) -> None:
+        """Warp the window of mu, sigma and, where there is one, mask onto one block, `out`.
+
+        No window is a block that misses the source.
+        """
+        from xfusion.kernels import nearest, resample
+
+        fills = (np.nan, np.nan, self.outside)
+        if window is None:
+            for plane, fill in zip(out, fills, strict=False):
+                plane[...] = fill
+        elif self.resampling == "nearest":
+            for layer, fill, plane in zip(layers, fills, out, strict=False):
+                nearest.nearest(layer, window, grid, outside=fill, out=plane)
+        else:
+            for rows, part, cut in strips(self.mapping, grid, window, out[0].shape[0]):
+                planes = [plane[rows] for plane in out]
+                if cut is None:
+                    self.on(layers, None, part, planes)
+                    continue
+                mu, sigma, *masks = (layer[cut.within(window)] for layer in layers)
+                resample.joint(
+                    mu,
+                    sigma,
+                    masks[0] if masks else None,
+                    cut,
+                    part,
+                    error_correlation=self.error_correlation,
+                    outside=self.outside,
+                    out=[*planes, np.empty(planes[0].shape, np.uint8)][:3],
+                )
+
+
+def strips(
+    mapping: Mapping, grid: ControlGrid, window: Window, rows: int
+) -> Iterator[tuple[slice, ControlGrid, Window | None]]:
+    """Yield the rows of a block in strips whose part of the source fits a cache.
+
+    With each strip come its part of the control grid and its window, None where it misses the
+    source.
+    """
+    for strip in slices(split(rows, STRIP)):
+        if strip == slice(0, rows):
+            yield strip, grid, window
+        else:
+            part = grid.rows(strip.start, strip.stop)
+            yield strip, part, mapping.window(part)
+
+
+def warp_blocks(warp: Warp, layers: Sequence[xr.Variable], blocks: Blocks | None) -> list[Any]:
+    """Warp layers of dims (..., y, x) onto the target.
+
+    Parameters
+    ----------
+    warp : Warp
+    layers : sequence of Variable
+        mu, sigma and perhaps mask, of one shape.
+    blocks : pair of tuples of int, or None
+        Rows and columns of the result's blocks, None for arrays in memory.
+
+    Returns
+    -------
+    list of arrays
+        numpy or dask, of shape (..., rows, columns) of the target.
+    """
+    if blocks is None:
+        return _in_memory(warp, [layer.to_numpy() for layer in layers])
+    return _lazily(warp, layers, blocks)
+
+
+def _in_memory(warp: Warp, layers: Sequence[NDArray[Any]]) -> list[NDArray[Any]]:
+    rows, columns = warp.mapping.target.shape
+    leading = layers[0].shape[:-2]
+    outputs = [np.empty((*leading, rows, columns), layer.dtype) for layer in layers]
+
+    def on_strip(start: int) -> None:
+        stop = min(rows, start + STRIP)
+        grid = warp.mapping.control_grid(slice(start, stop), slice(0, columns))
+        window = warp.mapping.window(grid)
+        part = window.slices if window else ()
+        for place in np.ndindex(leading):
+            strips = [output[place][start:stop] for output in outputs]
+            warp.on([layer[place][part] for layer in layers], window, grid, strips)
+
+    starts = range(0, rows, STRIP)
+    with ThreadPoolExecutor(min(parallel.core_count(), max(1, len(starts)))) as pool:
+        list(pool.map(on_strip, starts))
+    return outputs
+
+
+def _lazily(warp: Warp, layers: Sequence[xr.Variable], blocks: Blocks) -> list[Any]:
+    from dask.base import tokenize
+    from dask.highlevelgraph import HighLevelGraph
+
+    out_chunks: tuple[tuple[int, ...], ...] = blocks
+    targets = [
+        (i, j, r, c)
+        for (i, r), (j, c) in itertools.product(*(enumerate(slices(n)) for n in out_chunks))
+    ]
+    files = [recall(layer) for layer in layers]
+    dtypes = [layer.dtype for layer in layers]
+    tasks: dict[Any, Any]
+    sources: list[Any] = []
+    if all(file is not None for file in files):
+        # straight from the file: a task reads the window it needs, once
+        name = f"coregister-{tokenize(warp, files, [layer.data.name for layer in layers], blocks)}"
+        tasks = {(name, i, j): (_warp_files, warp, files, r, c) for i, j, r, c in targets}
+    else:
+        sources = _in_common_chunks(layers)
+        name = f"coregister-{tokenize(warp, [s.name for s in sources], blocks)}"
+        tasks = {}
+        for i, j, r, c in targets:
+            for place, task in _tasks_on_blocks(warp, sources, r, c):
+                tasks[(name, *place, i, j)] = task
+        out_chunks = (*sources[0].chunks[:-2], *out_chunks)
+    graph = HighLevelGraph.from_collections(name, tasks, dependencies=sources)
+    return [picked(graph, name, tasks, k, out_chunks, dtype) for k, dtype in enumerate(dtypes)]
+
+
+def _tasks_on_blocks(
+    warp: Warp, sources: Sequence[Any], rows: slice, columns: slice
+) -> Iterator[tuple[tuple[int, ...], Any]]:
+    """Yield the leading block indices and the task of one target block, with what it touches."""
+    chunks = sources[0].chunks
+    edges = [np.concatenate([[0], np.cumsum(c)]) for c in chunks[-2:]]
+    window = warp.mapping.window(warp.mapping.control_grid(rows, columns))
+    touched, origin = [range(0), range(0)], None
+    if window is not None:
+        touched = [
+            _touched(e, f, n) for e, f, n in zip(edges, window.first, window.shape, strict=True)
+        ]
+        origin = int(edges[0][touched[0][0]]), int(edges[1][touched[1][0]])
+    dtypes = [source.dtype for source in sources]
+    for place in itertools.product(*(range(len(c)) for c in chunks[:-2])):
+        leading = tuple(c[p] for c, p in zip(chunks, place, strict=False))
+        parts = [
+            [[(source.name, *place, a, b) for b in touched[1]] for a in touched[0]]
+            for source in sources
+        ]
+        yield place, (_warp_block, warp, parts, origin, dtypes, leading, rows, columns)
+
+
+def picked(
+    graph: Any, name: str, tasks: MappingOf[Any, Any], k: int, chunks: Any, dtype: np.dtype[Any]
+) -> Any:
+    """Return layer k of the tasks' results as a dask array."""
+    import dask.array as da
+    from dask.highlevelgraph import HighLevelGraph, MaterializedLayer
+
+    part = f"{name}-{k}"
+    picks = MaterializedLayer({(part, *key[1:]): (_pick, key, k) for key in tasks})
+    layers = {**graph.layers, part: picks}
+    picked = HighLevelGraph(layers, {**graph.dependencies, part: {name}})
+    return da.Array(picked, part, chunks, dtype=dtype)
+
+
+@functools.cache
+def keep_freed_memory() -> None:
+    """Let the arrays of a block live in the memory of the last one.
+
+    glibc gives the memory of a large array back to the system when it is freed, and each page is
+    cleared anew for the next; it keeps that of arrays up to the largest it has seen freed. The
+    system never gets to see this one, as nothing is written to it.
+    """
+    np.empty(KEPT, np.uint8)
+
+
+def _warp_files(
+    warp: Warp, files: Sequence[RasterFile], rows: slice, columns: slice
+) -> tuple[NDArray[Any], ...]:
+    keep_freed_memory()
+    grid = warp.mapping.control_grid(rows, columns)
+    window = warp.mapping.window(grid)
+    shape = rows.stop - rows.start, columns.stop - columns.start
+    layers = [file[window.slices] for file in files] if window else []
+    outputs = tuple(np.empty(shape, file.dtype) for file in files)
+    warp.on(layers, window, grid, outputs)
+    return outputs
+
+
+def _warp_block(
+    warp: Warp,
+    parts: list[list[list[NDArray[Any]]]],
+    origin: tuple[int, int] | None,
+    dtypes: Sequence[np.dtype[Any]],
+    leading: tuple[int, ...],
+    rows: slice,
+    columns: slice,
+) -> tuple[NDArray[Any], ...]:
+    keep_freed_memory()
+    grid = warp.mapping.control_grid(rows, columns)
+    shape = *leading, rows.stop - rows.start, columns.stop - columns.start
+    outputs = tuple(np.empty(shape, dtype) for dtype in dtypes)
+    window, layers = None, []
+    if origin is not None:
+        layers = [np.block(part) if _several(part) else np.asarray(part[0][0]) for part in parts]
+        window = Window(origin, _rows_and_columns(layers[0]), warp.mapping.source.shape.yx)
+    for place in np.ndindex(leading):
+        planes = [output[place] for output in outputs]
+        warp.on([layer[place] for layer in layers], window, grid, planes)
+    return outputs
+
+
+def _rows_and_columns(layer: NDArray[Any]) -> tuple[int, int]:
+    return layer.shape[-2], layer.shape[-1]
+
+
+def _several(part: list[list[NDArray[Any]]]) -> bool:
+    return len(part) > 1 or len(part[0]) > 1
+
+
+def _pick(block: tuple[NDArray[Any], ...], k: int) -> NDArray[Any]:
+    return block[k]
+
+
+def _in_common_chunks(layers: Sequence[xr.Variable]) -> list[Any]:
+    import dask.array as da
+
+    lazy = [da.asarray(layer.data) for layer in layers]
+    if len({array.chunks for array in lazy}) == 1:
+        return lazy
+    axes = tuple(range(lazy[0].ndim))
+    _, aligned = da.core.unify_chunks(*itertools.chain(*((array, axes) for array in lazy)))
+    return list(aligned)
+
+
+def split(length: int, size: int) -> tuple[int, ...]:
+    """Return the lengths of blocks of one size, the last what is left."""
+    count = math.ceil(length / size)
+    return tuple(min(size, length - k * size) for k in range(count))
+
+
+def slices(sizes: tuple[int, ...]) -> list[slice]:
+    """Return where blocks of these lengths lie."""
+    stops = list(itertools.accumulate(sizes))
+    return [slice(stop - size, stop) for size, stop in zip(sizes, stops, strict=True)]
+
+
+def _touched(edges: NDArray[np.int64], first: int, length: int) -> range:
+    start = int(np.searchsorted(edges, first, side="right")) - 1
+    stop = int(np.searchsorted(edges, first + length, side="left"))
+    return range(start, stop)
