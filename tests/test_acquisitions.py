@@ -18,7 +18,7 @@ import xfusion as xf
 from tests import catalogues as c
 from tests.laziness import nothing_computes
 from tests.resampling_oracle import exact_positions, inside
-from xfusion.server import serve
+from xfusion.demo.server import serve
 
 ES = xf.stac.EARTH_SEARCH
 LEFT, RIGHT = ((0, 48), (0, 36)), ((0, 48), (42, 60))  # the tiles of GFM, with a gap between

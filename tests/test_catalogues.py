@@ -15,9 +15,9 @@ import xfusion as xf
 from tests import catalogues as c
 from tests.asset_server import serve_folder
 from tests.laziness import nothing_computes
-from xfusion.hrefs import S3_CREDENTIALS, asset_href, check_hrefs
-from xfusion.items import asset_grid
-from xfusion.offset import offset_of
+from xfusion.masks.offset import offset_of
+from xfusion.stac.items import asset_grid
+from xfusion.stac.untrusted import S3_CREDENTIALS, asset_href, check_hrefs
 
 ES, CDSE = xf.stac.EARTH_SEARCH, xf.stac.CDSE
 PC = dataclasses.replace(xf.stac.PLANETARY_COMPUTER, signer=None)

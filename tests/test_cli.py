@@ -18,7 +18,7 @@ import xfusion as xf
 from tests.test_store import break_off, contents
 from xfusion.cli import main
 from xfusion.demo import serve, write_scene
-from xfusion.scene import Scene
+from xfusion.demo.scene import Scene
 from xfusion.workflow import SensorFiles, fuse_files
 
 

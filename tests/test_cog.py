@@ -23,8 +23,8 @@ from rio_cogeo.cogeo import cog_validate
 
 import xfusion as xf
 from tests.laziness import nothing_computes
-from xfusion import cog
-from xfusion.blocks import check_whole
+from xfusion.cog import write as cog
+from xfusion.cog.block_file import check_whole
 
 SHAPE = (700, 1300)
 

@@ -29,8 +29,8 @@ from tests.resampling_oracle import (
     on,
 )
 from xfusion.kernels.control import Window
-from xfusion.mapping import Mapping
-from xfusion.warp import Warp
+from xfusion.warp.blocks import Warp
+from xfusion.warp.pixel_mapping import Mapping
 
 UTM = "EPSG:32633"
 CENTRE = (500_003.7, 5_000_001.9)

@@ -20,7 +20,7 @@ from zarr.storage import MemoryStore
 
 import xfusion as xf
 from tests.test_store import contents, fused, write_inputs
-from xfusion import workers
+from xfusion.store import workers
 
 
 @pytest.fixture(scope="module")

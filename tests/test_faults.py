@@ -31,8 +31,12 @@ import xfusion as xf
 from tests.asset_server import serve_folder
 from tests.faulty import Fault
 from tests.search_proxy import search_proxy
-from xfusion import deadline, retry, signing, stac, web
-from xfusion.server import serve
+from xfusion import stac
+from xfusion.demo.server import serve
+from xfusion.raster import patience as web
+from xfusion.raster import signing
+from xfusion.stac import api as retry
+from xfusion.stac import deadline
 
 DAY, NOON = "2023-06-20", "2023-06-20T12:00:00Z"
 SIDE, TILE, RIM = 384, 128, 16  # pixels: of a file, of its tiles, of the target around it
@@ -820,7 +824,7 @@ def s3(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def without_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
-    from xfusion.hrefs import S3_CREDENTIALS
+    from xfusion.stac.untrusted import S3_CREDENTIALS
 
     for name in S3_CREDENTIALS:
         monkeypatch.delenv(name, raising=False)

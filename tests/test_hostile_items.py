@@ -12,7 +12,7 @@ from pyproj import CRS
 
 import xfusion as xf
 from tests import catalogues as c
-from xfusion.hrefs import S3_CREDENTIALS, asset_href, check_hrefs
+from xfusion.stac.untrusted import S3_CREDENTIALS, asset_href, check_hrefs
 
 NEVER = [
     "/vsicurl/https://example.org/a.tif",

@@ -12,9 +12,9 @@ import xfusion as xf
 from tests import resampling_oracle as oracle
 from tests.resampling_oracle import exact_positions, grid, inside, interpolate, noise, on
 from tests.test_composition import EQUI7
-from xfusion import mapping
 from xfusion.kernels import control, resample
-from xfusion.mapping import Mapping
+from xfusion.warp import pixel_mapping as mapping
+from xfusion.warp.pixel_mapping import Mapping
 
 UTM, NEXT_UTM, GEOGRAPHIC = "EPSG:32633", "EPSG:32632", "EPSG:4326"
 FULL_DISC = "+proj=geos +h=35785831 +lon_0=0 +sweep=y +ellps=WGS84 +units=m"

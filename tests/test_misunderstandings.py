@@ -13,7 +13,7 @@ from odc.geo.geobox import GeoBox
 from odc.geo.xr import xr_zeros
 
 import xfusion as xf
-from xfusion.rasterfile import open_asset
+from xfusion.raster.asset import open_asset
 
 GEOBOX = GeoBox.from_bbox((500000, 0, 500100, 80), "EPSG:32633", resolution=10)
 

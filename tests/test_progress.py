@@ -9,8 +9,8 @@ import time
 
 import pytest
 
-from xfusion import progress
-from xfusion.progress import progress_of
+from xfusion.run import progress
+from xfusion.run.progress import progress_of
 
 CODE = """
 import time

@@ -25,9 +25,9 @@ from pystac_client import Client
 from rasterio.warp import Resampling, reproject
 
 from tests.asset_server import serve_folder
-from xfusion import server
-from xfusion.scene import Scene, write_scene
-from xfusion.server import serve
+from xfusion.demo import server
+from xfusion.demo.scene import Scene, write_scene
+from xfusion.demo.server import serve
 
 SIZE = 0.25
 BBOX = [17.95, 47.72, 18.05, 47.78]

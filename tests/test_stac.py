@@ -14,11 +14,11 @@ from odc.geo.geobox import GeoBox
 import xfusion as xf
 from tests import catalogues
 from xfusion import stac
-from xfusion.hrefs import check_hrefs, is_local
-from xfusion.items import passes
-from xfusion.offset import offset_of
-from xfusion.scene import Scene, write_scene
+from xfusion.demo.scene import Scene, write_scene
+from xfusion.masks.offset import offset_of
+from xfusion.masks.passes import grouped_by_pass as passes
 from xfusion.stac import as_items, complete_items, day_interval
+from xfusion.stac.untrusted import check_hrefs, is_local
 
 
 def item(

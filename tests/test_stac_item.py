@@ -18,10 +18,10 @@ from pyproj import CRS, Transformer
 import xfusion as xf
 from tests import stac_schemas
 from tests.test_composition import EQUI7
-from xfusion.footprint import footprint
-from xfusion.provenance import mask_attrs
-from xfusion.scene import write_scene
-from xfusion.stac_item import colours
+from xfusion.cog.item import colours
+from xfusion.cog.outline import footprint
+from xfusion.datamodel.provenance import mask_attrs
+from xfusion.demo.scene import write_scene
 
 UTM = GeoBox.from_bbox((500000, 0, 500040, 30), "EPSG:32633", resolution=10)
 TIME = "2023-06-20T05:10:31Z"

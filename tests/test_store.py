@@ -25,8 +25,8 @@ from rasterio.vrt import WarpedVRT
 from zarr.storage import MemoryStore, ObjectStore, WrapperStore
 
 import xfusion as xf
-from xfusion import workers
-from xfusion.job import describe, differences
+from xfusion.store import workers
+from xfusion.store.fingerprint import describe, differences
 
 SIDE, BLOCK = 96, 16
 
@@ -242,7 +242,7 @@ def test_a_resume_with_another_parameter_is_refused_by_its_name(
 
 def break_off(dataset: xr.Dataset, store: Path) -> None:
     """Leave an unfinished run of a Dataset: its last batch is never written."""
-    from xfusion import store as module
+    from xfusion.store import write as module
 
     written = iter(range(10**6))
 
@@ -281,7 +281,7 @@ def test_a_resume_with_other_values_in_memory_is_refused(tmp_path: Path) -> None
 
 
 def test_a_resumed_run_does_not_compute_again_what_is_done(inputs: Path, tmp_path: Path) -> None:
-    from xfusion import store as module
+    from xfusion.store import write as module
 
     break_off(fused(inputs), tmp_path / "w.zarr")
     written = []
@@ -492,7 +492,7 @@ def test_the_files_of_a_vrt_are_inputs(inputs: Path) -> None:
 
 
 def test_another_run_on_the_same_store_is_noticed(inputs: Path, tmp_path: Path) -> None:
-    from xfusion import store as module
+    from xfusion.store import write as module
 
     water, store = fused(inputs), tmp_path / "w.zarr"
 

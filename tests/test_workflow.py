@@ -17,7 +17,7 @@ import xfusion as xf
 from tests.asset_server import serve_folder
 from tests.laziness import nothing_computes
 from xfusion.demo import serve
-from xfusion.scene import Scene, write_scene
+from xfusion.demo.scene import Scene, write_scene
 
 
 class Served(NamedTuple):
