@@ -14,8 +14,7 @@ from .fusion.combine import fuse, gaussian
 from .fusion.conflict import flag_conflict
 from .fusion.merged_masks import merge_mask
 from .fusion.probability import exceedance
-from .masks.advisory import attach_gfm_mask
-from .masks.attach import attach_mask, attach_s2_mask
+from .masks.attach import attach_mask
 from .masks.exclusion import (
     gfm_exclusion,
     gfm_validity,
@@ -25,6 +24,8 @@ from .masks.exclusion import (
     scl_validity,
 )
 from .masks.observed import completeness
+from .masks.recipe import MaskRecipe
+from .masks.sentinel import attach_gfm_mask, attach_s2_mask
 from .products import SensorProduct, Sentinel1Product, Sentinel2Product
 from .run.memory import compute
 from .stac.profiles import Catalog
@@ -36,6 +37,7 @@ __all__ = [
     "DataArrayFusion",
     "DatasetFusion",
     "Exclusion",
+    "MaskRecipe",
     "SensorProduct",
     "Sentinel1Product",
     "Sentinel2Product",

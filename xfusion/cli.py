@@ -47,7 +47,7 @@ def main() -> None:
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of the noise.")
 @click.option("--quiet", is_flag=True, help="No progress bar.")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
-def demo(out: Path, size: float, seed: int, quiet: bool, debug: bool) -> None:  # noqa: FBT001  # click passes options so
+def demo_command(out: Path, size: float, seed: int, quiet: bool, debug: bool) -> None:  # noqa: FBT001  # click passes options so
     """Fuse an example scene of two sensors into one water map.
 
     Writes Sentinel-1 and Sentinel-2 retrievals with a known truth, serves their mask layers

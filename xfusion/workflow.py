@@ -105,7 +105,7 @@ def _opened(sensor: SensorFiles, date: Time | None) -> SensorProduct:
 def _masked(sensor: SensorFiles, product: SensorProduct, ndvi_max: float) -> SensorProduct:
     if isinstance(product, Sentinel2Product):
         return product.attach_mask(catalog=sensor.catalog, ndvi_max=ndvi_max)
-    if product.catalog is not None:
+    if product.recipe is not None:
         return product.attach_mask(catalog=sensor.catalog)
     return product
 

@@ -53,7 +53,7 @@ def write_blocks(
         advance = stack.enter_context(progress_of(pixels, what, unit="pixel", show=progress))
         targets = [
             stack.enter_context(
-                _Blocks(
+                BlockFile(
                     parts[name],
                     array,
                     geobox,
@@ -74,7 +74,7 @@ def write_blocks(
     return parts
 
 
-def _gather(arrays: Mapping[str, xr.DataArray], targets: list[_Blocks]) -> None:
+def _gather(arrays: Mapping[str, xr.DataArray], targets: list[BlockFile]) -> None:
     """Fetch blocks from workers that share no memory with us, some for each of them at a time."""
     import dask
 
@@ -91,7 +91,7 @@ def _gather(arrays: Mapping[str, xr.DataArray], targets: list[_Blocks]) -> None:
                 target[..., *region] = block.to_numpy()
 
 
-class _Blocks:
+class BlockFile:
     """A file that takes the blocks of a variable in any order and from any thread.
 
     Not odc-geo's COG writer: it pads the grid to whole tiles, names no bands, writes no colours

@@ -25,6 +25,7 @@ ITEM = "item"
 
 def to_cog(
     dataset: Retrieval,
+    /,
     folder: FilePath,
     *,
     prefix: str = "",
@@ -108,15 +109,6 @@ def to_cog(
         for path in files.values():
             (aside / path.name).replace(path)
     return files
-
-
-def write_cogs(dataset: Retrieval, folder: FilePath, *, prefix: str = "") -> dict[str, Path]:
-    """Write COGs without an item, in place of any that are there.
-
-    The older name of :func:`~xfusion.to_cog` with ``overwrite=True, item=False,
-    progress=False``.
-    """
-    return to_cog(dataset, folder, prefix=prefix, overwrite=True, item=False, progress=False)
 
 
 def _check(dataset: xr.Dataset, prefix: str) -> None:

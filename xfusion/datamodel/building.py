@@ -87,6 +87,7 @@ def retrieval(
 
 def from_samples(
     samples: xr.DataArray,
+    /,
     dim: str = "sample",
     *,
     sensor: str | None = None,
@@ -134,7 +135,7 @@ def from_samples(
 
 
 def exclude(
-    dataset: Retrieval, excluded: xr.DataArray, *, flag: Exclusion = Exclusion.USER
+    dataset: Retrieval, /, excluded: xr.DataArray, *, flag: Exclusion = Exclusion.USER
 ) -> xr.Dataset:
     """Exclude pixels of a retrieval.
 
@@ -199,7 +200,7 @@ def exclude(
     return annotate(dataset.assign({MASK: aligned}))
 
 
-def usable(dataset: Retrieval) -> xr.DataArray:
+def usable(dataset: Retrieval, /) -> xr.DataArray:
     """Where a retrieval can be used: mask 0, mu finite, sigma finite.
 
     Parameters

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
-from collections.abc import Mapping as MappingOf
+from collections.abc import Hashable, Mapping
 
 import xarray as xr
 
 
-def rechunked(dataset: xr.Dataset, blocks: MappingOf[Hashable, tuple[int, ...]]) -> xr.Dataset:
+def rechunked(dataset: xr.Dataset, blocks: Mapping[Hashable, tuple[int, ...]]) -> xr.Dataset:
     """Return the Dataset in other blocks, without the chunks of the file it came from."""
     dataset = dataset.chunk(blocks)
     for array in dataset.data_vars.values():

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable, Mapping
-from typing import Any, Literal
+from collections.abc import Mapping
 
 import numpy as np
 import xarray as xr
@@ -19,17 +18,16 @@ from xfusion.datamodel.provenance import mask_attrs
 from xfusion.datamodel.times import Time
 from xfusion.datamodel.validation import Retrieval, as_retrieval
 from xfusion.stac.items import Items
-from xfusion.stac.profiles import EARTH_SEARCH, Catalog, CatalogLike, Offset, catalog_profile
+from xfusion.stac.profiles import Catalog, CatalogLike, Offset
 from xfusion.stac.searching import with_offset
 
-from .exclusion import NDVI_MAX, combine_excluded, combine_usable, s2_exclusion
-from .loading import READ_FAILED, S2_BANDS, Loading, load_bands, may_show
+from .advisory import with_advisory_flags
+from .combining import combine_excluded, combine_usable
+from .loading import READ_FAILED, Loading, load_bands, may_show
 from .mosaic import OnReadError
 from .offset import Decision, offset_of
-from .passes import Passes, acquisitions_of, find_passes
-
-Combine = Literal["usable", "excluded"]
-ExclusionRule = Callable[[xr.Dataset], xr.DataArray]
+from .passes import Search, check_passes, find_passes
+from .recipe import MaskRecipe, check_assets
 
 OTHERWISE = {
     "usable": "its pixels are UNKNOWN unless another item has them",
@@ -42,11 +40,9 @@ OTHERWISE = {
 
 def attach_mask(
     dataset: Retrieval,
-    exclusion: ExclusionRule,
+    recipe: MaskRecipe,
+    /,
     *,
-    bands: Mapping[str, str],
-    default: Catalog,
-    combine: Combine = "usable",
     catalog: CatalogLike | None = None,
     items: Items | None = None,
     datetime: Time | None = None,
@@ -54,25 +50,16 @@ def attach_mask(
     on_read_error: OnReadError = "raise",
     allow_local: bool = False,
 ) -> xr.Dataset:
-    """Attach the mask that a rule makes of the bands of a catalogue.
+    """Attach the mask that a recipe makes of the bands of a catalogue.
 
     Parameters
     ----------
     dataset : Dataset or product
         A retrieval with a CRS.
-    exclusion : callable
-        Dataset of bands on the grid of the retrieval -> uint8 flags of
-        :class:`~xfusion.Exclusion`. Called once for each pass of the satellite.
-    bands : mapping
-        Band to "bilinear" or "nearest": how it is brought onto the grid.
-    default : Catalog
-        The sensor's own catalogue.
-    combine : {"usable", "excluded"}
-        Several acquisitions: usable where one is; or excluded where one excludes, UNKNOWN where
-        an item may show the pixel that lacks an asset, and of several passes the one nearest to
-        the acquisition, if its time of day is known.
+    recipe : MaskRecipe
+        What the mask is made of.
     catalog : Catalog, URL or pystac_client.Client, optional
-        Where to search instead.
+        Where to search instead of the recipe's own catalogue.
     items : iterable of pystac.Item, optional
         Use these, do not search; all of them, or those of `datetime` if it is given.
     datetime : str, datetime64 or datetime, optional
@@ -81,7 +68,7 @@ def attach_mask(
         taken as a day without a time.
     offset : float, "auto" or "metadata", optional
         What to add to reflectance numbers, instead of what the catalogue says, see
-        :func:`xfusion.offset.offset_of`.
+        :func:`xfusion.masks.offset.offset_of`.
     on_read_error : {"raise", "flag"}
         When pixels cannot be read, after several attempts: raise, or set READ_FAILED there.
     allow_local : bool
@@ -103,126 +90,83 @@ def attach_mask(
         unless `on_read_error` is "flag": if a file is not as its item says, in shape, transform,
         CRS or dtype.
     LookupError
-        If there are no items, or, with `combine` "excluded", none within 90 minutes of the
-        moment.
+        If there are no items, or, with a recipe that combines "excluded", none within 90 minutes
+        of the moment.
     ConnectionError
         If the catalogue does not answer, or answers with an error, within ten minutes.
     OSError
         When pixels are read, unless `on_read_error` is "flag": if an asset cannot be read, or its
         href not be signed.
+
+    Examples
+    --------
+    >>> import numpy as np, xfusion as xf
+    >>> from tempfile import TemporaryDirectory
+    >>> from xfusion.demo import write_scene
+    >>> def clouds(bands):
+    ...     return (bands["scl"] >= 8) * np.uint8(xf.Exclusion.CLOUD)
+    >>> recipe = xf.MaskRecipe(
+    ...     exclusion=clouds, bands={"scl": "nearest"}, catalog=xf.stac.EARTH_SEARCH
+    ... )
+    >>> with TemporaryDirectory() as folder:
+    ...     scene = write_scene(folder, size=0.2)
+    ...     s2 = xf.raster.open_retrieval(scene.s2_mu, scene.s2_sigma, time=scene.date)
+    ...     masked = xf.attach_mask(s2, recipe, catalog=scene.items)
+    ...     masked.attrs["mask_items"]
+    'S2B_34TBT_20230620_0_L2A'
     """
-    masked, _ = mask_and_passes(
-        dataset,
-        exclusion,
-        bands=bands,
-        default=default,
-        combine=combine,
-        catalog=catalog,
-        items=items,
-        datetime=datetime,
-        offset=offset,
-        on_read_error=on_read_error,
-        allow_local=allow_local,
-    )
-    return masked
+    search = Search(catalog, items, datetime, allow_local=allow_local)
+    return attached(dataset, recipe, search, offset=offset, on_read_error=on_read_error)
 
 
-def mask_and_passes(
+def attached(
     dataset: Retrieval,
-    exclusion: ExclusionRule,
+    recipe: MaskRecipe,
+    search: Search,
     *,
-    bands: Mapping[str, str],
-    default: Catalog,
-    combine: Combine,
-    catalog: CatalogLike | None,
     offset: Offset | None = None,
+    advisory_flags: bool = False,
     on_read_error: OnReadError,
-    **where: Any,
-) -> tuple[xr.Dataset, Passes]:
-    """Return what :func:`attach_mask` does, and the passes, for what else is read of them."""
+) -> xr.Dataset:
+    """Return a retrieval with the mask of a recipe: search, load, judge, combine, exclude."""
     dataset = as_retrieval(dataset)
     _check(dataset, on_read_error)
-    each_counts = combine == "excluded"
-    known = catalog_profile(catalog, default)
-    profile = _for_bands(with_offset(known, offset), bands)
-    passes = find_passes(
-        dataset, known, default=default, catalog=catalog, nearest=each_counts, **where
-    )
-    found = acquisitions_of(passes, profile, otherwise=OTHERWISE[combine])
-    if not found.passes:
+    each_counts = recipe.combine == "excluded"
+    profile = _for_bands(with_offset(search.profile(recipe.catalog), offset), recipe)
+    passes = find_passes(dataset, recipe, search)
+    checked = check_passes(passes, profile, otherwise=OTHERWISE[recipe.combine])
+    if not checked.complete:
         warn(f"no item of {profile.collection!r} has all assets: all pixels are UNKNOWN")
-    scenes = [[(item, offset_of(item, profile)) for item in each] for each in found.passes]
-    decisions = {item.id: decision for scene in scenes for item, decision in scene}
+    decided = [[(item, offset_of(item, profile)) for item in items] for items in checked.complete]
+    decisions = {item.id: decision for items in decided for item, decision in items}
     _warn_of(decisions)
-    loading = Loading(profile, bands, on_read_error, each_counts=each_counts)
+    loading = Loading(
+        profile, recipe.bands, recipe.observed, on_read_error, each_counts=each_counts
+    )
     flags = [
-        _flags(exclusion, load_bands([(i, d.offset) for i, d in scene], dataset, loading))
-        for scene in scenes
+        _flags(recipe, load_bands([(i, d.offset) for i, d in items], dataset, loading))
+        for items in decided
     ]
-    merge = combine_excluded if each_counts else combine_usable
+    combine = combine_excluded if each_counts else combine_usable
     nothing = xr.full_like(dataset[MU], int(Exclusion.UNKNOWN), dtype=np.uint8)
-    combined = functools.reduce(merge, flags) if flags else nothing
-    if each_counts and flags and found.without:
+    combined = functools.reduce(combine, flags) if flags else nothing
+    if each_counts and flags and checked.incomplete:
         # an item whose layer is missing might exclude what the others do not
-        doubtful = (combined == 0) & may_show(found.without, dataset)
+        doubtful = (combined == 0) & may_show(checked.incomplete, dataset)
         combined = combined.where(~doubtful, np.uint8(Exclusion.UNKNOWN)).astype(np.uint8)
-    masked = exclude(dataset, combined)
     attrs = mask_attrs(
         dataset.attrs,
         catalog=passes.source,
         collection=profile.collection,
         items=passes.ids,
-        lacking=found.lacking,
-        offsets={k: d.text for k, d in decisions.items()} if "bilinear" in bands.values() else {},
+        lacking=checked.missing_assets,
+        offsets={k: d.text for k, d in decisions.items()} if _has_reflectances(recipe) else {},
         links=passes.links,
     )
-    return masked.assign_attrs(attrs), passes
-
-
-def attach_s2_mask(
-    dataset: Retrieval,
-    *,
-    ndvi_max: float = NDVI_MAX,
-    catalog: CatalogLike | None = None,
-    items: Items | None = None,
-    datetime: Time | None = None,
-    offset: Offset | None = None,
-    on_read_error: OnReadError = "raise",
-    allow_local: bool = False,
-) -> xr.Dataset:
-    """Attach the exclusion flags of the day's Sentinel-2 scenes to a retrieval.
-
-    Parameters
-    ----------
-    ndvi_max : float
-        A pixel with a larger NDVI is excluded as vegetation.
-    dataset, catalog, items, datetime, offset, on_read_error, allow_local
-        As in :func:`attach_mask`; the catalogue is Earth Search by default.
-
-    Returns
-    -------
-    Dataset
-        The retrieval with the flags of :func:`~xfusion.s2_exclusion` added. Where
-        acquisitions overlap, usable wins.
-
-    Warns
-    -----
-    UserWarning
-        If what an item says of its offset is contradictory, and what was decided.
-    """
-    return attach_mask(
-        dataset,
-        functools.partial(s2_exclusion, ndvi_max=ndvi_max),
-        bands=S2_BANDS,
-        default=EARTH_SEARCH,
-        combine="usable",
-        catalog=catalog,
-        items=items,
-        datetime=datetime,
-        offset=offset,
-        on_read_error=on_read_error,
-        allow_local=allow_local,
-    )
+    masked = exclude(dataset, combined).assign_attrs(attrs)
+    if advisory_flags:
+        return with_advisory_flags(masked, passes, recipe, on_read_error=on_read_error)
+    return masked
 
 
 def _check(dataset: xr.Dataset, on_read_error: str) -> None:
@@ -238,26 +182,24 @@ def _check(dataset: xr.Dataset, on_read_error: str) -> None:
         raise ValueError(msg)
 
 
-def _for_bands(catalog: Catalog, bands: Mapping[str, str]) -> Catalog:
-    """Return the catalogue without what the bands do not need."""
-    missing = [band for band in bands if band not in catalog.assets]
-    if missing:
-        msg = (
-            f"the catalogue {catalog.collection!r} names no asset for the bands {missing}, it has "
-            f"{dict(catalog.assets)}: dataclasses.replace(catalog, assets=...)"
-        )
-        raise ValueError(msg)
-    assets = {band: catalog.assets[band] for band in bands}
+def _has_reflectances(recipe: MaskRecipe) -> bool:
     # classes have no offset
-    offset = catalog.offset if "bilinear" in bands.values() else 0.0
+    return "bilinear" in recipe.bands.values()
+
+
+def _for_bands(catalog: Catalog, recipe: MaskRecipe) -> Catalog:
+    """Return the catalogue without what the bands do not need."""
+    check_assets(catalog, recipe.bands)
+    assets = {band: catalog.assets[band] for band in recipe.bands}
+    offset = catalog.offset if _has_reflectances(recipe) else 0.0
     return dataclasses.replace(catalog, assets=assets, offset=offset)
 
 
-def _flags(exclusion: ExclusionRule, loaded: xr.Dataset) -> xr.DataArray:
-    if READ_FAILED not in loaded:
-        return exclusion(loaded)
-    failed = loaded[READ_FAILED]
-    flags = exclusion(loaded.drop_vars(READ_FAILED))
+def _flags(recipe: MaskRecipe, bands: xr.Dataset) -> xr.DataArray:
+    if READ_FAILED not in bands:
+        return recipe.exclusion(bands)
+    failed = bands[READ_FAILED]
+    flags = recipe.exclusion(bands.drop_vars(READ_FAILED))
     # what was not read says nothing else
     return flags.where(~failed, np.uint8(Exclusion.READ_FAILED)).astype(np.uint8)
 

@@ -26,7 +26,7 @@ SCL_FLAGS[[8, 9, 10]] = Exclusion.CLOUD
 SCL_FLAGS[[4, 5, 6, 7, 11]] = 0
 
 
-def ndvi(bands: xr.Dataset) -> xr.DataArray:
+def ndvi(bands: xr.Dataset, /) -> xr.DataArray:
     """Normalised difference vegetation index, ``(nir - red) / (nir + red + 1e-6)``.
 
     Parameters
@@ -71,7 +71,7 @@ def ndvi(bands: xr.Dataset) -> xr.DataArray:
     )
 
 
-def s2_exclusion(bands: xr.Dataset, *, ndvi_max: float = NDVI_MAX) -> xr.DataArray:
+def s2_exclusion(bands: xr.Dataset, /, *, ndvi_max: float = NDVI_MAX) -> xr.DataArray:
     """Exclusion flags of Sentinel-2 pixels, from Scene Classification and NDVI.
 
     Parameters
@@ -118,7 +118,7 @@ def s2_exclusion(bands: xr.Dataset, *, ndvi_max: float = NDVI_MAX) -> xr.DataArr
     return flags.rename("mask").drop_attrs(deep=False).assign_attrs(FLAG_ATTRS)
 
 
-def s2_validity(bands: xr.Dataset, *, ndvi_max: float = NDVI_MAX) -> xr.DataArray:
+def s2_validity(bands: xr.Dataset, /, *, ndvi_max: float = NDVI_MAX) -> xr.DataArray:
     """Where Sentinel-2 sees the ground: SCL 4 to 7 or 11, and NDVI <= `ndvi_max`.
 
     Parameters
@@ -134,7 +134,7 @@ def s2_validity(bands: xr.Dataset, *, ndvi_max: float = NDVI_MAX) -> xr.DataArra
     return _valid(s2_exclusion(bands, ndvi_max=ndvi_max))
 
 
-def scl_validity(scl: xr.DataArray) -> xr.DataArray:
+def scl_validity(scl: xr.DataArray, /) -> xr.DataArray:
     """Where the Scene Classification sees the ground: classes 4 to 7 and 11.
 
     Parameters
@@ -153,7 +153,7 @@ def scl_validity(scl: xr.DataArray) -> xr.DataArray:
     return _valid(flags)
 
 
-def gfm_exclusion(bands: xr.Dataset | xr.DataArray) -> xr.DataArray:
+def gfm_exclusion(bands: xr.Dataset | xr.DataArray, /) -> xr.DataArray:
     """Exclusion flags from the Copernicus Global Flood Monitoring exclusion mask.
 
     Parameters
@@ -173,7 +173,7 @@ def gfm_exclusion(bands: xr.Dataset | xr.DataArray) -> xr.DataArray:
     return flags.rename("mask").drop_attrs(deep=False).assign_attrs(FLAG_ATTRS)
 
 
-def gfm_validity(gfm: xr.DataArray) -> xr.DataArray:
+def gfm_validity(gfm: xr.DataArray, /) -> xr.DataArray:
     """Where the GFM exclusion mask excludes nothing: where it is 0.
 
     Parameters
@@ -189,37 +189,8 @@ def gfm_validity(gfm: xr.DataArray) -> xr.DataArray:
     return _valid(gfm_exclusion(gfm))
 
 
-def combine_usable(flags: xr.DataArray, other: xr.DataArray) -> xr.DataArray:
-    """Combine the flags of two acquisitions: usable where either is.
-
-    Where neither is, the reasons of both; UNKNOWN only where neither saw the pixel.
-    """
-    return _combine(_usable_wins, flags, other)
-
-
-def combine_excluded(flags: xr.DataArray, other: xr.DataArray) -> xr.DataArray:
-    """Combine the flags of two acquisitions: excluded where either excludes.
-
-    UNKNOWN only where neither saw the pixel.
-    """
-    return _combine(_excluded_wins, flags, other)
-
-
 def _valid(flags: xr.DataArray) -> xr.DataArray:
     return (flags == 0).rename("valid").drop_attrs(deep=False)
-
-
-def _combine(rule: Any, flags: xr.DataArray, other: xr.DataArray) -> xr.DataArray:
-    combined: xr.DataArray = xr.apply_ufunc(
-        rule,
-        flags,
-        other,
-        join="exact",
-        dask="parallelized",
-        output_dtypes=[np.uint8],
-        keep_attrs=True,
-    )
-    return combined
 
 
 def _bands(bands: xr.Dataset, *names: str) -> list[xr.DataArray]:
@@ -299,15 +270,3 @@ def _gfm_flags(gfm: NDArray[Any]) -> NDArray[np.uint8]:
     flags[gfm == 0] = 0
     flags[gfm == 1] = Exclusion.GFM
     return flags
-
-
-def _usable_wins(flags: NDArray[np.uint8], other: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    usable = (flags == 0) | (other == 0)
-    return np.where(usable, np.uint8(0), _excluded_wins(flags, other))
-
-
-def _excluded_wins(flags: NDArray[np.uint8], other: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    unknown = np.uint8(Exclusion.UNKNOWN)
-    # an acquisition that did not see the pixel says nothing beside one that did
-    never_seen = flags & other & unknown
-    return ((flags | other) & ~unknown) | never_seen

@@ -10,6 +10,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from xfusion.datamodel.graph import InGraph
 from xfusion.datamodel.grid import geobox_of, grid_coords
 from xfusion.raster.asset import READ_ERRORS
 from xfusion.raster.file import RasterFile
@@ -17,9 +18,8 @@ from xfusion.stac.items import asset_grid, stated_grid
 from xfusion.stac.profiles import Catalog
 from xfusion.stac.untrusted import asset_href, local_path
 from xfusion.warp.blocks import Blocks
-from xfusion.warp.pixel_mapping import Mapping as GridMapping
+from xfusion.warp.pixel_mapping import PixelMapping
 
-from .exclusion import GFM, GFM_NODATA, NIR, NO_CLASS, RED, SCL
 from .mosaic import (
     ALL,
     NOTHING,
@@ -40,24 +40,11 @@ if TYPE_CHECKING:
 
 READ_FAILED = "read_failed"  # a layer beside the bands: where they could not be read
 
-Scene: TypeAlias = "tuple[pystac.Item, float]"
-
-
-def gfm_observed(bands: Bands) -> NDArray[np.uint8]:
-    """Where frames of the GFM exclusion mask overlap, excluded wins."""
-    gfm = bands[GFM]
-    return np.where(gfm == GFM_NODATA, NOTHING, np.where(gfm == 0, PART, ALL)).astype(np.uint8)
-
-
-def s2_observed(bands: Bands) -> NDArray[np.uint8]:
-    """Where Sentinel-2 tiles overlap, the one that has a class, red and near infrared wins."""
-    known = bands[SCL] != NO_CLASS
-    seen = (bands[SCL] != 0) & np.isfinite(bands[RED]) & np.isfinite(bands[NIR])
-    return np.where(known, np.where(seen, ALL, PART), NOTHING).astype(np.uint8)
+ItemAndOffset: TypeAlias = "tuple[pystac.Item, float]"
 
 
 @dataclass(frozen=True)
-class BandsObserved:
+class BandsObserved(InGraph):
     """Where items of any sensor overlap, the one with values in all its bands wins."""
 
     fills: Mapping[str, float]
@@ -72,11 +59,6 @@ class BandsObserved:
         return np.where(every, ALL, np.where(some, PART, NOTHING)).astype(np.uint8)
 
 
-GFM_BANDS = {GFM: "nearest"}
-S2_BANDS = {RED: "bilinear", NIR: "bilinear", SCL: "nearest"}
-OBSERVED = {frozenset(GFM_BANDS): gfm_observed, frozenset(S2_BANDS): s2_observed}
-
-
 @dataclass(frozen=True)
 class Loading:
     """How the bands of a sensor are loaded."""
@@ -85,17 +67,13 @@ class Loading:
     """Which asset is which band, and their nodata; it has no assets but these."""
     resampling: Mapping[str, str]
     """Band to "nearest" (loaded as uint8) or "bilinear" (as float32, nodata as NaN)."""
+    observed: Observed | None = None
+    """How much of a pixel an item has observed; None is all where each band has a value."""
     on_read_error: OnReadError = "raise"
     each_counts: bool = False
     """Whether it takes all items that cover a pixel to judge it."""
     union: bool = False
     """Whether bands hold bit flags, and a pixel has those of all items."""
-
-    @property
-    def observed(self) -> Observed:
-        """How much of a pixel an item has observed, from its bands, see :class:`Mosaic`."""
-        known = OBSERVED.get(frozenset(self.resampling))
-        return known or BandsObserved({band: self.fill(band) for band in self.resampling})
 
     def fill(self, band: str) -> float:
         """Return what stands for "not observed" in a loaded band."""
@@ -107,12 +85,12 @@ class Loading:
         return np.dtype(np.uint8 if self.resampling[band] == "nearest" else np.float32)
 
 
-def load_bands(scenes: Sequence[Scene], like: xr.Dataset, loading: Loading) -> xr.Dataset:
+def load_bands(items: Sequence[ItemAndOffset], like: xr.Dataset, loading: Loading) -> xr.Dataset:
     """Load the bands of one pass on the grid of a retrieval.
 
     Parameters
     ----------
-    scenes : sequence of (pystac.Item, float)
+    items : sequence of (pystac.Item, float)
         Items of one pass with all assets of the catalogue, and what to add to the reflectance
         numbers of each.
     like : Dataset
@@ -129,10 +107,10 @@ def load_bands(scenes: Sequence[Scene], like: xr.Dataset, loading: Loading) -> x
     dims, coords = grid_coords(like)
     names = list(loading.catalog.assets)
     mosaic = Mosaic(
-        items=tuple(_warped(item, offset, target, loading) for item, offset in scenes),
+        items=tuple(_warped(item, offset, target, loading) for item, offset in items),
         bands=tuple((band, loading.fill(band), loading.dtype(band)) for band in names),
         target=target.shape.yx,
-        observed=loading.observed,
+        observed=loading.observed or BandsObserved({b: loading.fill(b) for b in names}),
         on_read_error=loading.on_read_error,
         each_counts=loading.each_counts,
         union=loading.union,
@@ -164,7 +142,7 @@ def may_show(items: Sequence[pystac.Item], like: xr.Dataset) -> xr.DataArray:
     stated = [grid for grid in grids if grid is not None]
     if len(stated) < len(grids):
         return xr.full_like(like["mu"], fill_value=True, dtype=np.bool_)
-    mappings = tuple(GridMapping.between(grid, target) for grid in stated)
+    mappings = tuple(PixelMapping.between(grid, target) for grid in stated)
     (layer,) = warp_mosaic(Footprints(mappings, target.shape.yx), _blocks(like))
     return xr.DataArray(layer, coords, dims)
 
@@ -192,7 +170,7 @@ def _warped(item: pystac.Item, offset: float, target: GeoBox, loading: Loading) 
             WarpedBands(
                 names=tuple(bands),
                 files=tuple(_file(item, catalog, band, grid, loading) for band in bands),
-                mapping=GridMapping.between(grid, target),
+                mapping=PixelMapping.between(grid, target),
                 resampling=resampling,
                 nodata=tuple(catalog.nodata_of(band) for band in bands),
                 offset=0.0 if resampling == "nearest" else offset,

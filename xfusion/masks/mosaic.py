@@ -11,11 +11,12 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from xfusion.datamodel.graph import InGraph
 from xfusion.kernels import parallel
 from xfusion.kernels.control import ControlGrid, Window
 from xfusion.raster.file import RasterFile
 from xfusion.warp.blocks import Blocks, keep_freed_memory, picked, slices, split, strips
-from xfusion.warp.pixel_mapping import Mapping as GridMapping
+from xfusion.warp.pixel_mapping import PixelMapping
 
 FILE_STRIP = 1024  # target rows that a thread takes at a time: strips decode the tiles between them
 
@@ -27,12 +28,12 @@ Observed: TypeAlias = Callable[[Bands], NDArray[np.uint8]]
 
 
 @dataclass(frozen=True)
-class WarpedBands:
+class WarpedBands(InGraph):
     """Bands of files of one grid, on another grid; picklable, reads what it needs of the files."""
 
     names: tuple[str, ...]
     files: tuple[RasterFile, ...]
-    mapping: GridMapping
+    mapping: PixelMapping
     resampling: str
     nodata: tuple[float, ...]
     """What means "not observed" in each file; stays so for "nearest", else becomes NaN."""
@@ -117,7 +118,7 @@ class WarpedBands:
 
 
 @dataclass(frozen=True)
-class WarpedItem:
+class WarpedItem(InGraph):
     """The bands of one item, grid by grid; without any where none of its files can be opened."""
 
     bands: tuple[WarpedBands, ...]
@@ -142,7 +143,7 @@ class WarpedItem:
 
 
 @dataclass(frozen=True)
-class Mosaic:
+class Mosaic(InGraph):
     """Items that show one acquisition, each pixel from the one that has observed it best."""
 
     items: tuple[WarpedItem, ...]
@@ -206,10 +207,10 @@ class Mosaic:
 
 
 @dataclass(frozen=True)
-class Footprints:
+class Footprints(InGraph):
     """Where grids of which no pixel is known lie in another grid."""
 
-    mappings: tuple[GridMapping, ...]
+    mappings: tuple[PixelMapping, ...]
     target: tuple[int, int]
 
     @property

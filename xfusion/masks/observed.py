@@ -5,15 +5,16 @@ from __future__ import annotations
 import numpy as np
 import xarray as xr
 
+from xfusion.datamodel.building import usable
 from xfusion.datamodel.flags import Exclusion
 from xfusion.datamodel.names import MASK, MU
 from xfusion.datamodel.provenance import ITEMS_FOUND, assets_missing
 from xfusion.datamodel.validation import Retrieval, as_retrieval
 
-ADVISORY_FAILED = "advisory_read_failed"
+from .advisory import ADVISORY_FAILED
 
 
-def completeness(dataset: Retrieval) -> xr.Dataset:
+def completeness(dataset: Retrieval, /) -> xr.Dataset:
     """Return how complete the mask of a retrieval is.
 
     Parameters
@@ -39,8 +40,6 @@ def completeness(dataset: Retrieval) -> xr.Dataset:
     >>> float(water.fusion.completeness().observed)
     0.75
     """
-    from xfusion.datamodel.building import usable
-
     dataset = as_retrieval(dataset)
     flags = dataset.get(MASK, xr.zeros_like(dataset[MU], np.uint8))
     failed, unknown = (

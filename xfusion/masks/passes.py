@@ -16,12 +16,33 @@ from xfusion.datamodel.redaction import public
 from xfusion.datamodel.times import Time, as_time
 from xfusion.stac.interval import of_interval
 from xfusion.stac.items import Items, as_items, complete_items, item_time
-from xfusion.stac.profiles import Catalog, CatalogLike
-from xfusion.stac.searching import search
+from xfusion.stac.profiles import Catalog, CatalogLike, catalog_profile
+from xfusion.stac.searching import search as find_items
 from xfusion.stac.untrusted import check_grids, check_hrefs, is_link, is_local
+
+from .recipe import MaskRecipe
 
 if TYPE_CHECKING:
     import pystac
+
+
+@dataclass(frozen=True)
+class Search:
+    """Where the items of a mask are looked for, and of which day."""
+
+    catalog: CatalogLike | None
+    """Instead of the recipe's own."""
+    items: Items | None
+    """Instead of a search."""
+    datetime: Time | None
+    """Instead of the time of the retrieval."""
+    allow_local: bool
+    """Whether items may have files of this machine or its networks read, whatever their
+    catalogue."""
+
+    def profile(self, default: Catalog) -> Catalog:
+        """Return the profile of the catalogue, like a default where only its address is known."""
+        return catalog_profile(self.catalog, default)
 
 
 @dataclass(frozen=True)
@@ -52,41 +73,28 @@ class Passes:
 
 
 @dataclass(frozen=True)
-class Acquisitions:
+class CheckedPasses:
     """The items of passes, told apart by whether they have what is to be read."""
 
-    passes: list[list[pystac.Item]]
+    complete: list[list[pystac.Item]]
     """Items that have all assets and may be read, pass by pass."""
-    without: list[pystac.Item]
+    incomplete: list[pystac.Item]
     """The others, of all passes."""
-    lacking: Mapping[str, list[str]]
+    missing_assets: Mapping[str, list[str]]
     """Id of each of these to the assets that it lacks."""
 
 
-def find_passes(
-    dataset: xr.Dataset,
-    profile: Catalog,
-    *,
-    default: Catalog,
-    catalog: CatalogLike | None,
-    items: Items | None,
-    datetime: Time | None,
-    allow_local: bool,
-    nearest: bool,
-) -> Passes:
+def find_passes(dataset: xr.Dataset, recipe: MaskRecipe, search: Search) -> Passes:
     """Find the passes for a retrieval, by one search.
 
     Parameters
     ----------
     dataset : Dataset
         A retrieval with a CRS.
-    profile : Catalog
-        The catalogue.
-    nearest : bool
-        Whether of several passes the one nearest to the time of the retrieval counts, if that
-        is more than a day.
-    default, catalog, items, datetime, allow_local
-        As in :func:`xfusion.attach_mask`.
+    recipe : MaskRecipe
+        One that combines "excluded" takes of several passes the one nearest to the time of the
+        retrieval, if that is more than a day.
+    search : Search
 
     Raises
     ------
@@ -100,23 +108,30 @@ def find_passes(
     UserWarning
         If the nearest pass is more than ten minutes away.
     """
+    profile, nearest = search.profile(recipe.catalog), recipe.combine == "excluded"
     # one that is nearest must be whole, or a frame that excludes might be left out
     reach = ANOTHER_PASS + PASS_GAP if nearest else PASS_GAP
-    found, origin = _find(dataset, profile, default, catalog, items, datetime, reach)
-    chosen = grouped_by_pass(found)
+    origin: str | None = profile.url
+    if search.items is None:
+        items, source = _search(dataset, recipe, search, reach), profile.url
+    else:
+        items, source = _choose(dataset, profile, search, reach), "items"
+        # a catalogue beside items says what their assets are; only of a local one they are
+        local = search.catalog is not None and is_local(profile.url)
+        origin = profile.url if local else None
+    passes = grouped_by_pass(items)
     if nearest:
         # of all items: what lacks its asset is unknown, and another pass is no replacement
-        chosen = _nearest(chosen, profile, _instant(dataset, datetime))
-    source = public(profile.url) if items is None else "items"
-    return Passes(chosen, profile, source, allow_local, origin)
+        passes = _nearest(passes, profile, _instant(dataset, search.datetime))
+    return Passes(passes, profile, public(source), search.allow_local, origin)
 
 
-def acquisitions_of(found: Passes, profile: Catalog, *, otherwise: str) -> Acquisitions:
+def check_passes(passes: Passes, profile: Catalog, *, otherwise: str) -> CheckedPasses:
     """Check what items would make us read, and what they lack.
 
     Parameters
     ----------
-    found : Passes
+    passes : Passes
     profile : Catalog
         With the assets that are needed.
     otherwise : str
@@ -133,54 +148,51 @@ def acquisitions_of(found: Passes, profile: Catalog, *, otherwise: str) -> Acqui
         If an item lacks an asset.
     """
     complete: list[list[pystac.Item]] = []
-    without: list[pystac.Item] = []
-    lacking: dict[str, list[str]] = {}
-    for each in found.items:
-        whole, missing = complete_items(each, profile)
-        check_hrefs(whole, profile, allow_local=found.allow_local, origin=found.origin)
+    incomplete: list[pystac.Item] = []
+    missing_assets: dict[str, list[str]] = {}
+    for items in passes.items:
+        whole, missing = complete_items(items, profile)
+        check_hrefs(whole, profile, allow_local=passes.allow_local, origin=passes.origin)
         complete += [whole] if whole else []
-        without += [item for item in each if item.id in missing]
-        lacking |= missing
-    check_grids(without)
-    for item, assets in lacking.items():
+        incomplete += [item for item in items if item.id in missing]
+        missing_assets |= missing
+    check_grids(incomplete)
+    for item, assets in missing_assets.items():
         warn(f"item {item!r} of {profile.collection!r} lacks the assets {assets}: {otherwise}")
-    return Acquisitions(complete, without, lacking)
+    return CheckedPasses(complete, incomplete, missing_assets)
 
 
-def _find(
-    dataset: xr.Dataset,
-    profile: Catalog,
-    default: Catalog,
-    catalog: CatalogLike | None,
-    items: Items | None,
-    datetime: Time | None,
-    reach: dt.timedelta,
-) -> tuple[list[pystac.Item], str | None]:
-    """Return the items, and the URL of the catalogue that they are from, None if not known."""
-    if items is None:
-        where = default if catalog is None else catalog
-        when = _searched(dataset, datetime, reach)
-        found = search(where, geobox_of(dataset), when, default=default)
-        return found, profile.url
-    given = as_items(items)
-    if not given:
+def _search(
+    dataset: xr.Dataset, recipe: MaskRecipe, search: Search, reach: dt.timedelta
+) -> list[pystac.Item]:
+    catalog = recipe.catalog if search.catalog is None else search.catalog
+    interval = _searched(dataset, search.datetime, reach)
+    return find_items(catalog, geobox_of(dataset), interval, default=recipe.catalog)
+
+
+def _choose(
+    dataset: xr.Dataset, profile: Catalog, search: Search, reach: dt.timedelta
+) -> list[pystac.Item]:
+    """Return the items of the caller that are of the day, all if there is none."""
+    items = as_items(search.items or [])
+    if not items:
         msg = (
             f"items= is empty, a mask takes at least one item of {profile.collection!r}: give "
             f"some, or leave items= out to search {public(profile.url)}"
         )
         raise LookupError(msg)
-    chosen = given
-    if datetime is not None:
-        chosen = of_interval(given, _searched(dataset, datetime, reach))
-    if not chosen:
-        days = sorted({f"{item_time(item):%Y-%m-%d}" for item in given})
+    datetime = search.datetime
+    if datetime is None:
+        return items
+    of_day = of_interval(items, _searched(dataset, datetime, reach))
+    if not of_day:
+        days = sorted({f"{item_time(item):%Y-%m-%d}" for item in items})
         msg = (
-            f"none of the {len(given)} items= of {profile.collection!r} is of {datetime=}, they "
+            f"none of the {len(items)} items= of {profile.collection!r} is of {datetime=}, they "
             f"are of {days}: give one of these as datetime=, or leave it out to use them all"
         )
         raise LookupError(msg)
-    # a catalogue beside items says what their assets are; only a local one, that they are its own
-    return chosen, profile.url if catalog is not None and is_local(profile.url) else None
+    return of_day
 
 
 def _moment(dataset: xr.Dataset, datetime: Time | None) -> Time:

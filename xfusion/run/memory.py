@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from .scheduler import lazy_variables, shares_memory
 
 
-def compute(dataset: xr.Dataset) -> xr.Dataset:
+def compute(dataset: xr.Dataset, /) -> xr.Dataset:
     """Return a Dataset with its pixels in memory.
 
     Parameters

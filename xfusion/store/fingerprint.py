@@ -13,24 +13,19 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from xfusion.datamodel.graph import InGraph
 from xfusion.datamodel.grid import crs_name, geobox_of, spatial_dims
 from xfusion.datamodel.redaction import public
-from xfusion.masks.mosaic import WarpedBands
 from xfusion.raster.file import RasterFile
 from xfusion.raster.patience import is_on_the_web
-from xfusion.warp.blocks import Warp
 
 JOB = "fusion_job"  # attribute of a store: which job wrote it
 
 SHOWN = 3  # differences that an error tells
 STANDARD_LIBRARY = sysconfig.get_path("stdlib")
-PARAMETERS = {
-    Warp: ("resampling", "error_correlation"),
-    WarpedBands: ("resampling", "offset", "on_read_error"),
-}
 
 
-def describe(dataset: xr.Dataset) -> dict[str, str]:
+def job_of(dataset: xr.Dataset) -> dict[str, str]:
     """Describe what a lazy Dataset is computed from: inputs, parameters, grid and blocks.
 
     Parameters
@@ -117,19 +112,23 @@ def _walked(part: Any, seen: set[int]) -> Iterator[tuple[str, str]]:
         return
     if isinstance(part, functools.partial) and _is_ours(part.func):
         of = part.func.__name__
-        yield from ((f"parameter {of}.{k}", str(v)) for k, v in part.keywords.items() if _plain(v))
+        yield from (
+            (f"parameter {of}.{k}", str(v))
+            for k, v in part.keywords.items()
+            if _text(v) is not None
+        )
     if callable(part) and not isinstance(part, type):
         yield from _code(part)
-    for kind, names in PARAMETERS.items():
-        if isinstance(part, kind):
-            of = kind.__name__.lower()
-            yield from ((f"parameter {of}.{n}", str(getattr(part, n))) for n in names)
+    if isinstance(part, InGraph):
+        of = type(part).__name__.lower()
+        texts = {name: _text(value) for name, value in part.described().items()}
+        yield from ((f"parameter {of}.{n}", text) for n, text in texts.items() if text is not None)
     for inner in _parts(part):
         yield from _walked(inner, seen)
 
 
 def _is_ours(function: Any) -> bool:
-    return str(getattr(function, "__module__", "")).partition(".")[0] == __package__
+    return str(getattr(function, "__module__", "")).partition(".")[0] == "xfusion"
 
 
 def _code(function: Any) -> Iterator[tuple[str, str]]:
@@ -149,19 +148,29 @@ def _parts(part: Any) -> list[Any]:
         return list(part)
     if isinstance(part, functools.partial):
         return [part.func, *part.args, *part.keywords.values()]
-    names = ("func", "args", "kwargs", "value", "__self__", "rule", "files", "items", "bands")
+    if isinstance(part, InGraph):
+        return list(part.described().values())
     if isinstance(part, np.ndarray | np.generic | str | bytes | int | float | type):
         return []
-    found = [getattr(part, name, None) for name in names]
-    return [inner for inner in found if inner is not None and not _is_method(inner, part)]
+    # tasks of dask, and methods of an object
+    names = ("func", "args", "kwargs", "value", "__self__")
+    inner = [getattr(part, name, None) for name in names]
+    return [each for each in inner if each is not None and not _is_method(each, part)]
 
 
 def _is_method(inner: Any, owner: Any) -> bool:
     return getattr(inner, "__self__", None) is owner
 
 
-def _plain(value: Any) -> bool:
-    return isinstance(value, bool | int | float | str | type(None))
+def _text(value: Any) -> str | None:
+    """Return a parameter as text, None for what is none: a part, or pixels."""
+    from odc.geo.geobox import GeoBox
+
+    if isinstance(value, bool | int | float | str | np.dtype | type(None)):
+        return str(value)
+    if isinstance(value, GeoBox):
+        return f"{crs_name(value.crs)} {tuple(value.shape)} {tuple(value.transform)[:6]}"
+    return None
 
 
 def _written(path: str) -> str:

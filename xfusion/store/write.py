@@ -20,7 +20,7 @@ from xfusion.datamodel.validation import Retrieval, as_retrieval
 from xfusion.run.progress import progress_of
 from xfusion.run.scheduler import lazy_variables
 
-from .fingerprint import JOB, describe, differences
+from .fingerprint import JOB, differences, job_of
 from .place import (
     DONE_KEY,
     FINISHED,
@@ -43,7 +43,7 @@ SIDE = 1536  # pixels of a block, where a retrieval in memory has none
 
 
 def to_zarr(
-    dataset: Retrieval, store: StoreLike, *, resume: bool = True, progress: bool = True
+    dataset: Retrieval, /, store: StoreLike, *, resume: bool = True, progress: bool = True
 ) -> xr.Dataset:
     """Compute a retrieval block by block into a Zarr store.
 
@@ -106,7 +106,7 @@ def to_zarr(
     """
     _needs_zarr()
     lazy = _in_blocks(as_retrieval(dataset))
-    job = describe(lazy)
+    job = job_of(lazy)
     place = Place(store)
     with place.named_errors():
         state = place.state()

@@ -5,8 +5,7 @@ from __future__ import annotations
 import functools
 import itertools
 import math
-from collections.abc import Iterator, Sequence
-from collections.abc import Mapping as MappingOf
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -15,11 +14,12 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from xfusion.datamodel.graph import InGraph
 from xfusion.kernels import parallel
 from xfusion.kernels.control import ControlGrid, Window
 from xfusion.raster.file import RasterFile, recall
 
-from .pixel_mapping import Mapping
+from .pixel_mapping import PixelMapping
 
 Blocks: TypeAlias = tuple[tuple[int, ...], tuple[int, ...]]
 
@@ -28,10 +28,10 @@ KEPT = 31 << 20  # bytes of the largest array that glibc can keep the memory of
 
 
 @dataclass(frozen=True)
-class Warp:
+class Warp(InGraph):
     """What is to be done with each block."""
 
-    mapping: Mapping
+    mapping: PixelMapping
     resampling: str
     error_correlation: float
     outside: int
@@ -77,7 +77,7 @@ class Warp:
 
 
 def strips(
-    mapping: Mapping, grid: ControlGrid, window: Window, rows: int
+    mapping: PixelMapping, grid: ControlGrid, window: Window, rows: int
 ) -> Iterator[tuple[slice, ControlGrid, Window | None]]:
     """Yield the rows of a block in strips whose part of the source fits a cache.
 
@@ -186,7 +186,7 @@ def _tasks_on_blocks(
 
 
 def picked(
-    graph: Any, name: str, tasks: MappingOf[Any, Any], k: int, chunks: Any, dtype: np.dtype[Any]
+    graph: Any, name: str, tasks: Mapping[Any, Any], k: int, chunks: Any, dtype: np.dtype[Any]
 ) -> Any:
     """Return layer k of the tasks' results as a dask array."""
     import dask.array as da

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping as MappingOf
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -24,16 +23,17 @@ from xfusion.datamodel.names import MASK, MU, SIGMA
 from xfusion.datamodel.validation import Retrieval, as_retrieval
 
 from .blocks import Blocks, Warp, split, warp_blocks
-from .pixel_mapping import Mapping
+from .pixel_mapping import PixelMapping
 
 Resampling = Literal["bilinear", "nearest"]
-Chunks: TypeAlias = int | MappingOf[Any, int] | tuple[int, int] | None
+Chunks: TypeAlias = int | Mapping[Any, int] | tuple[int, int] | None
 
 CHUNK = 2048  # pixels a side of a block where nothing else says
 
 
 def coregister(
     dataset: Retrieval,
+    /,
     like: Any,
     *,
     resampling: Resampling = "bilinear",
@@ -75,7 +75,7 @@ def coregister(
     -----
     ``sigma^2 = rho (sum w sigma_i)^2 + (1 - rho) sum w^2 sigma_i^2`` with
     ``rho = error_correlation`` (law of propagation, JCGM 100:2008). Positions are accurate to
-    0.001 source pixel, see :class:`xfusion.mapping.Mapping`.
+    0.001 source pixel, see :class:`xfusion.warp.pixel_mapping.PixelMapping`.
 
     Examples
     --------
@@ -112,7 +112,7 @@ def coregister(
     dtype = np.result_type(*(layer.dtype for layer in layers[:2]))
     # astype makes a new array even of the same dtype, which no longer knows its file
     layers[:2] = [v if v.dtype == dtype else v.astype(dtype) for v in layers[:2]]
-    mapping = Mapping.between(source, target)
+    mapping = PixelMapping.between(source, target)
     warp = Warp(
         mapping=mapping,
         # pixels that coincide are copied, not interpolated at 1e-10 of a pixel
@@ -132,7 +132,7 @@ def coregister(
 
 
 def _with_grid(
-    dataset: xr.Dataset, dims: tuple[Any, Any], coords: MappingOf[Any, xr.DataArray]
+    dataset: xr.Dataset, dims: tuple[Any, Any], coords: Mapping[Any, xr.DataArray]
 ) -> xr.Dataset:
     here = spatial_dims(dataset)
     assert here is not None  # noqa: S101  # it has a GeoBox
@@ -172,7 +172,7 @@ def _asked(chunks: Any, shape: tuple[int, int]) -> tuple[int, int]:
     pair: tuple[int, ...] = (chunks, chunks) if isinstance(chunks, int) else ()
     if isinstance(chunks, tuple):
         pair = chunks
-    elif isinstance(chunks, MappingOf):
+    elif isinstance(chunks, Mapping):
         names = next((d for d in SPATIAL_DIMS if d[0] in chunks and d[1] in chunks), ())
         pair = tuple(chunks[name] for name in names)
     whole = tuple(n if size == -1 else size for size, n in zip(pair, shape, strict=False))

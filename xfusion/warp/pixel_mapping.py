@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from xfusion.datamodel.graph import InGraph
 from xfusion.datamodel.grid import same_crs
 from xfusion.kernels.control import ControlGrid, Positions, Window
 
@@ -24,7 +25,7 @@ SAMPLES = 24  # cells a side of the target that the step is chosen on
 
 
 @dataclass(frozen=True)
-class Mapping:
+class PixelMapping(InGraph):
     """From the pixels of a target grid to positions in a source grid."""
 
     source: GeoBox
@@ -33,7 +34,7 @@ class Mapping:
     """Target pixels a side of a control cell, one for the whole target."""
 
     @classmethod
-    def between(cls, source: GeoBox, target: GeoBox) -> Mapping:
+    def between(cls, source: GeoBox, target: GeoBox) -> PixelMapping:
         """Choose the step: the widest whose linear interpolation errs by less than 1e-4.
 
         It is measured against the exact transform at the centres of cells spread evenly over

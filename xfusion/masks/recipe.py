@@ -1,0 +1,106 @@
+"""What the mask of a sensor is made of: its rule, its bands, its catalogue."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+import xarray as xr
+
+from xfusion.stac.profiles import Catalog
+
+from .mosaic import Observed
+
+BandResampling: TypeAlias = Literal["nearest", "bilinear"]
+Combine: TypeAlias = Literal["usable", "excluded"]
+ExclusionRule: TypeAlias = Callable[..., xr.DataArray]
+
+
+@dataclass(frozen=True, kw_only=True)
+class AdvisoryFlags:
+    """A band of bit flags beside a mask that exclude nothing."""
+
+    band: str
+    """Its name in the catalogue's `assets`, or the key of its asset where it is not named."""
+
+    long_name: str
+
+    meanings: Mapping[str, int]
+    """What each bit says -> the bit."""
+
+    nodata: int
+    """Value that means "not observed"."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MaskRecipe:
+    """What the mask of a sensor is made of.
+
+    Examples
+    --------
+    A sensor whose items have a band `quality` that is 0 where the ground is seen:
+
+    >>> import numpy as np, xfusion as xf
+    >>> def bad_quality(bands):
+    ...     return (bands["quality"] != 0) * np.uint8(xf.Exclusion.DEFECTIVE)
+    >>> class Landsat(xf.SensorProduct):
+    ...     sensor = "landsat"
+    ...     recipe = xf.MaskRecipe(
+    ...         exclusion=bad_quality,
+    ...         bands={"quality": "nearest"},
+    ...         catalog=xf.Catalog(
+    ...             url="https://stac.example.org",
+    ...             collection="landsat",
+    ...             assets={"quality": "qa"},
+    ...             nodata=255,
+    ...         ),
+    ...     )
+    >>> Landsat.recipe.combine
+    'usable'
+    """
+
+    exclusion: ExclusionRule
+    """Dataset of the bands on the grid of the retrieval -> uint8 flags of
+    :class:`~xfusion.Exclusion`; pure. Called once for each pass of the satellite."""
+
+    bands: Mapping[str, BandResampling]
+    """Band to "nearest" (loaded as uint8) or "bilinear" (as float32, nodata as NaN): how it is
+    brought onto the grid."""
+
+    catalog: Catalog
+    """Where the bands are, unless the caller names another catalogue."""
+
+    combine: Combine = "usable"
+    """Several acquisitions: "usable" where one is; or "excluded" where one excludes, UNKNOWN where
+    an item may show the pixel that lacks an asset, and of several passes the one nearest to the
+    acquisition, if its time of day is known."""
+
+    observed: Observed | None = None
+    """How much of a pixel an item has observed, where items of a pass overlap: bands by name ->
+    0 nothing, 1 part or 2 all of it. By default all where each band has a value."""
+
+    advisory: AdvisoryFlags | None = None
+    """Flags that can be had beside the mask."""
+
+    def __post_init__(self) -> None:
+        """Refuse what is none of the choices, and bands that the catalogue does not name."""
+        if self.combine not in ("usable", "excluded"):
+            msg = f"combine={self.combine!r}: must be 'usable' or 'excluded'"
+            raise ValueError(msg)
+        unknown = {b: how for b, how in self.bands.items() if how not in ("nearest", "bilinear")}
+        if unknown or not self.bands:
+            msg = f"bands={dict(self.bands)}: each band must be 'nearest' or 'bilinear'"
+            raise ValueError(msg)
+        check_assets(self.catalog, self.bands)
+
+
+def check_assets(catalog: Catalog, bands: Mapping[str, str]) -> None:
+    """Raise a ValueError unless a catalogue says which assets the bands are."""
+    missing = [band for band in bands if band not in catalog.assets]
+    if missing:
+        msg = (
+            f"the catalogue {catalog.collection!r} names no asset for the bands {missing}, it has "
+            f"{dict(catalog.assets)}: dataclasses.replace(catalog, assets=...)"
+        )
+        raise ValueError(msg)
