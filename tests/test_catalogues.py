@@ -38,12 +38,9 @@ def ndvi_of(items: Any, profile: xf.Catalog) -> np.ndarray:
         flags: xr.DataArray = bands.fusion.s2_exclusion()
         return flags
 
-    bands = xf.Sentinel2Product.bands
-    c.warned(
-        lambda: xf.attach_mask(
-            c.retrieval(), rule, bands=bands, default=profile, items=items, allow_local=True
-        )
-    )
+    assert xf.Sentinel2Product.recipe is not None
+    recipe = dataclasses.replace(xf.Sentinel2Product.recipe, exclusion=rule, catalog=profile)
+    c.warned(lambda: xf.attach_mask(c.retrieval(), recipe, items=items, allow_local=True))
     (index,) = seen
     return np.asarray(index)
 

@@ -139,7 +139,7 @@ def test_sensor_adds_any_other_with_or_without_a_mask(
 ) -> None:
     s1, s2 = served.products()
     third = s2.exclude(s2.mu > 0.5).compute()
-    xf.raster.write_cogs(third.dataset, tmp_path, prefix="third_")
+    xf.to_cog(third.dataset, tmp_path, prefix="third_", item=False, progress=False)
     files = [str(tmp_path / f"third_{name}.tif") for name in ("mu", "sigma", "mask")]
     given = files if with_mask else files[:2]
     found = fuse(served, tmp_path / "w.zarr", "--sensor", "third", *given)

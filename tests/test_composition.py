@@ -14,6 +14,7 @@ from odc.geo.geobox import GeoBox
 from odc.geo.xr import xr_coords, xr_zeros
 
 import xfusion as xf
+from xfusion.datamodel import grid
 
 EQUI7 = (
     'PROJCS["Azimuthal_Equidistant",GEOGCS["WGS 84",DATUM["WGS_1984",'
@@ -85,11 +86,11 @@ def test_geotiff_keeps_crs_nodata_and_values(fused: xr.Dataset, tmp_path: Path) 
     for name in ("rio.tif", "odc.tif"):
         back = xf.raster.open_raster(tmp_path / name)
         np.testing.assert_array_equal(back, fused.mu)
-        assert xf.grid.same_crs(back.odc.crs, fused.odc.crs)
+        assert grid.same_crs(back.odc.crs, fused.odc.crs)
 
 
-def test_write_cogs_and_open_again(fused: xr.Dataset, tmp_path: Path) -> None:
-    files = xf.raster.write_cogs(fused, tmp_path / "out", prefix="water_")
+def test_to_cog_and_open_again(fused: xr.Dataset, tmp_path: Path) -> None:
+    files = xf.to_cog(fused, tmp_path / "out", prefix="water_", item=False, progress=False)
     assert {f.name for f in files.values()} == {
         f"water_{v}.tif" for v in ("mu", "sigma", "mask", "source")
     }
@@ -101,7 +102,7 @@ def test_write_cogs_and_open_again(fused: xr.Dataset, tmp_path: Path) -> None:
     )
     for name in ("mu", "sigma", "mask"):
         np.testing.assert_array_equal(product.dataset[name], fused[name])
-    assert xf.grid.same_geobox(product.geobox, fused.odc.geobox)
+    assert grid.same_geobox(product.geobox, fused.odc.geobox)
     assert product.dataset.mu.chunks is not None
 
 
@@ -128,7 +129,7 @@ def test_diagnostics_survive_every_way_to_write_a_result(tmp_path: Path) -> None
     ):
         xr.testing.assert_equal(opened.load()[list(fused)], fused)
         assert opened.fusion.flag_conflict().conflict.equals(fused.conflict)
-    files = xf.raster.write_cogs(fused, tmp_path)
+    files = xf.to_cog(fused, tmp_path, item=False, progress=False)
     with rasterio.open(files["weight"]) as file:
         assert file.descriptions == ("weight sentinel-1", "weight sentinel-2")
         np.testing.assert_array_equal(file.read(), fused.weight)

@@ -30,7 +30,7 @@ from tests.resampling_oracle import (
 )
 from xfusion.kernels.control import Window
 from xfusion.warp.blocks import Warp
-from xfusion.warp.pixel_mapping import Mapping
+from xfusion.warp.pixel_mapping import PixelMapping
 
 UTM = "EPSG:32633"
 CENTRE = (500_003.7, 5_000_001.9)
@@ -202,7 +202,7 @@ def test_blocks_at_the_rim_of_the_earth_read_all_that_their_footprints_touch() -
     source = GeoBox((900, 1800), Affine(0.2, 0, -180, 0, -0.2, 90), "EPSG:4326")
     crs = "+proj=ortho +lat_0=50 +lon_0=10 +datum=WGS84"
     target = GeoBox((132, 132), Affine(1e5, 0, -66e5, 0, -1e5, 66e5), crs)
-    mapping = Mapping.between(source, target)
+    mapping = PixelMapping.between(source, target)
     warp = Warp(mapping, "bilinear", 1.0, 32)
     rng = np.random.default_rng(0)
     mu, sigma = (rng.random(source.shape, np.float32) for _ in range(2))

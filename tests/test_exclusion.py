@@ -111,7 +111,7 @@ def test_a_missing_band_is_named() -> None:
 
 
 def test_an_acquisition_that_saw_the_pixel_speaks_for_one_that_did_not() -> None:
-    from xfusion.masks.exclusion import combine_excluded, combine_usable
+    from xfusion.masks.combining import combine_excluded, combine_usable
 
     a = xr.DataArray(np.array([0, 1, 32, 32, 1, 16], np.uint8), dims="x")
     b = xr.DataArray(np.array([1, 8, 1, 32, 32, 0], np.uint8), dims="x")

@@ -14,7 +14,7 @@ from tests.resampling_oracle import exact_positions, grid, inside, interpolate, 
 from tests.test_composition import EQUI7
 from xfusion.kernels import control, resample
 from xfusion.warp import pixel_mapping as mapping
-from xfusion.warp.pixel_mapping import Mapping
+from xfusion.warp.pixel_mapping import PixelMapping
 
 UTM, NEXT_UTM, GEOGRAPHIC = "EPSG:32633", "EPSG:32632", "EPSG:4326"
 FULL_DISC = "+proj=geos +h=35785831 +lon_0=0 +sweep=y +ellps=WGS84 +units=m"
@@ -52,7 +52,7 @@ def pair(
     return source, grid(target_crs, centre, (across, -down), shape)
 
 
-def mapped(mapping: Mapping, rows: slice, columns: slice) -> tuple[NDArray[Any], NDArray[Any]]:
+def mapped(mapping: PixelMapping, rows: slice, columns: slice) -> tuple[NDArray[Any], NDArray[Any]]:
     """Positions as the kernels see them: a plane, interpolated where the target is finer."""
     where = mapping.control_grid(rows, columns)
     window = control.Window((0, 0), mapping.source.shape.yx, mapping.source.shape.yx)
@@ -95,7 +95,7 @@ def test_every_position_is_within_a_thousandth_of_a_pixel(
     source, target = pair(
         source_crs, target_crs, latitude, pixel, target_pixel=0.7 * pixel, shape=(400, 401)
     )
-    u, v = mapped(Mapping.between(source, target), slice(0, 400), slice(0, 401))
+    u, v = mapped(PixelMapping.between(source, target), slice(0, 400), slice(0, 401))
     exact = exact_positions(source, target)
     assert np.abs(u - exact[0]).max() < TOLERANCE
     assert np.abs(v - exact[1]).max() < TOLERANCE
@@ -109,7 +109,7 @@ def test_cells_of_a_step_that_is_too_wide_are_transformed_exactly(
     source, target = pair(
         source_crs, target_crs, 60.0, 2000.0, target_pixel=1500.0, shape=(150, 260)
     )
-    wide = Mapping(source, target, step)
+    wide = PixelMapping(source, target, step)
     rows, columns = slice(70, 150), slice(130, 260)
     where = wide.control_grid(rows, columns)
     assert (where.exact >= 0).any() == (step > 100)
@@ -121,8 +121,8 @@ def test_cells_of_a_step_that_is_too_wide_are_transformed_exactly(
 
 def test_the_step_is_chosen_for_the_whole_target_and_any_block_has_the_same_positions() -> None:
     source, target = pair(UTM, GEOGRAPHIC, 70.0, 1000.0, target_pixel=700.0, shape=(500, 500))
-    chosen = Mapping.between(source, target)
-    gentle = Mapping.between(source, target[200:264, 200:264])
+    chosen = PixelMapping.between(source, target)
+    gentle = PixelMapping.between(source, target[200:264, 200:264])
     assert chosen.step in mapping.STEPS
     assert gentle.step >= chosen.step
     whole = mapped(chosen, slice(0, 500), slice(0, 500))

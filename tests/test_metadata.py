@@ -33,7 +33,7 @@ def tags_of(path: Path) -> dict[str, str]:
 
 def test_tags_say_what_a_file_holds(tmp_path: Path) -> None:
     fused = xf.gaussian(one(), one(sensor="sentinel-2"))
-    files = xf.raster.write_cogs(fused, tmp_path)
+    files = xf.to_cog(fused, tmp_path, item=False, progress=False)
     tags = {name: tags_of(path) for name, path in files.items()}
     for name, each in tags.items():
         assert each["description"] == name
@@ -52,7 +52,7 @@ def test_tags_say_what_a_file_holds(tmp_path: Path) -> None:
 
 def test_acquisitions_apart_are_tagged_with_their_span(tmp_path: Path) -> None:
     fused = xf.gaussian(one(), one(time="2023-06-21"))
-    files = xf.raster.write_cogs(fused, tmp_path)
+    files = xf.to_cog(fused, tmp_path, item=False, progress=False)
     tags = tags_of(files["source"])
     assert "time" not in tags
     assert tags["time_coverage_end"] == "2023-06-21T00:00:00Z"
@@ -65,7 +65,7 @@ def test_acquisitions_apart_are_tagged_with_their_span(tmp_path: Path) -> None:
 @pytest.mark.parametrize("geobox", [UTM, GEOGRAPHIC], ids=["utm", "geographic"])
 def test_what_was_written_is_opened_again(geobox: GeoBox, chunks: Any, tmp_path: Path) -> None:
     fused = xf.gaussian(one(geobox), one(geobox, "sentinel-2"))
-    files = xf.raster.write_cogs(fused, tmp_path)
+    files = xf.to_cog(fused, tmp_path, item=False, progress=False)
     back = xf.SensorProduct.open(files["mu"], files["sigma"], files["mask"], chunks=chunks).dataset
     assert back.time == np.datetime64(TIME)
     assert {k: v for k, v in back.attrs.items() if k != "Conventions"} == {
@@ -82,7 +82,7 @@ def test_what_was_written_is_opened_again(geobox: GeoBox, chunks: Any, tmp_path:
 
 
 def test_what_the_caller_says_goes_before_the_tags(tmp_path: Path) -> None:
-    files = xf.raster.write_cogs(one(), tmp_path)
+    files = xf.to_cog(one(), tmp_path, item=False, progress=False)
     back = xf.raster.open_retrieval(files["mu"], files["sigma"], sensor="s", time="2020-01-01")
     assert back.attrs["sensor"] == "s"
     assert back.time == np.datetime64("2020-01-01")
@@ -90,7 +90,7 @@ def test_what_the_caller_says_goes_before_the_tags(tmp_path: Path) -> None:
 
 def test_large_files_have_overviews(tmp_path: Path) -> None:
     large = GeoBox((700, 600), UTM.transform, "EPSG:32633")
-    files = xf.raster.write_cogs(one(large), tmp_path)
+    files = xf.to_cog(one(large), tmp_path, item=False, progress=False)
     for path in files.values():
         with rasterio.open(path) as file:
             assert file.overviews(1)[0] == 2

@@ -25,9 +25,10 @@ def test_chaining_runs_on_the_example_scene(
     monkeypatch.chdir(tmp_path)
     with demo.serve(scene.items) as url:
         for product in (xf.Sentinel1Product, xf.Sentinel2Product):
-            assert product.catalog is not None
-            here = dataclasses.replace(product.catalog, url=url)
-            monkeypatch.setattr(product, "catalog", here)
+            assert product.recipe is not None
+            catalog = dataclasses.replace(product.recipe.catalog, url=url)
+            here = dataclasses.replace(product.recipe, catalog=catalog)
+            monkeypatch.setattr(product, "recipe", here)
         names: dict[str, Any] = {}
         for block in CODE[:2]:
             exec(block, names)  # noqa: S102  # the README is ours

@@ -192,25 +192,27 @@ def test_a_sensor_of_a_stranger_brings_its_own_catalogue_and_rule(scene: Scene) 
     """Constants and one pure function; nothing is registered."""
     import xarray as xr
 
+    def no_water(bands: xr.Dataset) -> xr.DataArray:
+        flags: xr.DataArray = (bands.classes != 6) * np.uint8(xf.Exclusion.USER)
+        return flags
+
     class Cautious(xf.SensorProduct):
         sensor = "cautious"
-        catalog = xf.Catalog(
-            url=str(scene.items),
-            collection="sentinel-2-l2a",
-            assets={"classes": "scl"},
-            nodata=255,
+        recipe = xf.MaskRecipe(
+            exclusion=no_water,
+            bands={"classes": "nearest"},
+            catalog=xf.Catalog(
+                url=str(scene.items),
+                collection="sentinel-2-l2a",
+                assets={"classes": "scl"},
+                nodata=255,
+            ),
         )
-        bands = {"classes": "nearest"}  # noqa: RUF012  # as a stranger would write it
-
-        @staticmethod
-        def exclusion(bands: xr.Dataset) -> xr.DataArray:
-            flags: xr.DataArray = (bands.classes != 6) * np.uint8(xf.Exclusion.USER)
-            return flags
 
     product = Cautious.open(scene.s2_mu, scene.s2_sigma, time=scene.date).attach_mask()
     assert product.dataset.attrs["sensor"] == "cautious"
     assert {0, 128} == set(np.unique(product.dataset["mask"]))
-    with pytest.raises(TypeError, match="no catalogue"):
+    with pytest.raises(TypeError, match="no recipe"):
         xf.SensorProduct(dataset=product.dataset).attach_mask()
 
 

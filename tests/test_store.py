@@ -26,7 +26,7 @@ from zarr.storage import MemoryStore, ObjectStore, WrapperStore
 
 import xfusion as xf
 from xfusion.store import workers
-from xfusion.store.fingerprint import describe, differences
+from xfusion.store.fingerprint import differences, job_of
 
 SIDE, BLOCK = 96, 16
 
@@ -473,7 +473,7 @@ def test_a_rule_that_is_edited_is_another_job(
     )
 
     def job() -> dict[str, str]:
-        return describe(a.fusion.fuse(b, rule=my_rules.rule))
+        return job_of(a.fusion.fuse(b, rule=my_rules.rule))
 
     before = job()
     assert job() == before
@@ -486,9 +486,9 @@ def test_the_files_of_a_vrt_are_inputs(inputs: Path) -> None:
     with rasterio.open(inputs / "a_mu.tif") as file, WarpedVRT(file, crs=file.crs) as warped:
         rasterio.shutil.copy(warped, vrt, driver="VRT")
     water = xf.raster.open_retrieval(vrt, inputs / "a_sigma.tif", chunks=16)
-    before = describe(water)
+    before = job_of(water)
     os.utime(inputs / "a_mu.tif", (0, 0))
-    assert "mosaic.vrt was" in differences(before, describe(water))
+    assert "mosaic.vrt was" in differences(before, job_of(water))
 
 
 def test_another_run_on_the_same_store_is_noticed(inputs: Path, tmp_path: Path) -> None:

@@ -211,6 +211,13 @@ def usable(dataset: Retrieval, /) -> xr.DataArray:
     Returns
     -------
     DataArray of bool
+
+    Examples
+    --------
+    >>> import numpy as np, xfusion as xf
+    >>> water = xf.retrieval(np.array([[0.8, np.nan]]), np.full((1, 2), 0.1))
+    >>> water.fusion.usable.values
+    array([[ True, False]])
     """
     dataset = as_retrieval(dataset)
     finite = [xr.apply_ufunc(np.isfinite, dataset[v], dask="allowed") for v in (MU, SIGMA)]

@@ -130,6 +130,15 @@ def s2_validity(bands: xr.Dataset, /, *, ndvi_max: float = NDVI_MAX) -> xr.DataA
     -------
     DataArray of bool
         True where valid.
+
+    Examples
+    --------
+    >>> import xarray as xr, xfusion as xf
+    >>> bands = xr.Dataset(
+    ...     {"red": ("x", [100, 100]), "nir": ("x", [90, 900]), "scl": ("x", [6, 4])}
+    ... )
+    >>> bands.fusion.s2_validity(ndvi_max=0.6).values
+    array([ True, False])
     """
     return _valid(s2_exclusion(bands, ndvi_max=ndvi_max))
 
@@ -146,6 +155,12 @@ def scl_validity(scl: xr.DataArray, /) -> xr.DataArray:
     -------
     DataArray of bool
         True where valid.
+
+    Examples
+    --------
+    >>> import xarray as xr, xfusion as xf
+    >>> xr.DataArray([6, 9, 11], dims="x").fusion.scl_validity().values
+    array([ True, False,  True])
     """
     flags: xr.DataArray = xr.apply_ufunc(
         _scl_flags, scl, dask="parallelized", output_dtypes=[np.uint8], keep_attrs=True
@@ -165,6 +180,12 @@ def gfm_exclusion(bands: xr.Dataset | xr.DataArray, /) -> xr.DataArray:
     -------
     DataArray of uint8
         GFM where 1, 0 where 0, UNKNOWN for anything else.
+
+    Examples
+    --------
+    >>> import xarray as xr, xfusion as xf
+    >>> xr.DataArray([0, 1, 255], dims="x").fusion.gfm_exclusion().values
+    array([ 0, 16, 32], dtype=uint8)
     """
     gfm = _bands(bands, GFM)[0] if isinstance(bands, xr.Dataset) else bands
     flags: xr.DataArray = xr.apply_ufunc(
@@ -185,6 +206,12 @@ def gfm_validity(gfm: xr.DataArray, /) -> xr.DataArray:
     -------
     DataArray of bool
         True where valid. Not observed is not valid.
+
+    Examples
+    --------
+    >>> import xarray as xr, xfusion as xf
+    >>> xr.DataArray([0, 1, 255], dims="x").fusion.gfm_validity().values
+    array([ True, False, False])
     """
     return _valid(gfm_exclusion(gfm))
 

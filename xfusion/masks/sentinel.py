@@ -70,7 +70,7 @@ S2_MASK = MaskRecipe(
 
 def attach_gfm_mask(
     dataset: Retrieval,
-    recipe: MaskRecipe = GFM_MASK,
+    recipe: MaskRecipe | None = None,
     /,
     *,
     catalog: CatalogLike | None = None,
@@ -84,7 +84,7 @@ def attach_gfm_mask(
 
     Parameters
     ----------
-    recipe : MaskRecipe
+    recipe : MaskRecipe, optional
         By default the GFM exclusion mask, from EODC.
     advisory_flags : bool
         Also add the variable `advisory_flags`: uint8, 1 low regional backscatter (snow, ice,
@@ -122,13 +122,17 @@ def attach_gfm_mask(
     """
     search = Search(catalog, items, datetime, allow_local=allow_local)
     return attached(
-        dataset, recipe, search, advisory_flags=advisory_flags, on_read_error=on_read_error
+        dataset,
+        recipe or GFM_MASK,
+        search,
+        advisory_flags=advisory_flags,
+        on_read_error=on_read_error,
     )
 
 
 def attach_s2_mask(
     dataset: Retrieval,
-    recipe: MaskRecipe = S2_MASK,
+    recipe: MaskRecipe | None = None,
     /,
     *,
     ndvi_max: float = NDVI_MAX,
@@ -143,7 +147,7 @@ def attach_s2_mask(
 
     Parameters
     ----------
-    recipe : MaskRecipe
+    recipe : MaskRecipe, optional
         By default the Scene Classification and NDVI, from Earth Search.
     ndvi_max : float
         A pixel with a larger NDVI is excluded as vegetation.
@@ -173,6 +177,7 @@ def attach_s2_mask(
     'S2B_34TBT_20230620_0_L2A'
     """
     search = Search(catalog, items, datetime, allow_local=allow_local)
+    recipe = recipe or S2_MASK
     limited = functools.partial(recipe.exclusion, ndvi_max=ndvi_max)
     recipe = dataclasses.replace(recipe, exclusion=limited)
     return attached(dataset, recipe, search, offset=offset, on_read_error=on_read_error)

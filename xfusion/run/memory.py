@@ -29,6 +29,13 @@ def compute(dataset: xr.Dataset, /) -> xr.Dataset:
     -----
     The scheduler is dask's own choice or the one that is set. Where its workers share no
     memory with this process (processes, a cluster), this is ``dataset.compute()``.
+
+    Examples
+    --------
+    >>> import numpy as np, xfusion as xf
+    >>> lazy = xf.retrieval(np.full((2, 2), 0.8), np.full((2, 2), 0.1)).chunk(1)
+    >>> xf.compute(lazy).mu.chunks is None
+    True
     """
     lazy = lazy_variables(dataset)
     if not lazy or not shares_memory(lazy.values()):
