@@ -563,7 +563,7 @@ def test_both_layers_are_of_one_search(
         return search(*args, **options)
 
     search = xf.stac.search
-    monkeypatch.setattr(xf.stac, "search", counted)
+    monkeypatch.setattr("xfusion.masks.passes.find_items", counted)
     like = c.retrieval(c.EQUI7, time="2023-06-20T00:00:20")
     for attach in (
         like.fusion.attach_gfm_mask,

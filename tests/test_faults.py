@@ -891,7 +891,7 @@ def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture
 def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stac, "PAGE_SIZE", 1)
+    monkeypatch.setattr(retry, "PAGE_SIZE", 1)
 
 
 def search(catalog: Any, day: str = DAY) -> list[str]:
@@ -1271,7 +1271,7 @@ def test_a_server_that_asks_for_an_hour_is_not_waited_for(
 def test_a_catalogue_without_end_is_refused(
     api: str, small_pages: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stac, "MOST_ITEMS", 2)
+    monkeypatch.setattr(retry, "MOST_ITEMS", 2)
     with pytest.raises(ValueError, match=f"{api} has 2 items of 'GFM' or more"):
         search(api)
 

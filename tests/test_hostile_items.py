@@ -239,7 +239,7 @@ def test_a_public_catalogue_does_not_make_us_ask_the_network_we_are_in(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     found = xf.stac.as_items([gfm(PRIVATE[0])])
-    monkeypatch.setattr(xf.stac, "search", lambda *_, **__: found)
+    monkeypatch.setattr("xfusion.masks.passes.find_items", lambda *_, **__: found)
     with pytest.raises(ValueError, match="is on a private network, its catalogue is not"):
         c.retrieval().fusion.attach_gfm_mask(datetime=c.DAY)
 

@@ -75,6 +75,7 @@ def of_recipe(
         return type(self)(dataset=function(self.dataset, self.recipe, *args, **kwargs))
 
     described = _described(method, function, returns="Self", bound=2)
+    described.__name__ = "attach_mask"  # whatever the sensor, this is how its product calls it
     return cast("Callable[Concatenate[Product, P], Product]", described)
 
 
