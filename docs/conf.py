@@ -1,8 +1,16 @@
 """Sphinx configuration: builds without a network."""
 
+import sys
+from pathlib import Path
+
 import sphinx_autosummary_accessors
 
 import xfusion  # registers the accessors, which the API reference documents
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import rooms
+import rooms_figure
 
 project = "xfusion"
 author = "the xfusion developers"
@@ -18,6 +26,15 @@ extensions = [
 ]
 templates_path = ["_templates", sphinx_autosummary_accessors.templates_path]
 exclude_patterns = ["_build", "_templates", "**/.ipynb_checkpoints"]
+
+# architecture.md shows the code as it is
+myst_enable_extensions = ["substitution"]
+myst_substitutions = {
+    "rooms_figure": rooms_figure.figure(),
+    "rooms_table": rooms.table(),
+    "rooms_exceptions": rooms.exceptions(),
+    "rooms_faces": rooms.faces(),
+}
 
 # The tests execute the notebooks; the pages show them as they are in git
 nb_execution_mode = "off"
