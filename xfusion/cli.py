@@ -180,13 +180,13 @@ def fuse(
     if correlation and rule != "gaussian":
         msg = f"--correlation is for the rule gaussian, not for {rule}"
         raise click.UsageError(msg)
-    given = click.get_current_context().get_parameter_source
+    source_of = click.get_current_context().get_parameter_source
     for name, of, files in (
         ("catalog_s1", "s1", s1),
         ("catalog_s2", "s2", s2),
         ("ndvi_max", "s2", s2),
     ):
-        if not files and given(name) is ParameterSource.COMMANDLINE:
+        if not files and source_of(name) is ParameterSource.COMMANDLINE:
             msg = f"--{name.replace('_', '-')} is for --{of}, which is not given"
             raise click.UsageError(msg)
     for name, number in (("ndvi-max", ndvi_max), ("correlation", correlation)):
@@ -236,21 +236,21 @@ def info(file: str, debug: bool) -> None:  # noqa: FBT001  # click passes option
     with _one_line_errors(debug=debug):
         from .summary import open_result, summarise
 
-        found = summarise(open_result(file))
-        size = " x ".join(f"{d} {n}" for d, n in found.sizes.items())
-        click.echo(f"{file}: {size}{f', {found.crs}' if found.crs else ''}")
-        click.echo(f"sensors: {', '.join(found.sensors) or 'unknown'}")
-        if found.time:
-            click.echo(f"time: {found.time}")
-        click.echo(f"usable: {found.usable:.1%}")
-        for title, shares in (("pixels by source", found.sources), ("excluded", found.masks)):
+        summary = summarise(open_result(file))
+        size = " x ".join(f"{d} {n}" for d, n in summary.sizes.items())
+        click.echo(f"{file}: {size}{f', {summary.crs}' if summary.crs else ''}")
+        click.echo(f"sensors: {', '.join(summary.sensors) or 'unknown'}")
+        if summary.time:
+            click.echo(f"time: {summary.time}")
+        click.echo(f"usable: {summary.usable:.1%}")
+        for title, shares in (("pixels by source", summary.sources), ("excluded", summary.masks)):
             if shares:
                 click.echo(title)
                 for name, share in shares.items():
                     click.echo(f"  {name:<32}{share:>8.1%}")
-        if found.parameters:
+        if summary.parameters:
             click.echo("parameters")
-            for name, value in found.parameters.items():
+            for name, value in summary.parameters.items():
                 click.echo(f"  {name:<32}{value}")
 
 

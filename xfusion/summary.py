@@ -58,8 +58,8 @@ def summarise(dataset: Retrieval) -> Summary:
     dataset = as_retrieval(dataset)
     layers: dict[str, xr.DataArray] = {"usable": usable(dataset)}
     layers |= {name: dataset[name] for name in (MASK, SOURCE) if name in dataset}
-    found = compute(xr.Dataset({name: _counts(layer) for name, layer in layers.items()}))
-    counts = {name: found[name].to_numpy() / dataset[MU].size for name in layers}
+    counted = compute(xr.Dataset({name: _counts(layer) for name, layer in layers.items()}))
+    counts = {name: counted[name].to_numpy() / dataset[MU].size for name in layers}
     names = str(dataset[SOURCE].attrs.get("flag_meanings", "")).split() if SOURCE in dataset else []
     sensors = names or str(dataset.attrs.get("sensor", "")).split("+")
     time = dataset.coords.get("time")
@@ -91,9 +91,9 @@ def open_result(path: FilePath, *, prefix: str = "") -> xr.Dataset:
         path, prefix = path.parent, path.stem.removesuffix(MU)
     files = {n: path / f"{prefix}{n}.tif" for n in (MU, SIGMA, MASK, SOURCE)}
     if not files[MU].exists() and path.is_dir():
-        found = sorted(path.glob(f"*{MU}.tif"))
-        if len(found) == 1:
-            return open_result(found[0])
+        means = sorted(path.glob(f"*{MU}.tif"))
+        if len(means) == 1:
+            return open_result(means[0])
     if not (files[MU].exists() and files[SIGMA].exists()):
         msg = f"{path} is no result: give a Zarr store, or a folder of mu.tif and sigma.tif"
         raise ValueError(msg)
@@ -125,8 +125,8 @@ def _by_source(shares: Any, names: list[str]) -> dict[str, float]:
 
 def _by_reason(shares: Any) -> dict[str, float]:
     codes = np.arange(CODES)
-    found = {str(f.name).lower(): float(shares[codes & f.value > 0].sum()) for f in Exclusion}
-    return {name: share for name, share in found.items() if share}
+    by_reason = {str(f.name).lower(): float(shares[codes & f.value > 0].sum()) for f in Exclusion}
+    return {name: share for name, share in by_reason.items() if share}
 
 
 def _crs(dataset: xr.Dataset) -> str | None:

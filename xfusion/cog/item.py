@@ -165,11 +165,11 @@ def _projection(geobox: GeoBox) -> dict[str, Any]:
 def _processing(dataset: xr.Dataset) -> dict[str, Any]:
     from xfusion.datamodel.version import __version__
 
-    said = {str(k): v for k, v in lasting(dataset.attrs).items()}
-    parts = [f"sensors: {said['sensor']}"] if "sensor" in said else []
-    parts += [f"{k}: {v}" for k, v in said.items() if k.startswith("fusion_")]
+    attrs = {str(k): v for k, v in lasting(dataset.attrs).items()}
+    parts = [f"sensors: {attrs['sensor']}"] if "sensor" in attrs else []
+    parts += [f"{k}: {v}" for k, v in attrs.items() if k.startswith("fusion_")]
     names = ("mask_catalog", "mask_collection", "mask_items")
-    parts += [f"{k}: {said[k]}" for k in names if k in said]
+    parts += [f"{k}: {attrs[k]}" for k in names if k in attrs]
     fields = {
         "processing:software": {"xfusion": __version__},
         "processing:version": __version__,

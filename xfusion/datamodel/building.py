@@ -168,10 +168,10 @@ def exclude(
     array([[128,   0]], dtype=uint8)
     """
     dataset = as_retrieval(dataset)
-    given: object = excluded
-    if not isinstance(given, xr.DataArray):
+    layer: object = excluded
+    if not isinstance(layer, xr.DataArray):
         msg = (
-            f"`excluded` is a {type(given).__name__}, not a DataArray: say where it lies, e.g. "
+            f"`excluded` is a {type(layer).__name__}, not a DataArray: say where it lies, e.g. "
             "retrieval.mu.copy(data=excluded)"
         )
         raise TypeError(msg)
@@ -185,11 +185,11 @@ def exclude(
             "say what its values mean, e.g. `excluded == 1`"
         )
         raise ValueError(msg)
-    layer = _with_crs_of(with_spatial_dims(flags.to_dataset(name=MASK), dataset), dataset)
-    leading = [d for d in dataset[MU].dims if d not in layer.dims]
+    located = _with_crs_of(with_spatial_dims(flags.to_dataset(name=MASK), dataset), dataset)
+    leading = [d for d in dataset[MU].dims if d not in located.dims]
     frame = dataset[[MU]].isel(dict.fromkeys(leading, 0), drop=True)
     aligned = on_grid_of(
-        layer,
+        located,
         frame,
         names=("`excluded`", "the retrieval"),
         mend=".rio.reproject_match(retrieval.mu) on it",

@@ -54,8 +54,8 @@ def mask_attrs(
     if offsets:
         attrs[OFFSETS] = json.dumps(_table(before, OFFSETS) | dict(offsets))
     if links:
-        known = {item: public(href) for item, href in links.items()}
-        attrs[LINKS] = json.dumps(_table(before, LINKS) | known)
+        public_links = {item: public(href) for item, href in links.items()}
+        attrs[LINKS] = json.dumps(_table(before, LINKS) | public_links)
     return attrs
 
 

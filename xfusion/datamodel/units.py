@@ -38,7 +38,7 @@ def same_units(a: str | None, b: str | None) -> bool:
         return False
 
 
-def conversion(given: str, wanted: str) -> tuple[float, float]:
+def conversion(units: str, wanted: str) -> tuple[float, float]:
     """Return scale and offset from one unit to another.
 
     Raises
@@ -51,7 +51,7 @@ def conversion(given: str, wanted: str) -> tuple[float, float]:
     import pint
 
     registry = pint.get_application_registry()
-    (factor, unit), (wanted_factor, wanted_unit) = _parsed(given), _parsed(wanted)
+    (factor, unit), (wanted_factor, wanted_unit) = _parsed(units), _parsed(wanted)
     try:
         with np.errstate(all="ignore"):  # logarithms of 0 are found not to be linear
             zero, far, farther = (
@@ -61,7 +61,7 @@ def conversion(given: str, wanted: str) -> tuple[float, float]:
     except (pint.PintError, ValueError, TypeError, AttributeError, ArithmeticError) as error:
         raise ValueError(str(error)) from error
     if not math.isclose(farther - far, far - zero, rel_tol=1e-9):
-        msg = f"{given!r} to {wanted!r} is not linear"
+        msg = f"{units!r} to {wanted!r} is not linear"
         raise ValueError(msg)
     return (far - zero) / FAR, zero
 

@@ -265,8 +265,8 @@ def _scl_flags(scl: NDArray[Any]) -> NDArray[np.uint8]:
 def _scl_classes(scl: NDArray[Any]) -> NDArray[np.uint8]:
     if scl.dtype == np.uint8:
         return scl
-    known = (scl >= 0) & (scl < CLASSES) & (scl == scl // 1)
-    return np.where(known, scl, NO_CLASS).astype(np.uint8)
+    is_class = (scl >= 0) & (scl < CLASSES) & (scl == scl // 1)
+    return np.where(is_class, scl, NO_CLASS).astype(np.uint8)
 
 
 def _s2_flags(

@@ -133,10 +133,11 @@ class WarpedItem(InGraph):
         warped = [(bands, bands.on(rows, columns)) for bands in self.bands]
         layers: dict[str, NDArray[Any]] = {}
         failures = []
-        for bands, found in warped:
-            if found is not None:
-                layers |= dict(zip(bands.names, found[0], strict=True))
-                failures += [] if found[1] is None else [found[1]]
+        for bands, block in warped:
+            if block is not None:
+                pixels, failed = block
+                layers |= dict(zip(bands.names, pixels, strict=True))
+                failures += [] if failed is None else [failed]
         if not layers:
             return None
         return layers, np.any(failures, axis=0) if failures else None
@@ -174,10 +175,10 @@ class Mosaic(InGraph):
         merged: dict[str, NDArray[Any]] = {}
         failed = np.zeros(shape, np.bool_)
         for item in self.items:
-            found = item.on(rows, columns)
-            if found is None:
+            block = item.on(rows, columns)
+            if block is None:
                 continue
-            layers, lost = self._complete(found[0], shape), found[1]
+            layers, lost = self._complete(block[0], shape), block[1]
             if lost is not None:
                 failed |= lost  # there a band has its fill: the item has not observed it all
             if merged:

@@ -86,66 +86,68 @@ def offset_of(item: pystac.Item, catalog: Catalog) -> Decision:
     """
     if not isinstance(catalog.offset, str):
         return Decision(float(catalog.offset), f"given as {catalog.offset:g}", doubtful=False)
-    said = _statements(item, catalog)
+    statements = _statements(item, catalog)
     if catalog.offset == "metadata":
-        return _followed(said, DECLARED_FIRST)
-    agreed = {*said.values()}
-    if len(agreed) == 1 and (APPLIED not in said or said.get(BASELINE) == 0):
-        return Decision(agreed.pop(), _texts(said), doubtful=False)
+        return _first_of(statements, DECLARED_FIRST)
+    agreed = {*statements.values()}
+    if len(agreed) == 1 and (APPLIED not in statements or statements.get(BASELINE) == 0):
+        return Decision(agreed.pop(), _texts(statements), doubtful=False)
     try:
         darkest, among_dark = _darkest(item, catalog)
         unseen = "no dark pixels could be seen"
     except READ_ERRORS:
-        # it is met again, and told, when the mask is computed
+        # the error comes again, and is raised, when the mask is computed
         darkest, among_dark, unseen = None, False, "its pixels could not be read"
     if darkest is None:
-        return _followed(said, APPLIED_FIRST, seen=f"; {unseen}")
+        return _first_of(statements, APPLIED_FIRST, seen=f"; {unseen}")
     seen = f"; its darkest pixels are {darkest:.0f}"
-    shown = _shown(darkest, among_dark=among_dark)
-    if shown is None:
-        return _followed(said, APPLIED_FIRST, seen=f"{seen}, which does not tell")
-    return Decision(shown, _texts(said) + seen, doubtful=agreed != {shown})
+    needed = _needed(darkest, among_dark=among_dark)
+    if needed is None:
+        return _first_of(statements, APPLIED_FIRST, seen=f"{seen}, which does not tell")
+    return Decision(needed, _texts(statements) + seen, doubtful=agreed != {needed})
 
 
-def _shown(darkest: float, *, among_dark: bool) -> float | None:
+def _needed(darkest: float, *, among_dark: bool) -> float | None:
     """Return the offset that the darkest pixels show to be needed, None if they do not tell."""
     if darkest < BELOW:
         return 0.0
     return -ADDED if among_dark and ABOVE <= darkest < BELOW + ADDED else None
 
 
-def _followed(said: Mapping[str, float], order: Sequence[str], *, seen: str = "") -> Decision:
+def _first_of(statements: Mapping[str, float], order: Sequence[str], *, seen: str = "") -> Decision:
     """Return the offset of the first statement there is."""
     for source in order:
-        if source in said:
-            reason = f"{_texts(said)}{seen}: {source} is followed"
-            return Decision(said[source], reason, doubtful=bool(seen) or len({*said.values()}) > 1)
-    return Decision(0.0, f"{_texts(said)}{seen}: none is assumed", doubtful=True)
+        if source in statements:
+            reason = f"{_texts(statements)}{seen}: {source} is followed"
+            return Decision(
+                statements[source], reason, doubtful=bool(seen) or len({*statements.values()}) > 1
+            )
+    return Decision(0.0, f"{_texts(statements)}{seen}: none is assumed", doubtful=True)
 
 
-def _texts(said: Mapping[str, float]) -> str:
-    texts = [f"{source} says {offset:g}" for source, offset in said.items()]
+def _texts(statements: Mapping[str, float]) -> str:
+    texts = [f"{source} says {offset:g}" for source, offset in statements.items()]
     return ", ".join(texts) or "the item says nothing"
 
 
 def _statements(item: pystac.Item, catalog: Catalog) -> dict[str, float]:
     """Return what an item says of its offset: source of the statement -> offset."""
-    said: dict[str, float] = {}
+    offsets: dict[str, float] = {}
     baseline = _baseline(item)
     applied = item.properties.get("earthsearch:boa_offset_applied")
     if applied is not None:
         has_it = not applied and (baseline is None or baseline >= FIRST_BASELINE)
-        said[APPLIED] = -ADDED if has_it else 0.0
+        offsets[APPLIED] = -ADDED if has_it else 0.0
     asset = item.assets[catalog.assets.get(RED) or next(iter(catalog.assets.values()))]
     for fields in _band_fields(asset):
         scale = _number(fields.get("raster:scale", fields.get("scale")))
         offset = _number(fields.get("raster:offset", fields.get("offset")))
         if scale and offset is not None:
-            said[DECLARED] = round(offset / scale, 6)
+            offsets[DECLARED] = round(offset / scale, 6)
             break
     if baseline is not None:
-        said[BASELINE] = -ADDED if baseline >= FIRST_BASELINE else 0.0
-    return said
+        offsets[BASELINE] = -ADDED if baseline >= FIRST_BASELINE else 0.0
+    return offsets
 
 
 def _band_fields(asset: pystac.Asset) -> Iterator[Mapping[str, Any]]:
@@ -158,13 +160,13 @@ def _band_fields(asset: pystac.Asset) -> Iterator[Mapping[str, Any]]:
 
 
 def _baseline(item: pystac.Item) -> float | None:
-    said = (_number(item.properties.get(f)) for f in ("s2:processing_baseline", PROCESSING))
-    return next((baseline for baseline in said if baseline is not None), None)
+    numbers = (_number(item.properties.get(f)) for f in ("s2:processing_baseline", PROCESSING))
+    return next((baseline for baseline in numbers if baseline is not None), None)
 
 
-def _number(said: Any) -> float | None:
+def _number(value: Any) -> float | None:
     try:
-        number = float(said)
+        number = float(value)
     except (TypeError, ValueError):
         return None
     return number if math.isfinite(number) else None

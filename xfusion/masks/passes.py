@@ -237,27 +237,29 @@ def _searched(dataset: xr.Dataset, datetime: Time | None, reach: dt.timedelta) -
 
 
 def _nearest(
-    found: list[list[pystac.Item]], profile: Catalog, time: dt.datetime | None
+    passes: list[list[pystac.Item]], profile: Catalog, time: dt.datetime | None
 ) -> list[list[pystac.Item]]:
     """Return the pass that is nearest to a time, all if there is none."""
     if time is None:
-        return found
+        return passes
 
     def apart(item: pystac.Item) -> dt.timedelta:
         return abs(item_time(item) - time)
 
-    nearest = min(found, key=lambda frames: min(map(apart, frames)))
+    nearest = min(passes, key=lambda frames: min(map(apart, frames)))
     frame = min(nearest, key=apart)
     if apart(frame) > PASS_GAP:
-        said = (
-            f"of {profile.collection!r} the nearest of {len(found)} passes is {apart(frame)} from "
+        situation = (
+            f"of {profile.collection!r} the nearest of {len(passes)} passes is {apart(frame)} from "
             f"the acquisition at {time:%Y-%m-%d %H:%M:%S}, at {item_time(frame):%Y-%m-%d %H:%M:%S}"
         )
         all_of_day = f"datetime='{item_time(frame):%Y-%m-%d}' uses all passes of that day"
         if apart(frame) > ANOTHER_PASS:
-            msg = f"{said}: it shows another acquisition. Correct the time, in UTC; {all_of_day}"
+            msg = (
+                f"{situation}: it shows another acquisition. Correct the time, in UTC; {all_of_day}"
+            )
             raise LookupError(msg)
-        warn(f"{said}: it is used; {all_of_day}")
+        warn(f"{situation}: it is used; {all_of_day}")
     return [nearest]
 
 

@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 
 Advance: TypeAlias = Callable[[int], None]
 
-LARGE = 100_000  # units that are told in thousands or millions
+LARGE = 100_000  # units that are shown in thousands or millions
 LINE_EVERY = 30.0  # seconds between the lines of a log
 
 
@@ -74,16 +74,16 @@ class _Lines:
     def __init__(self, total: int, what: str, done: int, unit: str) -> None:
         self.total, self.what, self.done, self.unit = total, what, done, unit
         self.before = done
-        self.since = self.said = time.monotonic()
+        self.since = self.shown_at = time.monotonic()
 
     def advance(self, units: int) -> None:
         self.done += units
-        if self.done >= self.total or time.monotonic() - self.said >= LINE_EVERY:
+        if self.done >= self.total or time.monotonic() - self.shown_at >= LINE_EVERY:
             self.say()
 
     def say(self) -> None:
-        self.said = time.monotonic()
-        took, new = self.said - self.since, self.done - self.before
+        self.shown_at = time.monotonic()
+        took, new = self.shown_at - self.since, self.done - self.before
         left = f", {took / new * (self.total - self.done):.0f} s left" if new else ""
         share = 100 * self.done / max(1, self.total)
         line = f"{self.what}: {self.done} of {self.total} {self.unit}s ({share:.0f} %){left}"

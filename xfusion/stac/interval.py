@@ -43,13 +43,13 @@ def day_interval(datetime: Time) -> tuple[str, str]:
     return first, last
 
 
-def _moment(said: str, end_of_day: str) -> str:
-    if said in ("", OPEN):
+def _moment(text: str, end_of_day: str) -> str:
+    if text in ("", OPEN):
         return OPEN
     try:
-        return f"{dt.date.fromisoformat(said)}{end_of_day}"
+        return f"{dt.date.fromisoformat(text)}{end_of_day}"
     except ValueError:
-        return f"{np.datetime_as_string(as_time(said), unit='us')}Z"
+        return f"{np.datetime_as_string(as_time(text), unit='us')}Z"
 
 
 def of_interval(items: Iterable[pystac.Item], datetime: Time) -> list[pystac.Item]:

@@ -53,8 +53,8 @@ class Catalog:
 
     def __post_init__(self) -> None:
         """Refuse an offset that is no number and no way to find one, and bands without nodata."""
-        known = self.offset in OFFSETS
-        if not known and (isinstance(self.offset, str) or not math.isfinite(self.offset)):
+        is_way = self.offset in OFFSETS
+        if not is_way and (isinstance(self.offset, str) or not math.isfinite(self.offset)):
             msg = f"offset={self.offset!r}: a number, or one of {OFFSETS}"
             raise ValueError(msg)
         by_band = self.nodata if isinstance(self.nodata, Mapping) else None

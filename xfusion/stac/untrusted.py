@@ -206,8 +206,8 @@ def stated_crs(fields: Mapping[str, Any]) -> Any:
 
 def _check_crs(crs: Any, where: str) -> None:
     text = json.dumps(crs) if isinstance(crs, Mapping) else str(crs)
-    known = isinstance(crs, Mapping) or CRS_CODE.fullmatch(text) or CRS_WKT.match(text)
-    if not known or CRS_FILES.search(text):
+    of_known_form = isinstance(crs, Mapping) or CRS_CODE.fullmatch(text) or CRS_WKT.match(text)
+    if not of_known_form or CRS_FILES.search(text):
         msg = (
             f"{where}: the CRS {text[:60]!r} is not a code, WKT or PROJJSON without files, and is "
             "never opened: state it as proj:code"
@@ -241,10 +241,10 @@ def asset_href(item: pystac.Item, key: str) -> str:
 
 
 def _https_alternate(asset: pystac.Asset) -> str | None:
-    found: Any = asset.extra_fields
+    field: Any = asset.extra_fields
     for name in ("alternate", "https", "href"):
-        found = found.get(name) if isinstance(found, Mapping) else None
-    return found if isinstance(found, str) else None
+        field = field.get(name) if isinstance(field, Mapping) else None
+    return field if isinstance(field, str) else None
 
 
 def _scheme(href: str) -> str:

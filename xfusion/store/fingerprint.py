@@ -1,4 +1,4 @@
-"""What a run computes, told so that another run can be compared with it."""
+"""What a run computes, described so that another run can be compared with it."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def job_of(dataset: xr.Dataset) -> dict[str, str]:
     -------
     dict
         What is described to its description; two runs with equal ones give the same bytes. Local
-        files are told by size and time of writing, those on the web by their address without
+        files are described by size and time of writing, those on the web by their address without
         its query, arrays in memory by their content.
     """
     from xfusion.datamodel.version import __version__  # which the package sets after its imports
@@ -50,10 +50,10 @@ def job_of(dataset: xr.Dataset) -> dict[str, str]:
         sizes = ", ".join(f"{d} {n}" for d, n in variable.sizes.items())
         blocks = [c[0] for c in variable.chunks or ()]
         job[f"variable {name}"] = f"{variable.dtype} ({sizes}), blocks of {blocks}"
-        job |= {f"attribute {name}.{k}": str(said) for k, said in variable.attrs.items()}
-    for name, said in dataset.attrs.items():
+        job |= {f"attribute {name}.{k}": str(value) for k, value in variable.attrs.items()}
+    for name, value in dataset.attrs.items():
         if name != JOB:
-            job[f"attribute {name}"] = str(said)
+            job[f"attribute {name}"] = str(value)
     job |= _of_graph(dataset)
     # last: what nothing before tells apart
     for name, variable in dataset.variables.items():
@@ -64,15 +64,15 @@ def job_of(dataset: xr.Dataset) -> dict[str, str]:
 def differences(before: Mapping[str, str], now: Mapping[str, str]) -> str:
     """Name what differs between two jobs, in a line."""
     names = [name for name in {**before, **now} if before.get(name) != now.get(name)]
-    told = [name for name in names if not name.startswith("pixels ")]
-    if not told:
+    named = [name for name in names if not name.startswith("pixels ")]
+    if not named:
         variables = ", ".join(name.removeprefix("pixels ") for name in names)
         return (
             f"values in memory, or a function or parameter, that {variables} are computed with; "
             "or a class that is defined in a notebook, which is another one each time: import it"
         )
-    each = [f"{n} was {before.get(n, 'none')}, is {now.get(n, 'none')}" for n in told[:SHOWN]]
-    more = f"; and {len(told) - SHOWN} more" if len(told) > SHOWN else ""
+    each = [f"{n} was {before.get(n, 'none')}, is {now.get(n, 'none')}" for n in named[:SHOWN]]
+    more = f"; and {len(named) - SHOWN} more" if len(named) > SHOWN else ""
     return "; ".join(each) + more
 
 
@@ -85,13 +85,13 @@ def _token(variable: xr.Variable) -> str:
 def _of_graph(dataset: xr.Dataset) -> dict[str, str]:
     """Describe the files that are read and the parameters of what is done with them."""
     graph = dataset.__dask_graph__()
-    found: dict[str, set[str]] = {}
+    texts: dict[str, set[str]] = {}
     for layer in getattr(graph, "layers", {"": graph or {}}).values():
         # all blocks of a layer are alike
         tasks = [layer.task] if hasattr(layer, "task") else list(_first(layer))
-        for name, said in _walked(tasks, set()):
-            found.setdefault(name, set()).add(said)
-    return {name: ", ".join(sorted(said)) for name, said in sorted(found.items())}
+        for name, text in _walked(tasks, set()):
+            texts.setdefault(name, set()).add(text)
+    return {name: ", ".join(sorted(text)) for name, text in sorted(texts.items())}
 
 
 def _first(layer: Mapping[Any, Any]) -> Iterator[Any]:
@@ -187,6 +187,6 @@ def _written(path: str) -> str:
 
 
 def _state(file: Path) -> str:
-    said = file.stat()
-    when = dt.datetime.fromtimestamp(said.st_mtime, dt.UTC)
-    return f"{said.st_size} bytes, written {when.isoformat()}"
+    status = file.stat()
+    written = dt.datetime.fromtimestamp(status.st_mtime, dt.UTC)
+    return f"{status.st_size} bytes, written {written.isoformat()}"

@@ -69,8 +69,8 @@ class Place:
         """Return the content of a key, None if there is none."""
         from zarr.core.buffer import default_buffer_prototype
 
-        found = _sync(self.zarr.get(key, default_buffer_prototype()))
-        return None if found is None else found.to_bytes()
+        content = _sync(self.zarr.get(key, default_buffer_prototype()))
+        return None if content is None else content.to_bytes()
 
     def has(self, key: str) -> bool:
         """Whether there is a key."""
@@ -187,9 +187,9 @@ class Place:
         except Exception as error:
             if not type(error).__module__.startswith("obstore"):
                 raise
-            said = str(error).partition("Debug source")[0]
-            said = " ".join(said.split()).replace(self.address, self.name)
-            msg = f"{self.name}: {without_secrets(said, self.address)}"
+            message = str(error).partition("Debug source")[0]
+            message = " ".join(message.split()).replace(self.address, self.name)
+            msg = f"{self.name}: {without_secrets(message, self.address)}"
             raise OSError(msg) from None
 
 
@@ -221,5 +221,5 @@ def _sync(awaited: Any) -> Any:
 
 def run_of(store: ZarrStore) -> str | None:
     """Return which run a worker finds in a store."""
-    said = Place(store).read(RUN_KEY)
-    return None if said is None else said.decode()
+    run = Place(store).read(RUN_KEY)
+    return None if run is None else run.decode()

@@ -80,20 +80,20 @@ def _check_attrs(dataset: xr.Dataset) -> None:
     owners: list[tuple[str, Mapping[Any, Any]]] = [("the retrieval", dataset.attrs)]
     owners += [(str(name), variable.attrs) for name, variable in dataset.variables.items()]
     for owner, attrs in owners:
-        for name, said in attrs.items():
+        for name, value in attrs.items():
             try:
-                json.dumps(said, default=_listed)
+                json.dumps(value, default=_listed)
             except TypeError as error:
                 msg = (
-                    f"attribute {name!r} of {owner} is a {type(said).__name__}, which Zarr does "
+                    f"attribute {name!r} of {owner} is a {type(value).__name__}, which Zarr does "
                     f"not hold: .assign_attrs({name}=str(...))"
                 )
                 raise ValueError(msg) from error
 
 
-def _listed(said: Any) -> Any:
-    if isinstance(said, np.ndarray | np.generic) and said.dtype.kind in "biufU":
-        return said.tolist()
+def _listed(value: Any) -> Any:
+    if isinstance(value, np.ndarray | np.generic) and value.dtype.kind in "biufU":
+        return value.tolist()
     raise TypeError
 
 

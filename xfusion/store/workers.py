@@ -63,8 +63,8 @@ class Cluster:
 
         if isinstance(place.zarr, MemoryStore):
             raise TypeError(IN_MEMORY.format(place.name))
-        seen = self.client.run(run_of, place.zarr)
-        blind = sorted(str(worker) for worker, found in seen.items() if found != run)
+        runs = self.client.run(run_of, place.zarr)
+        blind = sorted(str(worker) for worker, visible in runs.items() if visible != run)
         if blind:
             msg = (
                 f"{place.name} is another one, or none, for the workers {', '.join(blind)}: choose "

@@ -93,11 +93,11 @@ class PixelMapping(InGraph):
             (grid.v, grid.exact_v, rows, reach[1]),
             (grid.u, grid.exact_u, columns, reach[0]),
         ):
-            known = np.concatenate([nodes[np.isfinite(nodes)], exact[np.isfinite(exact)]])
-            if known.size == 0:
+            finite = np.concatenate([nodes[np.isfinite(nodes)], exact[np.isfinite(exact)]])
+            if finite.size == 0:
                 return None
-            start = max(0, int(np.clip(np.floor(known.min() - margin), -1, length)))
-            stop = min(length, int(np.clip(np.ceil(known.max() + margin), 0, length + 1)))
+            start = max(0, int(np.clip(np.floor(finite.min() - margin), -1, length)))
+            stop = min(length, int(np.clip(np.ceil(finite.max() + margin), 0, length + 1)))
             if stop <= start:
                 return None
             first.append(start)
@@ -230,8 +230,8 @@ def _widths(exact_u: Positions, exact_v: Positions) -> Positions:
             for direction in (0, 1):
                 with np.errstate(invalid="ignore"):
                     apart = np.abs(np.diff(positions, axis=direction))
-                known = apart[np.isfinite(apart)]
-                steps.append(float(np.median(known)) if known.size else 0.0)
+                finite = apart[np.isfinite(apart)]
+                steps.append(float(np.median(finite)) if finite.size else 0.0)
             widths[place, axis] = math.hypot(*steps)
     return widths
 
