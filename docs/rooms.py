@@ -26,7 +26,7 @@ ROWS = [
 FACES = [
     ["__init__", "__main__"],
     ["cli"],
-    ["workflow", "summary"],
+    ["console", "workflow", "summary"],
     ["accessor"],
     ["products"],
     ["methods"],

@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import math
-import signal
-import sys
 import warnings
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, get_args
 
 import click
 from click.core import ParameterSource
 
+from .console import (
+    cluster,
+    one_line_errors,
+    progress_bar,
+    terminated_is_interrupted,
+    warnings_in_lines,
+)
 from .datamodel.version import __version__
 from .fusion.rules import RuleName
 from .masks.exclusion import NDVI_MAX
 
 RULES = get_args(RuleName)
 SENSOR_VALUES = 4  # NAME MU SIGMA MASK
-CONNECT_TIMEOUT = 30  # seconds for a scheduler to answer
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -29,7 +31,7 @@ def main() -> None:
     """Fuse uncertain retrievals of several satellites into one better estimate."""
 
 
-@main.command()
+@main.command("demo")
 @click.option(
     "--out",
     type=click.Path(file_okay=False, path_type=Path),
@@ -54,13 +56,13 @@ def demo_command(out: Path, size: float, seed: int, quiet: bool, debug: bool) ->
     with a STAC API on this machine, and fuses them: COGs of mu, sigma, mask and source, and
     a picture.
     """
-    with _one_line_errors(debug=debug), _terminated_is_interrupted():
+    with one_line_errors(debug=debug), terminated_is_interrupted():
         from .demo.run import run_demo
 
         # rasterio hides it for a moment, and in several threads at once the moment ends too soon
         warnings.filterwarnings("ignore", message="Dataset has no geotransform")
         click.echo(f"Writing the scene and serving it from {out / 'scene'}")
-        result = run_demo(out, size=size, seed=seed, progress=_bar(quiet=quiet))
+        result = run_demo(out, size=size, seed=seed, progress=progress_bar(quiet=quiet))
         click.echo("\npixels by source")
         for source, count in result.pixels.items():
             click.echo(f"  {source:<24}{count:>10}")
@@ -193,7 +195,7 @@ def fuse(
         if math.isnan(number):
             msg = f"--{name} is no number"
             raise click.UsageError(msg)
-    with _one_line_errors(debug=debug), _terminated_is_interrupted(), _cluster(scheduler):
+    with one_line_errors(debug=debug), terminated_is_interrupted(), cluster(scheduler):
         from .store.write import is_store
         from .workflow import FEWEST, SensorFiles, fuse_files
 
@@ -206,7 +208,7 @@ def fuse(
         if len(sensors) < FEWEST:
             msg = "give at least two of --s1, --s2 and --sensor"
             raise click.UsageError(msg)
-        with _warnings_in_lines(quiet=quiet):
+        with warnings_in_lines(quiet=quiet):
             fused = fuse_files(
                 sensors,
                 date=date,
@@ -233,7 +235,7 @@ def info(file: str, debug: bool) -> None:  # noqa: FBT001  # click passes option
     share of pixels by the sensors that contributed, the share excluded by each reason, and the
     parameters.
     """
-    with _one_line_errors(debug=debug):
+    with one_line_errors(debug=debug):
         from .summary import open_result, summarise
 
         summary = summarise(open_result(file))
@@ -252,76 +254,3 @@ def info(file: str, debug: bool) -> None:  # noqa: FBT001  # click passes option
             click.echo("parameters")
             for name, value in summary.parameters.items():
                 click.echo(f"  {name:<32}{value}")
-
-
-@contextmanager
-def _cluster(address: str | None) -> Iterator[None]:
-    """Compute on a cluster, if there is one."""
-    if address is None:
-        yield
-        return
-    try:
-        from distributed import Client
-    except ImportError as error:
-        msg = "--scheduler needs the package distributed: pip install 'xfusion[distributed]'"
-        raise ImportError(msg) from error
-    with Client(address, timeout=CONNECT_TIMEOUT):
-        yield
-
-
-@contextmanager
-def _warnings_in_lines(*, quiet: bool) -> Iterator[None]:
-    """Show each warning of ours as a line."""
-
-    def show(message: Warning | str, *_: Any, **__: Any) -> None:
-        if not quiet:
-            click.echo(f"Warning: {' '.join(str(message).split())}", err=True)
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("once", UserWarning)
-        warnings.filterwarnings("ignore", message="Dataset has no geotransform")
-        warnings.showwarning = show
-        yield
-
-
-def _bar(*, quiet: bool) -> Any:
-    if quiet:
-        return nullcontext
-
-    def show() -> AbstractContextManager[Any]:
-        from dask.diagnostics.progress import ProgressBar
-
-        bar: AbstractContextManager[Any] = ProgressBar(out=sys.stderr)
-        return bar
-
-    return show
-
-
-@contextmanager
-def _one_line_errors(*, debug: bool) -> Iterator[None]:
-    try:
-        yield
-    except (click.ClickException, click.exceptions.Exit, click.Abort):
-        raise
-    except Exception as error:  # whatever a cluster or a store may raise
-        if debug:
-            raise
-        message = " ".join(str(error).split()) or type(error).__name__
-        expected = (OSError, RuntimeError, ValueError, LookupError, ImportError, MemoryError)
-        if not isinstance(error, expected):
-            message = f"{type(error).__name__}: {message} (--debug shows where)"
-        raise click.ClickException(message) from error
-
-
-@contextmanager
-def _terminated_is_interrupted() -> Iterator[None]:
-    """Let SIGTERM unwind the stack, so that what was started is stopped."""
-
-    def interrupt(*_: object) -> None:
-        raise SystemExit(128 + signal.SIGTERM)
-
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

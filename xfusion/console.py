@@ -1,0 +1,89 @@
+"""How the command talks: errors and warnings in a line, progress, an end on a signal."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any
+
+import click
+
+CONNECT_TIMEOUT = 30  # seconds for a scheduler to answer
+
+
+@contextmanager
+def cluster(address: str | None) -> Iterator[None]:
+    """Compute on a cluster, if there is one."""
+    if address is None:
+        yield
+        return
+    try:
+        from distributed import Client
+    except ImportError as error:
+        msg = "--scheduler needs the package distributed: pip install 'xfusion[distributed]'"
+        raise ImportError(msg) from error
+    with Client(address, timeout=CONNECT_TIMEOUT):
+        yield
+
+
+@contextmanager
+def warnings_in_lines(*, quiet: bool) -> Iterator[None]:
+    """Show each warning of ours as a line."""
+
+    def show(message: Warning | str, *_: Any, **__: Any) -> None:
+        if not quiet:
+            click.echo(f"Warning: {' '.join(str(message).split())}", err=True)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("once", UserWarning)
+        warnings.filterwarnings("ignore", message="Dataset has no geotransform")
+        warnings.showwarning = show
+        yield
+
+
+def progress_bar(*, quiet: bool) -> Any:
+    """Return what makes a progress bar of dask, or nothing."""
+    if quiet:
+        return nullcontext
+
+    def show() -> AbstractContextManager[Any]:
+        from dask.diagnostics.progress import ProgressBar
+
+        bar: AbstractContextManager[Any] = ProgressBar(out=sys.stderr)
+        return bar
+
+    return show
+
+
+@contextmanager
+def one_line_errors(*, debug: bool) -> Iterator[None]:
+    """Show an error as one line, or with its traceback."""
+    try:
+        yield
+    except (click.ClickException, click.exceptions.Exit, click.Abort):
+        raise
+    except Exception as error:  # whatever a cluster or a store may raise
+        if debug:
+            raise
+        message = " ".join(str(error).split()) or type(error).__name__
+        expected = (OSError, RuntimeError, ValueError, LookupError, ImportError, MemoryError)
+        if not isinstance(error, expected):
+            message = f"{type(error).__name__}: {message} (--debug shows where)"
+        raise click.ClickException(message) from error
+
+
+@contextmanager
+def terminated_is_interrupted() -> Iterator[None]:
+    """Let SIGTERM unwind the stack, so that what was started is stopped."""
+
+    def interrupt(*_: object) -> None:
+        raise SystemExit(128 + signal.SIGTERM)
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
