@@ -68,16 +68,16 @@ def retrieval(
         mu = np.asarray(mu) if not hasattr(mu, "dtype") else mu
         mu = xr.DataArray(mu, dims=_plain_dims(np.ndim(mu)))
     mu = decoded(_plain(mu))
-    frame = mu.to_dataset(name=MU)
-    if spatial_dims(frame) is not None:
-        frame = _canonical_spatial_ref(frame)
+    mean = mu.to_dataset(name=MU)
+    if spatial_dims(mean) is not None:
+        mean = _canonical_spatial_ref(mean)
     arrays = {SIGMA: sigma} if mask is None else {SIGMA: sigma, MASK: mask}
-    variables = {MU: frame[MU].variable}
+    variables = {MU: mean[MU].variable}
     for name, array in arrays.items():
-        variables[name] = _aligned(array, name, frame)
+        variables[name] = _aligned(array, name, mean)
     if mask is not None and variables[MASK].dtype == bool:
         variables[MASK] = variables[MASK].astype(np.uint8) * np.uint8(Exclusion.USER)
-    coords = {k: v for k, v in frame.coords.items() if k not in (SIGMA, MASK)}
+    coords = {k: v for k, v in mean.coords.items() if k not in (SIGMA, MASK)}
     dataset = xr.Dataset(variables, coords)
     if time is not None:
         dataset = dataset.assign_coords(time=as_time(time))
@@ -98,7 +98,7 @@ def from_samples(
     Parameters
     ----------
     samples : DataArray, dims (sample, ..., y, x)
-        One prediction per Monte-Carlo pass, such as the sigmoid outputs of a network with
+        One prediction for each run of the network, such as the sigmoid outputs of a network with
         dropout left on. A pixel with a missing sample is missing.
     dim : str
         The dimension of the samples.
@@ -119,8 +119,8 @@ def from_samples(
     Examples
     --------
     >>> import xarray as xr, xfusion as xf
-    >>> passes = xr.DataArray([[[0.2]], [[0.4]]], dims=("sample", "y", "x"))
-    >>> float(passes.fusion.from_samples("sample").mu[0, 0].round(3))
+    >>> samples = xr.DataArray([[[0.2]], [[0.4]]], dims=("sample", "y", "x"))
+    >>> float(samples.fusion.from_samples("sample").mu[0, 0].round(3))
     0.3
     """
     if dim not in samples.dims:
@@ -187,10 +187,10 @@ def exclude(
         raise ValueError(msg)
     located = _with_crs_of(with_spatial_dims(flags.to_dataset(name=MASK), dataset), dataset)
     leading = [d for d in dataset[MU].dims if d not in located.dims]
-    frame = dataset[[MU]].isel(dict.fromkeys(leading, 0), drop=True)
+    mean = dataset[[MU]].isel(dict.fromkeys(leading, 0), drop=True)
     aligned = on_grid_of(
         located,
-        frame,
+        mean,
         names=("`excluded`", "the retrieval"),
         mend=".rio.reproject_match(retrieval.mu) on it",
     )[MASK].variable
@@ -235,8 +235,8 @@ def _plain_dims(ndim: int) -> tuple[str, ...]:
     return dims[len(dims) - ndim :]
 
 
-def _aligned(array: xr.DataArray | ArrayLike, name: str, frame: xr.Dataset) -> xr.Variable:
-    mu = frame[MU]
+def _aligned(array: xr.DataArray | ArrayLike, name: str, mean: xr.Dataset) -> xr.Variable:
+    mu = mean[MU]
     if not isinstance(array, xr.DataArray):
         if np.shape(array) != mu.shape:
             msg = f"{name} has shape {np.shape(array)}, mu has {mu.shape}: give {name} that shape"
@@ -245,8 +245,8 @@ def _aligned(array: xr.DataArray | ArrayLike, name: str, frame: xr.Dataset) -> x
         return xr.Variable(mu.dims, plain)
     array = _plain(array) if name == MASK else decoded(_plain(array).rename(name))
     other = _canonical_spatial_ref(array.to_dataset(name=name))
-    other = _with_crs_of(other, frame)
-    aligned = on_grid_of(other, frame, names=(name, MU), mend=f"{name}.rio.reproject_match(mu)")
+    other = _with_crs_of(other, mean)
+    aligned = on_grid_of(other, mean, names=(name, MU), mend=f"{name}.rio.reproject_match(mu)")
     return aligned[name].variable.transpose(*mu.dims)
 
 
@@ -255,16 +255,16 @@ def _plain(array: xr.DataArray) -> xr.DataArray:
     return dequantify(array.to_dataset(name=MU))[MU].rename(array.name)
 
 
-def _with_crs_of(layer: xr.Dataset, frame: xr.Dataset) -> xr.Dataset:
-    """Return a layer with the CRS of the frame it belongs to, if it has none of its own.
+def _with_crs_of(layer: xr.Dataset, mean: xr.Dataset) -> xr.Dataset:
+    """Return a layer with the CRS of the retrieval it belongs to, if it has none of its own.
 
     Arithmetic and xr.where drop it; the labels are compared all the same.
     """
     if SPATIAL_REF in layer.coords and layer[SPATIAL_REF].attrs:
         return layer
-    if SPATIAL_REF not in frame.coords:
+    if SPATIAL_REF not in mean.coords:
         return layer
-    return layer.assign_coords({SPATIAL_REF: frame[SPATIAL_REF]})
+    return layer.assign_coords({SPATIAL_REF: mean[SPATIAL_REF]})
 
 
 def _canonical_spatial_ref(dataset: xr.Dataset) -> xr.Dataset:

@@ -1,6 +1,6 @@
 """A synthetic scene with a known truth: two water retrievals and the items of their masks.
 
-Layout and footprints are fixed (:mod:`xfusion.landscape`), the seed decides the noise. Nothing here
+Layout and footprints are fixed (:mod:`xfusion.demo.landscape`), the seed decides the noise. Nothing here
 imitates a processor: the scene puts every difficulty of the real workflow where a test can find it.
 """
 

@@ -25,6 +25,9 @@ from .recipe import MaskRecipe
 if TYPE_CHECKING:
     import pystac
 
+PASS_GAP = dt.timedelta(minutes=10)  # frames of one pass follow within seconds
+ANOTHER_PASS = dt.timedelta(minutes=90)  # a satellite is back after about 100, over other ground
+
 
 @dataclass(frozen=True)
 class Search:
@@ -263,15 +266,11 @@ def _nearest(
     return [nearest]
 
 
-PASS_GAP = dt.timedelta(minutes=10)  # frames of one pass follow within seconds
-ANOTHER_PASS = dt.timedelta(minutes=90)  # a satellite is back after about 100, over other ground
-
-
 def grouped_by_pass(items: Iterable[pystac.Item]) -> list[list[pystac.Item]]:
     """Group items by pass of the satellite.
 
-    Frames and tiles of a pass show one acquisition; acquisitions are told apart by a gap of
-    more than ten minutes, so that each is judged by itself.
+    The frames of a pass show one acquisition. A gap of more than ten minutes begins another pass,
+    so that each is judged by itself.
     """
     grouped: list[list[pystac.Item]] = []
     last = None

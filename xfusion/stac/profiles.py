@@ -45,7 +45,7 @@ class Catalog:
 
     offset: Offset = 0.0
     """What to add to the digital numbers of reflectance bands: a number for all items, or how
-    it is found for each, "auto" or "metadata"; see :func:`xfusion.offset.offset_of`."""
+    it is found for each, "auto" or "metadata"; see :func:`xfusion.masks.offset.offset_of`."""
 
     signer: Callable[[str], str] | None = None
     """Turns an asset's href into one that may be read; called at each read, from a thread of its

@@ -40,7 +40,7 @@ def coregister(
     error_correlation: float = 1.0,
     chunks: Chunks = None,
 ) -> xr.Dataset:
-    """Bring a retrieval onto another grid in one pass: mu, sigma and mask together.
+    """Bring a retrieval onto another grid: mu, sigma and mask together, once.
 
     Parameters
     ----------
