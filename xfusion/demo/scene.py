@@ -1,7 +1,8 @@
 """A synthetic scene with a known truth: two water retrievals and the items of their masks.
 
-Layout and footprints are fixed (:mod:`xfusion.demo.landscape`), the seed decides the noise. Nothing here
-imitates a processor: the scene puts every difficulty of the real workflow where a test can find it.
+Layout and footprints are fixed (:mod:`xfusion.demo.landscape`), the seed decides the noise. Nothing
+here imitates a processor: the scene puts every difficulty of the real workflow where a test can
+find it.
 """
 
 from __future__ import annotations
