@@ -11,7 +11,7 @@ import numpy as np
 
 from xfusion.datamodel.redaction import public, without_secrets
 
-from .patience import gdal_options, is_on_the_web, persistently
+from .patience import gdal_options, is_on_the_web, read_with_retries
 from .signing import signed
 
 T = TypeVar("T")
@@ -19,7 +19,7 @@ T = TypeVar("T")
 ASSET_DRIVERS = ("GTiff", "JP2OpenJPEG")
 MAX_SIDE = 10**7  # pixels: a grid of 4 m around the earth
 MAX_BLOCK = 2**28  # pixels that a reader decompresses at once
-READ_ERRORS = (OSError, ValueError)  # what a file is read with, and that it is not what was said
+READ_ERRORS = (OSError, ValueError)  # of reading a file, and of one that is not as its item says
 
 
 @contextmanager
@@ -44,13 +44,13 @@ def opened(
 
 
 def look_into(path: str, signer: Callable[[str], str] | None, look: Callable[[Any], T]) -> T:
-    """Return what is seen in an asset of a catalogue, asked for as persistently as its pixels."""
+    """Return what a function reads of an asset, tried as often as its pixels are."""
 
     def read(options: dict[str, str]) -> T:
         with opened(path, signer, options=options) as file:
             return look(file)
 
-    return persistently(path, read)
+    return read_with_retries(path, read)
 
 
 def open_asset(path: str) -> Any:
@@ -102,7 +102,6 @@ def _named_errors(path: str) -> Iterator[None]:
         yield
     except RasterioIOError as error:
         # GDAL says "HTTP response code: 404", but of what; or it says all, secrets included
-        said = f"{error} {error.__cause__ or ''}".strip().replace(path, public(path))
-        said = without_secrets(said, path)
-        msg = f"{public(path)} could not be read: {said}"
+        message = f"{error} {error.__cause__ or ''}".strip().replace(path, public(path))
+        msg = f"{public(path)} could not be read: {without_secrets(message, path)}"
         raise RasterioIOError(msg) from None

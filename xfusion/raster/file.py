@@ -16,10 +16,11 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from xfusion.datamodel.grid import same_crs, same_geobox
+from xfusion.datamodel.graph import InGraph
 from xfusion.datamodel.redaction import public
 
 from .asset import READ_ERRORS, opened
-from .patience import is_silent, patience, persistently, shut, waiting
+from .patience import WAITS, longest_silence, read_with_retries
 
 if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox
@@ -30,7 +31,7 @@ ENCODING = "xfusion_raster_file"
 
 
 @dataclass(frozen=True)
-class RasterFile:
+class RasterFile(InGraph):
     """One band of a file; picklable, opened for each read and closed again.
 
     It has what :func:`dask.array.from_array` asks of an array.
@@ -54,6 +55,10 @@ class RasterFile:
         """Without what only its owner may know."""
         return f"{type(self).__name__}({public(self.path)!r}, {self.shape}, {self.dtype})"
 
+    def described(self) -> dict[str, Any]:
+        """Return what it is besides its path, which may hold a secret."""
+        return {name: value for name, value in super().described().items() if name != "path"}
+
     def __getitem__(self, index: tuple[slice, slice]) -> NDArray[Any]:
         """Read a window."""
         rows, columns = (slice(*part.indices(n)) for part, n in zip(index, self.shape, strict=True))
@@ -61,7 +66,7 @@ class RasterFile:
 
     def read(self, rows: slice, columns: slice) -> NDArray[Any]:
         """Read a window, shape (rows, columns)."""
-        return persistently(self.path, functools.partial(self._read, rows, columns))
+        return read_with_retries(self.path, functools.partial(self._read, rows, columns))
 
     def read_what_can_be(
         self, rows: slice, columns: slice, *, fill: float
@@ -75,28 +80,28 @@ class RasterFile:
         failed : array of bool, or None
             Where that is; None where all could be read.
         """
-        silent = is_silent(self.path)
-        if not silent:
+        given_up = WAITS.is_given_up(self.path)
+        if not given_up:
             try:
                 return self.read(rows, columns), None
             except READ_ERRORS:
-                silent = is_silent(self.path)
-                if silent:
+                given_up = WAITS.is_given_up(self.path)
+                if given_up:
                     # other files are waited for before the next block is, and as long
-                    shut(self.path)
+                    WAITS.give_up(self.path)
         shape = rows.stop - rows.start, columns.stop - columns.start
         pixels = np.full(shape, fill, self.dtype)
         failed = np.ones(shape, np.bool_)
-        if silent:
+        if given_up:
             return pixels, failed
         # each once: the server was asked often enough, and is not waited for at every block
-        left = patience()
+        left = longest_silence()
         for part in self._blocks(rows, columns):
             since = time.monotonic()
             place = part[0].start - rows.start, part[1].start - columns.start
             region = tuple(slice(p, p + s.stop - s.start) for p, s in zip(place, part, strict=True))
             try:
-                with waiting(self.path):
+                with WAITS.noted(self.path):
                     pixels[region] = self._read(*part, {})
                 failed[region] = False
             except READ_ERRORS:
@@ -112,7 +117,7 @@ class RasterFile:
                 sides = file.block_shapes[0]
         except READ_ERRORS:
             # it was asked often enough before, and not of this window alone
-            shut(self.path)
+            WAITS.give_up(self.path)
             return []
         cuts = [
             sorted({part.start, part.stop, *range(-(-part.start // n) * n, part.stop, n)})
@@ -155,7 +160,7 @@ class RasterFile:
             yield file
 
     def _check(self, file: Any) -> None:
-        """Refuse a file that is not what was said of it, before its pixels are read."""
+        """Refuse a file that is not as its item or its opening says, before its pixels are read."""
         if file.shape != self.shape:
             msg = (
                 f"{public(self.path)} has {file.shape} pixels, not {self.shape} as "
@@ -187,19 +192,19 @@ class RasterFile:
 
 
 @functools.lru_cache(maxsize=64)
-def _one_crs(of_file: str, said: str) -> bool:
+def _one_crs(of_file: str, of_item: str) -> bool:
     from odc.geo.crs import CRS
 
-    return same_crs(CRS(of_file), CRS(said))
+    return same_crs(CRS(of_file), CRS(of_item))
 
 
 def remember(variable: xr.Variable, file: RasterFile) -> None:
-    """Note on a lazy variable which file it is; what is derived from it forgets."""
+    """Note on a lazy variable which file its pixels are; results of computing lack the note."""
     variable.encoding[ENCODING] = (_name(variable), file)
 
 
 def recall(variable: xr.Variable) -> RasterFile | None:
-    """Return the file whose pixels a lazy variable is, unchanged, or None."""
+    """Return the file whose pixels a lazy variable holds unchanged, None if there is none."""
     name, file = variable.encoding.get(ENCODING, (None, None))
     return file if name is not None and name == _name(variable) else None
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import itertools
+import threading
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -30,13 +32,8 @@ LIMITS = ("GDAL_HTTP_LOW_SPEED_TIME", "GDAL_HTTP_TIMEOUT")
 ATTEMPTS = 3  # GDAL itself gives up at a body that breaks off or a time-out, and remembers it
 ATTEMPT_DELAY = 0.5  # seconds, doubled each time
 FINAL = ("response code: 401", "response code: 403", "response code: 404", "response code: 410")
-# File -> seconds it was waited for in vain since something of it came, and when that was known.
-# Of the process: every block of a lazy mask would wait anew for a server that is down.
-_waited: dict[str, tuple[float, float]] = {}
-# File -> when it may be asked again, as it did not open however often it was asked: that costs
-# little time where a server is quick to refuse, but much of the server's patience.
-_shut: dict[str, float] = {}
-SHUT_FOR = 30.0  # seconds
+GIVEN_UP_FOR = 30.0  # seconds
+MOST_FILES = 4096  # that are remembered, the last ones
 
 
 def is_on_the_web(path: str) -> bool:
@@ -49,13 +46,13 @@ def gdal_options() -> dict[str, str]:
     return {name: value for name, value in OPTIONS.items() if _set(name) in (None, value)}
 
 
-def patience() -> float:
+def longest_silence() -> float:
     """Return after how many seconds without an answer a file is taken not to answer."""
     limits = []
     for name in LIMITS:
-        said = _set(name)
+        value = _set(name)
         try:
-            limits.append(float(OPTIONS[name] if said is None else said))
+            limits.append(float(OPTIONS[name] if value is None else value))
         except ValueError:
             continue
     # none is what 0 means to curl
@@ -67,12 +64,76 @@ def _set(name: str) -> str | None:
     from rasterio.env import get_gdal_config
 
     # rasterio.env.getenv has only what was set in this thread
-    said = get_gdal_config(name, normalize=False)
-    return None if said is None else str(said)
+    value = get_gdal_config(name, normalize=False)
+    return None if value is None else str(value)
 
 
-def persistently(path: str, read: Callable[[dict[str, str]], T]) -> T:
-    """Read, and again what fails on the web; a time-out counts as another attempt.
+class Waits:
+    """How long files on the web were waited for in vain, known to all threads of the process.
+
+    Every block of a lazy mask would wait anew for a server that is down.
+    """
+
+    def __init__(self, most: int = MOST_FILES) -> None:
+        self._most = most
+        self._lock = threading.Lock()
+        # file -> seconds it was waited for since something of it came, and when that was known
+        self._waited: OrderedDict[str, tuple[float, float]] = OrderedDict()
+        # file -> when it may be asked again
+        self._given_up: OrderedDict[str, float] = OrderedDict()
+
+    @contextmanager
+    def noted(self, path: str) -> Iterator[None]:
+        """Note how long a file was waited for, if reading it fails; forget it if it does not."""
+        start = time.monotonic()
+        try:
+            yield
+        except Exception:
+            now = time.monotonic()
+            with self._lock:
+                before = self._waited.pop(path, (0.0, now))[0]
+                self._waited[path] = before + now - start, now
+                self._forget_oldest(self._waited)
+            raise
+        with self._lock:
+            self._waited.pop(path, None)
+            self._given_up.pop(path, None)
+
+    def give_up(self, path: str) -> None:
+        """Leave a file alone for a while: it did not open, however often it was asked.
+
+        That costs little time where a server is quick to refuse, but much of its patience.
+        """
+        if is_on_the_web(path):
+            with self._lock:
+                self._given_up.pop(path, None)
+                self._given_up[path] = time.monotonic() + GIVEN_UP_FOR
+                self._forget_oldest(self._given_up)
+
+    def is_given_up(self, path: str) -> bool:
+        """Whether a file has not answered so long or so often that it is left alone for now."""
+        with self._lock:
+            until = self._given_up.get(path, 0.0)
+            waited, since = self._waited.get(path, (0.0, 0.0))
+        now = time.monotonic()
+        return now < until or (waited >= longest_silence() and now - since < waited)
+
+    def forget(self) -> None:
+        """Ask all files anew, as when the network is back."""
+        with self._lock:
+            self._waited.clear()
+            self._given_up.clear()
+
+    def _forget_oldest(self, files: OrderedDict[str, Any]) -> None:
+        while len(files) > self._most:
+            files.popitem(last=False)
+
+
+WAITS = Waits()
+
+
+def read_with_retries(path: str, read: Callable[[dict[str, str]], T]) -> T:
+    """Read a file, and again if that fails on the web; a time-out counts as another attempt.
 
     Parameters
     ----------
@@ -86,47 +147,19 @@ def persistently(path: str, read: Callable[[dict[str, str]], T]) -> T:
     for pause in itertools.count():
         start = time.monotonic()
         try:
-            with waiting(path):
+            with WAITS.noted(path):
                 return read(options)
         except OSError as error:
-            attempts += 1 + int((time.monotonic() - start) / patience())
+            attempts += 1 + int((time.monotonic() - start) / longest_silence())
             if attempts >= ATTEMPTS or any(final in str(error) for final in FINAL):
                 raise
         time.sleep(ATTEMPT_DELAY * 2**pause)
-        options = afresh(path)
+        options = uncached(path)
     raise AssertionError  # the count has no end
 
 
-def afresh(path: str) -> dict[str, str]:
+def uncached(path: str) -> dict[str, str]:
     """Return options by which GDAL asks the server, not its own memory of failures."""
     scheme, _, rest = path.partition("?")[0].partition("://")
-    known_as = f"/vsis3/{rest}" if scheme == "s3" else f"/vsicurl/{scheme}://{rest}"
-    return {"CPL_VSIL_CURL_NON_CACHED": known_as}
-
-
-@contextmanager
-def waiting(path: str) -> Iterator[None]:
-    """Note how long a file was waited for in vain, if reading it fails."""
-    start = time.monotonic()
-    try:
-        yield
-    except Exception:
-        now = time.monotonic()
-        _waited[path] = _waited.get(path, (0.0, now))[0] + now - start, now
-        raise
-    _waited.pop(path, None)
-    _shut.pop(path, None)
-
-
-def shut(path: str) -> None:
-    """Note that a file did not open after all attempts, or was waited for in vain."""
-    if is_on_the_web(path):
-        _shut[path] = time.monotonic() + SHUT_FOR
-
-
-def is_silent(path: str) -> bool:
-    """Whether a file has not answered so long or so often that it is not asked for a while."""
-    if time.monotonic() < _shut.get(path, 0.0):
-        return True
-    waited, since = _waited.get(path, (0.0, 0.0))
-    return waited >= patience() and time.monotonic() - since < waited
+    cached_as = f"/vsis3/{rest}" if scheme == "s3" else f"/vsicurl/{scheme}://{rest}"
+    return {"CPL_VSIL_CURL_NON_CACHED": cached_as}

@@ -1,16 +1,17 @@
-"""Ask a STAC API: with a time-out, and again where it was busy or broke off."""
+"""Ask a STAC API for items: all pages, within bounds, whoever has opened the client."""
 
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Mapping
 from json import JSONDecodeError
 from typing import TYPE_CHECKING, Any
 
 from xfusion.datamodel.redaction import public, without_secrets
+from xfusion.raster.deadline import within
 
-from .deadline import Deadline, Exceeded
+from . import bounds
+from .pages import check_address, check_answer, check_page, next_addresses
 from .profiles import Catalog, CatalogLike
 
 if TYPE_CHECKING:
@@ -32,29 +33,22 @@ def search_api(
     from requests import RequestException
 
     # what a server can be to blame for
-    of_requests = APIError, RequestException, Exceeded
+    of_requests = APIError, RequestException, bounds.ExceededError
     failures = *of_requests, JSONDecodeError, DoesNotConformTo, STACError
+    search = _search_of_ours if isinstance(catalog, Catalog | str | os.PathLike) else _search
+    query = {"collections": [profile.collection], "bbox": bbox, "datetime": interval}
     try:
-        with Deadline() as deadline:
-            client, asked = _clients(catalog, profile, deadline)
-            found = asked.search(
-                collections=[profile.collection],
-                bbox=bbox,
-                datetime=interval,
-                limit=PAGE_SIZE,
-                max_items=MOST_ITEMS,
-                method="POST" if _posts(asked) else "GET",
-            )
-            # all pages now: one that fails must not be met half-way through a load
-            features = [each for page in found.pages_as_dicts() for each in page["features"]]
-        items = [_item(each, client) for each in features]
+        try:
+            items = within(bounds.LONGEST, lambda: search(catalog, profile, query))
+        except TimeoutError:
+            raise bounds.too_long(bounds.LONGEST) from None
     except failures as error:
         # pystac says that a link leads nowhere, and not why
         cause = (isinstance(error, STACError) and error.__cause__) or error
-        said = without_secrets(f"{type(cause).__name__}: {cause}", profile.url)
+        message = without_secrets(f"{type(cause).__name__}: {cause}", profile.url)
         msg = (
             f"the search for {profile.collection!r} in {public(profile.url)} failed, "
-            f"{said[:LONGEST_TEXT]}: try again, or pass items= or catalog="
+            f"{message[:LONGEST_TEXT]}: try again, or pass items= or catalog="
         )
         raise ConnectionError(msg) from None
     if len(items) == MOST_ITEMS:
@@ -66,15 +60,52 @@ def search_api(
     return items
 
 
-def _clients(catalog: CatalogLike, profile: Catalog, deadline: Deadline) -> tuple[Any, Any]:
-    """Return the client of a catalogue, and one like it that asks within the deadline."""
-    if isinstance(catalog, Catalog | str | os.PathLike):
-        client = open_client(profile.url, deadline)
-        return client, client
-    return catalog, deadline.client(catalog)
+def _search_of_ours(catalog: Any, profile: Catalog, query: dict[str, Any]) -> list[pystac.Item]:
+    """Search with a client of our own, bounded in time and bytes."""
+    from pystac_client import Client
+    from pystac_client.exceptions import APIError
+
+    from .bounded_io import BoundedIO
+
+    del catalog  # the profile has its address
+    limits = bounds.Bounds()
+    try:
+        # the client sets the time-out anew, to None without one
+        client = Client.open(profile.url, stac_io=BoundedIO(limits), timeout=bounds.TIMEOUT)
+    except malformed() as error:
+        msg = f"the answer is not that of a STAC API, {type(error).__name__}: {error}"
+        raise APIError(msg) from error
+    items = _search(client, profile, query)
+    limits.lift()
+    return items
 
 
-def _item(feature: Any, client: Any) -> pystac.Item:
+def _search(client: Any, profile: Catalog, query: dict[str, Any]) -> list[pystac.Item]:
+    """Search with an open client, page by page."""
+    del profile
+    links = client.get_links("search")
+    for link in links:
+        check_address(link.get_absolute_href() or link.href)
+    posts = any(str(link.extra_fields.get("method")).upper() == "POST" for link in links)
+    search = client.search(
+        **query,
+        limit=PAGE_SIZE,
+        max_items=MOST_ITEMS,
+        # EODC answers GET searches that have parameters with nothing
+        method="POST" if posts else "GET",
+    )
+    features: list[Any] = []
+    # all pages now: one that fails must not be met half-way through a load
+    for page in search.pages_as_dicts():
+        check_answer(page)
+        check_page(page)
+        for address in next_addresses(page):
+            check_address(address)
+        features += page["features"]
+    return [_item(feature, client) for feature in features]
+
+
+def _item(feature: Any, client: Client) -> pystac.Item:
     import pystac
     from pystac_client.exceptions import APIError
 
@@ -83,74 +114,6 @@ def _item(feature: Any, client: Any) -> pystac.Item:
     except malformed() as error:
         name = feature.get("id") if isinstance(feature, Mapping) else None
         msg = f"its item {name!r} is not one of STAC, {type(error).__name__}: {error}"
-        raise APIError(msg) from error
-
-
-def _posts(client: Client) -> bool:
-    # EODC answers GET searches that have parameters with nothing
-    links = client.get_links("search")
-    return any(str(link.extra_fields.get("method")).upper() == "POST" for link in links)
-
-
-REPEATS = 5  # where it was busy
-BUSY = (429, 500, 502, 503, 504)
-ATTEMPTS = 3  # where there was no answer, or not the whole of it
-DELAY = 0.5  # seconds, doubled each time
-TIMEOUT = (10.0, 60.0)  # seconds to connect, and between bytes of an answer
-LONGEST_WAIT = 30.0  # seconds, whatever a server asks for
-
-
-def open_client(url: str, deadline: Deadline) -> Client:
-    """Open an API with a client that neither waits for ever nor gives up at once.
-
-    That of pystac-client has no time-out, and repeats neither a POST nor a request that was
-    answered with an error, nor one whose answer broke off.
-    """
-    from pystac_client import Client
-    from pystac_client.exceptions import APIError
-    from pystac_client.stac_api_io import StacApiIO
-    from urllib3 import Retry
-
-    class Patient(Retry):
-        """Waits as long as the server asks, within bounds."""
-
-        def get_retry_after(self, response: Any) -> float | None:
-            """Return the seconds that an answer asks to wait."""
-            asked = super().get_retry_after(response)
-            return None if asked is None else min(asked, LONGEST_WAIT)
-
-    class Persistent(StacApiIO):
-        """Asks again where there was no whole answer; urllib3 has no part in reading its body."""
-
-        def request(self, href: str, *args: Any, **kwargs: Any) -> str:
-            """Return the text of an answer."""
-            for attempt in range(1, ATTEMPTS):
-                try:
-                    return super().request(href, *args, **kwargs)
-                except APIError as error:
-                    if getattr(error, "status_code", None) is not None:
-                        raise
-                    deadline.check()
-                time.sleep(DELAY * 2 ** (attempt - 1))
-            return super().request(href, *args, **kwargs)
-
-    again = Patient(
-        total=REPEATS,
-        connect=0,
-        read=0,
-        other=0,  # such as a certificate that is not trusted
-        status_forcelist=BUSY,
-        allowed_methods={"GET", "POST"},  # a search changes nothing
-        backoff_factor=DELAY,
-        backoff_max=LONGEST_WAIT,
-        raise_on_status=False,
-    )
-    stac_io = deadline.io(Persistent(max_retries=again))
-    try:
-        # the client sets the time-out anew, to None if it is not told
-        return Client.open(url, stac_io=stac_io, timeout=TIMEOUT)
-    except malformed() as error:
-        msg = f"the answer is not that of a STAC API, {type(error).__name__}: {error}"
         raise APIError(msg) from error
 
 

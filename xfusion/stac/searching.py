@@ -55,8 +55,9 @@ def search(catalog: CatalogLike, geobox: GeoBox, datetime: Time, *, default: Cat
     30 s each time; requests without an answer, or without the whole of it, twice. All of a search
     takes 600 s and 512 MiB at most, whatever the server sends.
 
-    An open Client is asked with its own session, time-outs and repeats, which stay as they are.
-    Where it has no time-out it gets ours, and its search as a whole is bounded likewise.
+    An open Client searches with its own session, time-outs and repeats, and is left as it is. Its
+    search takes 600 s at most as well. How much it receives meanwhile, and what it takes for the
+    last page, are its own affair.
     """
     profile = catalog_profile(catalog, default)
     start, end = day_interval(datetime)

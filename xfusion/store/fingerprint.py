@@ -109,7 +109,6 @@ def _walked(part: Any, seen: set[int]) -> Iterator[tuple[str, str]]:
     seen.add(id(part))
     if isinstance(part, RasterFile):
         yield f"input {public(part.path)}", _written(part.path)
-        return
     if isinstance(part, functools.partial) and _is_ours(part.func):
         of = part.func.__name__
         yield from (
