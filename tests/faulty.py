@@ -22,11 +22,8 @@ from fnmatch import fnmatchcase
 from http import HTTPStatus
 from http.client import responses
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import unquote, urlsplit
-
-REPOSITORY = Path(__file__).parents[1]
 
 
 @dataclass(frozen=True)
@@ -228,7 +225,6 @@ def started(module: str, target: str, faults: Mapping[str, Fault] | None) -> Ite
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
-        cwd=REPOSITORY,
         start_new_session=True,
     ) as server:
         try:

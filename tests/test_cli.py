@@ -15,7 +15,7 @@ from click.testing import CliRunner, Result
 from distributed import LocalCluster
 
 import xfusion as xf
-from tests.test_store import break_off, contents
+from tests.store_runs import break_off, contents
 from xfusion.cli import main
 from xfusion.demo import serve, write_scene
 from xfusion.demo.scene import Scene

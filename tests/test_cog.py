@@ -313,7 +313,6 @@ print(small, peak(24, sys.argv[1] + "/large"))
 def test_memory_does_not_grow_with_the_area(tmp_path: Path) -> None:
     ran = subprocess.run(
         [sys.executable, "-c", PEAK, str(tmp_path)],
-        cwd=Path(__file__).parents[1],
         check=True,
         capture_output=True,
         text=True,

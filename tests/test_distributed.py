@@ -19,7 +19,7 @@ from distributed import Client, LocalCluster
 from zarr.storage import MemoryStore
 
 import xfusion as xf
-from tests.test_store import contents, fused, write_inputs
+from tests.store_runs import contents, fused, write_inputs
 from xfusion.store import workers
 
 

@@ -17,7 +17,9 @@ from xfusion.store.fingerprint import differences, job_of
 
 
 def kinds(kind: type) -> list[type]:
-    return [kind, *(below for each in kind.__subclasses__() for below in kinds(each))]
+    """A class and all that are derived of it."""
+    below: list[type] = kind.__subclasses__()
+    return [kind, *(each for derived in below for each in kinds(derived))]
 
 
 OURS = [kind for kind in kinds(InGraph)[1:] if kind.__module__.startswith("xfusion.")]

@@ -22,7 +22,6 @@ def test_chaining_runs_on_the_example_scene(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scene = demo.write_scene(tmp_path, size=0.2)
-    monkeypatch.chdir(tmp_path)
     with demo.serve(scene.items) as url:
         for product in (xf.Sentinel1Product, xf.Sentinel2Product):
             assert product.recipe is not None
@@ -44,7 +43,6 @@ def test_chaining_runs_on_the_example_scene(
 
 def test_catalogues_a_fifth_is_one_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     page = (ROOT / "docs/catalogues.md").read_text()
-    monkeypatch.chdir(tmp_path)
     names: dict[str, Any] = {}
     for block in re.findall(r"```python\n(.*?)```", page, re.DOTALL):
         exec(block, names)  # noqa: S102  # the page is ours

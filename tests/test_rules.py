@@ -1,4 +1,4 @@
-"""Fusion rules: correlated errors, conflict, bounds, against independent formulas and draws."""
+"""Fusion rules: correlated errors and conflict, against independent formulas and draws."""
 
 import functools
 import itertools
@@ -16,17 +16,10 @@ from scipy import stats
 
 import xfusion as xf
 from tests.laziness import nothing_computes
+from tests.sensors import sensors_of
 from tests.strategies import chunked, retrievals
 
 RULES = ["gaussian", "mixture", "random_effects", "minimum_sigma", "log_odds"]
-
-
-def sensors_of(mu: Any, sigma: Any) -> list[xr.Dataset]:
-    """One retrieval for each row."""
-    return [
-        xf.retrieval(np.atleast_2d(m), np.broadcast_to(s, np.shape(np.atleast_2d(m))))
-        for m, s in zip(mu, sigma, strict=True)
-    ]
 
 
 def best_weights(covariance: NDArray[Any]) -> NDArray[Any]:
@@ -373,84 +366,6 @@ def test_arguments_out_of_range_say_what_is_right() -> None:
         xf.gaussian(a, b, bounded=(1, 0))
 
 
-BOUNDS = [(0.5, 0.1), (0.02, 0.3), (-0.5, 0.1), (1.4, 0.05), (0.3, 50.0), (0.999, 1e-4), (-3, 0.1)]
-
-
-@pytest.mark.parametrize(("mu", "sigma"), BOUNDS)
-def test_bounded_moments_are_those_of_the_truncated_normal(mu: float, sigma: float) -> None:
-    x = np.linspace(0, 1, 2_000_001)
-    log_density = -0.5 * ((x - mu) / sigma) ** 2
-    density = np.exp(log_density - log_density.max())
-    mean = np.trapezoid(x * density) / np.trapezoid(density)
-    deviation = np.sqrt(np.trapezoid((x - mean) ** 2 * density) / np.trapezoid(density))
-    fused = xf.gaussian(*sensors_of([float(mu)], [sigma]), bounded=(0, 1))
-    np.testing.assert_allclose(fused.mu.item(), mean, rtol=1e-6, atol=1e-9)
-    np.testing.assert_allclose(fused.sigma.item(), deviation, rtol=1e-5)
-    above = np.trapezoid(density[x >= 0.4]) / np.trapezoid(density)
-    (parent,) = sensors_of([float(mu)], [sigma])
-    probability = parent.fusion.exceedance(0.4, bounded=(0, 1)).item()
-    np.testing.assert_allclose(probability, above, rtol=1e-4, atol=1e-12)
-    with pytest.raises(ValueError, match="cut off"):
-        fused.fusion.exceedance(0.5)
-
-
-@given(st.floats(-1e6, 1e6), st.floats(1e-9, 1e9))
-def test_bounded_results_stay_inside_the_bounds(mu: float, sigma: float) -> None:
-    fused = xf.gaussian(*sensors_of([float(mu)], [sigma]), bounded=(0, 1))
-    assert 0 <= fused.mu.item() <= 1
-    assert 0 <= fused.sigma.item() <= 12**-0.5 * (1 + 1e-9)
-    probability = sensors_of([float(mu)], [sigma])[0].fusion.exceedance(0.5, bounded=(0, 1)).item()
-    assert 0 <= probability <= 1
-
-
-def test_exceedance_is_the_tail_of_the_normal_and_lazy() -> None:
-    mu, sigma = np.array([[0.0, 0.5, 3.0, np.nan]]), np.array([[0.1, 0.2, 0.1, 0.1]])
-    water = xf.retrieval(mu, sigma)
-    with nothing_computes():
-        lazy = water.chunk(x=2).fusion.exceedance(0.4)
-    np.testing.assert_allclose(lazy.compute(), stats.norm.sf(0.4, mu, sigma), rtol=1e-12)
-
-
-def test_sensors_in_other_units_are_converted_to_those_of_the_first() -> None:
-    pytest.importorskip("pint", reason="units are an extra")
-    level = xf.retrieval(
-        xr.DataArray(np.full((2, 2), 2.0), dims=("y", "x"), attrs={"units": "m"}),
-        np.full((2, 2), 0.1),
-    )
-    gauge = xf.retrieval(
-        xr.DataArray(np.full((2, 2), 210.0), dims=("y", "x"), attrs={"units": "cm"}),
-        np.full((2, 2), 10.0),
-    )
-    fused = level.fusion.gaussian(gauge)
-    np.testing.assert_allclose(fused.mu, 2.05)
-    np.testing.assert_allclose(fused.sigma, 0.1 / np.sqrt(2))
-    assert fused.mu.attrs["units"] == fused.sigma.attrs["units"] == "m"
-    celsius, kelvin = (
-        xf.retrieval(xr.DataArray(np.full((1, 1), v), dims=("y", "x"), attrs={"units": u}), [[1.0]])
-        for v, u in ((20.0, "degC"), (294.15, "K"))
-    )
-    warm = celsius.fusion.gaussian(kelvin)
-    np.testing.assert_allclose([warm.mu.item(), warm.sigma.item()], [20.5, 0.5**0.5])
-    with nothing_computes():
-        lazy = level.chunk().fusion.gaussian(gauge.chunk())
-    xr.testing.assert_identical(lazy.compute(), fused)
-    seconds = xf.retrieval(level.mu.assign_attrs(units="s"), np.ones((2, 2)))
-    with pytest.raises(ValueError, match="'s'.*'m'.*cannot be converted"):
-        level.fusion.gaussian(seconds)
-
-
-def test_dask_inside_pint_fuses_lazily() -> None:
-    pytest.importorskip("pint_xarray", reason="units are an extra")
-    array = xr.DataArray(np.full((2, 2), 2.0), dims=("y", "x"), attrs={"units": "m"})
-    level = xf.retrieval(array, array * 0 + 0.1).chunk(y=1)
-    quantified = level.pint.quantify()
-    with nothing_computes():
-        fused = quantified.fusion.gaussian(level, correlation=0.5)
-    assert fused.mu.chunks is not None
-    assert fused.mu.attrs["units"] in ("m", "meter")
-    np.testing.assert_allclose(fused.compute().mu, 2.0)
-
-
 def test_merged_flag_masks_keep_their_reasons() -> None:
     cloud, unknown, user = (
         int(f) for f in (xf.Exclusion.CLOUD, xf.Exclusion.UNKNOWN, xf.Exclusion.USER)
@@ -518,44 +433,3 @@ def test_parameters_of_a_rule_can_be_written(tmp_path: Any) -> None:
     fused.to_netcdf(tmp_path / "fused.nc")
     assert fused.attrs["fusion_rule"].endswith("first")
     assert fused.attrs["fusion_flag"] == 1
-
-
-@pytest.mark.parametrize(
-    ("units", "other", "scale"),
-    [
-        ("m s-1", "cm s-1", 100),
-        ("m s-1", "m/s", 1),
-        ("m3 m-3", "1", 1),
-        ("m2", "m^2", 1),
-        ("1", "%", 100),
-    ],
-)
-def test_units_are_read_as_cf_writes_them(units: str, other: str, scale: float) -> None:
-    pytest.importorskip("pint", reason="units are an extra")
-    a, b = (
-        xf.retrieval(
-            xr.DataArray(np.full((1, 1), 2.0 * s), dims=("y", "x"), attrs={"units": u}), [[1.0 * s]]
-        )
-        for s, u in ((1, units), (scale, other))
-    )
-    fused = a.fusion.gaussian(b)
-    np.testing.assert_allclose([fused.mu.item(), fused.sigma.item()], [2.0, 0.5**0.5])
-
-
-def test_sigma_may_be_in_the_units_of_a_difference() -> None:
-    pytest.importorskip("pint", reason="units are an extra")
-    mu = xr.DataArray([[20.0]], dims=("y", "x"), attrs={"units": "degC"})
-    sigma = xr.DataArray([[0.5]], dims=("y", "x"), attrs={"units": "delta_degC"})
-    assert xf.retrieval(mu, sigma).fusion.gaussian().sigma.item() == 0.5
-    metres = mu.assign_attrs(units="meter")
-    assert xf.retrieval(metres, sigma.assign_attrs(units="m")).sigma.attrs["units"] == "meter"
-
-
-def test_bounds_once_applied_stay_known() -> None:
-    a, b = sensors_of([0.1, 0.2], [0.1, 0.1])
-    again = xf.gaussian(xf.gaussian(a, b, bounded=(0, 1)), b)
-    with pytest.raises(ValueError, match="cut off"):
-        again.fusion.exceedance(0.5)
-    assert a.fusion.exceedance(0.0, bounded=(0, 1)).item() == 1.0
-    with pytest.raises(ValueError, match="lower and the upper bound"):
-        xf.gaussian(a, b, bounded=(0, 1, 5))  # type: ignore[arg-type]  # the point

@@ -1,16 +1,8 @@
-"""The synthetic scene, the STAC server in front of it and the asset server behind it."""
+"""The synthetic scene: its files, its retrievals, the layers behind the masks, its items."""
 
 import json
-import os
-import signal
-import subprocess
-import sys
-import textwrap
-import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -21,22 +13,10 @@ import pytest
 import rasterio
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
-from pystac_client import Client
 from rasterio.warp import Resampling, reproject
 
-from tests.asset_server import serve_folder
-from xfusion.demo import server
+from tests.conftest import SIZE_OF_SCENE
 from xfusion.demo.scene import Scene, write_scene
-from xfusion.demo.server import serve
-
-SIZE = 0.25
-BBOX = [17.95, 47.72, 18.05, 47.78]
-
-
-@pytest.fixture(scope="module")
-def scene(tmp_path_factory: pytest.TempPathFactory) -> Scene:
-    # A blank in the path, because hrefs are URLs and file names are not.
-    return write_scene(tmp_path_factory.mktemp("a scene"), size=SIZE)
 
 
 @dataclass
@@ -109,7 +89,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def test_equal_arguments_give_equal_bytes(scene: Scene, tmp_path: Path) -> None:
-    again = write_scene(tmp_path, size=SIZE)
+    again = write_scene(tmp_path, size=SIZE_OF_SCENE)
     first, second = contents(scene.folder), contents(again.folder)
     first.pop("items.json"), second.pop("items.json")
     assert first == second
@@ -118,7 +98,7 @@ def test_equal_arguments_give_equal_bytes(scene: Scene, tmp_path: Path) -> None:
 def test_seed_changes_the_noise_but_neither_truth_nor_footprint(
     scene: Scene, tmp_path: Path
 ) -> None:
-    other = write_scene(tmp_path, size=SIZE, seed=1)
+    other = write_scene(tmp_path, size=SIZE_OF_SCENE, seed=1)
     for path, other_path in ((scene.s1_mu, other.s1_mu), (scene.s2_mu, other.s2_mu)):
         ours, theirs = Raster.read(path), Raster.read(other_path)
         assert not np.array_equal(ours.pixels, theirs.pixels, equal_nan=True)
@@ -370,248 +350,3 @@ def test_hrefs_start_with_the_asset_root(tmp_path: Path) -> None:
     hrefs = [a["href"] for item in items_of(scene).values() for a in item["assets"].values()]
     assert "http://127.0.0.1:1/S2B_34TBT_20230620_0_L2A/red.tif" in hrefs
     assert all(href.startswith("http://127.0.0.1:1/") for href in hrefs)
-
-
-# The STAC server
-
-
-def found(url: str, collection: str, day: str, bbox: list[float] | None = None) -> set[str]:
-    search = Client.open(url).search(collections=[collection], datetime=day, bbox=bbox or BBOX)
-    return {item.id for item in search.items()}
-
-
-def listens(url: str) -> bool:
-    connection = HTTPConnection(url.removeprefix("http://"), timeout=5)
-    try:
-        connection.request("GET", "/")
-    except OSError:
-        return False
-    finally:
-        connection.close()
-    return True
-
-
-def falls_silent(url: str) -> bool:
-    deadline = time.monotonic() + 10
-    while listens(url) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    return not listens(url)
-
-
-@pytest.fixture(scope="module")
-def url(scene: Scene) -> Iterator[str]:
-    with serve(scene.items) as address:
-        yield address
-
-
-def test_one_day_finds_that_day_only(url: str) -> None:
-    assert found(url, "sentinel-2-l2a", "2023-06-20") == {"S2B_34TBT_20230620_0_L2A"}
-    assert found(url, "GFM", "2023-06-20") == {
-        "ENSEMBLE_FLOOD_20230620T164500_VV_EU020M_E051N015T3",
-        "ENSEMBLE_FLOOD_20230620T164525_VV_EU020M_E051N015T3",
-    }
-
-
-def test_two_days_find_the_next_day_as_well(url: str) -> None:
-    assert len(found(url, "sentinel-2-l2a", "2023-06-20/2023-06-21")) == 2
-    assert len(found(url, "GFM", "2023-06-20/2023-06-21")) == 3
-
-
-def test_search_elsewhere_finds_nothing(url: str) -> None:
-    assert found(url, "GFM", "2023-06-20", [10.0, 40.0, 10.1, 40.1]) == set()
-
-
-def test_two_servers_at_once_do_not_meet(scene: Scene, url: str) -> None:
-    with serve(scene.items) as other:
-        assert other != url
-        assert found(other, "GFM", "2023-06-20") == found(url, "GFM", "2023-06-20")
-    assert falls_silent(other)
-    assert listens(url)
-
-
-def test_server_stops_when_the_body_raises(scene: Scene) -> None:
-    addresses = []
-
-    def interrupted() -> None:
-        with serve(scene.items) as address:
-            addresses.append(address)
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        interrupted()
-    assert not listens(*addresses)
-
-
-def test_server_on_a_port_that_was_taken_meanwhile_is_not_ours(
-    scene: Scene, url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    free_port = server._free_port
-    ports = [int(url.rpartition(":")[2]), free_port()]
-    monkeypatch.setattr(server, "_free_port", lambda: ports.pop(0))
-    with serve(scene.items) as other:
-        assert other != url
-    assert ports == []
-    assert listens(url)
-
-
-HOLD = """
-import os, sys, time
-from xfusion.server import serve
-with serve(sys.argv[1]) as url:
-    child = os.fork() if sys.argv[2] == "fork" else 0
-    if sys.argv[2] == "alone" or child:
-        print(url, child, flush=True)
-    time.sleep(60)
-"""
-
-
-@pytest.mark.skipif(os.name == "nt", reason="needs POSIX signals")
-@pytest.mark.parametrize(
-    ("ending", "company"),
-    [
-        pytest.param(signal.SIGKILL, "alone", id="killed"),
-        pytest.param(signal.SIGTERM, "alone", id="terminated"),
-        pytest.param(signal.SIGKILL, "fork", id="killed-while-a-forked-child-lives-on"),
-    ],
-)
-def test_server_dies_with_its_parent(
-    scene: Scene, ending: signal.Signals, company: str, tmp_path: Path
-) -> None:
-    with subprocess.Popen(
-        [sys.executable, "-c", HOLD, str(scene.items), company],
-        stdout=subprocess.PIPE,
-        text=True,
-        env=os.environ | {"TMPDIR": str(tmp_path)},
-    ) as parent:
-        assert parent.stdout is not None
-        address, child = parent.stdout.readline().split()
-        try:
-            assert listens(address)
-            parent.send_signal(ending)
-            parent.wait(10)
-            assert falls_silent(address)
-        finally:
-            parent.kill()
-            if int(child):
-                os.kill(int(child), signal.SIGKILL)
-    deadline = time.monotonic() + 10
-    while any(tmp_path.iterdir()) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert list(tmp_path.iterdir()) == []
-
-
-def fake_rustac(folder: Path, body: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    program = folder / "rustac"
-    program.write_text(f"#!{sys.executable}\n{textwrap.dedent(body)}")
-    program.chmod(0o755)
-    monkeypatch.setattr(server, "_rustac", lambda: str(program))
-
-
-def test_failure_to_start_quotes_the_last_words_of_the_server(
-    scene: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    fake_rustac(tmp_path, "import sys; sys.exit('the disk is on fire')", monkeypatch)
-    with pytest.raises(RuntimeError, match="the disk is on fire"), serve(scene.items):
-        pass
-
-
-def test_server_that_never_answers_is_given_up_and_stopped(
-    scene: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    pid = tmp_path / "pid"
-    fake_rustac(
-        tmp_path,
-        f"""
-        import os, time
-        open({str(pid)!r}, "w").write(str(os.getpid()))
-        time.sleep(60)
-        """,
-        monkeypatch,
-    )
-    with (
-        pytest.raises(RuntimeError, match="did not answer within 1 s"),
-        serve(scene.items, timeout=1),
-    ):
-        pass
-    with pytest.raises(ProcessLookupError):
-        os.kill(int(pid.read_text()), 0)
-
-
-def test_missing_rustac_names_the_extra(
-    scene: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
-    monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(ModuleNotFoundError, match=r"xfusion\[demo\]"), serve(scene.items):
-        pass
-
-
-@pytest.mark.parametrize(
-    ("features", "complaint"),
-    [([], "no items"), ([{"id": "orphan"}], "'orphan' names no collection")],
-)
-def test_items_that_no_search_could_find_are_refused(
-    features: list[dict[str, Any]], complaint: str, tmp_path: Path
-) -> None:
-    items = tmp_path / "items.json"
-    items.write_text(json.dumps({"type": "FeatureCollection", "features": features}))
-    with pytest.raises(ValueError, match=complaint), serve(items):
-        pass
-
-
-# The asset server
-
-
-@pytest.fixture
-def assets(tmp_path: Path) -> Iterator[str]:
-    served = tmp_path / "served"
-    served.mkdir()
-    (served / "ten bytes").write_bytes(b"0123456789")
-    (tmp_path / "secret").write_bytes(b"outside")
-    with serve_folder(served) as address:
-        yield address
-
-
-def ask(url: str, path: str, method: str = "GET", **headers: str) -> tuple[int, bytes, str | None]:
-    connection = HTTPConnection(url.removeprefix("http://"), timeout=5)
-    connection.request(method, path, headers=headers)
-    response = connection.getresponse()
-    answer = response.status, response.read(), response.headers["Content-Range"]
-    connection.close()
-    return answer
-
-
-@pytest.mark.parametrize(
-    ("header", "answer"),
-    [
-        ("bytes=2-4", (206, b"234", "bytes 2-4/10")),
-        ("bytes=7-", (206, b"789", "bytes 7-9/10")),
-        ("bytes=7-99", (206, b"789", "bytes 7-9/10")),
-        ("bytes=-2", (206, b"89", "bytes 8-9/10")),
-        ("bytes=10-", (416, b"", "bytes */10")),
-        ("bytes=-0", (416, b"", "bytes */10")),
-        ("bytes=4-2", (200, b"0123456789", None)),
-        ("bytes=0-1,4-5", (200, b"0123456789", None)),
-        ("lines=0-1", (200, b"0123456789", None)),
-    ],
-)
-def test_range_requests(assets: str, header: str, answer: tuple[int, bytes, str | None]) -> None:
-    assert ask(assets, "/ten%20bytes", Range=header) == answer
-
-
-def test_head_sends_no_body_and_what_is_not_in_the_folder_is_not_found(assets: str) -> None:
-    assert ask(assets, "/ten%20bytes", "HEAD") == (200, b"", None)
-    assert ask(assets, "/missing")[0] == 404
-    assert ask(assets, "/../secret")[0] == 404
-    assert ask(assets, "/%2e%2e/secret")[0] == 404
-
-
-def test_gdal_reads_a_window_with_range_requests(tmp_path: Path) -> None:
-    with serve_folder(tmp_path) as address:
-        scene = write_scene(tmp_path, size=SIZE, asset_root=address)
-        href = items_of(scene)["S2B_34TBT_20230620_0_L2A"]["assets"]["red"]["href"]
-        with rasterio.open(href) as file:
-            window = file.read(1, window=((0, 16), (0, 16)))
-        stats = json.loads(ask(address, "/__stats__")[1])
-    np.testing.assert_array_equal(window, asset(scene, "S2B", "red").pixels[:16, :16])
-    assert stats["requests"] >= stats["ranges"] > 0

@@ -1,0 +1,79 @@
+"""Sensors in other units than the first."""
+
+import numpy as np
+import pytest
+import xarray as xr
+
+import xfusion as xf
+from tests.laziness import nothing_computes
+
+
+def test_sensors_in_other_units_are_converted_to_those_of_the_first() -> None:
+    pytest.importorskip("pint", reason="units are an extra")
+    level = xf.retrieval(
+        xr.DataArray(np.full((2, 2), 2.0), dims=("y", "x"), attrs={"units": "m"}),
+        np.full((2, 2), 0.1),
+    )
+    gauge = xf.retrieval(
+        xr.DataArray(np.full((2, 2), 210.0), dims=("y", "x"), attrs={"units": "cm"}),
+        np.full((2, 2), 10.0),
+    )
+    fused = level.fusion.gaussian(gauge)
+    np.testing.assert_allclose(fused.mu, 2.05)
+    np.testing.assert_allclose(fused.sigma, 0.1 / np.sqrt(2))
+    assert fused.mu.attrs["units"] == fused.sigma.attrs["units"] == "m"
+    celsius, kelvin = (
+        xf.retrieval(xr.DataArray(np.full((1, 1), v), dims=("y", "x"), attrs={"units": u}), [[1.0]])
+        for v, u in ((20.0, "degC"), (294.15, "K"))
+    )
+    warm = celsius.fusion.gaussian(kelvin)
+    np.testing.assert_allclose([warm.mu.item(), warm.sigma.item()], [20.5, 0.5**0.5])
+    with nothing_computes():
+        lazy = level.chunk().fusion.gaussian(gauge.chunk())
+    xr.testing.assert_identical(lazy.compute(), fused)
+    seconds = xf.retrieval(level.mu.assign_attrs(units="s"), np.ones((2, 2)))
+    with pytest.raises(ValueError, match="'s'.*'m'.*cannot be converted"):
+        level.fusion.gaussian(seconds)
+
+
+def test_dask_inside_pint_fuses_lazily() -> None:
+    pytest.importorskip("pint_xarray", reason="units are an extra")
+    array = xr.DataArray(np.full((2, 2), 2.0), dims=("y", "x"), attrs={"units": "m"})
+    level = xf.retrieval(array, array * 0 + 0.1).chunk(y=1)
+    quantified = level.pint.quantify()
+    with nothing_computes():
+        fused = quantified.fusion.gaussian(level, correlation=0.5)
+    assert fused.mu.chunks is not None
+    assert fused.mu.attrs["units"] in ("m", "meter")
+    np.testing.assert_allclose(fused.compute().mu, 2.0)
+
+
+@pytest.mark.parametrize(
+    ("units", "other", "scale"),
+    [
+        ("m s-1", "cm s-1", 100),
+        ("m s-1", "m/s", 1),
+        ("m3 m-3", "1", 1),
+        ("m2", "m^2", 1),
+        ("1", "%", 100),
+    ],
+)
+def test_units_are_read_as_cf_writes_them(units: str, other: str, scale: float) -> None:
+    pytest.importorskip("pint", reason="units are an extra")
+    a, b = (
+        xf.retrieval(
+            xr.DataArray(np.full((1, 1), 2.0 * s), dims=("y", "x"), attrs={"units": u}), [[1.0 * s]]
+        )
+        for s, u in ((1, units), (scale, other))
+    )
+    fused = a.fusion.gaussian(b)
+    np.testing.assert_allclose([fused.mu.item(), fused.sigma.item()], [2.0, 0.5**0.5])
+
+
+def test_sigma_may_be_in_the_units_of_a_difference() -> None:
+    pytest.importorskip("pint", reason="units are an extra")
+    mu = xr.DataArray([[20.0]], dims=("y", "x"), attrs={"units": "degC"})
+    sigma = xr.DataArray([[0.5]], dims=("y", "x"), attrs={"units": "delta_degC"})
+    assert xf.retrieval(mu, sigma).fusion.gaussian().sigma.item() == 0.5
+    metres = mu.assign_attrs(units="meter")
+    assert xf.retrieval(metres, sigma.assign_attrs(units="m")).sigma.attrs["units"] == "meter"
