@@ -16,7 +16,8 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
-from .compile import LANES, borrowed, compiled, inlined, stack_buffer
+from .buffers import LANES, borrowed, stack_buffer
+from .compile import compiled, inlined
 from .control import ControlGrid, Window
 from .footprint import footprint_widths, overlap
 from .taps import footprint_sums, kinds_of_footprints, locate

@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from .compile import inlined, stack_buffer
+from .buffers import stack_buffer
+from .compile import inlined
 
 
 @inlined
