@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import click
 from click.core import ParameterSource
@@ -18,10 +18,9 @@ from .console import (
     warnings_in_lines,
 )
 from .datamodel.version import __version__
-from .fusion.rules import RuleName
+from .fusion.rules import RULES
 from .masks.exclusion import NDVI_MAX
 
-RULES = get_args(RuleName)
 SENSOR_VALUES = 4  # NAME MU SIGMA MASK
 
 
@@ -134,7 +133,11 @@ def _with_masks(args: list[str]) -> list[str]:
     help="Sentinel-2 pixels with a larger NDVI are excluded.",
 )
 @click.option(
-    "--rule", type=click.Choice(RULES), default="gaussian", show_default=True, help="Fusion rule."
+    "--rule",
+    type=click.Choice(list(RULES)),
+    default="gaussian",
+    show_default=True,
+    help="Fusion rule.",
 )
 @click.option(
     "--correlation",

@@ -15,20 +15,20 @@ from xfusion.datamodel.units import as_number
 from xfusion.datamodel.validation import check_bounds
 from xfusion.kernels.parallel import BLOCK_SIZE, map_ranges, pixels
 
-from .rules import PARAMETERS, NonfiniteSigma, Rule, RuleName
+from .rules import RULES, NonfiniteSigma, Rule, RuleName
 
 ROUNDING = 1e-9
 PAIR = 2  # of more sensors there is no one difference
 
 
 @dataclass(frozen=True)
-class Fusion:
-    """A rule with all it is told, checked; picklable."""
+class FusionTask:
+    """A rule with all its arguments, checked, to be applied to any block; picklable."""
 
     rule: RuleName | Rule
-    number: int
-    """Of sensors."""
+    sensor_count: int
     parameters: Mapping[str, Any]
+    """Arguments of the rule itself; those it is not given have the defaults of the table."""
     sigma_floor: float
     nonfinite_sigma: NonfiniteSigma
     diagnostics: bool
@@ -48,95 +48,95 @@ class Fusion:
                 msg = "diagnostics=True: a rule of your own has none, leave it out"
                 raise ValueError(msg)
             return
-        if str(self.rule) not in PARAMETERS:
-            msg = f"rule={self.rule!r}: must be one of {list(PARAMETERS)}, or a callable"
+        if str(self.rule) not in RULES:
+            msg = f"rule={self.rule!r}: must be one of {list(RULES)}, or a callable"
             raise ValueError(msg)
-        unknown = set(self.parameters) - set(PARAMETERS[self.rule])
+        possible = RULES[self.rule].parameters
+        unknown = set(self.parameters) - set(possible)
         if unknown:
-            takes = list(PARAMETERS[self.rule]) or "none"
+            takes = list(possible) or "none"
             msg = f"rule {self.rule!r} has no parameter {sorted(unknown)}, it takes {takes}"
             raise TypeError(msg)
-        if self._told("inflate") not in (None, "birge"):
-            msg = f"inflate={self._told('inflate')!r}: must be None or 'birge'"
-            raise ValueError(msg)
-        if not 0 < as_number(self._told("prior", 0.5)) < 1:
-            msg = f"prior={self._told('prior')!r}: must be a probability between 0 and 1"
-            raise ValueError(msg)
+        for name, value in self.parameters.items():
+            if not possible[name].is_valid(value):
+                msg = f"{name}={value!r}: {possible[name].must_be}"
+                raise ValueError(msg)
         self.correlation  # noqa: B018  # checked when it is made
 
     @functools.cached_property
     def correlation(self) -> NDArray[np.float64]:
-        """Return the correlation matrix of the sensors' errors."""
-        told, n = self._told("correlation", 0.0), self.number
+        """The correlation matrix of the sensors' errors."""
+        n = self.sensor_count
+        value = self._arguments.get("correlation", 0.0)
         try:
-            given: NDArray[np.float64] = np.asarray(told).astype(np.float64, casting="same_kind")
+            matrix: NDArray[np.float64] = np.asarray(value).astype(np.float64, casting="same_kind")
         except (TypeError, ValueError) as error:
-            msg = f"correlation={told!r}: must be a number, or a matrix of shape {(n, n)}"
+            msg = f"correlation={value!r}: must be a number, or a matrix of shape {(n, n)}"
             raise ValueError(msg) from error
-        if given.ndim == 0:
+        if matrix.ndim == 0:
             lowest = -1 / max(1, n - 1)
-            if not lowest - ROUNDING <= given <= 1:
-                msg = f"correlation={given}: must be {lowest:.3g} to 1 for {n} sensors"
+            if not lowest - ROUNDING <= matrix <= 1:
+                msg = f"correlation={matrix}: must be {lowest:.3g} to 1 for {n} sensors"
                 raise ValueError(msg)
-            return np.where(np.eye(n, dtype=bool), 1.0, given)
-        if given.shape != (n, n):
-            msg = f"correlation has the shape {given.shape}, of {n} sensors it must be {(n, n)}"
+            return np.where(np.eye(n, dtype=bool), 1.0, matrix)
+        if matrix.shape != (n, n):
+            msg = f"correlation has the shape {matrix.shape}, of {n} sensors it must be {(n, n)}"
             raise ValueError(msg)
-        if not np.isfinite(given).all() or np.abs(given - given.T).max() > ROUNDING:
-            msg = f"correlation must be finite and symmetric, it is {given.tolist()}"
+        if not np.isfinite(matrix).all() or np.abs(matrix - matrix.T).max() > ROUNDING:
+            msg = f"correlation must be finite and symmetric, it is {matrix.tolist()}"
             raise ValueError(msg)
-        if np.abs(np.diag(given) - 1).max() > ROUNDING:
-            msg = f"correlation must be 1 on its diagonal, it is {np.diag(given).tolist()}"
+        if np.abs(np.diag(matrix) - 1).max() > ROUNDING:
+            msg = f"correlation must be 1 on its diagonal, it is {np.diag(matrix).tolist()}"
             raise ValueError(msg)
-        lowest = np.linalg.eigvalsh(given)[0]
+        lowest = np.linalg.eigvalsh(matrix)[0]
         if lowest < -ROUNDING:
             msg = (
                 "correlation must be positive semi-definite, no errors have these; its smallest "
                 f"eigenvalue is {lowest:.3g}"
             )
             raise ValueError(msg)
-        return (given + given.T) / 2
+        return (matrix + matrix.T) / 2
 
     @functools.cached_property
-    def independent(self) -> bool:
-        """Whether the errors of the sensors are."""
-        return not np.any(self.correlation - np.eye(self.number))
+    def has_independent_errors(self) -> bool:
+        """Whether no two sensors have correlated errors."""
+        return not np.any(self.correlation - np.eye(self.sensor_count))
 
     @functools.cached_property
-    def _correlated(self) -> Any:
+    def _kernel_correlation(self) -> Any:
         # once, not for each block: a matrix of 8 sensors has 255 inverses
         from xfusion.kernels import correlation  # numba takes half a second to import
 
         return correlation.correlated(self.correlation)
 
     @property
-    def provenance(self) -> dict[str, Any]:
-        """What the attributes of the result say of how it was made."""
-        told: dict[str, Any] = dict(self.parameters)
+    def _arguments(self) -> dict[str, Any]:
+        """All parameters of a named rule; none of a callable, which has its own meaning of them."""
         if callable(self.rule):
-            own: Any = self.rule
-            bound: dict[str, Any] = {}
-            while isinstance(own, functools.partial):
-                own, bound = own.func, own.keywords | bound
-            own = own if hasattr(own, "__qualname__") else type(own)
-            name = f"{own.__module__}.{own.__qualname__}"
-            told = {k: _attribute(v) for k, v in (bound | told).items()}
+            return {}
+        return RULES[self.rule].defaults | dict(self.parameters)
+
+    @property
+    def provenance(self) -> dict[str, Any]:
+        """The attributes of the result that record how it was made."""
+        if callable(self.rule):
+            name, parameters = _callable_provenance(self.rule, self.parameters)
         else:
             name = self.rule
-            told = {k: told.get(k, default) for k, default in PARAMETERS[name].items()}
-            if "correlation" in told:
-                given = np.asarray(told["correlation"], np.float64)
-                told["correlation"] = given.ravel() if given.ndim else float(given)
-            told = {k: v for k, v in told.items() if v is not None}
+            parameters = self._arguments
+            if "correlation" in parameters:
+                matrix = np.asarray(parameters["correlation"], np.float64)
+                parameters["correlation"] = matrix.ravel() if matrix.ndim else float(matrix)
+            parameters = {k: v for k, v in parameters.items() if v is not None}
         shared: dict[str, Any] = {
             "sigma_floor": float(self.sigma_floor),
             "nonfinite_sigma": self.nonfinite_sigma,
         }
         if self.bounded is not None:
             shared["bounded"] = np.array(self.bounded, np.float64)
-        return {f"fusion_{k}": v for k, v in ({"rule": name} | told | shared).items()}
+        return {f"fusion_{k}": v for k, v in ({"rule": name} | parameters | shared).items()}
 
-    def on(
+    def fuse_block(
         self,
         mus: Any,
         sigmas: Any,
@@ -158,8 +158,7 @@ class Fusion:
         dict of arrays
             The layers of the result by name, `weight` with sensors last.
         """
-        from xfusion.kernels import independent as fuse  # numba takes half a second to import
-        from xfusion.kernels import rules, truncated
+        from xfusion.kernels import independent, rules, truncated  # numba takes long to import
 
         shared: dict[str, Any] = {
             "sigma_floor": self.sigma_floor,
@@ -167,29 +166,36 @@ class Fusion:
             "unknown": int(Exclusion.UNKNOWN),
             "threads": threads,
         }
-        inflate = self._told("inflate") == "birge"
-        plain = self.rule == "gaussian" and self.independent and not (self.diagnostics or inflate)
+        arguments = self._arguments
+        inflate = arguments.get("inflate") == "birge"
+        plain = (
+            self.rule == "gaussian"
+            and self.has_independent_errors
+            and not (self.diagnostics or inflate)
+        )
         layers: dict[str, NDArray[Any]]
         if plain and not isinstance(mus, np.ndarray):
             names = ("mu", "sigma", "mask", "source")
-            layers = dict(zip(names, fuse.gaussian(mus, sigmas, masks, **shared), strict=True))
+            fused = independent.gaussian(mus, sigmas, masks, **shared)
+            layers = dict(zip(names, fused, strict=True))
         else:
-            named = self.rule if isinstance(self.rule, str) else "gaussian"
-            fused = rules.fuse(
+            # mask and source of a callable's result are those of any rule
+            row = RULES[self.rule if isinstance(self.rule, str) else "gaussian"]
+            fused_layers = rules.fuse(
                 mus,
                 sigmas,
                 masks,
-                rule=rules.RULES[named],
-                correlation=self._correlated,
-                prior=self._told("prior", 0.5),
+                rule=row.code,
+                correlation=self._kernel_correlation,
+                parameter=np.nan if row.number is None else arguments[row.number],
                 inflate=inflate,
                 diagnostics=self.diagnostics,
                 **shared,
             )
-            layers = fused._asdict()
-            layers["weight"] = np.moveaxis(fused.weight, 0, -1)
+            layers = fused_layers._asdict()
+            layers["weight"] = np.moveaxis(fused_layers.weight, 0, -1)
             if not isinstance(self.rule, str):
-                self._by_callable(self.rule, mus, sigmas, masks, layers, threads=threads)
+                self._apply_callable(self.rule, mus, sigmas, masks, layers, threads=threads)
             layers["normalised_difference"] = layers.pop("difference")
         if self.bounded is not None:
             lower, upper = self.bounded
@@ -198,7 +204,7 @@ class Fusion:
             )
         return layers
 
-    def _by_callable(
+    def _apply_callable(
         self,
         rule: Rule,
         mus: Any,
@@ -209,7 +215,7 @@ class Fusion:
         threads: int | None,
     ) -> None:
         """Replace mu and sigma by those of the caller's rule."""
-        flags = [None] * self.number if masks is None else masks
+        flags = [None] * self.sensor_count if masks is None else masks
         mu, sigma = layers["mu"].reshape(-1), layers["sigma"].reshape(-1)
 
         def on_range(start: int, stop: int) -> None:
@@ -226,10 +232,10 @@ class Fusion:
                 if mask is not None:
                     usable[k] &= pixels(mask, start, stop) == 0
             m[~usable] = s[~usable] = np.nan
-            fused: Any = rule(m, s, usable, **self.parameters)
+            result: Any = rule(m, s, usable, **self.parameters)
             some = usable.any(axis=0)
             try:
-                fused_mu, fused_sigma = fused
+                fused_mu, fused_sigma = result
             except (TypeError, ValueError) as error:
                 msg = f"the rule must return (mu, sigma), each of shape {some.shape}: {error}"
                 raise ValueError(msg) from error
@@ -243,11 +249,19 @@ class Fusion:
                     raise ValueError(msg)
                 out[start:stop] = np.where(some, returned, np.nan)
 
-        length = max(1, BLOCK_SIZE // self.number)
+        length = max(1, BLOCK_SIZE // self.sensor_count)
         map_ranges(on_range, mu.size, threads=threads, length=length)
 
-    def _told(self, name: str, default: Any = None) -> Any:
-        return self.parameters.get(name, default) if isinstance(self.rule, str) else default
+
+def _callable_provenance(rule: Rule, arguments: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    """Return the name of a callable, and its arguments as attributes; partial ones taken apart."""
+    function: Any = rule
+    bound: dict[str, Any] = {}
+    while isinstance(function, functools.partial):
+        function, bound = function.func, function.keywords | bound
+    function = function if hasattr(function, "__qualname__") else type(function)
+    name = f"{function.__module__}.{function.__qualname__}"
+    return name, {k: _attribute(v) for k, v in (bound | dict(arguments)).items()}
 
 
 def _attribute(value: Any) -> int | float | str:

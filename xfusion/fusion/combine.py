@@ -15,15 +15,16 @@ from xfusion.datamodel.units import same_units, units_of
 from xfusion.datamodel.validation import Retrieval, as_retrieval
 
 from .alignment import MAX_SENSORS, along, on_one_grid
-from .block import PAIR, Fusion
-from .description import describe
-from .rules import Inflate, NonfiniteSigma, Rule, RuleName
+from .block import PAIR, FusionTask
+from .description import with_description
+from .rules import RULES, Inflate, NonfiniteSigma, Rule, RuleName
 
 SIGMA_FLOOR = 1e-6
 
 
 def gaussian(
     dataset: Retrieval,
+    /,
     *others: Retrieval,
     dim: Hashable | None = None,
     correlation: ArrayLike = 0.0,
@@ -119,6 +120,7 @@ def gaussian(
 
 def fuse(
     dataset: Retrieval,
+    /,
     *others: Retrieval,
     rule: RuleName | Rule = "gaussian",
     dim: Hashable | None = None,
@@ -139,7 +141,7 @@ def fuse(
         "gaussian", see :func:`gaussian`; "mixture", the equal linear pool, whose sigma holds
         the disagreement; "random_effects", a variance between sensors that is estimated from
         their disagreement; "minimum_sigma", the sensor that is surest; "log_odds", of
-        independent probabilities; or a :class:`~xfusion.rules.Rule` of your own.
+        independent probabilities; or a :class:`~xfusion.fusion.rules.Rule` of your own.
     dim, sigma_floor, nonfinite_sigma, use_mask, diagnostics, bounded
         As in :func:`gaussian`. A rule of your own has no diagnostics.
     **parameters
@@ -177,9 +179,9 @@ def fuse(
     if dim is not None and others:
         msg = f"{dim=} and {len(others)} other retrievals: fuse along the dim first"
         raise ValueError(msg)
-    given = [first, *map(as_retrieval, others)] if dim is None else along(first, dim)
-    fusion = Fusion(
-        rule, len(given), parameters, sigma_floor, nonfinite_sigma, diagnostics, bounded
+    sensors = [first, *map(as_retrieval, others)] if dim is None else along(first, dim)
+    task = FusionTask(
+        rule, len(sensors), parameters, sigma_floor, nonfinite_sigma, diagnostics, bounded
     )
     if diagnostics and dim is None and "sensor" in first[MU].dims:
         msg = (
@@ -187,33 +189,34 @@ def fuse(
             "fuse along it"
         )
         raise ValueError(msg)
-    stacked = dim is not None and len(given) > MAX_SENSORS
-    if stacked and not fusion.independent:
+    stacked = dim is not None and len(sensors) > MAX_SENSORS
+    if stacked and not task.has_independent_errors:
         msg = (
-            f"{len(given)} labels along {dim!r}, with correlated errors at most {MAX_SENSORS}: "
+            f"{len(sensors)} labels along {dim!r}, with correlated errors at most {MAX_SENSORS}: "
             f"leave correlation out, or select labels, .isel({dim}=slice({MAX_SENSORS}))"
         )
         raise ValueError(msg)
     units = units_of(first[MU])
-    if rule == "log_odds" and units is not None and not same_units(units, "1"):
+    of_probabilities = isinstance(rule, str) and RULES[rule].of_probabilities
+    if of_probabilities and units is not None and not same_units(units, "1"):
         msg = (
-            f"mu of the first retrieval is in {units!r}, log_odds takes probabilities from 0 to 1: "
+            f"mu of the first retrieval is in {units!r}, {rule} takes probabilities from 0 to 1: "
             "convert mu and sigma, of percent / 100, and set .mu.attrs['units'] = '1'"
         )
         raise ValueError(msg)
-    retrievals = on_one_grid([first] if stacked else given)
+    retrievals = on_one_grid([first] if stacked else sensors)
     if dim is not None and not stacked:
         retrievals = [r.drop_vars([dim], errors="ignore") for r in retrievals]  # one label of many
-    layers = _fused(fusion, retrievals, use_mask=use_mask, dim=dim, stacked=stacked)
-    # netCDF has no booleans; bounds that were applied before stay known
-    before = {k: v for r in given for k, v in r.attrs.items() if k == "fusion_bounded"}
-    masks = merged_mask_attrs(r.attrs for r in given) if use_mask else {}
-    provenance = masks | before | fusion.provenance | {"fusion_use_mask": int(use_mask)}
-    return describe(xr.Dataset(layers), given, provenance, dim=dim)
+    layers = _fused_layers(task, retrievals, use_mask=use_mask, dim=dim, stacked=stacked)
+    # netCDF has no booleans; bounds that were applied before stay on record
+    bounds_before = {k: v for r in sensors for k, v in r.attrs.items() if k == "fusion_bounded"}
+    masks = merged_mask_attrs(r.attrs for r in sensors) if use_mask else {}
+    provenance = masks | bounds_before | task.provenance | {"fusion_use_mask": int(use_mask)}
+    return with_description(xr.Dataset(layers), sensors, provenance, dim=dim)
 
 
-def _fused(
-    fusion: Fusion,
+def _fused_layers(
+    task: FusionTask,
     retrievals: list[xr.Dataset],
     *,
     use_mask: bool,
@@ -228,22 +231,22 @@ def _fused(
     lazy = any(a.chunks is not None for a in arrays)
     if stacked and lazy:
         arrays = [a.chunk({dim: -1}) for a in arrays]
-    few = fusion.number <= MAX_SENSORS
+    few = task.sensor_count <= MAX_SENSORS
     dtypes: dict[str, Any] = {MU: dtype, SIGMA: dtype, MASK: np.uint8}
     dtypes |= {SOURCE: np.uint8} if few else {COUNT: np.uint16}
     label = "sensor" if dim is None else dim
     core: dict[str, list[Hashable]] = {}
-    if fusion.diagnostics:
+    if task.diagnostics:
         dtypes |= {CHI2: dtype, WEIGHT: dtype}
         core = {WEIGHT: [label]}
-        if fusion.number == PAIR:
+        if task.sensor_count == PAIR:
             dtypes[DIFFERENCE] = dtype
 
     layers = xr.apply_ufunc(
         _on_block,
         *arrays,
         kwargs={
-            "fusion": fusion,
+            "task": task,
             "masked": tuple(masked),
             "stacked": stacked,
             "names": tuple(dtypes),
@@ -254,19 +257,19 @@ def _fused(
         output_core_dims=[core.get(name, []) for name in dtypes],
         join="exact",
         dask="parallelized",
-        dask_gufunc_kwargs={"output_sizes": {label: fusion.number}} if core else {},
+        dask_gufunc_kwargs={"output_sizes": {label: task.sensor_count}} if core else {},
         output_dtypes=list(dtypes.values()),
         keep_attrs=True,
     )
-    named = dict(zip(dtypes, layers, strict=True))
+    by_name = dict(zip(dtypes, layers, strict=True))
     if core:
-        named[WEIGHT] = named[WEIGHT].transpose(label, ...)
-    return named
+        by_name[WEIGHT] = by_name[WEIGHT].transpose(label, ...)
+    return by_name
 
 
 def _on_block(
     *blocks: NDArray[Any],
-    fusion: Fusion,
+    task: FusionTask,
     masked: tuple[bool, ...],
     stacked: bool,
     names: tuple[str, ...],
@@ -275,9 +278,9 @@ def _on_block(
     n = len(masked)
     if stacked:
         mus, sigmas, *masks = (np.moveaxis(block, -1, 0) for block in blocks)
-        layers = fusion.on(mus, sigmas, masks[0] if masks else None, threads=threads)
+        layers = task.fuse_block(mus, sigmas, masks[0] if masks else None, threads=threads)
     else:
         left = iter(blocks[2 * n :])
         flags = tuple(next(left) if has_mask else None for has_mask in masked)
-        layers = fusion.on(blocks[:n], blocks[n : 2 * n], flags, threads=threads)
+        layers = task.fuse_block(blocks[:n], blocks[n : 2 * n], flags, threads=threads)
     return tuple(layers[SOURCE if name == COUNT else name] for name in names)

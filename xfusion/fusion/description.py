@@ -1,4 +1,4 @@
-"""What a fused retrieval says of itself: attributes, coordinates, and when it is from."""
+"""Attributes and coordinates of a fused retrieval, and the span of its acquisitions."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ LONG_NAMES = {
 }
 
 
-def describe(
+def with_description(
     fused: xr.Dataset,
     retrievals: Sequence[xr.Dataset],
     provenance: dict[str, Any],
@@ -48,10 +48,10 @@ def describe(
     labels = {k: v for k, v in first.coords.items() if set(v.dims) <= set(first[MU].dims)}
     labels.pop(dim, None)
     if WEIGHT in fused:
-        known = dim is not None and dim in first.coords
-        values = [r.coords[dim].to_numpy() for r in retrievals] if known else names
+        has_labels = dim is not None and dim in first.coords
+        values = [r.coords[dim].to_numpy() for r in retrievals] if has_labels else names
         # texts as objects: Zarr has no type for numpy's of fixed length
-        labels["sensor" if dim is None else dim] = np.array(values, None if known else object)
+        labels["sensor" if dim is None else dim] = np.array(values, None if has_labels else object)
     fused = fused.assign_coords(
         {k: (k, v) if isinstance(v, np.ndarray) else v for k, v in labels.items()}
     )
@@ -73,7 +73,7 @@ def describe(
 
 
 def _moments(retrievals: Sequence[xr.Dataset]) -> list[np.datetime64]:
-    """Return all that is known of when retrievals, or what they were fused of, were acquired."""
+    """Return the times of acquisition of retrievals, and of what they were fused of."""
     moments: list[np.datetime64] = []
     for retrieval in retrievals:
         time = retrieval.coords.get("time")

@@ -1,23 +1,79 @@
-"""The fusion rules: their names, their parameters, and the protocol of one of your own."""
+"""The fusion rules: one table of those with a name, and the protocol of one of your own."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-# what the named rules can be told besides the arguments of all, and the defaults
-PARAMETERS: dict[str, dict[str, Any]] = {
-    "gaussian": {"correlation": 0.0, "inflate": None},
-    "mixture": {},
-    "random_effects": {},
-    "minimum_sigma": {},
-    "log_odds": {"prior": 0.5},
-}
+from xfusion.datamodel.units import as_number
+from xfusion.kernels import codes
+
 NonfiniteSigma = Literal["exclude", "floor"]
 Inflate = Literal["birge"]
+# the names in RULES, written out for type checkers; a test compares them
 RuleName = Literal["gaussian", "mixture", "random_effects", "minimum_sigma", "log_odds"]
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """What a rule takes besides the arguments of all rules."""
+
+    default: Any
+    is_valid: Callable[[Any], bool] = lambda _: True
+    """Whether a value, which is not looked at together with others, may be used."""
+    must_be: str = ""
+    """What a valid value is, for the error message."""
+
+
+@dataclass(frozen=True)
+class NamedRule:
+    """One row of the table of rules."""
+
+    code: int
+    """By which :func:`xfusion.kernels.formulas.estimate` knows the formula."""
+    parameters: Mapping[str, Parameter] = field(default_factory=dict)
+    number: str | None = None
+    """The parameter that the formula takes, a number."""
+    of_probabilities: bool = False
+    """Whether `mu` must be a probability, so that it cannot have units."""
+
+    @property
+    def defaults(self) -> dict[str, Any]:
+        """The default of each parameter."""
+        return {name: parameter.default for name, parameter in self.parameters.items()}
+
+
+RULES: dict[str, NamedRule] = {
+    "gaussian": NamedRule(
+        codes.GAUSSIAN,
+        {
+            # checked with the number of sensors, by the task
+            "correlation": Parameter(0.0),
+            "inflate": Parameter(
+                None, lambda value: value in (None, "birge"), "must be None or 'birge'"
+            ),
+        },
+    ),
+    "mixture": NamedRule(codes.MIXTURE),
+    "random_effects": NamedRule(codes.RANDOM_EFFECTS),
+    "minimum_sigma": NamedRule(codes.MINIMUM_SIGMA),
+    "log_odds": NamedRule(
+        codes.LOG_ODDS,
+        {
+            "prior": Parameter(
+                0.5,
+                lambda value: 0 < as_number(value) < 1,
+                "must be a probability between 0 and 1",
+            )
+        },
+        number="prior",
+        of_probabilities=True,
+    ),
+}
 
 
 class Rule(Protocol):

@@ -1,7 +1,7 @@
 """Fusion rules on pixels of any number of sensors: correlated errors, conflict, diagnostics.
 
 The case of independent errors without diagnostics, by far the most frequent, has a kernel of its
-own in :mod:`xfusion.kernels.fuse`.
+own in :mod:`xfusion.kernels.independent`. The formulas are in :mod:`xfusion.kernels.formulas`.
 """
 
 from __future__ import annotations
@@ -13,21 +13,15 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .compile import compiled
-from .correlation import Correlation, chi_square, convex, normalised
+from .buffers import borrowed, stack_buffer
+from .codes import GAUSSIAN, RANDOM_EFFECTS
+from .compile import compiled, spliced
+from .correlation import Correlation, chi_square, normalised
+from .formulas import estimate, gaussian_independent
 from .independent import MAX_SENSORS, flat
 from .parallel import BLOCK_SIZE, map_ranges, pixels
 
-GAUSSIAN, MIXTURE, RANDOM_EFFECTS, MINIMUM_SIGMA, LOG_ODDS = range(5)
-RULES = {
-    "gaussian": GAUSSIAN,
-    "mixture": MIXTURE,
-    "random_effects": RANDOM_EFFECTS,
-    "minimum_sigma": MINIMUM_SIGMA,
-    "log_odds": LOG_ODDS,
-}
 LENGTH = 512
-SURE = 1e-9  # probabilities are kept this far from 0 and 1
 
 
 class Fused(NamedTuple):
@@ -46,55 +40,71 @@ class Fused(NamedTuple):
     """Shape (n, ...), NaN where a sensor is not usable; maybe empty."""
 
 
+@spliced
+def _read(
+    mus: Any,
+    sigmas: Any,
+    masks: Any,
+    first: int,
+    count: int,
+    sigma_floor: float,
+    floor_nonfinite: bool,
+    pixels: Any,
+) -> None:
+    """Copy some pixels: one sensor after the other, as many as fit a cache."""
+    ms, ss, oks, reasons = pixels
+    reasons[:] = 0
+    for k in range(len(mus)):
+        mu, sigma, mask = mus[k], sigmas[k], masks[k]
+        for p in range(count):
+            i = first + p
+            deviation = np.float64(sigma[i])
+            finite = math.isfinite(deviation)
+            flags = mask[i] if mask.size > 0 else np.uint8(0)
+            ms[p, k] = mu[i]
+            ss[p, k] = deviation if finite and deviation > sigma_floor else sigma_floor
+            oks[p, k] = flags == 0 and math.isfinite(mu[i]) and (finite or floor_nonfinite)
+            reasons[p] |= flags
+
+
 @compiled
 def _fuse(
     mus: Any,
     sigmas: Any,
     masks: Any,
-    n: int,
     start: int,
     stop: int,
     rule: int,
-    matrix: Any,
-    inverses: Any,
-    prior: float,
+    correlation: Any,
+    parameter: float,
     sigma_floor: float,
     floor_nonfinite: bool,
     unknown: int,
     inflate: bool,
     diagnostics: bool,
-    out_mu: Any,
-    out_sigma: Any,
-    out_mask: Any,
-    out_source: Any,
-    out_chi2: Any,
-    out_difference: Any,
-    out_weight: Any,
+    out: Any,
+    scratch: Any,
 ) -> None:
-    m, s, z, u, x = np.empty(n), np.empty(n), np.empty(n), np.empty(n), np.empty(n)
-    ok = np.empty(n, np.bool_)
-    prior_logit = math.log(prior / (1.0 - prior))
-    # one sensor after the other through pixels that fit a cache
+    n = len(mus)  # of a tuple a constant of the compiled code: loops over sensors are unrolled
+    matrix, inverses = borrowed(correlation.matrix), borrowed(correlation.inverses)
+    numbers, truths = scratch
+    out_mu, out_sigma, out_mask, out_source, out_chi2, out_difference, out_weight = out
+    if n <= MAX_SENSORS:
+        m, s, z = stack_buffer(numbers), stack_buffer(numbers), stack_buffer(numbers)
+        weights, x, ok = stack_buffer(numbers), stack_buffer(numbers), stack_buffer(truths)
+    else:
+        m, s, z = borrowed(numbers[0]), borrowed(numbers[1]), borrowed(numbers[2])
+        weights, x, ok = borrowed(numbers[3]), borrowed(numbers[4]), borrowed(truths)
     ms, ss = np.empty((LENGTH, n)), np.empty((LENGTH, n))
     oks, reasons = np.empty((LENGTH, n), np.bool_), np.empty(LENGTH, np.uint8)
     for first in range(start, stop, LENGTH):
         count = min(LENGTH, stop - first)
-        reasons[:] = 0
-        for k in range(n):
-            mu, sigma, mask = mus[k], sigmas[k], masks[k]
-            for p in range(count):
-                i = first - start + p
-                deviation = np.float64(sigma[i])
-                finite = math.isfinite(deviation)
-                flags = mask[i] if mask.size > 0 else np.uint8(0)
-                ms[p, k] = mu[i]
-                ss[p, k] = deviation if finite and deviation > sigma_floor else sigma_floor
-                oks[p, k] = flags == 0 and math.isfinite(mu[i]) and (finite or floor_nonfinite)
-                reasons[p] |= flags
+        read = ms, ss, oks, reasons
+        _read(mus, sigmas, masks, first - start, count, sigma_floor, floor_nonfinite, read)
         for p in range(count):
             i = first + p
             low = math.inf
-            usable = number = last = 0
+            bits = number = last = 0
             for k in range(n):
                 m[k], s[k], ok[k] = ms[p, k], ss[p, k], oks[p, k]
                 if ok[k]:
@@ -102,103 +112,40 @@ def _fuse(
                     number += 1
                     last = k
                     if n <= MAX_SENSORS:
-                        usable |= 1 << k
+                        bits |= 1 << k
             for k in range(n):
-                u[k] = 1.0 if ok[k] and k == last else 0.0
+                weights[k] = 1.0 if ok[k] and k == last else 0.0
                 z[k] = 0.0
                 if ok[k]:
                     z[k] = 1.0 if s[k] == low else low / s[k]
             mean, spread, total = m[last], s[last], 1.0
             chi2 = math.nan
             if number > 1:
-                # a mean to start from: of independent errors
-                mean = total = 0.0
-                least, most = math.inf, -math.inf
-                for k in range(n):
-                    u[k] = z[k] * z[k]
-                    total += u[k]
-                share = 1.0 / total
-                for k in range(n):
-                    if u[k] > 0.0:
-                        mean += u[k] * share * m[k]
-                        least, most = min(least, m[k]), max(most, m[k])
-                # sensors that are certain and agree do so without rounding
-                mean = min(max(mean, least), most)
-                spread = low * math.sqrt(1.0 / total)
+                # what is best of independent errors is where all rules begin
+                mean, spread, total = gaussian_independent(n, m, z, weights, low)
                 if diagnostics or inflate or rule == RANDOM_EFFECTS:
                     for k in range(n):
                         x[k] = 0.0
                         if ok[k] and m[k] != mean:
                             x[k] = (m[k] - mean) / s[k]
-                    chi2 = chi_square(x, z, usable, n, inverses)
-                weighed_anew = False
-                if rule == GAUSSIAN and inverses.size > 0:
-                    convex(z, usable, n, matrix, inverses, u)
-                    for k in range(n):
-                        u[k] *= z[k]
-                    weighed_anew = True
-                elif rule == RANDOM_EFFECTS and low > 0.0:
-                    squares = 0.0
-                    for k in range(n):
-                        squares += u[k] * u[k]
-                    room = total - squares / total
-                    tau2 = max(0.0, (chi2 - (number - 1)) / room) if room > 0.0 else 0.0
-                    for k in range(n):
-                        u[k] /= 1.0 + tau2 * u[k]
-                    weighed_anew = True
-                elif rule == MINIMUM_SIGMA:
-                    for k in range(n):
-                        u[k] = 1.0 if ok[k] and s[k] == low else 0.0
-                    weighed_anew = True
-                elif rule == MIXTURE:
-                    mean = 0.0
-                    for k in range(n):
-                        u[k] = 1.0 if ok[k] else 0.0
-                        if ok[k]:
-                            mean += m[k] / number
-                    total = float(number)
-                    scale = 0.0
-                    for k in range(n):
-                        if ok[k]:
-                            scale = max(scale, s[k], abs(m[k] - mean))
-                    square = 0.0
-                    for k in range(n):
-                        if ok[k] and scale > 0.0:
-                            square += (s[k] / scale) ** 2 + ((m[k] - mean) / scale) ** 2
-                    spread = scale * math.sqrt(square / number)
-                elif rule == LOG_ODDS:
-                    logit = -(number - 1) * prior_logit
-                    square = 0.0
-                    for k in range(n):
-                        u[k] = 1.0 if ok[k] else 0.0
-                        if ok[k]:
-                            q = min(max(m[k], SURE), 1.0 - SURE)
-                            logit += math.log(q / (1.0 - q))
-                            square += (s[k] / (q * (1.0 - q))) ** 2
-                    total = 1.0  # the evidence of each counts whole
-                    # of the smaller of P and 1 - P: no cancellation
-                    small = math.exp(-abs(logit)) / (1.0 + math.exp(-abs(logit)))
-                    mean = small if logit < 0.0 else 1.0 - small
-                    spread = small * (1.0 - small) * math.sqrt(square)
-                if weighed_anew:
-                    # in place: a call with arrays costs as much as the loop
-                    mean = total = 0.0
-                    least, most = math.inf, -math.inf
-                    for k in range(n):
-                        total += u[k]
-                    share = 1.0 / total
-                    for k in range(n):
-                        if u[k] > 0.0:
-                            mean += u[k] * share * m[k]
-                            least, most = min(least, m[k]), max(most, m[k])
-                    mean = min(max(mean, least), most)
-                    if rule == RANDOM_EFFECTS:
-                        spread = low * math.sqrt(1.0 / total)
-                    elif rule == GAUSSIAN:
-                        # no sigma is larger than the smallest, but for rounding
-                        spread = low * math.sqrt(1.0 / max(total, 1.0))
-                    else:
-                        spread = low
+                    chi2 = chi_square(x, z, bits, n, inverses)
+                if rule != GAUSSIAN or inverses.size > 0:
+                    mean, spread, total = estimate(
+                        rule,
+                        n,
+                        m,
+                        s,
+                        ok,
+                        z,
+                        weights,
+                        number,
+                        bits,
+                        low,
+                        chi2,
+                        matrix,
+                        inverses,
+                        parameter,
+                    )
                 if inflate and spread > 0.0:
                     spread *= math.sqrt(max(1.0, chi2 / (number - 1)))
                 chi2 /= number - 1
@@ -217,13 +164,13 @@ def _fuse(
             if not possible:
                 out_mu[i] = out_sigma[i] = np.nan
                 out_mask[i] = reasons[p] if reasons[p] != 0 else np.uint8(unknown)
-            took_part = 0
+            contributed = 0
             for k in range(n):
-                if u[k] > 0.0 and possible:
-                    took_part += 1 << k if n <= MAX_SENSORS else 1
+                if weights[k] > 0.0 and possible:
+                    contributed += 1 << k if n <= MAX_SENSORS else 1
                 if diagnostics:
-                    out_weight[k, i] = u[k] / total if ok[k] and possible else np.nan
-            out_source[i] = took_part
+                    out_weight[k, i] = weights[k] / total if ok[k] and possible else np.nan
+            out_source[i] = contributed
 
 
 def fuse(
@@ -233,7 +180,7 @@ def fuse(
     *,
     rule: int,
     correlation: Correlation,
-    prior: float,
+    parameter: float,
     sigma_floor: float,
     floor_nonfinite: bool,
     unknown: int,
@@ -250,13 +197,13 @@ def fuse(
     masks : sequence of arrays or None, one array of shape (n, ...), or None
         uint8 flags, 0 where a pixel is usable; None where nothing is excluded.
     rule : int
-        One of `RULES`.
+        Its number in :mod:`xfusion.kernels.codes`.
     correlation : Correlation
-        Of the errors of the sensors; used by "gaussian" and by chi-square.
-    prior : float
-        Probability before any evidence, for "log_odds".
+        Of the errors of the sensors; used by GAUSSIAN and by chi-square.
+    parameter : float
+        What the formula takes besides: of LOG_ODDS the probability before any evidence.
     sigma_floor, floor_nonfinite, unknown, threads
-        As in :func:`xfusion.kernels.fuse.gaussian`.
+        As in :func:`xfusion.kernels.independent.gaussian`.
     inflate : bool
         Multiply sigma with the Birge ratio where it is above 1.
     diagnostics : bool
@@ -276,23 +223,23 @@ def fuse(
     n, shape = len(mus), mus[0].shape
     size = math.prod(shape)
     source = np.empty(shape, np.uint8 if n <= MAX_SENSORS else np.uint16)
-    kept = shape if diagnostics else (0,)
+    diagnostic_shape = shape if diagnostics else (0,)
     fused = Fused(
         mu=np.empty(shape, dtype),
         sigma=np.empty(shape, dtype),
         mask=np.empty(shape, np.uint8),
         source=source,
-        chi2=np.empty(kept, dtype),
-        difference=np.empty(kept if n == 2 else (0,), dtype),
-        weight=np.empty((n, *kept), dtype),
+        chi2=np.empty(diagnostic_shape, dtype),
+        difference=np.empty(diagnostic_shape if n == 2 else (0,), dtype),
+        weight=np.empty((n, *diagnostic_shape), dtype),
     )
-    outputs: Any = [a.reshape(-1) for a in fused[:-1]] + [fused.weight.reshape(n, -1)]
+    out = Fused._make([*(a.reshape(-1) for a in fused[:-1]), fused.weight.reshape(n, -1)])
 
     def on_range(start: int, stop: int) -> None:
         block: list[Any] = []
         for layers, kind in ((mus, dtype), (sigmas, dtype), (masks, np.dtype(np.uint8))):
-            given = [None] * n if layers is None else layers
-            parts = (np.empty(0) if a is None else pixels(a, start, stop) for a in given)
+            of_sensors = [None] * n if layers is None else layers
+            parts = (np.empty(0) if a is None else pixels(a, start, stop) for a in of_sensors)
             if n > MAX_SENSORS:  # more than a compiled function can take one by one
                 block.append(np.empty((n, 0 if layers is None else stop - start), kind))
                 for row, part in zip(block[-1], parts, strict=True):
@@ -303,19 +250,18 @@ def fuse(
             block[0],
             block[1],
             block[2],
-            n,
             start,
             stop,
             rule,
-            correlation.matrix,
-            correlation.inverses,
-            prior,
+            correlation,
+            parameter,
             sigma_floor,
             floor_nonfinite,
             unknown,
             inflate,
             diagnostics,
-            *outputs,
+            out,
+            (np.empty((5, n)), np.empty(n, np.bool_)),
         )
 
     # converted block by block: all at once would take as much memory as the inputs
