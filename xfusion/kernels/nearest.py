@@ -12,7 +12,7 @@ from .control import ControlGrid, Window
 
 
 @compiled
-def _nearest(band: Any, window: Any, grid: Any, outside: Any, out: Any) -> None:
+def _copy_nearest(band: Any, window: Any, grid: Any, outside: Any, out: Any) -> None:
     step, first, node_u, node_v, exact, exact_u, exact_v, _ = grid
     (row0, column0), (_, columns), (all_rows, all_columns) = window
     first_row, first_column = first
@@ -46,7 +46,7 @@ def _nearest(band: Any, window: Any, grid: Any, outside: Any, out: Any) -> None:
                     out[r, c] = outside
 
 
-def nearest(
+def copy_nearest(
     band: NDArray[Any],
     window: Window,
     grid: ControlGrid,
@@ -56,4 +56,4 @@ def nearest(
 ) -> None:
     """Copy the nearest pixel of a band of any dtype onto each pixel of one block, `out`."""
     fill = band.dtype.type(outside)
-    _nearest(np.ascontiguousarray(band).reshape(-1), tuple(window), tuple(grid), fill, out)
+    _copy_nearest(np.ascontiguousarray(band).reshape(-1), tuple(window), tuple(grid), fill, out)

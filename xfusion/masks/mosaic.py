@@ -66,7 +66,7 @@ class WarpedBands(InGraph):
         if self.resampling == "nearest":
             for pixels, fill, plane in zip(stored, self.fills, out, strict=True):
                 band = pixels.astype(self.dtype, copy=False)
-                nearest.nearest(band, window, grid, outside=fill, out=plane)
+                nearest.copy_nearest(band, window, grid, outside=fill, out=plane)
         else:
             for k in range(0, len(out), 2):
                 pair = slice(k, k + 2)
@@ -74,7 +74,7 @@ class WarpedBands(InGraph):
         if failed is None:
             return out, None
         lost = np.empty(shape, np.uint8)
-        nearest.nearest(failed.view(np.uint8), window, grid, outside=0, out=lost)
+        nearest.copy_nearest(failed.view(np.uint8), window, grid, outside=0, out=lost)
         return out, lost.view(np.bool_)
 
     def _stored(self, window: Window) -> tuple[list[NDArray[Any]], NDArray[np.bool_] | None]:
@@ -232,7 +232,7 @@ class Footprints(InGraph):
                 # read like a file, so that its edge is exactly that of a file on this grid
                 inside = np.empty(shape, np.uint8)
                 pixels = np.ones(window.shape, np.uint8)
-                nearest.nearest(pixels, window, grid, outside=0, out=inside)
+                nearest.copy_nearest(pixels, window, grid, outside=0, out=inside)
                 covered |= inside
         return (covered.view(np.bool_),)
 

@@ -56,7 +56,7 @@ class Warp(InGraph):
                 plane[...] = fill
         elif self.resampling == "nearest":
             for layer, fill, plane in zip(layers, fills, out, strict=False):
-                nearest.nearest(layer, window, grid, outside=fill, out=plane)
+                nearest.copy_nearest(layer, window, grid, outside=fill, out=plane)
         else:
             for rows, part, cut in strips(self.mapping, grid, window, out[0].shape[0]):
                 planes = [plane[rows] for plane in out]
