@@ -67,12 +67,12 @@ def along(dataset: xr.Dataset, dim: Hashable) -> list[xr.Dataset]:
 
 
 def sensor_names(retrievals: Sequence[xr.Dataset]) -> list[str]:
-    """Return a name for each retrieval: its sensor, in the letters of CF, told apart by numbers."""
-    given = [re.sub(r"[^\w.+@-]+", "_", str(r.attrs.get("sensor", "sensor"))) for r in retrievals]
+    """Return a unique name for each retrieval: its sensor, in letters that CF allows, numbered."""
+    stems = [re.sub(r"[^\w.+@-]+", "_", str(r.attrs.get("sensor", "sensor"))) for r in retrievals]
     names: list[str] = []
-    for i, name in enumerate(given, start=1):
-        unique = f"{name}_{i}" if given.count(name) > 1 else name
-        while unique in names or (unique != name and unique in given):
+    for i, name in enumerate(stems, start=1):
+        unique = f"{name}_{i}" if stems.count(name) > 1 else name
+        while unique in names or (unique != name and unique in stems):
             unique += "_"
         names.append(unique)
     return names

@@ -15,7 +15,7 @@ from xfusion.datamodel.units import as_number
 from xfusion.datamodel.validation import Retrieval, as_retrieval
 
 
-def flag_conflict(dataset: Retrieval, *, level: float = 0.01) -> xr.Dataset:
+def flag_conflict(dataset: Retrieval, /, *, level: float = 0.01) -> xr.Dataset:
     """Mark pixels where the sensors disagree: chi-square is too large for chance.
 
     Parameters

@@ -15,7 +15,7 @@ from xfusion.datamodel.names import MASK, NODATA
 How = Literal["any", "all", "majority"]
 
 
-def merge_mask(mask: xr.DataArray, *others: xr.DataArray, how: How = "any") -> xr.DataArray:
+def merge_mask(mask: xr.DataArray, /, *others: xr.DataArray, how: How = "any") -> xr.DataArray:
     """Merge exclusion masks at decision level: 1 excluded, 0 not, NaN not observed.
 
     Parameters
@@ -55,15 +55,15 @@ def merge_mask(mask: xr.DataArray, *others: xr.DataArray, how: How = "any") -> x
     if how not in ("any", "all", "majority"):
         msg = f"{how=}: must be 'any', 'all' or 'majority'"
         raise ValueError(msg)
-    for i, given in enumerate((mask, *others), start=1):
-        _check(given, f"mask {i}")
+    for i, array in enumerate((mask, *others), start=1):
+        _check(array, f"mask {i}")
     masks = [m.drop_vars(MASK, errors="ignore") for m in (mask, *others)]
     first = masks[0].to_dataset(name=MASK)
     aligned = masks[:1]
     for i, other in enumerate(masks[1:], start=2):
-        named = with_spatial_dims(other.to_dataset(name=MASK), first)
+        dataset = with_spatial_dims(other.to_dataset(name=MASK), first)
         names = (f"mask {i}", "mask 1")
-        aligned.append(on_grid_of(named, first, names=names, mend="odc.reproject")[MASK])
+        aligned.append(on_grid_of(dataset, first, names=names, mend="odc.reproject")[MASK])
     boolean = all(a.dtype == bool for a in aligned)
     merged: xr.DataArray = xr.apply_ufunc(
         _merge,
@@ -96,9 +96,9 @@ def merge_mask(mask: xr.DataArray, *others: xr.DataArray, how: How = "any") -> x
 def _merge(*masks: NDArray[Any], how: How, nodata: list[set[float]]) -> NDArray[np.float32]:
     excluding = np.zeros(masks[0].shape, np.uint32)
     observing = np.zeros(masks[0].shape, np.uint32)
-    for mask, missing in zip(masks, nodata, strict=True):
+    for mask, nodata_values in zip(masks, nodata, strict=True):
         observed = ~np.isnan(mask) if mask.dtype.kind == "f" else np.ones(mask.shape, bool)
-        for value in missing:
+        for value in nodata_values:
             observed &= mask != value
         observing += observed
         excluding += observed & (mask != 0)
@@ -112,18 +112,18 @@ def _merge(*masks: NDArray[Any], how: How, nodata: list[set[float]]) -> NDArray[
 
 
 def _merge_flags(excluded: NDArray[np.float32], *masks: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return all the reasons where merging excludes a pixel, UNKNOWN where nobody observed it."""
+    """Return all the reasons where merging excludes a pixel, UNKNOWN where no mask observed it."""
     reasons = np.bitwise_or.reduce(masks)
     unknown = np.uint8(Exclusion.UNKNOWN)
-    kept: NDArray[np.uint8] = np.where(excluded == 1, reasons, np.uint8(0))
-    kept[np.isnan(excluded)] = unknown
-    return kept
+    flags: NDArray[np.uint8] = np.where(excluded == 1, reasons, np.uint8(0))
+    flags[np.isnan(excluded)] = unknown
+    return flags
 
 
 def _is_flags(mask: xr.DataArray) -> bool:
     # arithmetic keeps the attributes: what was made of flags need not be flags
-    described = mask.attrs.get("flag_meanings") == FLAG_ATTRS["flag_meanings"]
-    return bool(described) and mask.dtype == np.uint8
+    has_meanings = mask.attrs.get("flag_meanings") == FLAG_ATTRS["flag_meanings"]
+    return bool(has_meanings) and mask.dtype == np.uint8
 
 
 def _declared_nodata(mask: xr.DataArray) -> set[float]:
@@ -133,8 +133,8 @@ def _declared_nodata(mask: xr.DataArray) -> set[float]:
         return {float(Exclusion.UNKNOWN)}  # and nothing else: not observed
     # a float has been decoded, its encoding tells what the file said
     sources = (mask.attrs,) if mask.dtype.kind == "f" else (mask.attrs, mask.encoding)
-    declared = [d[key] for d in sources for key in (*NODATA, "nodatavals") if key in d]
-    return {float(value) for values in declared if values is not None for value in np.ravel(values)}
+    entries = [d[key] for d in sources for key in (*NODATA, "nodatavals") if key in d]
+    return {float(value) for values in entries if values is not None for value in np.ravel(values)}
 
 
 def _check(mask: Any, name: str) -> None:

@@ -14,7 +14,7 @@ from xfusion.datamodel.validation import Retrieval, as_retrieval, check_bounds
 
 
 def exceedance(
-    dataset: Retrieval, threshold: float, *, bounded: tuple[float, float] | None = None
+    dataset: Retrieval, /, threshold: float, *, bounded: tuple[float, float] | None = None
 ) -> xr.DataArray:
     """Return the probability that the quantity is above a threshold.
 
@@ -89,5 +89,5 @@ def _exceedance(mu: NDArray[Any], sigma: NDArray[Any], **arguments: Any) -> NDAr
 
     finite = np.isfinite(mu) & np.isfinite(sigma)
     dtype = np.result_type(mu, sigma)
-    kept = np.where(finite, mu, np.nan).astype(dtype)
-    return truncated.exceedance(kept, sigma.astype(dtype), **arguments)
+    finite_mu = np.where(finite, mu, np.nan).astype(dtype)
+    return truncated.exceedance(finite_mu, sigma.astype(dtype), **arguments)

@@ -1,4 +1,4 @@
-"""What a resampling kernel is told: where target pixels fall, and what it has of the source."""
+"""Arguments of the resampling kernels: where target pixels fall, and the window of the source."""
 
 from __future__ import annotations
 

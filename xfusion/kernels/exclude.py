@@ -30,10 +30,10 @@ def _s2_flags(
         r, n = np.float64(red[i]), np.float64(nir[i])
         index = (n - r) / (n + r + 1e-6)
         flags = table[scl[i]]
-        seen = flags != unknown
-        missing = (r == nodata[0]) | (n == nodata[1]) | ~(abs(index) < np.inf)
-        flags |= np.uint8(vegetation) if (index > ndvi_max) & ~missing else np.uint8(0)
-        flags |= np.uint8(defective) if missing & seen else np.uint8(0)
+        observed = flags != unknown
+        no_data = (r == nodata[0]) | (n == nodata[1]) | ~(abs(index) < np.inf)
+        flags |= np.uint8(vegetation) if (index > ndvi_max) & ~no_data else np.uint8(0)
+        flags |= np.uint8(defective) if no_data & observed else np.uint8(0)
         out[i] = flags
 
 
@@ -62,7 +62,7 @@ def s2_flags(
     ndvi_max : float
         Above it a pixel is `vegetation`.
     nodata : (float, float)
-        Of red and nir: such a pixel is `defective` wherever the class is known.
+        Of red and nir: such a pixel is `defective` unless it is `unknown`.
     vegetation, defective, unknown : int
         Flags; `unknown` is what `table` says of no class.
 
@@ -87,5 +87,5 @@ def s2_flags(
 
 
 def _flat(band: NDArray[Any]) -> NDArray[Any]:
-    kept = band if band.dtype in NATIVE else band.astype(np.float64)
-    return np.ascontiguousarray(kept).reshape(-1)
+    native = band if band.dtype in NATIVE else band.astype(np.float64)
+    return np.ascontiguousarray(native).reshape(-1)
