@@ -12,9 +12,7 @@ import rasterio
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
-from xfusion.demo.items import band_asset
-from xfusion.demo.items import gfm_item
-from xfusion.demo.items import sentinel2_item
+from xfusion.demo.items import band_asset, gfm_item, sentinel2_item
 
 DATE = "2023-06-20"
 CENTRE = (16.3, 48.2)

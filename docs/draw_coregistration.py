@@ -8,8 +8,7 @@ import numpy as np
 from odc.geo.geobox import GeoBox
 
 import xfusion as xf
-from xfusion.demo.scene import DATE
-from xfusion.demo.scene import write_scene
+from xfusion.demo.scene import DATE, write_scene
 
 PICTURE = Path(__file__).parent / "_static" / "coregistration.png"
 CORRELATIONS = (0.0, 0.5, 1.0)

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xfusion.datamodel.flags import Exclusion
+from xfusion.datamodel.graph import InGraph
 from xfusion.datamodel.units import as_number
 from xfusion.datamodel.validation import check_bounds
 from xfusion.kernels.parallel import BLOCK_SIZE, map_ranges, pixels
@@ -22,7 +23,7 @@ PAIR = 2  # of more sensors there is no one difference
 
 
 @dataclass(frozen=True)
-class FusionTask:
+class FusionTask(InGraph):
     """A rule with all its arguments, checked, to be applied to any block; picklable."""
 
     rule: RuleName | Rule
