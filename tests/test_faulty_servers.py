@@ -290,6 +290,7 @@ def test_the_third_page_fails(api: str) -> None:
         assert stats(url)["paths"]["/search"] == 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("status", [429, 503])
 def test_pystac_client_waits_to_get_but_not_to_post(api: str, status: int) -> None:
     fault = Fault("status", status=status, headers={"Retry-After": "1"}, times=1)

@@ -162,6 +162,7 @@ def test_failure_to_start_quotes_the_last_words_of_the_server(
         pass
 
 
+@pytest.mark.slow
 def test_server_that_never_answers_is_given_up_and_stopped(
     scene: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -51,6 +51,7 @@ def go(child: "subprocess.Popen[str]") -> None:
     child.stdin.flush()
 
 
+@pytest.mark.slow
 def test_a_run_killed_at_20_random_moments_ends_with_the_same_bytes(
     inputs: Path, tmp_path: Path
 ) -> None:

@@ -1,11 +1,13 @@
 """Files of two sensors, in which each pixel is known, and servers with a fault in one of them."""
 
 import itertools
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import numpy as np
+import pytest
 import rasterio
 import requests
 import xarray as xr
@@ -52,6 +54,7 @@ PARTIAL = {
     "broken late": (Fault("close", after=150_000), False),
     "sign-in late": (Fault("wrong", after=150_000), False),
 }
+SLOW = ("busy", "silent once")  # of those that pass: seconds are waited for
 SILENT = {"silent": Fault("stall", part=None, seconds=8)}
 ALL = PASSING | LASTING | SILENT | {name: fault for name, (fault, _) in PARTIAL.items()}
 
@@ -205,3 +208,8 @@ class Served:
 
 # the file with the fault
 FAULTY = {"s2": "red.tif", "gfm": "exclusion_mask.tif"}
+
+
+def each_of(cases: Iterable[str]) -> list[Any]:
+    """Cases as parameters, marked where they take seconds."""
+    return [pytest.param(case, marks=[pytest.mark.slow] * (case in SLOW)) for case in cases]

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 import xfusion as xf
-from tests.faults.assets import Served, around, attach, expected, item, mask_of, target
+from tests.faults.assets import Served, around, attach, each_of, expected, item, mask_of, target
 
 BRIEF = ["unavailable", "closed at once", "sign-in once", "busy"]
 
 
-@pytest.mark.parametrize("case", BRIEF)
+@pytest.mark.parametrize("case", each_of(BRIEF))
 def test_a_fault_that_passes_when_a_grid_is_read_leaves_the_right_pixels(
     served: Served, sensor: str, case: str
 ) -> None:
@@ -33,7 +33,7 @@ def undecided(served: Served, *case: str) -> tuple[Any, dict[str, Any]]:
     return dataclasses.replace(xf.stac.EARTH_SEARCH, offset="auto"), one
 
 
-@pytest.mark.parametrize("case", ["well", *BRIEF, "closed", "reset"])
+@pytest.mark.parametrize("case", each_of(["well", *BRIEF, "closed", "reset"]))
 def test_a_fault_that_passes_does_not_change_the_offset(served: Served, case: str) -> None:
     profile, one = undecided(served, case, "offset")
     with pytest.warns(UserWarning, match="not certain"):

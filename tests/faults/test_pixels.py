@@ -23,6 +23,7 @@ from tests.faults.assets import (
     Served,
     around,
     attach,
+    each_of,
     expected,
     in_tiles,
     item,
@@ -33,20 +34,22 @@ from tests.faults.assets import (
 )
 from tests.faulty import Fault
 
-IMPATIENT = (pytest.mark.usefixtures("impatient"), pytest.mark.slow)
-
 
 @pytest.mark.parametrize(
     ("sensor", "mode", "chunks"),
     [("s2", "raise", None), ("s2", "flag", 160), ("gfm", "flag", None), ("gfm", "raise", 160)],
 )
-@pytest.mark.parametrize(
-    "case",
-    [pytest.param(case, marks=IMPATIENT if case == "silent once" else ()) for case in PASSING],
-)
+@pytest.mark.parametrize("case", each_of(PASSING))
 def test_a_fault_that_passes_leaves_the_right_pixels(
-    served: Served, sensor: str, case: str, mode: str, chunks: int | None
+    served: Served,
+    sensor: str,
+    case: str,
+    mode: str,
+    chunks: int | None,
+    request: pytest.FixtureRequest,
 ) -> None:
+    if case == "silent once":
+        request.getfixturevalue("impatient")
     root = served.root(case, sensor, mode, str(chunks))
     mask = mask_of(sensor, item(sensor, root), chunks=chunks, on_read_error=mode)
     np.testing.assert_array_equal(mask, around(expected(sensor)))

@@ -18,6 +18,7 @@ from tests.search_proxy import search_proxy
 from xfusion.stac import bounds
 
 
+@pytest.mark.slow
 def test_a_search_that_stalls_ends_with_its_time_out(
     api: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -57,6 +58,7 @@ def test_a_catalogue_that_drips_when_it_is_opened_ends_with_its_deadline(
         assert 0.6 < time.monotonic() - start < 5
 
 
+@pytest.mark.slow
 def test_a_handshake_that_fails_is_no_server_that_is_busy(
     api: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -19,7 +19,10 @@ from xfusion import stac
     "fault",
     [
         Fault("status", status=503, times=3),
-        Fault("status", status=429, headers={"Retry-After": "1"}, times=1),
+        pytest.param(
+            Fault("status", status=429, headers={"Retry-After": "1"}, times=1),
+            marks=pytest.mark.slow,
+        ),
         Fault("close", times=1),
         Fault("close", part=None, times=1),
         Fault("reset", times=1),

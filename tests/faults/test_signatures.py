@@ -99,6 +99,7 @@ def signed_by(package: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     return dataclasses.replace(xf.stac.PLANETARY_COMPUTER, assets=xf.stac.EARTH_SEARCH.assets)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["raise", "flag"])
 def test_a_signature_that_does_not_come_is_not_waited_for(
     served: Served, mode: str, chunks: int | None, monkeypatch: pytest.MonkeyPatch
