@@ -5,7 +5,7 @@ from typing import Any
 import dask.array  # noqa: F401  # here and below: imported before the clock starts
 import odc.geo.xr  # noqa: F401  # before the clock starts
 import rioxarray  # noqa: F401  # before the clock starts
-import xfusion.kernels.fuse
+import xfusion.kernels.independent
 
 import xfusion as xf
 import xfusion.kernels.resample
