@@ -1,21 +1,27 @@
-# Every command makes what it needs first: .venv if it is missing, then the extras it uses.
-# Extras are installed again only when pyproject.toml or constraints.txt has changed.
+# Every command makes what it needs first: an environment if it is missing, then what it uses.
+# .venv gets it again only when pyproject.toml or constraints.txt has changed.
 
 PYTHON ?= python3
 ARGS ?=
 
 VENV := .venv
 BIN := $(VENV)/bin
+MIN := .venv-min
+LATEST := .venv-latest
 
-# What to install for a stamp .venv/.NAME, where it is not the extra NAME alone
-EXTRAS_lint := lint,test
+# What to install for a stamp .venv/.NAME: extras of xfusion, and groups
+FOR_demo := -e ".[demo]"
+FOR_test := -e ".[cloud,demo,distributed,units]" --group test
+FOR_lint := $(FOR_test) --group lint
+FOR_docs := -e . --group docs
+FOR_hooks := $(FOR_test) --group dev
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint docs bench clean
+.PHONY: help demo test test-min test-latest lint hooks docs bench clean
 
 help: ## Show this text
 	@echo "make TARGET [ARGS='...'] [PYTHON=python3.12]"
-	@sed -n 's/^\([a-z]*\):.*## /\1|/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "  %-7s %s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' Makefile | awk -F'|' '{ printf "  %-11s %s\n", $$1, $$2 }'
 
 demo: $(VENV)/.demo ## Fuse an example scene: xfusion demo $(ARGS)
 	@$(BIN)/xfusion demo $(ARGS)
@@ -23,10 +29,25 @@ demo: $(VENV)/.demo ## Fuse an example scene: xfusion demo $(ARGS)
 test: $(VENV)/.test ## Run the tests: pytest $(ARGS)
 	@$(BIN)/python -m pytest $(ARGS)
 
-lint: $(VENV)/.lint ## Check style, format and types: ruff, mypy
+test-min: $(MIN)/.test ## The same on the oldest versions that pyproject.toml allows
+	@$(MIN)/bin/python -m pytest $(ARGS)
+
+# What is newest changes from day to day, whether or not a file here has
+test-latest: $(LATEST)/.created ## The same on the newest versions of everything
+	@echo "Installing the newest of everything into $(LATEST)"
+	@$(LATEST)/bin/python -m pip install -qq --upgrade pip
+	@$(LATEST)/bin/python -m pip install -qq --upgrade --upgrade-strategy eager $(FOR_test)
+	@$(LATEST)/bin/python -m pytest $(ARGS)
+
+lint: $(VENV)/.lint ## Check style, format, types, notebooks and names of files
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/nbstripout --keep-id --verify notebooks/*.ipynb
+	$(BIN)/python .ci/file_names.py
+
+hooks: $(VENV)/.hooks ## Let git do the same before each commit: pre-commit install
+	@$(BIN)/pre-commit install
 
 docs: $(VENV)/.docs ## Build the documentation into docs/_build/html
 	@rm -rf docs/_build docs/generated
@@ -36,27 +57,46 @@ docs: $(VENV)/.docs ## Build the documentation into docs/_build/html
 bench: $(VENV)/.test ## Run the benchmarks: python -m benchmarks $(ARGS)
 	@$(BIN)/python -m benchmarks $(ARGS)
 
-clean: ## Remove .venv and everything else that was made
-	rm -rf $(VENV) build dist docs/_build docs/generated htmlcov .coverage xfusion-demo notebooks/xfusion-demo
+clean: ## Remove the environments and everything else that was made
+	rm -rf $(VENV) $(MIN) $(LATEST)
+	rm -rf build dist docs/_build docs/generated htmlcov .coverage xfusion-demo notebooks/xfusion-demo
 	rm -rf .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
+# pip knows groups since 25.1; one that does is left as it is.
 $(VENV)/.%: $(VENV)/.created pyproject.toml constraints.txt
-	@echo "Installing xfusion[$(or $(EXTRAS_$*),$*)] into $(VENV); the first time takes some minutes"
-	@$(BIN)/python -m pip install -qq --disable-pip-version-check \
-		-c constraints.txt -e ".[$(or $(EXTRAS_$*),$*)]"
+	@echo "Installing what make $* needs into $(VENV); the first time takes some minutes"
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check "pip>=25.1"
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt $(FOR_$*)
+	@touch $@
+
+# Only uv can choose the oldest. It goes where pip goes, but does not read pip's files itself.
+# Made anew each time: what was installed for older bounds would do for newer ones as well.
+$(MIN)/.test: pyproject.toml
+	@rm -rf $(MIN)
+	@$(MAKE) --no-print-directory $(MIN)/.created
+	@echo "Installing the oldest versions into $(MIN)"
+	@$(MIN)/bin/python -m pip install -qq --disable-pip-version-check uv
+	@set -e; \
+	of_pip() { for part in :env: install global; do \
+		$(MIN)/bin/python -m pip config get $$part.$$1 2>/dev/null && break; done || true; }; \
+	index=$${UV_DEFAULT_INDEX:-$$(of_pip index-url)}; \
+	links=$${UV_FIND_LINKS:-$$(of_pip find-links | tr -s ' \n' ',' | sed 's/^,//; s/,$$//')}; \
+	$${index:+env UV_DEFAULT_INDEX="$$index"} $${links:+env UV_FIND_LINKS="$$links"} \
+		$(MIN)/bin/uv pip install -q --python $(MIN)/bin/python \
+		--resolution lowest-direct --only-binary :all: --no-binary xfusion $(FOR_test)
 	@touch $@
 
 # An environment that is there and has pip is used as it is.
-$(VENV)/.created:
-	@$(BIN)/python -m pip --version >/dev/null 2>&1 && exit; \
+$(VENV)/.created $(MIN)/.created $(LATEST)/.created: %/.created:
+	@$*/bin/python -m pip --version >/dev/null 2>&1 && exit; \
 	fail() { echo "xfusion needs Python 3.11 or newer: $$1" >&2; exit 1; }; \
-	command -v $(PYTHON) >/dev/null || \
+	command -v "$(PYTHON)" >/dev/null || \
 		fail "there is no $(PYTHON); install it, or name another: make PYTHON=/path/to/python"; \
-	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-		fail "$(PYTHON) is $$($(PYTHON) -V 2>&1); name another: make PYTHON=/path/to/python"; \
-	$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
+	"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		fail "$(PYTHON) is $$("$(PYTHON)" -V 2>&1); name another: make PYTHON=/path/to/python"; \
+	"$(PYTHON)" -c 'import ensurepip, venv' 2>/dev/null || \
 		fail "$(PYTHON) lacks venv; install it, on Debian and Ubuntu: apt install python3-venv"; \
-	echo "Making $(VENV) with $$($(PYTHON) -V)"; \
-	$(PYTHON) -m venv $(VENV)
+	echo "Making $* with $$("$(PYTHON)" -V)"; \
+	"$(PYTHON)" -m venv $*
 	@touch $@

@@ -5,9 +5,9 @@ from typing import Any
 import dask.array  # noqa: F401  # here and below: imported before the clock starts
 import odc.geo.xr  # noqa: F401  # before the clock starts
 import rioxarray  # noqa: F401  # before the clock starts
-import xfusion.kernels.independent
 
 import xfusion as xf
+import xfusion.kernels.independent
 import xfusion.kernels.resample
 from benchmarks.scenes import DATE, Scene
 

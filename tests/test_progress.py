@@ -14,7 +14,7 @@ from xfusion.run.progress import progress_of
 
 CODE = """
 import time
-from xfusion.progress import progress_of
+from xfusion.run.progress import progress_of
 with progress_of(20, "writing", done=5) as advance:
     for _ in range(15):
         time.sleep(0.02)

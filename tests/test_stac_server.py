@@ -103,7 +103,7 @@ def test_server_on_a_port_that_was_taken_meanwhile_is_not_ours(
 
 HOLD = """
 import os, sys, time
-from xfusion.server import serve
+from xfusion.demo.server import serve
 with serve(sys.argv[1]) as url:
     child = os.fork() if sys.argv[2] == "fork" else 0
     if sys.argv[2] == "alone" or child:

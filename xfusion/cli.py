@@ -56,7 +56,7 @@ def demo_command(out: Path, size: float, seed: int, quiet: bool, debug: bool) ->
     a picture.
     """
     with one_line_errors(debug=debug), terminated_is_interrupted():
-        from .demo.run import run_demo
+        from .demo import run_demo
 
         # rasterio hides it for a moment, and in several threads at once the moment ends too soon
         warnings.filterwarnings("ignore", message="Dataset has no geotransform")

@@ -119,18 +119,33 @@ def test_a_file_that_does_not_answer_is_not_asked_for_every_block(
 
 @pytest.mark.parametrize("case", ["down", "missing", "sign-in", "cut off"])
 def test_a_file_that_never_opens_is_not_asked_anew_for_every_block(
-    served: Served, case: str
+    served: Served, case: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Fast as its server refuses, one block of it does not wait for the other's attempts."""
     import dask
 
-    root = served.root(case, "blocks")
-    masked = attach("gfm", item("gfm", root), like=target(chunks=32), on_read_error="flag")
+    def lazily(name: str) -> tuple[str, xr.Dataset]:
+        root = served.root(case, "blocks", name)
+        like = target(chunks=32)
+        return root, attach("gfm", item("gfm", root), like=like, on_read_error="flag")
+
+    def asked_in(attempts: int, name: str) -> int:
+        root, masked = lazily(name)
+        with monkeypatch.context() as patch:
+            patch.setattr(web, "ATTEMPTS", attempts)
+            masked["mask"][:32, :32].compute()
+        return served.asked(root, "exclusion_mask.tif")
+
     with dask.config.set(scheduler="synchronous"):
+        # how often GDAL asks at each opening is for its version to say, see it here; where a
+        # connection that others left open breaks, curl asks once more, so that none may be left
+        asked_in(1, "none left")
+        one, two = asked_in(1, "one"), asked_in(2, "two")
+        root, masked = lazily("all")
         first = masked["mask"][:32, :32].values
         asked = served.asked(root, "exclusion_mask.tif")
-        # three attempts and one that looks for blocks, each repeated thrice by GDAL
-        assert 0 < asked <= 4 * (web.ATTEMPTS + 1) * 2
+        # the first attempt and the look for blocks, and as many more as there are
+        assert 0 < asked <= one + (web.ATTEMPTS - 1) * (two - one)
         mask = masked["mask"].values
     np.testing.assert_array_equal(mask, around(np.full(GRID.shape, READ_FAILED)))
     np.testing.assert_array_equal(mask[:32, :32], first)

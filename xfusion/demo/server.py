@@ -78,7 +78,7 @@ def serve(items: Path | str, *, timeout: float = 30.0) -> Iterator[str]:
     Examples
     --------
     >>> from pystac_client import Client
-    >>> from xfusion.scene import write_scene
+    >>> from xfusion.demo.scene import write_scene
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     scene = write_scene(folder, size=0.2)
     ...     with serve(scene.items) as url:
