@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import rasterio
+import xarray as xr
 from rasterio.env import get_gdal_config
 
 from tests.faults.assets import (
