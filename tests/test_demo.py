@@ -43,7 +43,12 @@ def start(out: Path, *options: str, **environment: str) -> subprocess.Popen[str]
 def servers(process: psutil.Process) -> list[psutil.Process]:
     """What a process has started to serve its items: the server and its supervisor."""
     family = process.children(recursive=True)
-    return family if any("rustac" in child.name() for child in family) else []
+    return family if any(map(is_rustac, family)) else []
+
+
+def is_rustac(process: psutil.Process) -> bool:
+    """Whether it is the server; in a folder with a blank in its name, pip has a shell start it."""
+    return any("rustac" in Path(word).name for word in (process.name(), *process.cmdline()[:2]))
 
 
 def contents(folder: Path) -> dict[str, bytes]:

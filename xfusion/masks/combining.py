@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
 from xfusion.datamodel.flags import Exclusion
+
+from .exclusion import flags_of
 
 
 def combine_usable(flags: xr.DataArray, other: xr.DataArray) -> xr.DataArray:
@@ -16,7 +16,7 @@ def combine_usable(flags: xr.DataArray, other: xr.DataArray) -> xr.DataArray:
 
     Where neither is, the reasons of both; UNKNOWN only where neither saw the pixel.
     """
-    return _combine(_usable_wins, flags, other)
+    return flags_of(_usable_wins, flags, other)
 
 
 def combine_excluded(flags: xr.DataArray, other: xr.DataArray) -> xr.DataArray:
@@ -24,20 +24,7 @@ def combine_excluded(flags: xr.DataArray, other: xr.DataArray) -> xr.DataArray:
 
     UNKNOWN only where neither saw the pixel.
     """
-    return _combine(_excluded_wins, flags, other)
-
-
-def _combine(rule: Any, flags: xr.DataArray, other: xr.DataArray) -> xr.DataArray:
-    combined: xr.DataArray = xr.apply_ufunc(
-        rule,
-        flags,
-        other,
-        join="exact",
-        dask="parallelized",
-        output_dtypes=[np.uint8],
-        keep_attrs=True,
-    )
-    return combined
+    return flags_of(_excluded_wins, flags, other)
 
 
 def _usable_wins(flags: NDArray[np.uint8], other: NDArray[np.uint8]) -> NDArray[np.uint8]:

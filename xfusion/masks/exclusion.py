@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -104,17 +105,8 @@ def s2_exclusion(bands: xr.Dataset, /, *, ndvi_max: float = NDVI_MAX) -> xr.Data
     ['0', '5']
     """
     red, nir, scl = _bands(bands, RED, NIR, SCL)
-    flags: xr.DataArray = xr.apply_ufunc(
-        _s2_flags,
-        red,
-        nir,
-        scl,
-        kwargs={"ndvi_max": ndvi_max, "nodata": (_nodata(red), _nodata(nir))},
-        join="exact",
-        dask="parallelized",
-        output_dtypes=[np.uint8],
-        keep_attrs=True,
-    )
+    nodata = _nodata(red), _nodata(nir)
+    flags = flags_of(_s2_flags, red, nir, scl, ndvi_max=ndvi_max, nodata=nodata)
     return flags.rename("mask").drop_attrs(deep=False).assign_attrs(FLAG_ATTRS)
 
 
@@ -162,10 +154,7 @@ def scl_validity(scl: xr.DataArray, /) -> xr.DataArray:
     >>> xr.DataArray([6, 9, 11], dims="x").fusion.scl_validity().values
     array([ True, False,  True])
     """
-    flags: xr.DataArray = xr.apply_ufunc(
-        _scl_flags, scl, dask="parallelized", output_dtypes=[np.uint8], keep_attrs=True
-    )
-    return _valid(flags)
+    return _valid(flags_of(_scl_flags, scl))
 
 
 def gfm_exclusion(bands: xr.Dataset | xr.DataArray, /) -> xr.DataArray:
@@ -188,10 +177,7 @@ def gfm_exclusion(bands: xr.Dataset | xr.DataArray, /) -> xr.DataArray:
     array([ 0, 16, 32], dtype=uint8)
     """
     gfm = _bands(bands, GFM)[0] if isinstance(bands, xr.Dataset) else bands
-    flags: xr.DataArray = xr.apply_ufunc(
-        _gfm_flags, gfm, dask="parallelized", output_dtypes=[np.uint8], keep_attrs=True
-    )
-    return flags.rename("mask").drop_attrs(deep=False).assign_attrs(FLAG_ATTRS)
+    return flags_of(_gfm_flags, gfm).rename("mask").drop_attrs(deep=False).assign_attrs(FLAG_ATTRS)
 
 
 def gfm_validity(gfm: xr.DataArray, /) -> xr.DataArray:
@@ -214,6 +200,20 @@ def gfm_validity(gfm: xr.DataArray, /) -> xr.DataArray:
     array([ True, False, False])
     """
     return _valid(gfm_exclusion(gfm))
+
+
+def flags_of(rule: Callable[..., Any], *layers: xr.DataArray, **arguments: Any) -> xr.DataArray:
+    """Return the uint8 flags that a rule of arrays makes of layers, lazily where these are."""
+    flags: xr.DataArray = xr.apply_ufunc(
+        rule,
+        *layers,
+        kwargs=arguments,
+        join="exact",
+        dask="parallelized",
+        output_dtypes=[np.uint8],
+        keep_attrs=True,
+    )
+    return flags
 
 
 def _valid(flags: xr.DataArray) -> xr.DataArray:
