@@ -150,7 +150,7 @@ def test_server_dies_with_its_parent(
 def fake_rustac(folder: Path, body: str, monkeypatch: pytest.MonkeyPatch) -> None:
     program = folder / "rustac"
     (folder / "fake.py").write_text(textwrap.dedent(body))
-    # a shell starts it: the path of Python may have a blank, which the first line of a script may not
+    # started by a shell: the path of Python may have a blank, a first line of a script may not
     program.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{folder / "fake.py"}" "$@"\n')
     program.chmod(0o755)
     monkeypatch.setattr(server, "_rustac", lambda: str(program))
