@@ -38,6 +38,10 @@ IDS = [f"{kind.__name__}.{name}" for kind, name, _ in DELEGATIONS]
 def documented(thing: Any) -> str:
     """What help() prints of a function or method, but for its title and where it is from."""
     text = pydoc.plain(pydoc.render_doc(thing)).partition("\n\n")[2]
+    # from Python 3.13 on a long signature has a line for each argument
+    head, arrow, rest = text.partition(" -> ")
+    head = re.sub(r",?\s*\n\s*\)", ")", re.sub(r"\(\s*\n\s*", "(", head))
+    text = re.sub(r",\s*\n\s*", ", ", head) + arrow + rest
     return re.sub(r" method of \S+ instance", "", text, count=1)
 
 
@@ -64,6 +68,11 @@ def test_method_shows_arguments_text_and_an_example(kind: type, name: str, funct
     text = method.__doc__ or ""
     assert all(f"{title}\n" in text for title in ("Returns", "Examples")), text
     assert len(ours) == 1 or "Parameters\n" in text
+    section = text.partition("Parameters\n")[2].partition("Returns\n")[0]
+    described = re.findall(r"^    (\w[\w, *]*?)(?: :.*)?$", section, re.MULTILINE)
+    names = {name.strip(" *") for line in described for name in line.split(",")}
+    known = {p.name for p in ours} | {theirs[0].name} | {"parameters"}
+    assert names <= known | {name for name in names if not name}, names - known
     if not issubclass(kind, xf.SensorProduct):
         assert text == function.__doc__
 

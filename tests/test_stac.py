@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+import functools
 import json
 from pathlib import Path
 from typing import Any
@@ -151,6 +152,22 @@ def test_offset_is_applied_before_ndvi(scene: Scene) -> None:
     assert (plain & vegetation).any()
     assert not (raised & vegetation).any()
     np.testing.assert_array_equal(plain & ~np.uint8(vegetation), raised)
+
+
+@pytest.mark.filterwarnings("ignore:the offset of the reflectances")
+def test_a_recipe_with_a_rule_of_its_own_keeps_it(scene: Scene) -> None:
+    s2 = xf.Sentinel2Product.open(scene.s2_mu, scene.s2_sigma, time=scene.date)
+    assert s2.recipe is not None
+    strict = functools.partial(xf.s2_exclusion, ndvi_max=-2.0)
+    recipe = dataclasses.replace(s2.recipe, exclusion=strict)
+    want = xf.attach_mask(s2, recipe, catalog=scene.items)["mask"]
+    have = s2.dataset.fusion.attach_s2_mask(recipe, catalog=scene.items)["mask"]
+    np.testing.assert_array_equal(have, want)
+    assert not have.equals(s2.attach_mask(catalog=scene.items).mask)
+    with pytest.raises(ValueError, match="ndvi_max=0.3: the recipe has a rule of its own"):
+        s2.dataset.fusion.attach_s2_mask(recipe, ndvi_max=0.3, catalog=scene.items)
+    with pytest.raises(ValueError, match="the recipe of this mask has none"):
+        xf.attach_mask(s2, recipe, catalog=scene.items, advisory_flags=True)
 
 
 def test_s2_classes_are_told_from_outside(scene: Scene) -> None:

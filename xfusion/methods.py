@@ -98,10 +98,14 @@ def _described(
     method.__signature__ = signature.replace(parameters=parameters)
     method.__name__, method.__doc__ = function.__name__, function.__doc__
     method.__module__ = function.__module__
+    for argument in list(signature.parameters)[1:bound]:
+        method.__doc__ = re.sub(
+            rf"^    {argument} :.*\n(?:        .*\n)+", "", str(method.__doc__), flags=re.MULTILINE
+        )
     if returns is not None:
         method.__signature__ = method.__signature__.replace(return_annotation=returns)
         text = {"Self": "product of the same class"}.get(returns, returns)
         method.__doc__ = re.sub(
-            r"(Returns\n +-+\n +)Dataset\b", rf"\1{text}", str(function.__doc__), count=1
+            r"(Returns\n +-+\n +)Dataset\b", rf"\1{text}", str(method.__doc__), count=1
         )
     return method

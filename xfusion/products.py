@@ -172,4 +172,4 @@ class Sentinel2Product(SensorProduct):
 
     sensor = "sentinel-2"
     recipe = S2_MASK
-    attach_mask = _attach_s2_mask
+    attach_mask = _attach_s2_mask  # type: ignore[assignment]  # it has no advisory flags

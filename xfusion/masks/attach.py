@@ -47,6 +47,7 @@ def attach_mask(
     items: Items | None = None,
     datetime: Time | None = None,
     offset: Offset | None = None,
+    advisory_flags: bool = False,
     on_read_error: OnReadError = "raise",
     allow_local: bool = False,
 ) -> xr.Dataset:
@@ -69,6 +70,8 @@ def attach_mask(
     offset : float, "auto" or "metadata", optional
         What to add to reflectance numbers, instead of what the catalogue says, see
         :func:`xfusion.masks.offset.offset_of`.
+    advisory_flags : bool
+        Also add the variable `advisory_flags`, if the recipe has such flags.
     on_read_error : {"raise", "flag"}
         When pixels cannot be read, after several attempts: raise, or set READ_FAILED there.
     allow_local : bool
@@ -116,7 +119,14 @@ def attach_mask(
     'S2B_34TBT_20230620_0_L2A'
     """
     search = Search(catalog, items, datetime, allow_local=allow_local)
-    return attached(dataset, recipe, search, offset=offset, on_read_error=on_read_error)
+    return attached(
+        dataset,
+        recipe,
+        search,
+        offset=offset,
+        advisory_flags=advisory_flags,
+        on_read_error=on_read_error,
+    )
 
 
 def attached(

@@ -150,7 +150,8 @@ def attach_s2_mask(
     recipe : MaskRecipe, optional
         By default the Scene Classification and NDVI, from Earth Search.
     ndvi_max : float
-        A pixel with a larger NDVI is excluded as vegetation.
+        A pixel with a larger NDVI is excluded as vegetation; of the rule
+        :func:`~xfusion.s2_exclusion`, not of another that a recipe has.
     dataset, catalog, items, datetime, offset, on_read_error, allow_local
         As in :func:`attach_mask`.
 
@@ -178,6 +179,13 @@ def attach_s2_mask(
     """
     search = Search(catalog, items, datetime, allow_local=allow_local)
     recipe = recipe or S2_MASK
-    limited = functools.partial(recipe.exclusion, ndvi_max=ndvi_max)
-    recipe = dataclasses.replace(recipe, exclusion=limited)
+    if recipe.exclusion is s2_exclusion:
+        limited = functools.partial(s2_exclusion, ndvi_max=ndvi_max)
+        recipe = dataclasses.replace(recipe, exclusion=limited)
+    elif ndvi_max != NDVI_MAX:
+        msg = (
+            f"{ndvi_max=}: the recipe has a rule of its own, to which it does not belong: make it "
+            "part of the rule, functools.partial(xf.s2_exclusion, ndvi_max=...)"
+        )
+        raise ValueError(msg)
     return attached(dataset, recipe, search, offset=offset, on_read_error=on_read_error)
