@@ -94,21 +94,21 @@ def imports() -> list[Import]:
     ]
 
 
-def ends(found: Import) -> tuple[str, str]:
+def ends(statement: Import) -> tuple[str, str]:
     """Return the two ends of an import as EXCEPTIONS has them: rooms, or faces by their names."""
-    return _end(found.source), _end(found.target)
+    return _end(statement.source), _end(statement.target)
 
 
-def is_allowed(found: Import) -> bool:
+def is_allowed(statement: Import) -> bool:
     """Whether an import leads down, stays in its room, or is one of the exceptions."""
-    return leads_down(found) or ends(found) in EXCEPTIONS
+    return leads_down(statement) or ends(statement) in EXCEPTIONS
 
 
-def leads_down(found: Import) -> bool:
+def leads_down(statement: Import) -> bool:
     """Whether an import stays in its room, or leads down the rows; among faces, down theirs."""
-    here, there = room_of(found.source), room_of(found.target)
+    here, there = room_of(statement.source), room_of(statement.target)
     if here == there == FACE:
-        return _row(FACES, _end(found.source)) < _row(FACES, _end(found.target))
+        return _row(FACES, _end(statement.source)) < _row(FACES, _end(statement.target))
     return here == there or _row(ROWS, here) < _row(ROWS, there)
 
 
@@ -127,12 +127,12 @@ def shown(room: str) -> str:
 
 def arrows() -> dict[str, set[str]]:
     """Return which rooms each room imports from."""
-    found: dict[str, set[str]] = {room: set() for row in ROWS for room in row}
+    targets: dict[str, set[str]] = {room: set() for row in ROWS for room in row}
     for each in imports():
         here, there = room_of(each.source), room_of(each.target)
         if here != there:
-            found[here].add(there)
-    return found
+            targets[here].add(there)
+    return targets
 
 
 def table() -> str:

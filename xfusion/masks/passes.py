@@ -249,15 +249,15 @@ def _nearest(
     def apart(item: pystac.Item) -> dt.timedelta:
         return abs(item_time(item) - time)
 
-    nearest = min(passes, key=lambda frames: min(map(apart, frames)))
-    frame = min(nearest, key=apart)
-    if apart(frame) > PASS_GAP:
+    nearest = min(passes, key=lambda items: min(map(apart, items)))
+    item = min(nearest, key=apart)
+    if apart(item) > PASS_GAP:
         situation = (
-            f"of {profile.collection!r} the nearest of {len(passes)} passes is {apart(frame)} from "
-            f"the acquisition at {time:%Y-%m-%d %H:%M:%S}, at {item_time(frame):%Y-%m-%d %H:%M:%S}"
+            f"of {profile.collection!r} the nearest of {len(passes)} passes is {apart(item)} from "
+            f"the acquisition at {time:%Y-%m-%d %H:%M:%S}, at {item_time(item):%Y-%m-%d %H:%M:%S}"
         )
-        all_of_day = f"datetime='{item_time(frame):%Y-%m-%d}' uses all passes of that day"
-        if apart(frame) > ANOTHER_PASS:
+        all_of_day = f"datetime='{item_time(item):%Y-%m-%d}' uses all passes of that day"
+        if apart(item) > ANOTHER_PASS:
             msg = (
                 f"{situation}: it shows another acquisition. Correct the time, in UTC; {all_of_day}"
             )

@@ -49,10 +49,10 @@ def as_items(items: Items) -> list[pystac.Item]:
         return [items]
     if isinstance(items, Mapping):
         items = items.get("features", [items])
-    return [i if isinstance(i, pystac.Item) else _given(i) for i in items]
+    return [i if isinstance(i, pystac.Item) else _as_item(i) for i in items]
 
 
-def _given(record: Any) -> pystac.Item:
+def _as_item(record: Any) -> pystac.Item:
     import pystac
 
     try:

@@ -151,7 +151,7 @@ def _blocks(
     if not lazy:
         return None
     if chunks is not None:
-        rows, columns = _asked(chunks, shape)
+        rows, columns = _block_sides(chunks, shape)
         return split(shape[0], rows), split(shape[1], columns)
     theirs, ours = (_chunks_of(obj) for obj in (getattr(like, "dataset", like), lazy[0]))
     if theirs is not None:
@@ -168,7 +168,7 @@ def _chunks_of(obj: Any) -> Blocks | None:
     return sizes[dims[0]], sizes[dims[1]]
 
 
-def _asked(chunks: Any, shape: tuple[int, int]) -> tuple[int, int]:
+def _block_sides(chunks: Any, shape: tuple[int, int]) -> tuple[int, int]:
     pair: tuple[int, ...] = (chunks, chunks) if isinstance(chunks, int) else ()
     if isinstance(chunks, tuple):
         pair = chunks
