@@ -7,39 +7,16 @@ without workers compiles what its tests need, no more.
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
-from filelock import FileLock
-from numba.core.caching import IndexDataCacheFile
 
 REPOSITORY = Path(__file__).parents[1]
-
-
-def pytest_configure() -> None:
-    save_one_at_a_time()
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_sessionstart(session: pytest.Session) -> None:
     if session.config.pluginmanager.has_plugin("dsession"):  # which starts the workers, later
         warm()
-
-
-def save_one_at_a_time() -> None:
-    """Keep two processes from saving versions of one kernel at the same moment.
-
-    numba reads the index of a kernel, chooses a name that is not in it, and writes index and code.
-    Two processes that do so at once with different dtypes choose the same name: the entry of one
-    is lost, which only costs time, but the other may from then on lead to the wrong code.
-    """
-    save: Any = IndexDataCacheFile.save
-
-    def save_alone(self: Any, key: Any, data: Any) -> None:
-        with FileLock(Path(self._cache_path) / "kernels.lock"):
-            save(self, key, data)
-
-    IndexDataCacheFile.save = save_alone  # type: ignore[method-assign]  # numba has no option
 
 
 def warm() -> None:
@@ -73,5 +50,4 @@ def compile_for(dtype: str) -> None:
 
 
 if __name__ == "__main__":
-    save_one_at_a_time()
     compile_for(sys.argv[1])

@@ -1,9 +1,13 @@
-"""How the kernels are compiled."""
+"""How the kernels are compiled, and kept on disk from one process to the next."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
 from typing import Any, TypeVar, cast
+from uuid import uuid4
 
 import numba
 
@@ -25,14 +29,8 @@ def compiled(function: Kernel, *, inline: bool = False) -> Kernel:
     callable
         The same function, compiled at its first call for each set of dtypes.
     """
-    options: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
-    options["forceinline"] = inline
-    kernel: Any
-    try:
-        kernel = numba.njit(cache=True, **options)(function)
-    except RuntimeError:
-        # numba refuses cache=True where neither the package nor the home is writable
-        kernel = numba.njit(**options)(function)
+    kernel: Any = numba.njit(nogil=True, error_model="numpy", forceinline=inline)(function)
+    _keep(kernel, function)
     return cast("Kernel", kernel)
 
 
@@ -47,3 +45,48 @@ def spliced(function: Kernel) -> Kernel:
     It so costs what it would if it were written there; `inlined` parts are compiled one by one.
     """
     return cast("Kernel", numba.njit(inline="always")(function))
+
+
+def _keep(kernel: Any, function: Callable[..., object]) -> None:
+    """Let a kernel keep what it compiles; without numba's internals it compiles in each process."""
+    try:
+        cache = _cache_of(function)
+        cache._cache_file = _versions_of(cache)  # noqa: SLF001  # there is no option
+        kernel._cache = cache  # noqa: SLF001
+    except (ImportError, RuntimeError, AttributeError, TypeError):
+        return  # nowhere to write, neither beside the package nor at home; or another numba
+
+
+def _cache_of(function: Callable[..., object]) -> Any:
+    """Return numba's own cache of the compiled versions of a function."""
+    caching: Any = import_module("numba.core.caching")
+    return caching.FunctionCache(function)
+
+
+def _versions_of(cache: Any) -> Any:
+    """Return the files of a cache, in which versions are kept apart more carefully.
+
+    numba's own differ in two things, both of which end in wrong numbers without an error. It counts
+    the files of a kernel, so that two processes that save versions for two dtypes at once choose
+    one name, and either finds the code of the other behind it. And it looks at the source of the
+    kernel alone, not at what is compiled into it from other files.
+    """
+    caching: Any = import_module("numba.core.caching")
+
+    class Versions(caching.IndexDataCacheFile):  # type: ignore[misc]  # its base is Any
+        def _data_name(self, number: int) -> str:
+            name: str = self._data_name_pattern.format(number=number)
+            return name.replace(".nbc", f".{uuid4().hex[:16]}.nbc")
+
+    return Versions(cache.cache_path, cache._impl.filename_base, SOURCES)  # noqa: SLF001
+
+
+def _sources() -> str:
+    """Digest of all the kernels, since they are compiled into each other."""
+    digest = hashlib.sha256()
+    for file in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(file.read_bytes())
+    return digest.hexdigest()
+
+
+SOURCES = _sources()

@@ -48,7 +48,8 @@ def footprint_widths(node_u: Any, node_v: Any, step: int, exact: Any, exact_widt
         for column in range(columns - 1):
             place = exact[row, column]
             if place < 0:
-                widths[row, column] = _cell(node_u, node_v, row, column, step)
+                width_u, width_v = _cell(node_u, node_v, row, column, step)
+                widths[row, column, 0], widths[row, column, 1] = width_u, width_v
             else:
                 widths[row, column, 0] = _width(exact_width[place, 0], 0.0)
                 widths[row, column, 1] = _width(exact_width[place, 1], 0.0)

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .cells import line_through_cell
 from .compile import compiled
 from .control import ControlGrid, Window
 
@@ -25,12 +26,8 @@ def _copy_nearest(band: Any, window: Any, grid: Any, outside: Any, out: Any) -> 
         down = (inner_row + 0.5) / step
         for cell_column in range(node_u.shape[1] - 1):
             start = (cell_column + cell_column0) * step
-            a, b = node_u[cell_row, cell_column], node_u[cell_row, cell_column + 1]
-            left_u = a + (node_u[cell_row + 1, cell_column] - a) * down
-            step_u = (b + (node_u[cell_row + 1, cell_column + 1] - b) * down - left_u) / step
-            a, b = node_v[cell_row, cell_column], node_v[cell_row, cell_column + 1]
-            left_v = a + (node_v[cell_row + 1, cell_column] - a) * down
-            step_v = (b + (node_v[cell_row + 1, cell_column + 1] - b) * down - left_v) / step
+            left_u, step_u = line_through_cell(node_u, cell_row, cell_column, down, step)
+            left_v, step_v = line_through_cell(node_v, cell_row, cell_column, down, step)
             place = exact[cell_row, cell_column]
             for c in range(max(0, start - first_column), min(width, start + step - first_column)):
                 inner = first_column + c - start

@@ -17,6 +17,7 @@ from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
 from .buffers import LANES, borrowed, stack_buffer
+from .cells import line_through_cell
 from .compile import compiled, inlined
 from .control import ControlGrid, Window
 from .footprint import footprint_widths, overlap
@@ -114,12 +115,8 @@ def _joint(
             start = (cell_column + cell_column0) * step
             c0 = max(0, start - first_column)
             c1 = min(width, start + step - first_column)
-            a, b = node_u[cell_row, cell_column], node_u[cell_row, cell_column + 1]
-            left_u = a + (node_u[cell_row + 1, cell_column] - a) * down
-            step_u = (b + (node_u[cell_row + 1, cell_column + 1] - b) * down - left_u) / step
-            a, b = node_v[cell_row, cell_column], node_v[cell_row, cell_column + 1]
-            left_v = a + (node_v[cell_row + 1, cell_column] - a) * down
-            step_v = (b + (node_v[cell_row + 1, cell_column + 1] - b) * down - left_v) / step
+            left_u, step_u = line_through_cell(node_u, cell_row, cell_column, down, step)
+            left_v, step_v = line_through_cell(node_v, cell_row, cell_column, down, step)
             widths = cell_widths[cell_row, cell_column, 0], cell_widths[cell_row, cell_column, 1]
             halves = 0.5 * widths[0], 0.5 * widths[1]
             across, high = math.ceil(widths[0]) + 1, math.ceil(widths[1]) + 1
