@@ -23,9 +23,9 @@ from .masks.exclusion import (
     s2_validity,
     scl_validity,
 )
-from .masks.observed import completeness
-from .masks.recipe import MaskRecipe
+from .masks.recipe import AdvisoryFlags, MaskRecipe
 from .masks.sentinel import attach_gfm_mask, attach_s2_mask
+from .masks.shares import completeness
 from .products import SensorProduct, Sentinel1Product, Sentinel2Product
 from .run.memory import compute
 from .stac.profiles import Catalog
@@ -33,6 +33,7 @@ from .store.write import to_zarr
 from .warp.coregistration import coregister
 
 __all__ = [
+    "AdvisoryFlags",
     "Catalog",
     "DataArrayFusion",
     "DatasetFusion",

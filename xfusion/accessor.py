@@ -18,8 +18,8 @@ from .masks.exclusion import (
     s2_validity,
     scl_validity,
 )
-from .masks.observed import completeness
 from .masks.sentinel import attach_gfm_mask, attach_s2_mask
+from .masks.shares import completeness
 from .methods import of_object
 from .products import SensorProduct
 from .run.memory import compute

@@ -97,7 +97,7 @@ def _described(
     parameters = [own, *list(signature.parameters.values())[bound:]]
     method.__signature__ = signature.replace(parameters=parameters)
     method.__name__, method.__doc__ = function.__name__, function.__doc__
-    method.__module__ = function.__module__
+    method.__module__, method.__qualname__ = function.__module__, function.__qualname__
     for argument in list(signature.parameters)[1:bound]:
         method.__doc__ = re.sub(
             rf"^    {argument} :.*\n(?:        .*\n)+", "", str(method.__doc__), flags=re.MULTILINE

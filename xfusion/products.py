@@ -18,9 +18,9 @@ from .fusion.combine import fuse, gaussian
 from .fusion.conflict import flag_conflict
 from .fusion.probability import exceedance
 from .masks.attach import attach_mask
-from .masks.observed import completeness
 from .masks.recipe import MaskRecipe
 from .masks.sentinel import GFM_MASK, S2_MASK, attach_gfm_mask, attach_s2_mask
+from .masks.shares import completeness
 from .methods import of_dataset, of_product, of_recipe, of_sensors
 from .raster.file import FilePath
 from .raster.opening import CHUNK, open_retrieval

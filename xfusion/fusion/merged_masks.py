@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from xfusion.datamodel.flags import FLAG_ATTRS, Exclusion
 from xfusion.datamodel.grid import on_grid_of, with_spatial_dims
-from xfusion.datamodel.names import MASK, NODATA
+from xfusion.datamodel.names import MASK
+from xfusion.datamodel.nodata import declared_nodata
 
 How = Literal["any", "all", "majority"]
 
@@ -131,10 +132,7 @@ def _declared_nodata(mask: xr.DataArray) -> set[float]:
         return set()
     if _is_flags(mask):
         return {float(Exclusion.UNKNOWN)}  # and nothing else: not observed
-    # a float has been decoded, its encoding tells what the file said
-    sources = (mask.attrs,) if mask.dtype.kind == "f" else (mask.attrs, mask.encoding)
-    entries = [d[key] for d in sources for key in (*NODATA, "nodatavals") if key in d]
-    return {float(value) for values in entries if values is not None for value in np.ravel(values)}
+    return set(declared_nodata(mask))
 
 
 def _check(mask: Any, name: str) -> None:

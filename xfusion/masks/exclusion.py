@@ -10,7 +10,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from xfusion.datamodel.flags import FLAG_ATTRS, Exclusion
-from xfusion.datamodel.names import NODATA
+from xfusion.datamodel.nodata import declared_nodata
 
 NDVI_MAX = 0.6
 GFM_NODATA = 255
@@ -232,11 +232,8 @@ def _bands(bands: xr.Dataset, *names: str) -> list[xr.DataArray]:
 
 
 def _nodata(band: xr.DataArray) -> float:
-    # a float has been decoded, its encoding tells what the file said
-    for declared in (band.attrs, {} if band.dtype.kind == "f" else band.encoding):
-        for key in NODATA:
-            if declared.get(key) is not None:
-                return float(declared[key])
+    for value in declared_nodata(band):
+        return value
     return 0.0 if np.issubdtype(band.dtype, np.integer) else np.nan
 
 

@@ -10,12 +10,16 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
+class DeadlineError(TimeoutError):
+    """A call took longer than it may; what it waits for may have time-outs of its own."""
+
+
 def within(seconds: float, call: Callable[[], T]) -> T:
     """Return what a call returns, or raise what it raises, if it ends in time.
 
     Raises
     ------
-    TimeoutError
+    DeadlineError
         If it does not. It goes on in a thread of its own, since Python cannot stop it.
     """
     results: list[T] = []
@@ -35,5 +39,5 @@ def within(seconds: float, call: Callable[[], T]) -> T:
         raise errors[0]
     if not results:
         msg = f"no answer within {seconds:g} s"
-        raise TimeoutError(msg)
+        raise DeadlineError(msg)
     return results[0]

@@ -8,7 +8,7 @@ from json import JSONDecodeError
 from typing import TYPE_CHECKING, Any
 
 from xfusion.datamodel.redaction import public, without_secrets
-from xfusion.raster.deadline import within
+from xfusion.raster.deadline import DeadlineError, within
 
 from . import bounds
 from .pages import check_address, check_answer, check_page, next_addresses
@@ -40,7 +40,7 @@ def search_api(
     try:
         try:
             items = within(bounds.LONGEST, lambda: search(catalog, profile, query))
-        except TimeoutError:
+        except DeadlineError:
             raise bounds.too_long(bounds.LONGEST) from None
     except failures as error:
         # pystac says that a link leads nowhere, and not why

@@ -39,10 +39,14 @@ class BoundedAdapter(HTTPAdapter):
         self.limits.check()
         response = super().send(request, *args, **{**options, "stream": True})
         body, raw = io.BytesIO(), response.raw
-        while part := raw.read(bounds.CHUNK, decode_content=True):
-            self.limits.check(len(part))
-            body.write(part)
-        self.limits.check()  # a body without a length ends where its connection does
+        try:
+            while part := raw.read(bounds.CHUNK, decode_content=True):
+                self.limits.check(len(part))
+                body.write(part)
+            self.limits.check()  # a body without a length ends where its connection does
+        except BaseException:
+            raw.close()  # what is left of the answer would be read as the next one
+            raise
         body.seek(0)
         response.raw = urllib3.HTTPResponse(
             body, status=raw.status, preload_content=False, original_response=None

@@ -16,6 +16,7 @@ import xarray as xr
 from xfusion.datamodel.graph import InGraph
 from xfusion.datamodel.grid import crs_name, geobox_of, spatial_dims
 from xfusion.datamodel.redaction import public
+from xfusion.datamodel.version import __version__
 from xfusion.raster.file import RasterFile
 from xfusion.raster.patience import is_on_the_web
 
@@ -40,8 +41,6 @@ def job_of(dataset: xr.Dataset) -> dict[str, str]:
         files are described by size and time of writing, those on the web by their address without
         its query, arrays in memory by their content.
     """
-    from xfusion.datamodel.version import __version__  # which the package sets after its imports
-
     job = {"xfusion": __version__}
     if spatial_dims(dataset) and "spatial_ref" in dataset.coords:
         geobox = geobox_of(dataset)
@@ -169,6 +168,11 @@ def _text(value: Any) -> str | None:
         return str(value)
     if isinstance(value, GeoBox):
         return f"{crs_name(value.crs)} {tuple(value.shape)} {tuple(value.transform)[:6]}"
+    if isinstance(value, tuple | Mapping):
+        each = value.items() if isinstance(value, Mapping) else enumerate(value)
+        texts = {str(name): _text(inner) for name, inner in each}
+        if None not in texts.values():
+            return str(texts if isinstance(value, Mapping) else tuple(texts.values()))
     return None
 
 

@@ -1,0 +1,21 @@
+"""What an array declares to be no data."""
+
+from __future__ import annotations
+
+import numpy as np
+import xarray as xr
+
+from .names import NODATA
+
+
+def declared_nodata(array: xr.DataArray) -> list[float]:
+    """Return the values that an array, or the file it is from, declares to be no data.
+
+    Those of the attributes come first; the encoding of floats does not count, since they have been
+    decoded.
+    """
+    sources = (array.attrs,) if array.dtype.kind == "f" else (array.attrs, array.encoding)
+    entries = [d[key] for d in sources for key in (*NODATA, "nodatavals") if key in d]
+    # rasterio says None of a band without one
+    values = [value for entry in entries for value in np.ravel(entry) if value is not None]
+    return [float(value) for value in values]
