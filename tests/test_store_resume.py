@@ -101,6 +101,9 @@ class Mortal(WrapperStore[MemoryStore]):
         self._one()
         await super().delete_dir(prefix)
 
+    def with_read_only(self, read_only: bool = False) -> "Mortal":
+        return Mortal(self._store.with_read_only(read_only))
+
 
 def test_a_run_that_ends_after_any_operation_can_be_resumed() -> None:
     mu = xr.DataArray(np.arange(16.0).reshape(4, 4) + 1, dims=("y", "x")).chunk(2)

@@ -64,7 +64,9 @@ def nearest(path: Path, like: xr.Dataset, outside: int) -> np.ndarray:
     xx, yy = np.meshgrid(like.x, like.y)
     with rasterio.open(path) as file:
         to_file = Transformer.from_crs(like.rio.crs, file.crs, always_xy=True)
-        columns, rows = ~file.transform @ np.stack(to_file.transform(xx, yy)).reshape(2, -1)
+        a, b, c, d, e, f = (~file.transform)[:6]
+        x, y = (axis.ravel() for axis in to_file.transform(xx, yy))
+        columns, rows = a * x + b * y + c, d * x + e * y + f
         columns, rows = np.floor(columns).astype(int), np.floor(rows).astype(int)
         inside = (rows >= 0) & (rows < file.height) & (columns >= 0) & (columns < file.width)
         values = np.full(columns.shape, outside)
