@@ -159,7 +159,8 @@ def serving(
     out: Path, folder: Path
 ) -> Iterator[tuple[subprocess.Popen[str], list[psutil.Process]]]:
     """Start a run, and wait until its server is there."""
-    with start(out, TMPDIR=str(folder)) as process:
+    # so large that the run does not end before a busy machine has seen its server
+    with start(out, "--size", "2", TMPDIR=str(folder)) as process:
         try:
             family: list[psutil.Process] = []
             while not family and process.poll() is None:

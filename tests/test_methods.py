@@ -65,16 +65,16 @@ def test_method_shows_arguments_text_and_an_example(kind: type, name: str, funct
     assert ours[1:] == theirs[bound:]
     assert theirs[0].kind is inspect.Parameter.POSITIONAL_ONLY
     assert method.__name__ == name
-    text = method.__doc__ or ""
+    text = inspect.getdoc(method) or ""
     assert all(f"{title}\n" in text for title in ("Returns", "Examples")), text
     assert len(ours) == 1 or "Parameters\n" in text
     section = text.partition("Parameters\n")[2].partition("Returns\n")[0]
-    described = re.findall(r"^    (\w[\w, *]*?)(?: :.*)?$", section, re.MULTILINE)
+    described = re.findall(r"^(\w[\w, *]*?)(?: :.*)?$", section, re.MULTILINE)
     names = {name.strip(" *") for line in described for name in line.split(",")}
     # all that is described is an argument, or what the method is called on
     assert names <= {p.name for p in ours} | {theirs[0].name}
     if not issubclass(kind, xf.SensorProduct):
-        assert text == function.__doc__
+        assert text == inspect.getdoc(function)
 
 
 def test_completion_knows_the_methods_and_their_options() -> None:

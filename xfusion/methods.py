@@ -99,13 +99,15 @@ def _described(
     method.__name__, method.__doc__ = function.__name__, function.__doc__
     method.__module__, method.__qualname__ = function.__module__, function.__qualname__
     for argument in list(signature.parameters)[1:bound]:
-        method.__doc__ = re.sub(
-            rf"^    {argument} :.*\n(?:        .*\n)+", "", str(method.__doc__), flags=re.MULTILINE
-        )
+        _replace(method, rf"^{argument} :.*\n(?:    .*\n)+", "")
     if returns is not None:
         method.__signature__ = method.__signature__.replace(return_annotation=returns)
         text = {"Self": "product of the same class"}.get(returns, returns)
-        method.__doc__ = re.sub(
-            r"(Returns\n +-+\n +)Dataset\b", rf"\1{text}", str(method.__doc__), count=1
-        )
+        _replace(method, r"(^Returns\n-+\n)Dataset\b", rf"\1{text}")
     return method
+
+
+def _replace(method: Any, pattern: str, text: str) -> None:
+    # Python indents docstrings until 3.12, and no more
+    doc = inspect.cleandoc(method.__doc__)
+    method.__doc__ = re.sub(pattern, text, doc, count=1, flags=re.MULTILINE)

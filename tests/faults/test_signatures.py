@@ -110,7 +110,7 @@ def test_a_signature_that_does_not_come_is_not_waited_for(
     one = item("s2", served.root("well"))
     start = time.monotonic()
     if mode == "raise":
-        said = "/well/(red|nir|scl).tif could not be signed: TimeoutError: no answer within 0.3 s"
+        said = "/well/(red|nir|scl).tif could not be signed: DeadlineError: no answer within 0.3 s"
         with pytest.raises(OSError, match=said):
             mask_of("s2", one, chunks=chunks, **options)
     else:
