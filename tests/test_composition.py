@@ -14,7 +14,7 @@ from odc.geo.geobox import GeoBox
 from odc.geo.xr import xr_coords, xr_zeros
 
 import xfusion as xf
-from xfusion.datamodel import grid
+from xfusion.datamodel import comparison
 
 EQUI7 = (
     'PROJCS["Azimuthal_Equidistant",GEOGCS["WGS 84",DATUM["WGS_1984",'
@@ -86,7 +86,7 @@ def test_geotiff_keeps_crs_nodata_and_values(fused: xr.Dataset, tmp_path: Path) 
     for name in ("rio.tif", "odc.tif"):
         back = xf.raster.open_raster(tmp_path / name)
         np.testing.assert_array_equal(back, fused.mu)
-        assert grid.same_crs(back.odc.crs, fused.odc.crs)
+        assert comparison.same_crs(back.odc.crs, fused.odc.crs)
 
 
 def test_to_cog_and_open_again(fused: xr.Dataset, tmp_path: Path) -> None:
@@ -102,7 +102,7 @@ def test_to_cog_and_open_again(fused: xr.Dataset, tmp_path: Path) -> None:
     )
     for name in ("mu", "sigma", "mask"):
         np.testing.assert_array_equal(product.dataset[name], fused[name])
-    assert grid.same_geobox(product.geobox, fused.odc.geobox)
+    assert comparison.same_geobox(product.geobox, fused.odc.geobox)
     assert product.dataset.mu.chunks is not None
 
 

@@ -7,16 +7,10 @@ import xarray as xr
 from numpy.typing import ArrayLike
 
 from .cf import annotate
+from .comparison import on_grid_of
 from .flags import Exclusion
-from .grid import (
-    SPATIAL_REF,
-    geobox_of,
-    on_grid_of,
-    spatial_dims,
-    spatial_ref_of,
-    with_spatial_dims,
-)
-from .names import MASK, MU, SIGMA
+from .grid import geobox_of, spatial_dims, spatial_ref_of, with_spatial_dims
+from .names import MASK, MU, SIGMA, SPATIAL_REF
 from .times import Time, as_time
 from .units import dequantify
 from .validation import Retrieval, as_retrieval, decoded, validate, with_spatial_ref
@@ -262,7 +256,10 @@ def _with_crs_of(layer: xr.Dataset, mean: xr.Dataset) -> xr.Dataset:
     """
     if SPATIAL_REF in layer.coords and layer[SPATIAL_REF].attrs:
         return layer
-    if SPATIAL_REF not in mean.coords:
+    dims = spatial_dims(layer) or ()
+    if SPATIAL_REF not in mean.coords or any(
+        (d in layer.coords) < (d in mean.coords) for d in dims
+    ):
         return layer
     return layer.assign_coords({SPATIAL_REF: mean[SPATIAL_REF]})
 

@@ -8,8 +8,9 @@ from typing import Any
 import xarray as xr
 
 from .flags import FLAG_ATTRS
-from .grid import SPATIAL_REF, spatial_dims
-from .names import CONVENTIONS, MASK, MU, SIGMA
+from .grid import spatial_dims
+from .names import CONVENTIONS, MASK, MU, SIGMA, SPATIAL_REF
+from .placement import PIXEL
 
 AXES = ("Y", "X")
 PROJECTED = (
@@ -56,6 +57,8 @@ def annotate(dataset: xr.Dataset) -> xr.Dataset:
         dataset[MU].encoding["coordinates"] = " ".join(labels)
     for name, described in _axes(dataset).items():
         array = dataset.coords[name]
+        if array.attrs.get("units") == PIXEL:
+            continue  # of a rotated grid: they are no coordinates of the CRS
         if "standard_name" in array.attrs:
             described = {"axis": described["axis"]}  # noqa: PLW2901  # the described is meant
         array.attrs = described | array.attrs

@@ -7,8 +7,7 @@ from typing import Protocol, TypeAlias, runtime_checkable
 import numpy as np
 import xarray as xr
 
-from .grid import SPATIAL_REF
-from .names import MASK, MU, NODATA, PACKING, SIGMA
+from .names import MASK, MU, NODATA, PACKING, SIGMA, SPATIAL_REF
 from .units import dequantify, fits_deviation, units_of
 
 

@@ -9,7 +9,8 @@ import numpy as np
 import xarray as xr
 
 from xfusion.datamodel.chunks import rechunked
-from xfusion.datamodel.grid import on_grid_of, spatial_dims
+from xfusion.datamodel.comparison import on_grid_of
+from xfusion.datamodel.grid import spatial_dims
 from xfusion.datamodel.names import MASK, MU, SIGMA
 from xfusion.datamodel.units import conversion, same_units, units_of
 

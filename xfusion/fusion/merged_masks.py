@@ -8,8 +8,9 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from xfusion.datamodel.comparison import on_grid_of
 from xfusion.datamodel.flags import FLAG_ATTRS, Exclusion
-from xfusion.datamodel.grid import on_grid_of, with_spatial_dims
+from xfusion.datamodel.grid import with_spatial_dims
 from xfusion.datamodel.names import MASK
 from xfusion.datamodel.nodata import declared_nodata
 

@@ -15,8 +15,8 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from xfusion.datamodel.comparison import same_crs, same_geobox
 from xfusion.datamodel.graph import InGraph
-from xfusion.datamodel.grid import same_crs, same_geobox
 from xfusion.datamodel.redaction import public
 
 from .asset import READ_ERRORS, opened

@@ -10,13 +10,13 @@ import xarray as xr
 
 from xfusion.datamodel.cf import annotate
 from xfusion.datamodel.chunks import rechunked
+from xfusion.datamodel.comparison import same_geobox
 from xfusion.datamodel.flags import Exclusion
 from xfusion.datamodel.grid import (
     SPATIAL_DIMS,
     as_geobox,
     geobox_of,
     grid_coords,
-    same_geobox,
     spatial_dims,
 )
 from xfusion.datamodel.names import MASK, MU, SIGMA

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from xfusion.datamodel.comparison import same_crs
 from xfusion.datamodel.graph import InGraph
-from xfusion.datamodel.grid import same_crs
 from xfusion.kernels.control import ControlGrid, Positions, Window
 
 if TYPE_CHECKING:

@@ -1,0 +1,284 @@
+"""Where pixels lie: by their labels, by the GeoTransform of the CRS variable, and if these agree.
+
+Libraries keep the place of an array in one of them, in both, or, of a rotated grid, in the one
+relative to the other. A selection changes labels alone, which is why they may differ lawfully.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from .names import SPATIAL_REF
+
+if TYPE_CHECKING:
+    from affine import Affine
+
+Dims = tuple[Hashable, Hashable]
+Labels = NDArray[np.float64]
+Corner = tuple[float, float]  # outer edge of the first pixel of a file, and the size of a pixel
+
+UNEVEN = 0.1  # of a pixel: labels of float32 are not better
+EXACT = 1e-6  # of a pixel: labels that are further from a line are rounded, and fitted
+PIXEL = "pixel"  # units of labels that count the pixels of a rotated grid from its corner
+OF_EACH_PIXEL = "yc", "xc"  # coordinates of two dims, as rioxarray gives a rotated grid
+
+
+class Place(NamedTuple):
+    """What the CRS variable of an object says about where it lies."""
+
+    crs: str | None
+    geotransform: tuple[float, ...] | None
+    """As GDAL writes it: x of the corner, along a row, down; y of the corner, along a row, down."""
+    gcps: str | None
+    """Ground control points, as rioxarray writes them."""
+
+    @property
+    def is_rotated(self) -> bool:
+        """Whether rows and columns do not run along the axes of the CRS."""
+        return self.geotransform is not None and any(self.geotransform[i] for i in (2, 4))
+
+
+class Axis(NamedTuple):
+    """Regular labels of a dim: those of pixel `i` are ``first + step * i``."""
+
+    first: float
+    step: float | None
+    """None of a single label, which does not tell how wide its pixel is."""
+
+
+def place_of(obj: xr.Dataset | xr.DataArray) -> Place:
+    """Return what the CRS variable of an object says, whatever the variable is called."""
+    attrs = _crs_variable(obj)
+    text = attrs.get("crs_wkt", attrs.get(SPATIAL_REF))
+    numbers = str(attrs.get("GeoTransform", "")).split()
+    points = attrs.get("gcps")
+    return Place(
+        None if text is None else str(text),
+        tuple(map(float, numbers)) if len(numbers) == 6 else None,  # noqa: PLR2004  # of GDAL
+        None if points is None else str(points),
+    )
+
+
+def _crs_variable(obj: xr.Dataset | xr.DataArray) -> Mapping[Any, Any]:
+    variables = obj.variables if isinstance(obj, xr.Dataset) else obj.coords
+    if SPATIAL_REF in variables:
+        return variables[SPATIAL_REF].attrs
+    named = [v.attrs for v in variables.values() if v.ndim == 0]
+    return next((a for a in named if {"crs_wkt", SPATIAL_REF} & {*a}), {})
+
+
+def transform_of(obj: xr.Dataset | xr.DataArray, dims: Dims) -> Affine:
+    """Return the transform from columns and rows, counted from the outer corner, to the CRS.
+
+    Raises
+    ------
+    ValueError
+        If there is none, labels are not evenly spaced, or they contradict the GeoTransform.
+    """
+    from affine import Affine
+
+    place = place_of(obj)
+    if place.gcps is not None:
+        msg = "the grid is given by ground control points: warp it first, .rio.reproject(crs)"
+        raise ValueError(msg)
+    axes = [_axis(obj, dim) for dim in dims]
+    if place.is_rotated:
+        assert place.geotransform is not None  # noqa: S101  # what is rotated has one
+        return _of_rotated(obj, dims, axes, Affine.from_gdal(*place.geotransform))
+    of_file: tuple[Corner | None, Corner | None] = None, None
+    if place.geotransform is not None:
+        left, width, _, top, _, height = place.geotransform
+        of_file = (top, height), (left, width)
+    coarser = [
+        _factor(obj, dim, axis, corner)
+        for dim, axis, corner in zip(dims, axes, of_file, strict=True)
+    ]
+    top, height = _edge(obj, dims[0], axes[0], of_file[0], across=coarser[1])
+    left, width = _edge(obj, dims[1], axes[1], of_file[1], across=coarser[0])
+    return Affine(width, 0.0, left, 0.0, height, top)
+
+
+def _axis(obj: xr.Dataset | xr.DataArray, dim: Hashable) -> Axis | None:
+    """Return the labels of a dim, None without any."""
+    size = obj.sizes[dim]
+    if size == 0:
+        msg = f"there are no pixels along {dim!r}: the selection misses the array, change it"
+        raise ValueError(msg)
+    if dim not in obj.coords:
+        return None
+    try:
+        labels: Labels = np.asarray(obj.indexes[dim], np.float64)
+    except (TypeError, ValueError) as error:
+        msg = f"the labels of {dim!r} are no numbers, so its pixels have no place: {error}"
+        raise ValueError(msg) from error
+    if not np.isfinite(labels).all():
+        where = int(np.argmin(np.isfinite(labels)))
+        msg = (
+            f"{dim}[{where}] is {labels[where]}, it has no place: select what has labels, such as "
+            f".dropna({dim!r}), or give all of them, e.g. after .pad"
+        )
+        raise ValueError(msg)
+    if size == 1:
+        return Axis(float(labels[0]), None)
+    first, step = _line(labels)
+    if step == 0:
+        msg = f"the labels of {dim!r} begin and end at {labels[0]}, it has no direction: sort them"
+        raise ValueError(msg)
+    regular = first + step * np.arange(size)
+    off = np.abs(labels - regular)
+    worst = int(np.argmax(off))
+    if off[worst] > UNEVEN * abs(step):
+        msg = (
+            f"{dim} is not evenly spaced: {dim}[{worst}] is {labels[worst]}, not "
+            f"{regular[worst]}: put it on a regular grid first, e.g. with .interp()"
+        )
+        raise ValueError(msg)
+    return Axis(first, step)
+
+
+def _line(labels: Labels) -> tuple[float, float]:
+    """Return first label and step of the line through labels.
+
+    Through the first and the last of labels that are exact. Rounded ones, of float32, would so put
+    the whole grid off by the rounding of one: these are fitted.
+    """
+    last = len(labels) - 1
+    first, step = float(labels[0]), float(labels[-1] - labels[0]) / last
+    off = labels - (first + step * np.arange(len(labels)))
+    if step == 0 or np.abs(off).max() <= EXACT * abs(step):
+        return first, step
+    middle = last / 2
+    places = np.arange(len(labels)) - middle
+    slope = float(places @ off / (places @ places))
+    return first + float(off.mean()) - slope * middle, step + slope
+
+
+def _factor(
+    obj: xr.Dataset | xr.DataArray, dim: Hashable, axis: Axis | None, corner: Corner | None
+) -> float:
+    """How many times as large as it was a pixel is by its labels; 1 if they do not tell."""
+    size = _declared_size(obj, dim) if corner is None else corner[1]
+    if axis is None or axis.step is None or size is None:
+        return 1.0
+    return abs(axis.step / size)
+
+
+def _edge(
+    obj: xr.Dataset | xr.DataArray,
+    dim: Hashable,
+    axis: Axis | None,
+    corner: Corner | None,
+    *,
+    across: float,
+) -> Corner:
+    """Return the outer edge of the first pixel along a dim, and the size of a pixel.
+
+    `across` is how many times as large as they were pixels are along the other dim.
+    """
+    if axis is None:
+        if corner is None:
+            msg = (
+                f"{dim!r} has no labels and the CRS no GeoTransform, so the pixels have no place: "
+                f"give it labels, .assign_coords({dim}=...)"
+            )
+            raise ValueError(msg)
+        return corner
+    before = _declared_size(obj, dim) if corner is None else corner[1]
+    if axis.step is None and before is None:
+        msg = (
+            f"{dim!r} has the one label {axis.first} and the CRS no GeoTransform, so the size "
+            "of its pixel is unknown: write it first, .rio.write_transform(transform)"
+        )
+        raise ValueError(msg)
+    if axis.step is None and abs(across - 1) > UNEVEN:
+        msg = (
+            f"{dim!r} has one label, {axis.first}, with pixels of {before}, while those of the "
+            f"other dim are {across:g} times as large as they were: say how large they are, "
+            ".rio.write_transform(transform)"
+        )
+        raise ValueError(msg)
+    size = before if axis.step is None else axis.step
+    assert size is not None  # noqa: S101  # checked above
+    if corner is None or not _is_same(size, corner[1], obj.sizes[dim]):
+        return axis.first - size / 2, size
+    edge, of_file = corner
+    shift = (axis.first - edge) / of_file - 0.5
+    if abs(shift - round(shift)) > UNEVEN:
+        expected = edge + (round(shift) + 0.5) * of_file
+        msg = (
+            f"{dim}[0] is {axis.first} by its label, {expected} by the GeoTransform, "
+            f"{abs(shift - round(shift)):.2g} pixels apart, but labels are those of pixel centres. "
+            f"Say which is right: .drop_vars({dim!r}) for the GeoTransform, or give labels of "
+            "centres and call .rio.write_transform()"
+        )
+        raise ValueError(msg)
+    return edge + round(shift) * of_file, of_file
+
+
+def _is_same(step: float, of_file: float, count: int) -> bool:
+    """Whether labels are as far apart as the pixels of the file, over all of them."""
+    return abs(step - of_file) * (count - 1) <= UNEVEN * abs(of_file)
+
+
+def _declared_size(obj: xr.Dataset | xr.DataArray, dim: Hashable) -> float | None:
+    """Return the size of a pixel that odc-geo notes on labels; coarsening leaves it as it was."""
+    size = obj.coords[dim].attrs.get("resolution")
+    return None if size is None else float(size)
+
+
+def _of_rotated(
+    obj: xr.Dataset | xr.DataArray, dims: Dims, axes: list[Axis | None], whole: Affine
+) -> Affine:
+    """Return the transform of what is left of a rotated grid, whose labels count pixels."""
+    from affine import Affine
+
+    if axes == [None, None]:
+        axes = _of_each_pixel(obj, dims, whole)
+    first, step = [], []
+    for dim, axis in zip(dims, axes, strict=True):
+        counted, each = (0.5, 1.0) if axis is None else (axis.first, axis.step or 1.0)
+        units = PIXEL if axis is None else obj.coords[dim].attrs.get("units", PIXEL)
+        if units != PIXEL or (each == 1.0 and abs(counted % 1.0 - 0.5) > UNEVEN):
+            msg = (
+                f"{dim}[0] is {counted}, in {units!r}, but the GeoTransform "
+                f"{tuple(whole.to_gdal())} is rotated, where no label of one dim can say where a "
+                "pixel lies: .drop_vars(['y', 'x']) if it is that of the whole array"
+            )
+            raise ValueError(msg)
+        first.append(counted - 0.5 * each)
+        step.append(each)
+    # in numbers, since operators of affine differ between its versions
+    (row, column), (down, across) = first, step
+    a, b, c, d, e, f = tuple(whole)[:6]
+    return Affine(
+        a * across,
+        b * down,
+        c + a * column + b * row,
+        d * across,
+        e * down,
+        f + d * column + e * row,
+    )
+
+
+def _of_each_pixel(obj: xr.Dataset | xr.DataArray, dims: Dims, whole: Affine) -> list[Axis | None]:
+    """Return what coordinates of two dims say of the rows and columns of a rotated grid."""
+    yc, xc = (obj.coords.get(name) for name in OF_EACH_PIXEL)
+    if yc is None or xc is None or yc.dims != dims or xc.dims != dims:
+        return [None, None]
+    a, b, c, d, e, f = tuple(whole)[:6]
+    area = a * e - b * d
+
+    def counted(row: int, column: int) -> tuple[float, float]:
+        x, y = float(xc[row, column]) - c, float(yc[row, column]) - f
+        return (a * y - d * x) / area, (e * x - b * y) / area
+
+    start, stop = counted(0, 0), counted(-1, -1)
+    counts = [obj.sizes[dim] - 1 for dim in dims]
+    return [
+        Axis(p, (q - p) / n if n else None) for p, q, n in zip(start, stop, counts, strict=True)
+    ]
