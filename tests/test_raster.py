@@ -1,5 +1,6 @@
 """Opening rasters: nodata, CRS and grids are honoured or refused, never guessed."""
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -76,3 +77,89 @@ def test_files_that_do_not_fit_are_refused(tmp_path: Path) -> None:
         xf.Sentinel1Product.open(mu, write(tmp_path / "bare.tif", ones, crs=None))
     with pytest.raises(ValueError, match="mask is int16"):
         xf.Sentinel1Product.open(mu, mu, write(tmp_path / "m.tif", ones.astype(np.int16)))
+
+
+def written_pair(folder: Path, mu: NDArray[Any], sigma: NDArray[Any]) -> tuple[Path, Path]:
+    return write(folder / "mu.tif", mu), write(folder / "sigma.tif", sigma)
+
+
+@pytest.mark.parametrize("dtype", [np.int16, np.uint8])
+def test_integers_without_a_scale_are_not_taken_for_values(dtype: Any, tmp_path: Path) -> None:
+    mu, sigma = written_pair(tmp_path, np.array([[80, 20]], dtype), np.array([[10, 5]], dtype))
+    with pytest.raises(ValueError, match=r"mu.tif holds u?int\d+ and declares no scale.*scale="):
+        xf.SensorProduct.open(mu, sigma)
+    half = write(tmp_path / "half.tif", np.ones((1, 2), np.float32))
+    with pytest.raises(ValueError, match="sigma.tif holds"):
+        xf.SensorProduct.open(half, sigma)
+    s1 = xf.Sentinel1Product.open(mu, sigma, scale=0.01, offset=0.5)
+    # a standard deviation is not moved
+    np.testing.assert_allclose(s1.mu, [[1.3, 0.7]], rtol=1e-6)
+    np.testing.assert_allclose(s1.sigma, [[0.1, 0.05]], rtol=1e-6)
+    np.testing.assert_array_equal(xf.SensorProduct.open(mu, sigma, scale=1).mu, [[80, 20]])
+
+
+def test_nodata_that_no_file_declares_can_be_said(tmp_path: Path) -> None:
+    values = np.array([[-9999, 0.5, 7]], np.float32)
+    mu = write(tmp_path / "mu.tif", values, nodata=7)
+    with nothing_computes():
+        opened = xf.SensorProduct.open(mu, mu, nodata=-9999)
+    np.testing.assert_array_equal(opened.mu, [[np.nan, 0.5, np.nan]])
+    np.testing.assert_array_equal(opened.sigma, [[np.nan, 0.5, np.nan]])
+    small = write(tmp_path / "small.tif", np.array([[1, 255]], np.uint8))
+    np.testing.assert_array_equal(xf.raster.open_raster(small, nodata=-9999), [[1, 255]])
+    np.testing.assert_array_equal(xf.raster.open_raster(small, nodata=255), [[1, np.nan]])
+
+
+@pytest.mark.parametrize("internal", [True, False], ids=["internal", ".msk"])
+def test_where_a_mask_file_is_not_valid_nothing_is_known(internal: bool, tmp_path: Path) -> None:
+    one = write(tmp_path / "one.tif", np.ones((1, 3), np.float32))
+    path = write(tmp_path / "mask.tif", np.array([[0, 4, 0]], np.uint8))
+    with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=internal), rasterio.open(path, "r+") as file:
+        file.write_mask(np.array([[255, 255, 0]], np.uint8))
+    assert (tmp_path / "mask.tif.msk").exists() != internal
+    opened = xf.SensorProduct.open(one, one, path)
+    assert opened.dataset["mask"].values.tolist() == [[0, 4, 32]]
+    assert opened.dataset["mask"].dtype == np.uint8
+
+
+def test_complex_numbers_are_refused(tmp_path: Path) -> None:
+    path = write(tmp_path / "slc.tif", np.ones((1, 3), np.complex64))
+    with pytest.raises(ValueError, match="slc.tif holds complex64, not real numbers"):
+        xf.SensorProduct.open(path, path)
+
+
+@pytest.mark.parametrize(
+    ("chunks", "blocks"),
+    [
+        ({"y": 2, "x": 3}, ((2, 2), (3, 2))),
+        ({"x": 3}, ((4,), (3, 2))),
+        ((3, 2), ((3, 1), (2, 2, 1))),
+        (-1, ((4,), (5,))),
+    ],
+)
+def test_chunks_are_those_of_xarray(chunks: Any, blocks: Any, tmp_path: Path) -> None:
+    path = write(tmp_path / "mu.tif", np.ones((4, 5), np.float32))
+    assert xf.SensorProduct.open(path, path, chunks=chunks).mu.chunks == blocks
+
+
+@pytest.mark.parametrize("chunks", [0, {"y": 0, "x": 3}, {"time": 1}, (3, 2, 1), (2, -7)])
+def test_chunks_that_are_no_blocks_are_told(chunks: Any, tmp_path: Path) -> None:
+    path = write(tmp_path / "mu.tif", np.ones((4, 5), np.float32))
+    with pytest.raises(ValueError, match="chunks=.*rows and columns of a block"):
+        xf.SensorProduct.open(path, path, chunks=chunks)
+
+
+def test_files_that_changed_places_are_noticed(tmp_path: Path) -> None:
+    mu = write(tmp_path / "s1_mu.tif", np.full((2, 2), 0.5, np.float32))
+    sigma = write(tmp_path / "s1_sigma.tif", np.full((2, 2), 0.1, np.float32))
+    with pytest.warns(UserWarning, match="other way round"):
+        xf.Sentinel1Product.open(sigma, mu)
+    written = xf.to_cog(xf.Sentinel1Product.open(mu, sigma), tmp_path / "o", item=False)
+    a, b = (tmp_path / name for name in ("a.tif", "b.tif"))
+    written["mu"].rename(a)
+    written["sigma"].rename(b)
+    with pytest.warns(UserWarning, match="tags of the first"):
+        xf.Sentinel1Product.open(b, a)
+    with warnings.catch_warnings(action="error", category=UserWarning):
+        xf.Sentinel1Product.open(a, b)
+        xf.Sentinel1Product.open(mu, sigma)

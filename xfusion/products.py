@@ -10,6 +10,7 @@ import xarray as xr
 from .cog.write import to_cog
 from .datamodel.building import exclude, usable
 from .datamodel.cf import annotate
+from .datamodel.chunks import Chunks
 from .datamodel.grid import geobox_of
 from .datamodel.names import MASK, MU, SIGMA
 from .datamodel.times import Time
@@ -77,10 +78,16 @@ class SensorProduct:
         mask: FilePath | None = None,
         *,
         time: Time | None = None,
-        chunks: int | None = CHUNK,
+        chunks: Chunks = CHUNK,
+        nodata: float | None = None,
+        scale: float | None = None,
+        offset: float | None = None,
     ) -> Self:
         """Open the rasters of a retrieval lazily, see :func:`xfusion.raster.open_retrieval`."""
-        dataset = open_retrieval(mu, sigma, mask, sensor=cls.sensor, time=time, chunks=chunks)
+        stored: dict[str, Any] = {"nodata": nodata, "scale": scale, "offset": offset}
+        dataset = open_retrieval(
+            mu, sigma, mask, sensor=cls.sensor, time=time, chunks=chunks, **stored
+        )
         return cls(dataset=dataset)
 
     @property

@@ -3,8 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
+from typing import Any, TypeAlias
 
 import xarray as xr
+
+from .grid import SPATIAL_DIMS
+
+Chunks: TypeAlias = int | Mapping[Any, int] | tuple[int, int] | None
+
+
+def block_sides(chunks: Any, shape: tuple[int, int]) -> tuple[int, int]:
+    """Return the rows and columns of a block, as asked by a number, a pair or a mapping.
+
+    Raises
+    ------
+    ValueError
+        If it is none of these, or a side is no positive number nor -1, for the whole length.
+    """
+    pair: Any = ()
+    if isinstance(chunks, int):
+        pair = chunks, chunks
+    elif isinstance(chunks, tuple):
+        pair = chunks
+    elif isinstance(chunks, Mapping):
+        names = next((d for d in SPATIAL_DIMS if {*d} & {*chunks}), ())
+        pair = tuple(chunks.get(name, -1) for name in names)
+    whole = tuple(n if size == -1 else size for size, n in zip(pair, shape, strict=False))
+    if len(pair) != len(shape) or not all(isinstance(n, int) and n > 0 for n in whole):
+        msg = f"{chunks=}: give the rows and columns of a block, e.g. {{'y': 2048, 'x': 2048}}"
+        raise ValueError(msg)
+    return whole[0], whole[1]
 
 
 def rechunked(dataset: xr.Dataset, blocks: Mapping[Hashable, tuple[int, ...]]) -> xr.Dataset:

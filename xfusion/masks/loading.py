@@ -190,6 +190,7 @@ def _file(
         grid.shape.yx,
         loading.dtype(band),
         masked=False,
+        missing=catalog.nodata_of(band),
         trusted=False,
         grid=grid,
         signer=catalog.signer,

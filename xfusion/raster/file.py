@@ -46,6 +46,13 @@ class RasterFile(InGraph):
     """False for an asset of a catalogue, see :func:`open_asset`."""
     grid: GeoBox | None = None
     """Where a catalogue says that the pixels lie; checked against the file."""
+    nodata: float | None = None
+    """Means no data besides what the file declares."""
+    scale: float | None = None
+    """Instead of what the file declares, and so the offset."""
+    offset: float | None = None
+    missing: float | None = None
+    """What pixels become that a mask in the file excludes, where they are not masked."""
     signer: Callable[[str], str] | None = None
     """Turns the path into what is opened, at each read: signatures expire."""
 
@@ -132,10 +139,12 @@ class RasterFile(InGraph):
 
         window = Window.from_slices(rows, columns)
         with self._opened(options) as file:
+            flags = set(file.mask_flag_enums[0])
             if not self.masked:
                 raw: NDArray[Any] = file.read(1, window=window)
+                if self.missing is not None and not flags <= {MaskFlags.all_valid}:
+                    raw[file.read_masks(1, window=window) == 0] = self.missing
                 return raw
-            flags = set(file.mask_flag_enums[0])
             if flags <= {MaskFlags.all_valid, MaskFlags.nodata}:
                 pixels = file.read(1, window=window)
                 nodata = file.nodata
@@ -145,7 +154,11 @@ class RasterFile(InGraph):
             else:
                 both = file.read(1, window=window, masked=True)
                 pixels, missing = both.data, np.ma.getmaskarray(both)
-            scale, offset = file.scales[0], file.offsets[0]
+            if self.nodata is not None:
+                declared = pixels == float(self.nodata)
+                missing = declared if missing is None else missing | declared
+            scale = file.scales[0] if self.scale is None else self.scale
+            offset = file.offsets[0] if self.offset is None else self.offset
         values: NDArray[Any] = pixels.astype(self.dtype, copy=False)
         if (scale, offset) != (1.0, 0.0):
             values = (values * scale + offset).astype(self.dtype, copy=False)

@@ -3,73 +3,119 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Hashable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import xarray as xr
 
 from xfusion.datamodel.building import retrieval
+from xfusion.datamodel.chunks import Chunks, block_sides
 from xfusion.datamodel.flags import Exclusion
+from xfusion.datamodel.placement import PIXEL
+from xfusion.datamodel.redaction import public
 from xfusion.datamodel.tags import OF_ALL, UNPACKED
 from xfusion.datamodel.times import Time, as_time
 
 from .file import FilePath, RasterFile, remember
+from .georeference import check_place
+from .naming import warn_of_exchanged
 
 CHUNK = 1536  # pixels a side: 9 MiB of float32; larger ones need more memory, smaller more time
+SPATIAL = "y", "x"
 ISO_UTC = re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+Z")
 
 
-def open_raster(path: FilePath, *, chunks: int | None = CHUNK, masked: bool = True) -> xr.DataArray:
+class Stored(NamedTuple):
+    """How a file stores its band."""
+
+    dtype: np.dtype[Any]
+    rotated: bool
+    scaled: bool
+
+    @property
+    def is_unscaled(self) -> bool:
+        """Whether the band is of integers, and nothing says what these stand for."""
+        return self.dtype.kind in "iu" and not self.scaled
+
+
+def open_raster(
+    path: FilePath,
+    *,
+    chunks: Chunks = CHUNK,
+    masked: bool = True,
+    nodata: float | None = None,
+    scale: float | None = None,
+    offset: float | None = None,
+) -> xr.DataArray:
     """Open a raster file of one band lazily, its nodata honoured.
 
     Parameters
     ----------
     path : path or URL
         Anything GDAL reads, in any CRS.
-    chunks : int or None
-        Pixels a side of a block; None reads now.
+    chunks : int, (int, int), mapping of y and x, or None
+        Rows and columns of a block; -1 for all of them. None reads now.
     masked : bool
-        Turn nodata into NaN, and apply a declared scale and offset.
+        Turn nodata into NaN, and apply scale and offset.
+    nodata : float, optional
+        A value that means no data, besides what the file declares.
+    scale, offset : float, optional
+        ``value = number * scale + offset``, instead of what the file declares.
 
     Returns
     -------
     DataArray, dims (y, x)
-        With what :func:`~xfusion.to_cog` wrote in the tags: attributes and `time`.
+        With what :func:`~xfusion.to_cog` wrote in the tags: attributes and `time`. The labels of
+        a rotated file count its pixels, from 0.5 on.
 
     Raises
     ------
     ValueError
-        If the file has several bands or no CRS.
+        If the file has several bands, complex numbers, or does not say where it lies.
     """
+    mode: dict[str, Any] = {"masked": masked, "nodata": nodata, "scale": scale, "offset": offset}
+    return _opened(path, chunks, **mode)[0]
+
+
+def _opened(path: FilePath, chunks: Chunks, **mode: Any) -> tuple[xr.DataArray, Stored]:
+    """Return the band of a file, and how the file stores it."""
     import rioxarray
 
     if Path(path).exists():
         # workers, and a later run, may be in another folder
         path = Path(path).absolute()
-    opened = rioxarray.open_rasterio(path)
-    if not isinstance(opened, xr.DataArray) or opened.sizes["band"] != 1:
-        count = opened.sizes["band"] if isinstance(opened, xr.DataArray) else "several"
-        msg = f"{path}: {count} bands, one is needed: split it, e.g. gdal_translate -b 1"
-        raise ValueError(msg)
-    if opened.rio.crs is None:
-        msg = f"{path}: no CRS, so its pixels have no place: set it, e.g. rio edit-info --crs"
-        raise ValueError(msg)
-    band = _explained(opened.isel(band=0, drop=True), path)
-    file = RasterFile(
-        str(path), (band.shape[0], band.shape[1]), _dtype(band.dtype, masked=masked), masked
-    )
+    stored = _look(path)
+    with warnings.catch_warnings():
+        # it is of a grid that is not parallel to its axes, whose labels follow
+        opened = rioxarray.open_rasterio(path, parse_coordinates=not stored.rotated)
+    assert isinstance(opened, xr.DataArray)  # noqa: S101  # a file of one band is
+    bands = [dim for dim in opened.dims if dim not in SPATIAL]
+    band = _explained(opened.isel(dict.fromkeys(bands, 0), drop=True), path)
+    if stored.rotated:
+        counted = {d: (d, np.arange(0.5, band.sizes[d]), {"units": PIXEL}) for d in SPATIAL}
+        band = band.assign_coords(counted)
+    masked = bool(mode["masked"])
+    dtype = _dtype(band.dtype, masked=masked)
+    file = RasterFile(str(path), (band.shape[0], band.shape[1]), dtype, **mode)
     attrs = {k: v for k, v in band.attrs.items() if not masked or k not in UNPACKED}
     if chunks is None:
         pixels: Any = file[:, :]
-        return xr.DataArray(pixels, band.coords, band.dims, attrs=attrs)
+        return xr.DataArray(pixels, band.coords, band.dims, attrs=attrs), stored
     import dask.array as da
 
-    pixels = da.from_array(file, chunks=chunks, name=_token(file), asarray=False, meta=_meta(file))
+    pixels = da.from_array(
+        file,
+        chunks=block_sides(chunks, file.shape),
+        name=_token(file),
+        asarray=False,
+        meta=_meta(file),
+    )
     array = xr.DataArray(pixels, band.coords, band.dims, attrs=attrs)
     remember(array.variable, file)
-    return array
+    return array, stored
 
 
 def open_retrieval(
@@ -79,7 +125,10 @@ def open_retrieval(
     *,
     sensor: str | None = None,
     time: Time | None = None,
-    chunks: int | None = CHUNK,
+    chunks: Chunks = CHUNK,
+    nodata: float | None = None,
+    scale: float | None = None,
+    offset: float | None = None,
 ) -> xr.Dataset:
     """Open the rasters of a retrieval lazily.
 
@@ -88,11 +137,18 @@ def open_retrieval(
     mu, sigma : path or URL
         Mean and standard deviation, on one grid; nodata becomes NaN.
     mask : path or URL, optional
-        uint8 flags of :class:`~xfusion.Exclusion`; its nodata, if declared, is UNKNOWN.
+        uint8 flags of :class:`~xfusion.Exclusion`; UNKNOWN where its nodata, if declared, or a
+        mask of the file itself says that there is no data.
     sensor, time
         As in :func:`~xfusion.retrieval`; by default those in the tags of `mu`, if any.
-    chunks : int or None
-        Pixels a side of a block; None reads now.
+    chunks : int, (int, int), mapping of y and x, or None
+        Rows and columns of a block; -1 for all of them. None reads now.
+    nodata : float, optional
+        A value of `mu` and `sigma` that means no data, besides what the files declare.
+    scale, offset : float, optional
+        ``mu = number * scale + offset`` and ``sigma = number * scale``, instead of what the files
+        declare. Of integers that declare none it must be said, 1 where they are right as they
+        are.
 
     Returns
     -------
@@ -102,12 +158,33 @@ def open_retrieval(
     Raises
     ------
     ValueError
-        If the files do not lie on one grid, have no CRS or several bands, or the mask is
-        not uint8.
+        If the files do not lie on one grid, do not say where they lie, have several bands or
+        integers without a scale, or the mask is not uint8.
+
+    Warns
+    -----
+    UserWarning
+        If the names or tags of the files say that `mu` and `sigma` have changed places.
     """
-    means = open_raster(mu, chunks=chunks)
-    deviations = open_raster(sigma, chunks=chunks)
-    flags = None if mask is None else _as_flags(open_raster(mask, chunks=chunks, masked=False))
+    of_pixels: dict[str, Any] = {"masked": True, "nodata": nodata, "scale": scale}
+    means, stored = _opened(mu, chunks, offset=offset, **of_pixels)
+    no_offset = None if scale is None and offset is None else 0.0
+    deviations, stored_sigma = _opened(sigma, chunks, offset=no_offset, **of_pixels)
+    for path, file in ((mu, stored), (sigma, stored_sigma)):
+        if scale is None and file.is_unscaled:
+            msg = (
+                f"{path} holds {file.dtype} and declares no scale: say what its numbers stand for, "
+                "such as scale=0.01 of percent, or scale=1 if they are right as they are"
+            )
+            raise ValueError(msg)
+    warn_of_exchanged(mu, sigma, means, deviations)
+    flags = None
+    if mask is not None:
+        unknown = float(Exclusion.UNKNOWN)
+        flags, _ = _opened(mask, chunks, masked=False, missing=unknown)
+        flags = flags.drop_attrs(deep=False).assign_attrs(
+            {k: v for k, v in flags.attrs.items() if k != "_FillValue"}
+        )
     of_all = {k: v for k, v in means.attrs.items() if OF_ALL.fullmatch(k)}
     for array in (means, deviations, *(() if flags is None else (flags,))):
         array.attrs = {k: v for k, v in array.attrs.items() if not OF_ALL.fullmatch(k)}
@@ -115,6 +192,30 @@ def open_retrieval(
         sensor = str(of_all["sensor"])
     dataset = retrieval(means, deviations, flags, sensor=sensor, time=time)
     return dataset.assign_attrs(of_all | dataset.attrs)
+
+
+def _look(path: FilePath) -> Stored:
+    """Return how a file stores its band; refuse what cannot be a layer of a retrieval."""
+    import rasterio
+    from rasterio.errors import NotGeoreferencedWarning
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)  # it is an error, below
+        with rasterio.open(path) as file:
+            if file.count != 1:
+                count = file.count or f"{len(file.subdatasets)} subdatasets instead of"
+                xarray = "; or open it with xarray, and build xf.retrieval(ds['mu'], ds['sigma'])"
+                mend = f"split it, e.g. gdal_translate -b 1{'' if file.count else xarray}"
+                msg = f"{public(str(path))}: {count} bands, one is needed: {mend}"
+                raise ValueError(msg)
+            dtype = np.dtype(file.dtypes[0])
+            if dtype.kind == "c":
+                msg = f"{path} holds {dtype}, not real numbers: write its amplitude, np.abs(...)"
+                raise ValueError(msg)
+            check_place(file, str(path))
+            transform = file.transform
+            scaled = (file.scales[0], file.offsets[0]) != (1.0, 0.0)
+    return Stored(dtype, bool(transform.b or transform.d), scaled)
 
 
 def _explained(band: xr.DataArray, path: FilePath) -> xr.DataArray:
@@ -151,15 +252,8 @@ def _token(file: RasterFile) -> str:
     # a file that is written anew is another array
     at = Path(file.path)
     written = at.stat().st_mtime_ns if at.is_file() else None
-    return f"raster-{tokenize(file.path, file.masked, written)}"
+    return f"raster-{tokenize(file.path, file.described(), written)}"
 
 
 def _meta(file: RasterFile) -> Any:
     return np.empty((0, 0), file.dtype)
-
-
-def _as_flags(mask: xr.DataArray) -> xr.DataArray:
-    nodata = mask.attrs.get("_FillValue")
-    if nodata is None or mask.dtype != np.uint8:
-        return mask
-    return mask.where(mask != nodata, np.uint8(Exclusion.UNKNOWN)).astype(np.uint8)

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from xfusion.raster.asset import look_into
+from xfusion.raster.georeference import check_place
 
 from .api import malformed
 from .profiles import Catalog
@@ -94,6 +95,7 @@ def asset_grid(item: pystac.Item, key: str, catalog: Catalog) -> GeoBox:
         if file.crs is None:
             msg = f"{where} has no CRS, nor has its file: leave it out"
             raise ValueError(msg)
+        check_place(file, f"the file of {where}")
         return GeoBox(file.shape, file.transform, file.crs.to_wkt())
 
     return look_into(local_path(asset_href(item, key)), catalog.signer, grid)

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal
 
 import numpy as np
 import xarray as xr
 
 from xfusion.datamodel.cf import annotate
-from xfusion.datamodel.chunks import rechunked
+from xfusion.datamodel.chunks import Chunks, block_sides, rechunked
 from xfusion.datamodel.comparison import same_geobox
 from xfusion.datamodel.flags import Exclusion
 from xfusion.datamodel.grid import (
-    SPATIAL_DIMS,
     as_geobox,
     geobox_of,
     grid_coords,
@@ -26,8 +25,6 @@ from .blocks import Blocks, Warp, split, warp_blocks
 from .pixel_mapping import PixelMapping
 
 Resampling = Literal["bilinear", "nearest"]
-Chunks: TypeAlias = int | Mapping[Any, int] | tuple[int, int] | None
-
 CHUNK = 2048  # pixels a side of a block where nothing else says
 
 
@@ -151,7 +148,7 @@ def _blocks(
     if not lazy:
         return None
     if chunks is not None:
-        rows, columns = _block_sides(chunks, shape)
+        rows, columns = block_sides(chunks, shape)
         return split(shape[0], rows), split(shape[1], columns)
     theirs, ours = (_chunks_of(obj) for obj in (getattr(like, "dataset", like), lazy[0]))
     if theirs is not None:
@@ -166,17 +163,3 @@ def _chunks_of(obj: Any) -> Blocks | None:
     if not sizes or dims is None or dims[0] not in sizes or dims[1] not in sizes:
         return None
     return sizes[dims[0]], sizes[dims[1]]
-
-
-def _block_sides(chunks: Any, shape: tuple[int, int]) -> tuple[int, int]:
-    pair: tuple[int, ...] = (chunks, chunks) if isinstance(chunks, int) else ()
-    if isinstance(chunks, tuple):
-        pair = chunks
-    elif isinstance(chunks, Mapping):
-        names = next((d for d in SPATIAL_DIMS if d[0] in chunks and d[1] in chunks), ())
-        pair = tuple(chunks[name] for name in names)
-    whole = tuple(n if size == -1 else size for size, n in zip(pair, shape, strict=False))
-    if len(whole) != len(shape) or min(whole) < 1:
-        msg = f"{chunks=}: give the rows and columns of a block, e.g. {{'y': 2048, 'x': 2048}}"
-        raise ValueError(msg)
-    return whole[0], whole[1]

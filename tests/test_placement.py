@@ -1,0 +1,232 @@
+"""Where an array lies: labels, GeoTransform and CRS agree, or it is an error; never a choice."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import odc.geo
+import pytest
+import rasterio
+import rioxarray
+import xarray as xr
+from affine import Affine
+from hypothesis import given
+from hypothesis import strategies as st
+from odc.geo.geobox import GeoBox
+from odc.geo.xr import xr_coords
+from pyproj import CRS
+
+import xfusion as xf
+from tests.test_raster import write
+from xfusion.datamodel.comparison import same_crs, same_geobox
+from xfusion.datamodel.grid import geobox_of
+
+NORTH_UP = Affine(10.0, 0.0, 500000.0, 0.0, -10.0, 5000000.0)
+TURNED = Affine(8.0, 6.0, 500000.0, 6.0, -8.0, 5000000.0)  # pixels of 10 m
+
+
+def on(transform: Affine, shape: tuple[int, int] = (4, 5), value: float = 0.5) -> xr.DataArray:
+    """An array as odc-geo places it."""
+    coords = xr_coords(GeoBox(shape, transform, "EPSG:32633"))
+    return xr.DataArray(np.full(shape, value), dims=("y", "x"), coords=coords)
+
+
+def unlabelled(transform: Affine) -> xr.DataArray:
+    return on(transform).drop_vars(["y", "x"])
+
+
+def far(transform: Affine) -> Affine:
+    a, b, c, d, e, f = tuple(transform)[:6]
+    return Affine(a, b, c + 1e5, d, e, f)
+
+
+def retrieval(array: xr.DataArray) -> xr.Dataset:
+    return xf.retrieval(array, xr.zeros_like(array) + 0.1)
+
+
+def assert_transform(obj: Any, expected: Affine) -> None:
+    np.testing.assert_allclose(tuple(geobox_of(obj).transform), tuple(expected), rtol=1e-12)
+
+
+@pytest.mark.parametrize("transform", [NORTH_UP, TURNED], ids=["north up", "rotated"])
+def test_grids_without_labels_far_apart_are_not_one(transform: Affine) -> None:
+    one, other = retrieval(unlabelled(transform)), retrieval(unlabelled(far(transform)))
+    with pytest.raises(ValueError, match=r"not on one grid.*600000"):
+        xf.gaussian(one, other)
+    with pytest.raises(ValueError, match="not on one grid"):
+        xf.exclude(one, unlabelled(far(transform)) > 0.3)
+    with pytest.raises(ValueError, match="not on one grid"):
+        xf.merge_mask(unlabelled(transform) > 1, unlabelled(far(transform)) > 1)
+    with pytest.raises(ValueError, match="not on one grid"):
+        xf.retrieval(unlabelled(transform), unlabelled(far(transform)))
+    assert float(xf.gaussian(one, one).mu[0, 0]) == 0.5
+
+
+def test_rotated_files_far_apart_are_not_one_grid(tmp_path: Path) -> None:
+    ones = np.ones((4, 5), np.float32)
+    one = write(tmp_path / "one.tif", ones, transform=TURNED)
+    other = write(tmp_path / "other.tif", ones, transform=far(TURNED))
+    with pytest.raises(ValueError, match="not on one grid"):
+        xf.SensorProduct.open(one, other)
+    a, b = xf.SensorProduct.open(one, one), xf.SensorProduct.open(other, other)
+    with pytest.raises(ValueError, match="not on one grid"):
+        a.gaussian(b)
+
+
+def test_files_with_ground_control_points_are_refused_by_name(tmp_path: Path) -> None:
+    points = [
+        rasterio.control.GroundControlPoint(r, c, 5e5 + 9 * c, 5e6 - 9 * r)
+        for r in (0, 4)
+        for c in (0, 5)
+    ]
+    path = tmp_path / "mu.tif"
+    profile = {"driver": "GTiff", "height": 4, "width": 5, "count": 1, "dtype": "float32"}
+    with rasterio.open(path, "w", **profile) as file:
+        file.gcps = points, rasterio.crs.CRS.from_epsg(32633)
+        file.write(np.ones((1, 4, 5), np.float32))
+    with pytest.raises(ValueError, match=r"no geotransform.*4 ground control points.*gdalwarp"):
+        xf.SensorProduct.open(path, path)
+    opened = rioxarray.open_rasterio(path).squeeze("band", drop=True)  # type: ignore[union-attr]  # one file
+    with pytest.raises(ValueError, match="ground control points"):
+        geobox_of(opened)
+
+
+def test_a_file_with_a_crs_and_no_geotransform_is_refused(tmp_path: Path) -> None:
+    ones = np.ones((4, 5), np.float32)
+    with pytest.warns(rasterio.errors.NotGeoreferencedWarning):
+        path = write(tmp_path / "mu.tif", ones, transform=Affine.identity())
+    with pytest.raises(ValueError, match=r"mu.tif: no geotransform"):
+        xf.SensorProduct.open(path, path)
+
+
+def test_a_part_of_a_rotated_file_lies_where_it_did(tmp_path: Path) -> None:
+    path = write(tmp_path / "mu.tif", np.ones((4, 5), np.float32), transform=TURNED)
+    part = xf.SensorProduct.open(path, path).dataset.isel(y=slice(2, None), x=slice(1, 4))
+    # two rows down and one column to the right, by hand
+    expected = Affine(8.0, 6.0, 500000.0 + 8 + 2 * 6, 6.0, -8.0, 5000000.0 + 6 - 2 * 8)
+    assert_transform(part, expected)
+    again = rioxarray.open_rasterio(path).squeeze("band", drop=True)  # type: ignore[union-attr]  # one file
+    assert_transform(again.isel(y=slice(2, None), x=slice(1, 4)), expected)
+    # each second one keeps its centre, in a pixel twice as wide
+    strided = Affine(16.0, 6.0, expected.c - 4.0, 12.0, -8.0, expected.f - 3.0)
+    assert_transform(part.isel(x=slice(None, None, 2)), strided)
+
+
+def test_labels_of_corners_contradict_the_geotransform() -> None:
+    array = on(NORTH_UP)
+    corners = array.assign_coords(y=array.y + 5.0, x=array.x - 5.0)
+    with pytest.raises(ValueError, match=r"y\[0\] is 5000000.0 by its label, .* GeoTransform"):
+        geobox_of(corners)
+    # labels alone are those of centres: there is nothing they contradict
+    assert geobox_of(corners.rio.write_transform()).transform.c == 499995.0
+
+
+def test_labels_that_are_missing_have_no_place() -> None:
+    padded = retrieval(on(NORTH_UP)).pad(y=2, x=1)
+    with pytest.raises(ValueError, match=r"y\[0\] is nan"):
+        padded.fusion.coregister(GeoBox((4, 5), NORTH_UP, "EPSG:32633"))
+
+
+def test_one_label_after_coarsening_does_not_say_how_large_its_pixel_is() -> None:
+    coarse = on(NORTH_UP, (6, 12)).coarsen(y=6, x=6).mean()
+    assert coarse.sizes == {"y": 1, "x": 2}
+    with pytest.raises(ValueError, match=r"'y' has one label.*6 times"):
+        geobox_of(coarse)
+    # one that was selected is as large as it was
+    assert_transform(on(NORTH_UP).isel(y=[2]), Affine(10, 0, 500000, 0, -10, 5000000 - 20))
+    assert_transform(on(NORTH_UP).isel(y=[2], x=[3]), Affine(10, 0, 500030, 0, -10, 4999980))
+
+
+def test_what_was_coarsened_or_reversed_lies_where_its_labels_say() -> None:
+    array = on(NORTH_UP, (6, 12))
+    assert_transform(array.coarsen(y=2, x=3).mean(), Affine(30, 0, 500000, 0, -20, 5000000))
+    assert_transform(array[::-1], Affine(10, 0, 500000, 0, 10, 5000000 - 60))
+    assert_transform(array[1::2], Affine(10, 0, 500000, 0, -20, 5000000 - 5))
+
+
+def test_empty_and_equal_labels_are_told() -> None:
+    with pytest.raises(ValueError, match="no pixels along 'y'"):
+        geobox_of(on(NORTH_UP)[:0])
+    array = on(NORTH_UP)
+    with pytest.raises(ValueError, match="no direction"):
+        geobox_of(array.assign_coords(x=np.full(5, 7.0)))
+
+
+@given(st.floats(-170, 170), st.sampled_from([1 / 120, 1 / 3600, 0.25, 1e-4]), st.integers(2, 3000))
+def test_regular_labels_of_float32_are_a_grid(first: float, step: float, count: int) -> None:
+    exact = first + step * np.arange(count)
+    labels = exact.astype(np.float32)
+    rounding = np.abs(labels - exact).max()
+    array = xr.DataArray(
+        np.zeros((2, count)),
+        dims=("lat", "lon"),
+        coords={"lat": [1.0, 0.5], "lon": labels, "spatial_ref": _crs("EPSG:4326")},
+    )
+    if rounding > 0.05 * step:
+        return  # neighbours are no longer told apart well
+    found = geobox_of(array).transform
+    # at the edges, half a pixel beyond the outermost labels
+    assert abs(found.c - (first - step / 2)) <= 2 * rounding + 1e-9
+    assert abs(found.c + found.a * count - (first + step * (count - 0.5))) <= 2 * rounding + 1e-9
+
+
+def _crs(text: str) -> xr.Variable:
+    return xr.Variable((), 0, {"crs_wkt": CRS(text).to_wkt()})
+
+
+PLANE = "+proj=tmerc +lon_0=5.5 +k=0.9999 +x_0=1e5 +y_0=0 +units=m +type=crs"
+
+
+def _on_datum(epsg: int) -> CRS:
+    from pyproj.crs import ProjectedCRS
+    from pyproj.crs.coordinate_operation import TransverseMercatorConversion
+
+    conversion = TransverseMercatorConversion(0, 5.5, 1e5, 0, 0.9999)
+    return ProjectedCRS(conversion, name="of a town", geodetic_crs=CRS.from_epsg(epsg))
+
+
+@pytest.mark.parametrize(("one", "other"), [(4289, 4314), (4230, 4265), (4277, 4299), (4267, 4608)])
+def test_datums_of_one_ellipsoid_are_not_one(one: int, other: int) -> None:
+    a, b = odc.geo.CRS(_on_datum(one)), odc.geo.CRS(_on_datum(other))
+    assert a.epsg is None
+    assert not same_crs(a, b)
+    for version in ("WKT1_ESRI", "WKT1_GDAL", "WKT2_2019"):
+        assert same_crs(a, odc.geo.CRS(_on_datum(one).to_wkt(version)))
+
+
+@pytest.mark.parametrize(
+    "transform",
+    [NORTH_UP, TURNED, Affine(10, 0, 5e5, 0, 10, 5e6), Affine(0.1, 0, 359.0, 0, -0.1, 12.0)],
+    ids=["north up", "rotated", "south up", "beyond 180"],
+)
+@pytest.mark.parametrize("drop", [False, True], ids=["labels", "GeoTransform"])
+def test_lawful_grids_are_read_as_they_were_written(transform: Affine, drop: bool) -> None:
+    crs = "EPSG:4326" if abs(transform.a) < 1 else "EPSG:32633"
+    box = GeoBox((7, 9), transform, crs)
+    coords = xr_coords(box)
+    array = xr.DataArray(np.zeros(box.shape), dims=box.dimensions, coords=coords)
+    array = array.drop_vars(array.dims) if drop else array
+    assert geobox_of(array) == box
+    assert geobox_of(array.to_dataset(name="mu")) == box
+    if transform != TURNED and not drop:
+        # odc-geo names the CRS on labels as well
+        assert same_geobox(geobox_of(array.drop_vars("spatial_ref")), box)
+
+
+@given(
+    st.sampled_from([NORTH_UP, TURNED]),
+    st.tuples(st.integers(0, 7), st.integers(1, 8)),
+    st.tuples(st.integers(0, 7), st.integers(1, 8)),
+    st.booleans(),
+)
+def test_any_part_lies_where_it_did(
+    transform: Affine, rows: tuple[int, int], columns: tuple[int, int], only: bool
+) -> None:
+    array = on(transform, (15, 16))
+    array = array.drop_vars("spatial_ref").assign_coords(
+        spatial_ref=array.spatial_ref.assign_attrs(GeoTransform=array.spatial_ref.GeoTransform)
+    )
+    part = array[rows[0] : sum(rows), columns[0] : sum(columns)]
+    a, b, c, d, e, f = tuple(transform)[:6]
+    x, y = c + a * columns[0] + b * rows[0], f + d * columns[0] + e * rows[0]
+    assert_transform(part, Affine(a, b, x, d, e, y))

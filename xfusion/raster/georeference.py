@@ -1,0 +1,36 @@
+"""Whether a file says where its pixels lie."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def check_place(file: Any, name: str) -> None:
+    """Refuse a file of rasterio that has no geotransform or no CRS.
+
+    GDAL puts the pixels of one without a geotransform at (0, 0), each one unit of the CRS large,
+    and only warns.
+
+    Raises
+    ------
+    ValueError
+        Naming what the file has instead, and the command that mends it.
+    """
+    if file.transform.is_identity:
+        points, crs = file.gcps
+        if points:
+            instead = f"{len(points)} ground control points in {crs}: gdalwarp {name} warped.tif"
+        elif file.rpcs is not None:
+            instead = f"rational polynomials (RPC): gdalwarp -rpc {name} warped.tif"
+        elif file.driver in ("netCDF", "HDF5", "Zarr"):
+            instead = (
+                f"the labels of a {file.driver} file, which GDAL did not understand: open it with "
+                "xarray, and build xf.retrieval(ds['mu'], ds['sigma'])"
+            )
+        else:
+            instead = "nothing: set it, e.g. rio edit-info --transform"
+        msg = f"{name}: no geotransform, so its pixels have no place; it has {instead}"
+        raise ValueError(msg)
+    if file.crs is None:
+        msg = f"{name}: no CRS, so its pixels have no place: set it, e.g. rio edit-info --crs"
+        raise ValueError(msg)
