@@ -28,10 +28,11 @@ def _sensor(
 ) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
     mu, sigma = r.mu.values.astype(np.float64), r.sigma.values.astype(np.float64)
     usable = np.isfinite(mu)
+    sound = np.isfinite(sigma) & ~(sigma < 0)
     if floor_nonfinite:
-        sigma = np.where(np.isfinite(sigma), sigma, FLOOR)
+        sigma = np.where(sound, sigma, FLOOR)
     else:
-        usable &= np.isfinite(sigma)
+        usable &= sound
     sigma = np.where(sigma <= FLOOR, FLOOR, sigma)
     if use_mask and "mask" in r:
         usable &= r["mask"].values == 0

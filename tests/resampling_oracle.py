@@ -58,10 +58,10 @@ def flags(shape: Any, seed: int = 0) -> NDArray[np.uint8]:
     return np.asarray(rng.choice(np.array([0, 0, 0, 1, 6], np.uint8), shape))
 
 
-def broken(array: NDArray[Any], seed: int) -> NDArray[Any]:
-    """The same with a tenth of the values missing or infinite."""
+def broken(array: NDArray[Any], seed: int, *others: float) -> NDArray[Any]:
+    """The same with a tenth of the values missing, infinite or one of the others."""
     rng = np.random.default_rng(seed)
-    bad = rng.choice(np.array([np.nan, np.inf], array.dtype), array.shape)
+    bad = rng.choice(np.array([np.nan, np.inf, *others], array.dtype), array.shape)
     return np.where(rng.random(array.shape) < 0.1, bad, array)
 
 
@@ -122,6 +122,7 @@ def average(
     rho: float,
 ) -> tuple[NDArray[Any], NDArray[Any], NDArray[np.uint8]]:
     """Weigh each source pixel by its overlap with a square footprint, over its own kind."""
+    sigma = np.where(sigma < 0, np.nan, sigma)
     means, spreads = np.full(u.shape, np.nan), np.full(u.shape, np.nan)
     flags = np.full(u.shape, UNKNOWN, np.uint8)
     rows, columns = mu.shape

@@ -22,7 +22,11 @@ def means(dtype: Any) -> st.SearchStrategy[float]:
 def deviations(*, broken: bool = True) -> st.SearchStrategy[float]:
     sane = st.floats(np.float32(1e-5).item(), 1e3, width=32)
     kinds = [sane, sane, sane, st.just(0.0)]
-    return st.one_of(*kinds, st.sampled_from([np.nan, np.inf])) if broken else st.one_of(*kinds)
+    return (
+        st.one_of(*kinds, st.sampled_from([np.nan, np.inf, -np.inf, -9999.0, -0.5]))
+        if broken
+        else st.one_of(*kinds)
+    )
 
 
 @st.composite

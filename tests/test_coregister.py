@@ -44,7 +44,7 @@ def test_coarser_pixels_are_the_average_over_their_footprint(
     mu, sigma = noise(source.shape)
     mask = np.zeros(source.shape, np.uint8) if whole else flags(source.shape)
     if not whole:
-        mu, sigma = broken(mu, 1), broken(sigma, 2)
+        mu, sigma = broken(mu, 1), broken(sigma, 2, -9999.0)
     result = xf.coregister(on(source, mu, sigma, mask), target, error_correlation=rho)
     positions = exact_positions(source, target)
     expected = oracle.average(mu, sigma, mask, *positions, ratio, rho)
@@ -162,7 +162,7 @@ def test_equal_grids_return_the_same_values_and_compute_nothing() -> None:
 def test_a_shift_by_whole_pixels_copies_bit_for_bit(dtype: Any, lazy: bool) -> None:
     source = grid(UTM, CENTRE, 10.0, (30, 40))
     mu, sigma = noise(source.shape, dtype)
-    mu, sigma, mask = broken(mu, 0), broken(sigma, 1), flags(source.shape)
+    mu, sigma, mask = broken(mu, 0), broken(sigma, 1, -9999.0), flags(source.shape)
     dataset = on(source, mu, sigma, mask)
     dataset = dataset.chunk({"y": 7, "x": 11}) if lazy else dataset
     for down, across, rows, columns in (
@@ -238,7 +238,7 @@ def test_nearest_copies_the_pixel_under_the_centre(ratio: float) -> None:
     source = grid(UTM, CENTRE, 10.0, (50, 50))
     target = grid(UTM, (CENTRE[0] + 3.1, CENTRE[1] - 1.7), 10.0 * ratio, (int(45 / ratio),) * 2)
     mu, sigma = noise(source.shape)
-    mu, sigma, mask = broken(mu, 0), broken(sigma, 1), flags(source.shape)
+    mu, sigma, mask = broken(mu, 0), broken(sigma, 1, -9999.0), flags(source.shape)
     result = xf.coregister(on(source, mu, sigma, mask), target, resampling="nearest")
     u, v = (p.astype(int) for p in exact_positions(source, target))
     np.testing.assert_array_equal(result.mu, mu[v, u])

@@ -58,7 +58,7 @@ def situations(draw: DrawFn) -> dict[str, Any]:
     leading = draw(st.sampled_from([(), (), (2,), (2, 3)]))
     mu, sigma = noise((*leading, *shape), dtype, seed)
     if draw(st.booleans()):
-        mu, sigma = broken(mu, seed), broken(sigma, seed + 1)
+        mu, sigma = broken(mu, seed), broken(sigma, seed + 1, -9999.0)
     mask = flags(mu.shape, seed) if draw(st.booleans()) else None
     dataset = on(source, mu, sigma, mask)
     return {
@@ -166,6 +166,7 @@ def test_blocks_are_as_asked_else_those_of_like_else_those_of_the_source() -> No
         (like, 7, (7, 7)),
         (like, (4, 3), (4, 3)),
         (like, {"x": 3, "y": 4}, (4, 3)),
+        (like, {"y": 4}, (4, 20)),  # as xarray does, whole along the other
         (like, None, (5, 6)),
         (like.compute(), None, (8, 9)),
         (target, None, (8, 9)),
@@ -174,7 +175,7 @@ def test_blocks_are_as_asked_else_those_of_like_else_those_of_the_source() -> No
         result = xf.coregister(dataset, on_grid, chunks=chunks)
         assert (result.mu.chunks[0][0], result.mu.chunks[1][0]) == blocks
         assert result.chunks == result.sigma.chunksizes
-    for chunks in ({"y": 4}, {"rows": 4, "columns": 3}):
+    for chunks in ({"y": 0}, {"rows": 4, "columns": 3}):
         with pytest.raises(ValueError, match="rows and columns of a block"):
             xf.coregister(dataset, target, chunks=chunks)
 

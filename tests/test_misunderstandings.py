@@ -146,3 +146,86 @@ def test_an_asset_that_is_a_vrt_reads_no_file_of_this_machine(tmp_path: Path) ->
     with pytest.raises(RasterioIOError, match="not recognized"):
         open_asset(str(served / "a.tif"))
     assert open_asset(str(secret)).count == 1
+
+
+RULES_AND_CALLABLE = [*("gaussian", "mixture", "random_effects", "minimum_sigma"), None]
+
+
+def _least(mus: Any, sigmas: Any, usable: Any) -> Any:
+    """A rule of one's own: that of the smallest sigma."""
+    k = np.argmin(np.where(usable, sigmas, np.inf), axis=0)
+    return np.choose(k, mus), np.choose(k, sigmas)
+
+
+@pytest.mark.parametrize("rule", RULES_AND_CALLABLE)
+@pytest.mark.parametrize("correlation", [0.0, 0.3])
+def test_a_negative_sigma_is_no_certainty(rule: Any, correlation: float) -> None:
+    if correlation and rule != "gaussian":
+        pytest.skip("of this rule alone")
+    options: dict[str, Any] = {"correlation": correlation} if correlation else {}
+    missing = xf.retrieval(np.full((1, 2), -9999.0), np.array([[-9999.0, 0.1]]))
+    good = xf.retrieval(np.full((1, 2), 0.5), np.full((1, 2), 0.2))
+    fused = xf.fuse(missing, good, rule=rule or _least, **options)
+    assert fused.mu.values[0, 0] == 0.5
+    assert fused.sigma.values[0, 0] == 0.2
+    assert fused.source.values[0, 0] == 2
+    assert missing.fusion.usable.values.tolist() == [[False, True]]
+    floored = xf.fuse(missing, good, rule=rule or _least, nonfinite_sigma="floor", **options)
+    # the original took any broken sigma for the smallest there can be
+    assert floored.source.values[0, 0] & 1
+    if rule in ("gaussian", "minimum_sigma", None):
+        np.testing.assert_allclose(floored.sigma.values[0, 0], 1e-6, rtol=0.1)
+
+
+@pytest.mark.parametrize("how", ["where", "reindex", "align", "combine_first", "nearest"])
+def test_a_mask_that_xarray_made_floats_keeps_its_flags(how: str) -> None:
+    flags = np.array([[0, 4], [1, 32]], np.uint8)
+    coords = {"y": [1.5, 0.5], "x": [0.5, 1.5]}
+    mu = xr.DataArray(np.full((2, 2), 0.5), dims=("y", "x"), coords=coords)
+    water = xf.retrieval(mu, 0.1, mu.copy(data=flags))
+    wider = [0.5, 1.5, 2.5]
+    made = {
+        "where": lambda: water.where(water.x < 1),
+        "reindex": lambda: water.reindex(x=wider),
+        "align": lambda: xr.align(water, xr.Dataset(coords={"x": wider}), join="outer")[0],
+        "combine_first": lambda: water.isel(x=[0]).combine_first(water.reindex(x=wider)),
+        "nearest": lambda: water.interp(x=wider, method="nearest"),
+    }[how]()
+    assert made["mask"].dtype.kind == "f"
+    expected = made["mask"].fillna(32).astype(np.uint8)
+    for some in (made, made.chunk()):
+        fused = xf.gaussian(some, some)
+        clear = expected == 0
+        np.testing.assert_array_equal(fused["mask"].values == 0, clear & made.mu.notnull())
+        np.testing.assert_array_equal(fused["mask"].where(~clear), expected.where(~clear))
+    again = xf.retrieval(made.mu, made.sigma, made["mask"])
+    np.testing.assert_array_equal(again["mask"], expected)
+    assert again["mask"].dtype == np.uint8
+
+
+def test_interpolated_flags_are_refused_with_the_mend() -> None:
+    mu = xr.DataArray(np.full((2, 2), 0.5), dims=("y", "x"), coords={"x": [0.0, 1.0]})
+    water = xf.retrieval(mu, 0.1, mu.copy(data=np.array([[0, 1], [0, 1]], np.uint8)))
+    between = water.interp(x=[0.25, 0.75])
+    with pytest.raises(ValueError, match=r"value 0.25, which is no flag.*nearest"):
+        xf.gaussian(between, between)
+    lazy = xf.gaussian(between.chunk(), between.chunk())  # reads nothing
+    with pytest.raises(ValueError, match="no flag"):
+        lazy.compute()
+
+
+def test_a_number_is_the_sigma_of_all_pixels() -> None:
+    mu = xr.DataArray(np.full((2, 2), 0.5, np.float32), dims=("y", "x"), attrs={"units": "m"})
+    for sigma in (0.25, xr.DataArray(0.25)):
+        water = xf.retrieval(mu, sigma)
+        np.testing.assert_array_equal(water.sigma, np.full((2, 2), 0.25))
+        assert water.sigma.dtype == np.float32
+    assert xf.retrieval(mu.chunk(), 0.25).sigma.chunks is not None
+
+
+def test_the_one_band_of_a_file_is_no_dim() -> None:
+    array = xr.DataArray(np.ones((1, 2, 2)), dims=("band", "y", "x"), coords={"band": [1]})
+    water = xf.retrieval(array, array, array > 2)
+    assert water.mu.dims == ("y", "x")
+    assert "band" not in water.coords
+    assert xf.exclude(water, array > 0)["mask"].values.tolist() == [[128, 128]] * 2

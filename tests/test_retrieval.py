@@ -95,7 +95,7 @@ def test_bool_mask_becomes_the_user_flag() -> None:
 @given(retrievals(count=1))
 def test_usable_is_mask_zero_and_everything_finite(sensors: list[xr.Dataset]) -> None:
     (ds,) = sensors
-    expected = np.isfinite(ds.mu.values) & np.isfinite(ds.sigma.values)
+    expected = np.isfinite(ds.mu.values) & np.isfinite(ds.sigma.values) & (ds.sigma.values >= 0)
     if "mask" in ds:
         expected &= ds["mask"].values == 0
     np.testing.assert_array_equal(ds.fusion.usable, expected)

@@ -77,3 +77,29 @@ def test_sigma_may_be_in_the_units_of_a_difference() -> None:
     assert xf.retrieval(mu, sigma).fusion.gaussian().sigma.item() == 0.5
     metres = mu.assign_attrs(units="meter")
     assert xf.retrieval(metres, sigma.assign_attrs(units="m")).sigma.attrs["units"] == "meter"
+
+
+@pytest.mark.parametrize("unit", ["K", "kelvin", "delta_degC"])
+def test_sigma_in_kelvin_fits_a_mean_in_celsius(unit: str) -> None:
+    mu = xr.DataArray([[20.0]], dims=("y", "x"), attrs={"units": "degC"})
+    sigma = xr.DataArray([[0.3]], dims=("y", "x"), attrs={"units": unit})
+    water = xf.retrieval(mu, sigma)
+    assert water.sigma.item() == 0.3
+    assert water.sigma.attrs["units"] == unit  # that of a difference has no zero to be moved
+    other = xf.retrieval(mu.copy(data=[[22.0]]), sigma)
+    assert xf.gaussian(water, other).mu.item() == 21.0
+
+
+def test_a_fusion_of_celsius_and_kelvin_moves_the_mean_and_no_sigma() -> None:
+    pytest.importorskip("pint", reason="units are an extra")
+    celsius = xf.retrieval(
+        xr.DataArray([[20.0]], dims=("y", "x"), attrs={"units": "degC"}),
+        xr.DataArray([[0.3]], dims=("y", "x"), attrs={"units": "K"}),
+    )
+    kelvin = xf.retrieval(xr.DataArray([[293.15]], dims=("y", "x"), attrs={"units": "K"}), [[0.3]])
+    for a, b, mean in ((celsius, kelvin, 20.0), (kelvin, celsius, 293.15)):
+        fused = xf.gaussian(a, b)
+        np.testing.assert_allclose(fused.mu.item(), mean)
+        np.testing.assert_allclose(fused.sigma.item(), 0.3 / 2**0.5)
+    with pytest.raises(ValueError, match=r"sigma is in 'degC', mu in 'K': multiply sigma"):
+        xf.retrieval(kelvin.mu, celsius.sigma.assign_attrs(units="degC"))

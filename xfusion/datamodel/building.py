@@ -8,12 +8,14 @@ from numpy.typing import ArrayLike
 
 from .cf import annotate
 from .comparison import on_grid_of
-from .flags import Exclusion
+from .flags import Exclusion, whole_flags
 from .grid import geobox_of, spatial_dims, spatial_ref_of, with_spatial_dims
 from .names import MASK, MU, SIGMA, SPATIAL_REF
 from .times import Time, as_time
 from .units import dequantify
 from .validation import Retrieval, as_retrieval, decoded, validate, with_spatial_ref
+
+BAND = "band"  # the dim that rioxarray gives the bands of a file
 
 
 def retrieval(
@@ -30,11 +32,11 @@ def retrieval(
     ----------
     mu : array, dims (..., y, x) or (..., latitude, longitude)
         Best estimate, float32 or float64. A plain array gets the dims (y, x).
-    sigma : array, same shape
-        One standard deviation, in the units of `mu`.
+    sigma : array, same shape, or a number
+        One standard deviation, in the units of `mu`, or in those of its differences.
     mask : array, same shape, optional
-        uint8 flags of :class:`Exclusion`, 0 where usable; or bool, True where excluded
-        (becomes ``Exclusion.USER``).
+        uint8 flags of :class:`Exclusion`, 0 where usable; the same as floats, where NaN is
+        UNKNOWN; or bool, True where excluded (becomes ``Exclusion.USER``).
     sensor : str, optional
         Name of the sensor; by default that in ``mu.attrs["sensor"]``.
     time : str, datetime64 or datetime, optional
@@ -71,6 +73,8 @@ def retrieval(
         variables[name] = _aligned(array, name, mean)
     if mask is not None and variables[MASK].dtype == bool:
         variables[MASK] = variables[MASK].astype(np.uint8) * np.uint8(Exclusion.USER)
+    elif mask is not None and variables[MASK].dtype.kind == "f":
+        variables[MASK] = whole_flags(xr.DataArray(variables[MASK])).variable
     coords = {k: v for k, v in mean.coords.items() if k not in (SIGMA, MASK)}
     dataset = xr.Dataset(variables, coords)
     if time is not None:
@@ -169,6 +173,7 @@ def exclude(
             "retrieval.mu.copy(data=excluded)"
         )
         raise TypeError(msg)
+    excluded = _plain(excluded)
     if excluded.dtype == bool:
         flags = excluded * np.uint8(Exclusion(flag))
     elif excluded.dtype == np.uint8:
@@ -195,7 +200,7 @@ def exclude(
 
 
 def usable(dataset: Retrieval, /) -> xr.DataArray:
-    """Where a retrieval can be used: mask 0, mu finite, sigma finite.
+    """Where a retrieval can be used: mask 0, mu finite, sigma finite and not negative.
 
     Parameters
     ----------
@@ -215,7 +220,7 @@ def usable(dataset: Retrieval, /) -> xr.DataArray:
     """
     dataset = as_retrieval(dataset)
     finite = [xr.apply_ufunc(np.isfinite, dataset[v], dask="allowed") for v in (MU, SIGMA)]
-    result: xr.DataArray = finite[0] & finite[1]
+    result: xr.DataArray = finite[0] & finite[1] & (dataset[SIGMA] >= 0)
     if MASK in dataset:
         result = result & (dataset[MASK] == 0)
     return result.rename("usable").drop_attrs(deep=False)
@@ -231,6 +236,9 @@ def _plain_dims(ndim: int) -> tuple[str, ...]:
 
 def _aligned(array: xr.DataArray | ArrayLike, name: str, mean: xr.Dataset) -> xr.Variable:
     mu = mean[MU]
+    if name == SIGMA and np.ndim(array) == 0:
+        attrs = getattr(array, "attrs", {})
+        return xr.full_like(mu, float(array)).drop_attrs(deep=False).assign_attrs(attrs).variable  # type: ignore[arg-type]  # a number
     if not isinstance(array, xr.DataArray):
         if np.shape(array) != mu.shape:
             msg = f"{name} has shape {np.shape(array)}, mu has {mu.shape}: give {name} that shape"
@@ -245,7 +253,9 @@ def _aligned(array: xr.DataArray | ArrayLike, name: str, mean: xr.Dataset) -> xr
 
 
 def _plain(array: xr.DataArray) -> xr.DataArray:
-    """Return the array without pint, its units as text."""
+    """Return the array without pint, its units as text, and without the one band of a file."""
+    if array.sizes.get(BAND) == 1:
+        array = array.isel({BAND: 0}, drop=True)
     return dequantify(array.to_dataset(name=MU))[MU].rename(array.name)
 
 

@@ -11,6 +11,7 @@ from .flags import FLAG_ATTRS
 from .grid import spatial_dims
 from .names import CONVENTIONS, MASK, MU, SIGMA, SPATIAL_REF
 from .placement import PIXEL
+from .units import same_units
 
 AXES = ("Y", "X")
 PROJECTED = (
@@ -38,7 +39,10 @@ def annotate(dataset: xr.Dataset) -> xr.Dataset:
     of_mu = {k for k in ("long_name", "ancillary_variables") if k in mu.attrs}
     own = {k: v for k, v in dataset[SIGMA].attrs.items() if k not in of_mu or v != mu.attrs[k]}
     attrs[SIGMA] = {"long_name": "standard deviation of mu"} | own
-    if "units" in mu.attrs:
+    if "units" in mu.attrs and (
+        "units" not in own or same_units(str(own["units"]), str(mu.attrs["units"]))
+    ):
+        # else those of a difference: K, say, where mu is in degC
         attrs[SIGMA]["units"] = mu.attrs["units"]
     if "standard_name" in mu.attrs:
         attrs[SIGMA]["standard_name"] = f"{mu.attrs['standard_name']} standard_error"

@@ -14,6 +14,8 @@ import xarray as xr
 
 # far apart, so that the offset of degF costs the scale no digit
 FAR = float(1 << 20)
+KELVIN = ("K", "kelvin", "degK", "degree_kelvin", "delta_degC", "delta_degree_Celsius")
+CELSIUS = ("degC", "°C", "celsius", "Celsius", "degree_Celsius", "degrees_Celsius", "deg_C")
 FACTOR = re.compile(r"[+-]?\d+(?:\.\d*)?(?:[eE][+-]?\d+)?(?=\s|$)")
 
 
@@ -96,8 +98,23 @@ def _parsed(units: str) -> tuple[float, str]:
 
 def fits_deviation(sigma: str | None, mu: str | None) -> bool:
     """Whether a standard deviation may be in these units where its mean is in those."""
-    of_difference = sigma is not None and mu is not None and sigma == f"delta_{mu}"
-    return sigma is None or of_difference or same_units(sigma, mu)
+    if sigma is None or same_units(sigma, mu):
+        return True
+    if mu is None:
+        return False
+    return _is_difference(sigma, mu)
+
+
+def _is_difference(units: str, of: str) -> bool:
+    """Whether units are those of differences of others: K of degC, which has another zero."""
+    if units == f"delta_{of}" or (units in KELVIN and of in CELSIUS):
+        return True
+    try:
+        # what is no multiple of another unit is one with a zero of its own, if it can be converted
+        has_own_zero = conversion(of, units)[1] != 0
+        return has_own_zero and conversion(units, f"delta_{of}") == (1.0, 0.0)
+    except (ModuleNotFoundError, ValueError):
+        return False
 
 
 def dequantify(dataset: xr.Dataset) -> xr.Dataset:

@@ -7,6 +7,7 @@ from typing import Protocol, TypeAlias, runtime_checkable
 import numpy as np
 import xarray as xr
 
+from .flags import whole_flags
 from .names import MASK, MU, NODATA, PACKING, SIGMA, SPATIAL_REF
 from .units import dequantify, fits_deviation, units_of
 
@@ -33,6 +34,8 @@ def as_retrieval(obj: Retrieval) -> xr.Dataset:
     for name in (MU, SIGMA):
         if name in dataset.data_vars and {*NODATA, *PACKING} & {*dataset[name].attrs}:
             dataset = dataset.assign({name: decoded(dataset[name])})
+    if MASK in dataset.data_vars and dataset[MASK].dtype.kind == "f":
+        dataset = dataset.assign({MASK: whole_flags(dataset[MASK])})
     return validate(dataset)
 
 
@@ -89,8 +92,9 @@ def validate(dataset: xr.Dataset) -> xr.Dataset:
     units, sigma_units = units_of(mu), units_of(dataset[SIGMA])
     if not fits_deviation(sigma_units, units):
         msg = (
-            f"sigma is in {sigma_units!r}, mu in {units!r}: convert sigma to the units of mu, "
-            "e.g. with sigma.pint.quantify().pint.to(...) from xfusion[units]"
+            f"sigma is in {sigma_units!r}, mu in {units!r}: multiply sigma by the factor between "
+            "the two, and by it alone, as a difference has no zero to be moved; then set "
+            f"sigma.attrs['units'] = {units!r}"
         )
         raise ValueError(msg)
     return dataset

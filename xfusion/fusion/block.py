@@ -225,10 +225,10 @@ class FusionTask(InGraph):
                 for some in (mus, sigmas)
             )
             usable = np.isfinite(m)
-            finite = np.isfinite(s)
+            sound = np.isfinite(s) & (s >= 0)
             if self.nonfinite_sigma == "exclude":
-                usable &= finite
-            s = np.where(finite, np.maximum(s, self.sigma_floor), self.sigma_floor)
+                usable &= sound
+            s = np.where(sound, np.maximum(s, self.sigma_floor), self.sigma_floor)
             for k, mask in enumerate(flags):
                 if mask is not None:
                     usable[k] &= pixels(mask, start, stop) == 0

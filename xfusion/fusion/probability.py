@@ -87,7 +87,7 @@ def exceedance(
 def _exceedance(mu: NDArray[Any], sigma: NDArray[Any], **arguments: Any) -> NDArray[Any]:
     from xfusion.kernels import truncated  # numba takes half a second to import
 
-    finite = np.isfinite(mu) & np.isfinite(sigma)
+    sound = np.isfinite(mu) & np.isfinite(sigma) & (sigma >= 0)
     dtype = np.result_type(mu, sigma)
-    finite_mu = np.where(finite, mu, np.nan).astype(dtype)
+    finite_mu = np.where(sound, mu, np.nan).astype(dtype)
     return truncated.exceedance(finite_mu, sigma.astype(dtype), **arguments)

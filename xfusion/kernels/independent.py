@@ -85,12 +85,11 @@ def _usable(m: Any, s: Any, flags: Any, floor: Any, floor_nonfinite: bool) -> An
 
     All in the type of the input, `floor` as well: twice as many float32 fit a vector.
     """
-    # x - x is 0 or, of what is not finite, NaN, which does not equal itself
-    zero = s - s
-    finite = zero == zero  # noqa: PLR0124  # not NaN
+    # x - x is 0 or, of what is not finite, NaN, which nothing equals or exceeds
+    sound = s >= s - s
     zero_m = m - m
-    usable = (flags == 0) & (zero_m == zero_m) & (finite | floor_nonfinite)  # noqa: PLR0124  # not NaN
-    s = s if finite & (s > floor) else floor
+    usable = (flags == 0) & (zero_m == zero_m) & (sound | floor_nonfinite)  # noqa: PLR0124  # not NaN
+    s = s if sound & (s > floor) else floor
     return (m if usable else floor - floor), (s if usable else floor + INFINITE), usable
 
 
@@ -183,7 +182,7 @@ def gaussian(
     sigma_floor : float
         Sigmas at or below it are raised to it.
     floor_nonfinite : bool
-        Give a sigma that is not finite the value of `sigma_floor`, instead of leaving
+        Give a sigma that is not finite, or negative, the value of `sigma_floor`, instead of leaving
         the pixel out.
     unknown : int
         Flag of a pixel that no sensor can use although none excluded it.

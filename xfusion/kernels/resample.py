@@ -187,7 +187,9 @@ def _joint(
 
 
 @compiled
-def _pair(mu: Any, sigma: Any, stride: int, mask: Any, pairs: Any, kinds: Any, rows: int) -> None:
+def _pair(
+    mu: Any, sigma: Any, lowest: Any, stride: int, mask: Any, pairs: Any, kinds: Any, rows: int
+) -> None:
     """Put mu and sigma of a pixel side by side, and say what each 2 x 2 pixels are.
 
     `kinds` becomes USABLE or EXCLUDED where a pixel, its neighbours to the right and below and
@@ -195,16 +197,17 @@ def _pair(mu: Any, sigma: Any, stride: int, mask: Any, pairs: Any, kinds: Any, r
     and column there are fewer.
     """
     columns = kinds.size // rows
+    missing = sigma.dtype.type(np.nan)
     for i in range(rows):
         start, source = np.uint64(i * columns), np.uint64(i * stride)
         for j in range(columns):
             k = start + np.uint64(j)
             m, s = mu[source + np.uint64(j)], sigma[source + np.uint64(j)]
-            pairs[k + k], pairs[k + k + np.uint64(1)] = m, s
+            pairs[k + k], pairs[k + k + np.uint64(1)] = m, s if s >= lowest else missing
         for j in range(columns):
             m, s = mu[source + np.uint64(j)], sigma[source + np.uint64(j)]
             # a difference is 0 or, of what is not finite, NaN
-            finite = (m - m) + (s - s) == 0
+            finite = ((m - m) + (s - s) == 0) & (s >= lowest)
             kind = USABLE if mask[start + np.uint64(j)] == 0 else EXCLUDED
             kinds[start + np.uint64(j)] = kind if finite else NO_VALUE
         for right in range(i * columns, (i + 1) * columns - 1):
@@ -236,6 +239,7 @@ def joint(
     error_correlation: float,
     outside: int,
     out: Sequence[NDArray[Any]],
+    lowest: float = 0.0,
 ) -> None:
     """Resample mu, sigma and flags onto one block of the target.
 
@@ -255,6 +259,8 @@ def joint(
         Flags of target pixels whose centre lies outside the source.
     out : arrays of mu, sigma and mask, shape (rows, columns) of the block
         Filled; C-contiguous, of the dtypes of `mu`, `sigma` and uint8.
+    lowest : float
+        A smaller sigma is none, and becomes NaN.
 
     Notes
     -----
@@ -267,7 +273,7 @@ def joint(
     flags = np.zeros(mu.size, np.uint8) if mask is None else np.ascontiguousarray(mask).reshape(-1)
     pairs, kinds = np.empty(2 * mu.size, mu.dtype), np.empty(mu.size, np.uint8)
     stride, (mus, sigmas) = _flat(mu, sigma)
-    _pair(mus, sigmas, stride, flags, pairs, kinds, len(mu))
+    _pair(mus, sigmas, mu.dtype.type(lowest), stride, flags, pairs, kinds, len(mu))
     rho = float(error_correlation)
     _joint(pairs, kinds, flags, tuple(window), tuple(grid), rho, outside, *out)
 
@@ -287,4 +293,5 @@ def bands(
     first, second = values[0], values[-1]
     flags = np.empty(out[0].shape, np.uint8)
     outs = (*out, flags) if len(out) > 1 else (out[0], np.empty_like(out[0]), flags)
-    joint(first, second, None, window, grid, error_correlation=1.0, outside=0, out=outs)
+    layers = first, second, None, window, grid
+    joint(*layers, error_correlation=1.0, outside=0, out=outs, lowest=-np.inf)

@@ -59,11 +59,11 @@ def _read(
         for p in range(count):
             i = first + p
             deviation = np.float64(sigma[i])
-            finite = math.isfinite(deviation)
+            sound = math.isfinite(deviation) and deviation >= 0
             flags = mask[i] if mask.size > 0 else np.uint8(0)
             ms[p, k] = mu[i]
-            ss[p, k] = deviation if finite and deviation > sigma_floor else sigma_floor
-            oks[p, k] = flags == 0 and math.isfinite(mu[i]) and (finite or floor_nonfinite)
+            ss[p, k] = deviation if sound and deviation > sigma_floor else sigma_floor
+            oks[p, k] = flags == 0 and math.isfinite(mu[i]) and (sound or floor_nonfinite)
             reasons[p] |= flags
 
 
