@@ -7,6 +7,7 @@ import pytest
 from affine import Affine
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
+from pyproj import Transformer
 
 import xfusion as xf
 from tests import resampling_oracle as oracle
@@ -160,14 +161,23 @@ def test_a_projected_source_across_the_antimeridian_loses_none_of_its_half() -> 
     np.testing.assert_allclose(found[10], (eastings - 20_000_000) / 1000 - 0.5, atol=1e-3)
 
 
-def test_a_source_beyond_where_its_projection_is_unique_is_refused() -> None:
+def test_a_source_beyond_where_its_projection_is_unique_shows_what_is_on_the_map() -> None:
     # the turn of a sinusoidal projection depends on latitude
     sinusoidal = "+proj=sinu +lon_0=0 +datum=WGS84 +units=m"
     source = GeoBox((40, 100), Affine(10_000, 0, 1.5e7, 0, -10_000, 4_500_000), sinusoidal)
     target = GeoBox((20, 60), Affine(0.1, 0, 177.0, 0, -0.1, 40.0), "EPSG:4326")
-    mu = np.zeros(source.shape)
-    with pytest.raises(ValueError, match="reaches beyond where its CRS.*cut it there"):
-        xf.coregister(on(source, mu), target)
+    mu = np.arange(4000.0).reshape(source.shape)
+    result = xf.coregister(on(source, mu), target, resampling="nearest")
+    lon, lat = np.meshgrid(result.longitude, result.latitude)
+    there = Transformer.from_crs("EPSG:4326", sinusoidal, always_xy=True)
+    x, y = there.transform(lon, lat)
+    column, row = (x - 1.5e7) / 10_000, (4_500_000 - y) / 10_000
+    inside = (column >= 0) & (column < 100) & (row >= 0) & (row < 40)
+    at = [np.clip(p.astype(int), 0, n - 1) for p, n in ((row, 40), (column, 100))]
+    expected = np.where(inside, mu[at[0], at[1]], np.nan)
+    np.testing.assert_array_equal(result.mu, expected)
+    assert inside[:, lon[0] < 180].any()
+    assert not inside[:, lon[0] > 180].any()
 
 
 def test_neighbouring_utm_zones_meet_across_the_antimeridian() -> None:

@@ -19,7 +19,7 @@ import xfusion as xf
 from tests import stac_schemas
 from tests.test_composition import EQUI7
 from xfusion.cog.item import colours
-from xfusion.cog.outline import footprint
+from xfusion.datamodel.outline import footprint
 from xfusion.datamodel.provenance import mask_attrs
 from xfusion.demo.scene import write_scene
 

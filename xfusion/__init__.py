@@ -31,6 +31,7 @@ from .run.memory import compute
 from .stac.profiles import Catalog
 from .store.write import to_zarr
 from .warp.coregistration import coregister
+from .warp.target import common_grid
 
 __all__ = [
     "AdvisoryFlags",
@@ -46,6 +47,7 @@ __all__ = [
     "attach_gfm_mask",
     "attach_mask",
     "attach_s2_mask",
+    "common_grid",
     "completeness",
     "compute",
     "coregister",

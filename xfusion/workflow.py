@@ -15,6 +15,7 @@ from .masks.exclusion import NDVI_MAX
 from .products import SensorProduct, Sentinel1Product, Sentinel2Product
 from .raster.file import FilePath
 from .raster.opening import open_raster, open_retrieval
+from .warp.target import common_grid
 
 if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox
@@ -117,7 +118,7 @@ def _grid(grid: str | None, opened: Mapping[str, SensorProduct]) -> GeoBox:
         return opened[grid].geobox
     crs, comma, resolution = grid.rpartition(",")
     if comma and _is_number(resolution):
-        return _over_all(crs, float(resolution), opened)
+        return common_grid(*opened.values(), crs=crs, resolution=float(resolution))
     if "://" in grid or Path(grid).exists():
         return geobox_of(open_raster(grid).to_dataset(name="grid"))
     msg = (
@@ -132,14 +133,3 @@ def _is_number(text: str) -> bool:
         return 0 < float(text) < math.inf
     except ValueError:
         return False
-
-
-def _over_all(crs: str, resolution: float, opened: Mapping[str, SensorProduct]) -> GeoBox:
-    """Return a grid over what any sensor covers."""
-    from odc.geo.geobox import GeoBox
-
-    extents = [product.geobox.extent.to_crs(crs) for product in opened.values()]
-    area = extents[0]
-    for extent in extents[1:]:
-        area |= extent
-    return GeoBox.from_bbox(area.boundingbox, resolution=resolution)

@@ -15,10 +15,9 @@ import xarray as xr
 
 from xfusion.datamodel.grid import geobox_of
 from xfusion.datamodel.names import CONFLICT, SOURCE
+from xfusion.datamodel.outline import footprint
 from xfusion.datamodel.provenance import item_links, lasting
 from xfusion.datamodel.times import as_time
-
-from .outline import footprint
 
 if TYPE_CHECKING:
     import pystac

@@ -119,6 +119,12 @@ def with_spatial_dims(obj: xr.Dataset, like: xr.Dataset) -> xr.Dataset:
     return obj.rename(dict(zip(here, there, strict=True)))
 
 
+def extent_of(geobox: GeoBox) -> str:
+    """Return the extent of a grid as a text for messages."""
+    left, bottom, right, top = (f"{edge:.7g}" for edge in geobox.boundingbox)
+    return f"x {left} to {right} and y {bottom} to {top} in {crs_name(geobox.crs)}"
+
+
 def crs_name(crs: Any) -> str:
     """Return the EPSG code of an odc CRS, such as ``"EPSG:4326"``, or its WKT without one."""
     epsg = None if crs is None else crs.epsg

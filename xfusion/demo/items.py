@@ -7,6 +7,8 @@ from typing import Any
 from odc.geo.geobox import GeoBox
 from pyproj import CRS
 
+from xfusion.datamodel.outline import footprint
+
 SCHEMA = "https://stac-extensions.github.io/{}/schema.json"
 _REFLECTANCE = {"data_type": "uint16", "bits_per_sample": 15, "spatial_resolution": 10}
 _REFLECTANCE_SCALE = {"nodata": 0, "scale": 0.0001, "offset": -0.1}
@@ -76,15 +78,15 @@ def _item(
     properties: dict[str, Any],
     assets: dict[str, Any],
 ) -> dict[str, Any]:
-    extent = geobox.extent.to_crs("EPSG:4326")
+    geometry, bbox = footprint(geobox)
     return {
         "type": "Feature",
         "stac_version": "1.0.0",
         "stac_extensions": [SCHEMA.format("projection/v1.0.0")],
         "id": item_id,
         "collection": collection,
-        "geometry": extent.json,
-        "bbox": list(extent.boundingbox.bbox),
+        "geometry": geometry,
+        "bbox": bbox,
         "properties": {"datetime": time} | properties,
         "links": [],
         "assets": assets,

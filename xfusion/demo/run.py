@@ -16,6 +16,7 @@ from xfusion.datamodel.building import usable
 from xfusion.datamodel.flags import contributors
 from xfusion.datamodel.names import MU, SIGMA, SOURCE
 from xfusion.products import SensorProduct, Sentinel1Product, Sentinel2Product
+from xfusion.warp.target import common_grid
 
 from .scene import Scene, write_scene
 from .server import serve
@@ -63,13 +64,9 @@ def fuse_scene(
         Both sensors on the grid of Sentinel-2, extended to what either covers, and their
         fusion with and without the masks.
     """
-    from odc.geo.geobox import GeoBox
-
     s1 = Sentinel1Product.open(scene.s1_mu, scene.s1_sigma, time=scene.date, chunks=chunks)
     s2 = Sentinel2Product.open(scene.s2_mu, scene.s2_sigma, time=scene.date, chunks=chunks)
-    fine = s2.geobox
-    area = s1.geobox.extent.to_crs(str(fine.crs)) | fine.extent
-    grid = GeoBox.from_bbox(area.boundingbox, resolution=fine.resolution)
+    grid = common_grid(s2, s1)
     s1 = s1.coregister(grid, chunks=chunks).attach_mask(catalog=catalog)
     # the items contradict themselves, as those of Earth Search do; here the offset is known
     s2 = s2.coregister(grid, chunks=chunks).attach_mask(catalog=catalog, offset=0.0)

@@ -52,7 +52,7 @@ class RasterFile(InGraph):
     """Instead of what the file declares, and so the offset."""
     offset: float | None = None
     missing: float | None = None
-    """What pixels become that a mask in the file excludes, where they are not masked."""
+    """What these, and pixels that a mask in the file excludes, become where they are not NaN."""
     signer: Callable[[str], str] | None = None
     """Turns the path into what is opened, at each read: signatures expire."""
 
@@ -142,7 +142,10 @@ class RasterFile(InGraph):
             flags = set(file.mask_flag_enums[0])
             if not self.masked:
                 raw: NDArray[Any] = file.read(1, window=window)
-                if self.missing is not None and not flags <= {MaskFlags.all_valid}:
+                if self.missing is not None and self.nodata is not None:
+                    raw[raw == self.nodata] = self.missing
+                # a nodata that it declares may be a class of its own, as that of SCL is
+                if self.missing is not None and flags & {MaskFlags.per_dataset, MaskFlags.alpha}:
                     raw[file.read_masks(1, window=window) == 0] = self.missing
                 return raw
             if flags <= {MaskFlags.all_valid, MaskFlags.nodata}:

@@ -34,6 +34,7 @@ class Stored(NamedTuple):
     dtype: np.dtype[Any]
     rotated: bool
     scaled: bool
+    nodata: float | None
 
     @property
     def is_unscaled(self) -> bool:
@@ -98,6 +99,8 @@ def _opened(path: FilePath, chunks: Chunks, **mode: Any) -> tuple[xr.DataArray, 
         counted = {d: (d, np.arange(0.5, band.sizes[d]), {"units": PIXEL}) for d in SPATIAL}
         band = band.assign_coords(counted)
     masked = bool(mode["masked"])
+    if "missing" in mode:
+        mode["nodata"] = stored.nodata
     dtype = _dtype(band.dtype, masked=masked)
     file = RasterFile(str(path), (band.shape[0], band.shape[1]), dtype, **mode)
     attrs = {k: v for k, v in band.attrs.items() if not masked or k not in UNPACKED}
@@ -215,7 +218,8 @@ def _look(path: FilePath) -> Stored:
             check_place(file, str(path))
             transform = file.transform
             scaled = (file.scales[0], file.offsets[0]) != (1.0, 0.0)
-    return Stored(dtype, bool(transform.b or transform.d), scaled)
+            nodata = file.nodata
+    return Stored(dtype, bool(transform.b or transform.d), scaled, nodata)
 
 
 def _explained(band: xr.DataArray, path: FilePath) -> xr.DataArray:

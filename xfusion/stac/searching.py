@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from xfusion.datamodel.outline import search_boxes
 from xfusion.datamodel.redaction import public
 from xfusion.datamodel.times import Time
 
@@ -61,15 +63,18 @@ def search(catalog: CatalogLike, geobox: GeoBox, datetime: Time, *, default: Cat
     """
     profile = catalog_profile(catalog, default)
     start, end = day_interval(datetime)
-    bbox = tuple(geobox.geographic_extent.boundingbox)
+    boxes = search_boxes(geobox)
     if _is_file(profile.url):
-        items = _search_file(profile, bbox, (start, end))
+        items = _search_file(profile, boxes, (start, end))
     else:
-        items = search_api(catalog, profile, bbox, f"{start}/{end}")
+        each = [search_api(catalog, profile, bbox, f"{start}/{end}") for bbox in boxes]
+        # an item on both sides of the antimeridian comes twice
+        items = [*{item.id: item for some in each for item in some}.values()]
     if not items:
+        rounded = " and ".join(str(tuple(round(b, 5) for b in box)) for box in boxes)
         msg = (
             f"no items of {profile.collection!r} in {public(profile.url)} from {start} to {end} "
-            f"within {tuple(round(b, 5) for b in bbox)}: check the date, or pass items= or catalog="
+            f"within {rounded}: check the date, or pass items= or catalog="
         )
         raise LookupError(msg)
     return items
@@ -85,7 +90,7 @@ def _is_file(url: str) -> bool:
 
 
 def _search_file(
-    profile: Catalog, bbox: tuple[float, ...], interval: tuple[str, str]
+    profile: Catalog, boxes: Sequence[tuple[float, ...]], interval: tuple[str, str]
 ) -> list[pystac.Item]:
     import pystac
 
@@ -99,7 +104,8 @@ def _search_file(
         raise ValueError(msg) from error
 
     def matches(item: pystac.Item) -> bool:
-        return item.collection_id == profile.collection and _touches(item, bbox)
+        touches = any(_touches(item, bbox) for bbox in boxes)
+        return item.collection_id == profile.collection and touches
 
     return of_interval(filter(matches, items), "/".join(interval))
 

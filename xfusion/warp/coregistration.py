@@ -8,12 +8,14 @@ from typing import Any, Literal
 import numpy as np
 import xarray as xr
 
+from xfusion.datamodel.caller import warn
 from xfusion.datamodel.cf import annotate
 from xfusion.datamodel.chunks import Chunks, block_sides, rechunked
 from xfusion.datamodel.comparison import same_geobox
 from xfusion.datamodel.flags import Exclusion
 from xfusion.datamodel.grid import (
     as_geobox,
+    extent_of,
     geobox_of,
     grid_coords,
     spatial_dims,
@@ -23,6 +25,7 @@ from xfusion.datamodel.validation import Retrieval, as_retrieval
 
 from .blocks import Blocks, Warp, split, warp_blocks
 from .pixel_mapping import PixelMapping
+from .target import target_of
 
 Resampling = Literal["bilinear", "nearest"]
 CHUNK = 2048  # pixels a side of a block where nothing else says
@@ -36,6 +39,7 @@ def coregister(
     resampling: Resampling = "bilinear",
     error_correlation: float = 1.0,
     chunks: Chunks = None,
+    resolution: float | None = None,
 ) -> xr.Dataset:
     """Bring a retrieval onto another grid: mu, sigma and mask together, once.
 
@@ -43,8 +47,10 @@ def coregister(
     ----------
     dataset : Dataset or product
         A retrieval with a CRS; dims besides the spatial ones are carried along.
-    like : GeoBox, Dataset, DataArray or product
-        The grid. Dims and coordinates are taken verbatim from an xarray object.
+    like : GeoBox, Dataset, DataArray, product, path or CRS
+        The grid. Dims and coordinates are taken verbatim from an xarray object. A path or URL is
+        that of a raster; a CRS, such as ``"EPSG:4326"``, takes `resolution`, and the result
+        covers what the retrieval does, see :func:`common_grid`.
     resampling : {"bilinear", "nearest"}
         "bilinear" weighs source pixels by their overlap with the target pixel's footprint,
         taken at least one source pixel wide: bilinear interpolation where the target is as
@@ -54,6 +60,8 @@ def coregister(
         as it takes mu; 0 lets independent errors average out.
     chunks : int, (int, int) or mapping, optional
         Blocks of a lazy result: as asked, else those of `like`, else those of the source.
+    resolution : float, optional
+        Side of a pixel in the unit of a CRS.
 
     Returns
     -------
@@ -62,6 +70,11 @@ def coregister(
         the nearest source pixel is, and takes nothing from pixels of other usability; flags
         are those of the nearest pixel. Outside the source `mu` and `sigma` are NaN and
         `mask`, where there is one, is UNKNOWN. Other variables, such as `source`, stay behind.
+
+    Warns
+    -----
+    UserWarning
+        If no pixel of the grid lies in the retrieval; with both extents.
 
     Raises
     ------
@@ -92,7 +105,9 @@ def coregister(
         msg = f"{error_correlation=}: a correlation of neighbouring errors is from 0 to 1"
         raise ValueError(msg)
     dataset = as_retrieval(dataset)
-    source, target = geobox_of(dataset), as_geobox(like)
+    source = geobox_of(dataset)
+    like = target_of(like, source, resolution)
+    target = as_geobox(like)
     dims, coords = grid_coords(like)
     here = spatial_dims(dataset)
     assert here is not None  # noqa: S101  # it has a GeoBox
@@ -110,6 +125,12 @@ def coregister(
     # astype makes a new array even of the same dtype, which no longer knows its file
     layers[:2] = [v if v.dtype == dtype else v.astype(dtype) for v in layers[:2]]
     mapping = PixelMapping.between(source, target)
+    if not mapping.meets():
+        warn(
+            f"the retrieval and the grid do not overlap: {extent_of(source)}, and "
+            f"{extent_of(target)}; all pixels are missing. Check CRS and extents, or choose a grid "
+            "with common_grid"
+        )
     warp = Warp(
         mapping=mapping,
         # pixels that coincide are copied, not interpolated at 1e-10 of a pixel

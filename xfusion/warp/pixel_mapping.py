@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 TOLERANCE = 1e-3  # source pixels; a control cell that errs by more is transformed exactly
 AIM = 1e-4  # source pixels; the step is chosen for it
 STEPS = (128, 64, 32, 16, 8)  # target pixels
+EDGES = 33  # points a side of the target where it is tried whether it meets the source
 SAMPLES = 24  # cells a side of the target that the step is chosen on
 
 
@@ -58,6 +59,21 @@ class PixelMapping(InGraph):
         down, across = (int(np.rint(b[0])) for b in by)
         off = max(np.abs(by[0] - down).max(), np.abs(by[1] - across).max())
         return (down, across) if off <= TOLERANCE else None
+
+    def meets(self) -> bool:
+        """Whether some pixel of the target may lie in the source, as far as samples tell."""
+        rows, columns = (np.linspace(0.0, n, EDGES) for n in self.target.shape)
+        u, v = self.positions(*np.meshgrid(rows, columns, indexing="ij"))
+        height, width = self.source.shape
+        seen = np.isfinite(u) & np.isfinite(v)
+        if not seen.any():
+            return False
+        return bool(
+            u[seen].min() < width
+            and u[seen].max() > 0
+            and v[seen].min() < height
+            and v[seen].max() > 0
+        )
 
     def positions(self, rows: NDArray[np.float64], columns: NDArray[np.float64]) -> Positions:
         """Return exact source columns and rows, shape (2, ...), of positions in the target.
@@ -201,11 +217,8 @@ class PixelMapping(InGraph):
             return None
         turns, north = np.abs(off[0][beyond]), off[1][beyond]
         if np.ptp(turns) > 1e-6 * turns.max() or np.abs(north).max() > 1e-6 * turns.max():
-            msg = (
-                f"the source reaches beyond where its CRS {str(crs)[:40]!r} is unique, by up to "
-                f"{turns.max():.0f}: cut it there first, e.g. with .isel(x=slice(...))"
-            )
-            raise ValueError(msg)
+            # its corners lie off the map, as those of sinusoidal tiles do: nothing is there
+            return None
         return float(turns.mean())
 
 

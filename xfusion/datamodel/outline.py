@@ -69,15 +69,50 @@ def footprint(geobox: GeoBox) -> tuple[dict[str, Any], list[float]]:
     return {"type": "MultiPolygon", "coordinates": rings}, bbox
 
 
+def search_boxes(geobox: GeoBox) -> list[tuple[float, float, float, float]]:
+    """Return bounding boxes of a grid, west, south, east, north, none across the antimeridian.
+
+    One, or two of what crosses it: many catalogues do not read a west larger than the east. A grid
+    with edges off the earth has the box of what is on it.
+    """
+    try:
+        west, south, east, north = footprint(geobox)[1]
+    except ValueError:
+        longitude, latitude = _on_the_earth(geobox)
+        west, east = float(longitude.min()), float(longitude.max())
+        south, north = float(latitude.min()), float(latitude.max())
+    if west <= east:
+        return [(west, south, east, north)]
+    return [(west, south, 180.0, north), (-180.0, south, east, north)]
+
+
+def _on_the_earth(geobox: GeoBox) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return longitude and latitude of those of some points of a grid that have them."""
+    rows, columns = geobox.shape
+    down, along = np.linspace(0.0, rows, SIDE), np.linspace(0.0, columns, SIDE)
+    x, y = (axis.ravel() for axis in np.meshgrid(along, down))
+    longitude, latitude = _degrees(geobox, x, y)
+    shown = np.isfinite(longitude) & np.isfinite(latitude)
+    if not shown.any():
+        msg = f"no part of the grid in {geobox.crs} is on the earth: check its CRS and extent"
+        raise ValueError(msg)
+    return _wrapped(longitude[shown]), latitude[shown]
+
+
 def _outline(geobox: GeoBox) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return longitude and latitude along the edges of a grid, back to where they start."""
-    from pyproj import Transformer
-
     rows, columns = geobox.shape
     steps = np.linspace(0.0, 1.0, SIDE)[:-1]
     down, along = steps * rows, steps * columns
     x = np.concatenate([along * 0, along, along * 0 + columns, columns - along, [0.0]])
     y = np.concatenate([down, down * 0 + rows, rows - down, down * 0, [0.0]])
+    return _degrees(geobox, x, y)
+
+
+def _degrees(geobox: GeoBox, x: Any, y: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return longitude and latitude of positions in a grid."""
+    from pyproj import Transformer
+
     there = Transformer.from_crs(geobox.crs.proj, "EPSG:4326", always_xy=True)  # type: ignore[union-attr]  # geobox_of saw that it has one
     longitude, latitude = there.transform(*geobox.pix2wld(x, y))  # type: ignore[no-untyped-call]  # odc-geo's are not typed
     return np.asarray(longitude), np.asarray(latitude)
@@ -112,6 +147,6 @@ def _rings(polygon: Any) -> list[list[list[float]]]:
     return [[[x, y] for x, y in (ring.coords if ring.is_ccw else reversed(ring.coords))]]
 
 
-def _wrapped(longitude: float) -> float:
+def _wrapped(longitude: Any) -> Any:
     """Return a longitude from -180, itself included, to 180."""
     return (longitude + 180) % TURN - 180

@@ -1,0 +1,183 @@
+"""One grid over several: nothing is cut off, at no latitude, antimeridian or pole."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import xarray as xr
+from affine import Affine
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from odc.geo.geobox import GeoBox
+from odc.geo.xr import xr_coords
+from pyproj import Transformer
+
+import xfusion as xf
+from tests.test_raster import write
+from xfusion.datamodel.outline import search_boxes
+
+
+def grid(crs: Any, left: float, top: float, pixel: float, shape: tuple[int, int]) -> GeoBox:
+    return GeoBox(shape, Affine(pixel, 0, left, 0, -pixel, top), crs)
+
+
+def retrieval(box: GeoBox, value: float = 0.5) -> xr.Dataset:
+    coords = xr_coords(box)
+    array = xr.DataArray(np.full(box.shape, value), dims=box.dimensions, coords=coords)
+    return xf.retrieval(array, 0.1)
+
+
+def assert_covers(found: GeoBox, box: GeoBox) -> None:
+    """Every edge of every pixel on the rim lies in the grid, by pyproj, point by point."""
+    rows, columns = box.shape
+    across, down = np.arange(columns + 1.0), np.arange(rows + 1.0)
+    u = np.concatenate([across, across, down * 0, down * 0 + columns])
+    v = np.concatenate([across * 0, across * 0 + rows, down, down])
+    x, y = box.transform.a * u + box.transform.c, box.transform.e * v + box.transform.f
+    there = Transformer.from_crs(str(box.crs), str(found.crs), always_xy=True)
+    x, y = there.transform(x, y)
+    left, bottom, right, top = found.boundingbox
+    if found.crs.geographic:  # type: ignore[union-attr]  # it has one
+        x = left + (x - left + 1e-6) % 360.0 - 1e-6
+    slack = 1e-3 * found.resolution.x
+    assert x.min() >= left - slack
+    assert x.max() <= right + slack
+    assert y.min() >= bottom - slack
+    assert y.max() <= top + slack
+
+
+def test_the_north_of_a_wide_grid_is_not_cut_off() -> None:
+    # the top edge of a UTM tile rises towards the middle of its zone
+    box = grid("EPSG:32633", 300000, 6_760_000, 100.0, (500, 4000))
+    found = xf.common_grid(box, crs="EPSG:4326", resolution=0.001)
+    assert_covers(found, box)
+    corners = box.extent.to_crs("EPSG:4326").boundingbox
+    assert found.boundingbox.top >= corners.top
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.sampled_from(["EPSG:32633", "EPSG:3035", "EPSG:3857", "EPSG:32760", "EPSG:32601"]),
+    st.integers(-3, 3),
+    st.integers(1, 60),
+    st.integers(1, 60),
+    st.sampled_from(["EPSG:4326", "EPSG:3857", "EPSG:6933"]),
+)
+def test_any_grid_is_covered(crs: str, east: int, rows: int, columns: int, target: str) -> None:
+    top = {"EPSG:3035": 3_000_000, "EPSG:3857": 6_000_000}.get(crs, 5_000_000)
+    left = {"EPSG:3035": 4_300_000, "EPSG:3857": 1_000_000}.get(crs, 500_000) + 60_000 * east
+    box = grid(crs, left, top, 1000.0, (rows, columns))
+    resolution = 0.01 if target == "EPSG:4326" else 1000.0
+    found = xf.common_grid(box, crs=target, resolution=resolution)
+    assert_covers(found, box)
+    assert max(found.shape) < 1000  # never the long way round
+
+
+def test_a_tile_over_the_antimeridian_is_not_the_belt_of_the_earth() -> None:
+    box = grid("EPSG:32601", 100_000, 7_000_000, 1000.0, (200, 400))
+    found = xf.common_grid(box, crs="EPSG:4326", resolution=0.01)
+    left, _, right, _ = found.boundingbox
+    assert left < -180 < right or left < 180 < right
+    assert right - left < 15
+    warped = retrieval(box).fusion.coregister(found)
+    assert warped.fusion.usable.mean() > 0.6
+    boxes = search_boxes(box)
+    assert len(boxes) == 2
+    assert boxes[0][2] == 180.0
+    assert boxes[1][0] == -180.0
+    assert sum(east - west for west, _, east, _ in boxes) < 15
+    assert all(west < east for west, _, east, _ in boxes)
+
+
+def test_a_grid_over_the_pole_reaches_it_all_around() -> None:
+    box = grid("EPSG:3413", -500_000, 500_000, 10_000.0, (100, 100))
+    found = xf.common_grid(box, crs="EPSG:4326", resolution=0.5)
+    assert found.boundingbox.top == 90.0
+    assert found.shape[1] == 720
+    # the corners are the farthest from the pole
+    south = Transformer.from_crs("EPSG:3413", "EPSG:4326", always_xy=True).transform(5e5, 5e5)[1]
+    assert found.boundingbox.bottom <= south < found.boundingbox.bottom + 0.5
+    warped = retrieval(box).fusion.coregister(found)
+    assert warped.fusion.usable.mean() > 0.7
+    assert search_boxes(box)[0][::2] == (-180.0, 180.0)
+
+
+def test_pixels_of_the_first_are_kept() -> None:
+    first = grid("EPSG:32633", 500_003.7, 5_000_001.9, 10.0, (40, 50))
+    second = grid("EPSG:32632", 972_000.0, 5_018_000.0, 20.0, (60, 60))
+    found = xf.common_grid(first, second)
+    a, b = first.transform, found.transform
+    shift = (a.c - b.c) / 10, (b.f - a.f) / 10
+    np.testing.assert_allclose(shift, np.round(shift), atol=1e-6)
+    assert_covers(found, first)
+    assert_covers(found, second)
+    assert xf.common_grid(first) == first
+    assert xf.common_grid(first, first[3:7, 5:9]) == first
+
+
+@pytest.mark.parametrize(
+    ("crs", "resolution", "unit"),
+    [("EPSG:32633", 0.0001, "metre"), ("EPSG:4326", 10, "degree"), ("EPSG:4326", 30.0, "degree")],
+)
+def test_a_resolution_in_another_unit_is_told_before_anything_is_made(
+    crs: str, resolution: float, unit: str
+) -> None:
+    box = grid("EPSG:32633", 500_000, 5_000_000, 10.0, (100, 100))
+    with pytest.raises(ValueError, match=rf"resolution={resolution} is in {unit}.*EPSG:\d+"):
+        xf.common_grid(box, crs=crs, resolution=resolution)
+    with pytest.raises(ValueError, match="resolution"):
+        retrieval(box).fusion.coregister(crs, resolution=resolution)
+
+
+def test_coregister_takes_a_crs_a_path_and_says_what_else(tmp_path: Path) -> None:
+    box = grid("EPSG:32633", 500_000, 5_000_000, 10.0, (30, 40))
+    water = retrieval(box)
+    finer = water.fusion.coregister("EPSG:32633", resolution=5)
+    assert finer.odc.geobox == grid("EPSG:32633", 500_000, 5_000_000, 5.0, (60, 80))
+    np.testing.assert_array_equal(finer.mu, 0.5)
+    file = write(tmp_path / "g.tif", np.zeros((3, 4), np.uint8), transform=box.transform)
+    for path in (file, str(file)):
+        assert water.fusion.coregister(path).sizes == {"y": 3, "x": 4}
+    with pytest.raises(ValueError, match=r"is a CRS: give resolution="):
+        water.fusion.coregister("EPSG:4326")
+    with pytest.raises(ValueError, match=r"'nowhere.tif' is no file and no CRS"):
+        water.fusion.coregister("nowhere.tif")
+
+
+def test_retrievals_that_miss_the_grid_are_told_with_both_extents() -> None:
+    here = retrieval(grid("EPSG:32633", 500_000, 5_000_000, 10.0, (30, 40)))
+    there = grid("EPSG:32633", 700_000, 5_000_000, 10.0, (30, 40))
+    with pytest.warns(UserWarning, match=r"do not overlap: x 500000 to 500400.*x 700000 to 700400"):
+        missed = here.fusion.coregister(there)
+    assert not missed.fusion.usable.any()
+
+
+MODIS = "+proj=sinu +lon_0=0 +x_0=0 +y_0=0 +R=6371007.181 +units=m +no_defs"
+
+
+@pytest.mark.parametrize(
+    ("crs", "box", "lon", "lat"),
+    [
+        # h35v10, whose right corners lie beyond 180 degrees
+        (MODIS, (18902158.0, -1111950.5, 4633.127, (240, 240)), 177.0, -15.0),
+        ("ESRI:54035", (-17244000.0, 8393000.0, 20000.0, (840, 1725)), 12.0, 48.0),
+    ],
+    ids=["sinusoidal", "equal earth"],
+)
+def test_a_grid_with_corners_off_the_map_serves_a_target_inside(
+    crs: str, box: Any, lon: float, lat: float
+) -> None:
+    source = grid(crs, *box)
+    values = np.arange(source.shape[0] * source.shape[1], dtype=float).reshape(source.shape)
+    array = xr.DataArray(values, dims=("y", "x"), coords=xr_coords(source))
+    target = grid("EPSG:4326", lon, lat, 0.013, (20, 30))
+    warped = xf.retrieval(array, 0.1).fusion.coregister(target, resampling="nearest")
+    xx, yy = np.meshgrid(warped.longitude, warped.latitude)
+    there = Transformer.from_crs("EPSG:4326", str(source.crs), always_xy=True)
+    x, y = there.transform(xx, yy)
+    column = ((x - box[0]) / box[2]).astype(int)
+    row = ((box[1] - y) / box[2]).astype(int)
+    np.testing.assert_array_equal(warped.mu, values[row, column])
+    assert xf.common_grid(source, crs="EPSG:4326", resolution=0.1).shape[1] <= 3601
+    assert search_boxes(source)

@@ -1,0 +1,236 @@
+"""The grid that retrievals are brought onto: that of another, of a file, or over several."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xfusion.datamodel.comparison import same_crs
+from xfusion.datamodel.grid import as_geobox, crs_name, geobox_of
+from xfusion.raster.asset import check_size
+
+if TYPE_CHECKING:
+    from odc.geo.crs import CRS
+    from odc.geo.geobox import GeoBox
+
+Points = tuple[NDArray[np.float64], NDArray[np.float64]]
+
+SIDE = 257  # points along each edge of a grid: it is curved in another CRS
+WITHIN = 33  # points a side inside it, where a pole may be
+TURN = 360.0
+FINEST, COARSEST = 1e-3, 1e4  # times the pixels there are: beyond, the unit is not that of the CRS
+ROUNDING = 1e-6  # of a pixel
+
+
+def common_grid(
+    first: Any, /, *others: Any, crs: Any = None, resolution: float | None = None
+) -> GeoBox:
+    """Return one grid over what any of several retrievals covers.
+
+    Parameters
+    ----------
+    first, *others : Dataset, DataArray, product or GeoBox
+        What is to be covered.
+    crs : str, int or CRS, optional
+        By default that of `first`, whose pixels are then kept.
+    resolution : float, optional
+        Side of a pixel in the unit of the CRS; by default as in `first`.
+
+    Returns
+    -------
+    odc.geo.geobox.GeoBox
+        North up, its edges at multiples of the resolution; or the pixels of `first`, more of them
+        to each side. In longitude and latitude, over the antimeridian it goes on beyond 180
+        degrees, and over a pole all around.
+
+    Raises
+    ------
+    ValueError
+        If there is a CRS but no resolution, a resolution that cannot be in the unit of the CRS,
+        or nothing that the CRS can show.
+
+    Notes
+    -----
+    Edges are followed at 257 points each, since a straight line in one CRS is curved in another.
+
+    Examples
+    --------
+    >>> import xfusion as xf
+    >>> from odc.geo.geobox import GeoBox
+    >>> a = GeoBox.from_bbox((500000, 0, 500400, 300), "EPSG:32633", resolution=10)
+    >>> b = GeoBox.from_bbox((500200, -100, 500600, 200), "EPSG:32633", resolution=20)
+    >>> xf.common_grid(a, b).boundingbox.bbox
+    (500000.0, -100.0, 500600.0, 300.0)
+    >>> xf.common_grid(a, b, crs="EPSG:4326", resolution=0.0001).shape.yx
+    (37, 55)
+    """
+    from odc.geo.crs import CRS
+
+    grids = [as_geobox(each) for each in (first, *others)]
+    wanted = grids[0].crs if crs is None else CRS(crs)
+    assert wanted is not None  # noqa: S101  # as_geobox saw that it has one
+    if resolution is None:
+        if not same_crs(wanted, grids[0].crs):
+            msg = (
+                f"{crs=} is not that of the first, {crs_name(grids[0].crs)}: give resolution= as "
+                f"well, in the unit of {crs_name(wanted)}"
+            )
+            raise ValueError(msg)
+        return _extended(grids)
+    _check_resolution(grids, wanted, resolution)
+    return _over(grids, wanted, float(resolution))
+
+
+def target_of(like: Any, source: GeoBox, resolution: float | None) -> Any:
+    """Return what a retrieval is to be brought onto, as :func:`coregister` takes it."""
+    from pyproj import CRS
+    from pyproj.exceptions import CRSError
+
+    is_file = isinstance(like, os.PathLike) or (
+        isinstance(like, str) and ("://" in like or Path(like).is_file())
+    )
+    if is_file and resolution is None:
+        from xfusion.raster.opening import open_raster
+
+        return geobox_of(open_raster(like, masked=False).to_dataset(name="grid"))
+    if resolution is None and not isinstance(like, str | int) and not hasattr(like, "to_wkt"):
+        return like
+    try:
+        crs = CRS.from_user_input(like)
+    except CRSError as error:
+        msg = (
+            f"like={like!r} is no file and no CRS: give a GeoBox, Dataset, DataArray or product, "
+            "the path of a raster, or a CRS with resolution="
+        )
+        raise ValueError(msg) from error
+    if resolution is None:
+        msg = f"like={like!r} is a CRS: give resolution= as well, in its unit"
+        raise ValueError(msg)
+    return common_grid(source, crs=crs.to_wkt(), resolution=resolution)
+
+
+def _extended(grids: Sequence[GeoBox]) -> GeoBox:
+    """Return the first grid with more pixels, so that it covers the others."""
+    from affine import Affine
+    from odc.geo.geobox import GeoBox
+
+    own = grids[0]
+    rows, columns = own.shape
+    low, high = np.array([0.0, 0.0]), np.array([columns, rows], np.float64)
+    for grid in grids[1:]:
+        x, y = _in_crs(grid, own.crs, around=own)
+        pixels = np.stack(own.wld2pix(x, y))  # type: ignore[no-untyped-call]  # odc-geo's are not typed
+        low = np.minimum(low, pixels.min(axis=1))
+        high = np.maximum(high, pixels.max(axis=1))
+    left, top = (math.floor(v + ROUNDING) for v in low)
+    right, bottom = (math.ceil(v - ROUNDING) for v in high)
+    shape = bottom - top, right - left
+    check_size(shape, "the grid over all")
+    a, b, c, d, e, f = tuple(own.transform)[:6]
+    corner = c + a * left + b * top, f + d * left + e * top
+    return GeoBox(shape, Affine(a, b, corner[0], d, e, corner[1]), own.crs)
+
+
+def _over(grids: Sequence[GeoBox], crs: CRS, resolution: float) -> GeoBox:
+    """Return a grid of a CRS, north up, over all of some grids."""
+    from affine import Affine
+    from odc.geo.geobox import GeoBox
+
+    parts = [_in_crs(grid, crs, around=grids[0]) for grid in grids]
+    x, y = (np.concatenate(axis) for axis in zip(*parts, strict=True))
+    left, bottom = (math.floor(v.min() / resolution + ROUNDING) for v in (x, y))
+    right, top = (math.ceil(v.max() / resolution - ROUNDING) for v in (x, y))
+    shape = max(1, top - bottom), max(1, right - left)
+    check_size(shape, f"the grid in {crs_name(crs)} with resolution={resolution}")
+    edges = left * resolution, top * resolution
+    return GeoBox(shape, Affine(resolution, 0, edges[0], 0, -resolution, edges[1]), crs)
+
+
+def _in_crs(grid: GeoBox, crs: Any, *, around: GeoBox) -> Points:
+    """Return points of a grid in a CRS, those that it can show; longitudes around a grid."""
+    rows, columns = grid.shape
+    edge, inner = np.linspace(0.0, 1.0, SIDE), np.linspace(0.0, 1.0, WITHIN)
+    u, v = (axis.ravel() for axis in np.meshgrid(inner, inner))
+    ends = edge * 0.0, edge * 0.0 + 1.0
+    u = np.concatenate([u, edge, edge, *ends]) * columns
+    v = np.concatenate([v, *ends, edge, edge]) * rows
+    x, y = (np.asarray(axis) for axis in grid.pix2wld(u, v))  # type: ignore[no-untyped-call]  # odc-geo's are not typed
+    own = same_crs(grid.crs, crs)
+    if not own:
+        x, y = _transformed(x, y, grid.crs, crs)
+    shown = np.isfinite(x) & np.isfinite(y)
+    if not shown.any():
+        msg = f"no part of the grid in {crs_name(grid.crs)} can be shown in {crs_name(crs)}"
+        raise ValueError(msg)
+    x, y = x[shown], y[shown]
+    if not crs.geographic:
+        return x, y
+    middle = _longitude(around)
+    if own:
+        return x - TURN * np.round((x.mean() - middle) / TURN), y
+    x = middle + (x - middle + TURN / 2) % TURN - TURN / 2
+    poles = [pole for pole in (90.0, -90.0) if _holds(grid, crs, pole)]
+    if poles:
+        x = np.append(x, [middle - TURN / 2, middle + TURN / 2])
+        y = np.append(y, [poles[0], poles[-1]])
+    return x, y
+
+
+def _longitude(grid: GeoBox) -> float:
+    """Return the longitude of the middle of a grid."""
+    x, y = grid.pix2wld(grid.shape[1] / 2, grid.shape[0] / 2)  # type: ignore[no-untyped-call]  # odc-geo's are not typed
+    if grid.crs is not None and grid.crs.geographic:
+        return float(x)
+    return float(_transformed(np.array([x]), np.array([y]), grid.crs, "EPSG:4326")[0][0])
+
+
+def _holds(grid: GeoBox, crs: Any, pole: float) -> bool:
+    x, y = _transformed(np.zeros(1), np.array([pole]), crs, grid.crs)
+    if not (np.isfinite(x).all() and np.isfinite(y).all()) or grid.crs.geographic:  # type: ignore[union-attr]  # it has one
+        return False
+    column, row = (float(p[0]) for p in grid.wld2pix(x, y))  # type: ignore[no-untyped-call]  # odc-geo's are not typed
+    return bool(0 <= row <= grid.shape[0] and 0 <= column <= grid.shape[1])
+
+
+def _transformed(x: Any, y: Any, source: Any, target: Any) -> Points:
+    from pyproj import Transformer
+
+    there = Transformer.from_crs(str(source), str(target), always_xy=True)
+    a, b = there.transform(x, y)
+    return np.asarray(a), np.asarray(b)
+
+
+def _check_resolution(grids: Sequence[GeoBox], crs: Any, resolution: float) -> None:
+    """Refuse a resolution that is in another unit than the CRS, before anything is made."""
+    if not 0 < resolution < math.inf:
+        msg = f"{resolution=}: give the side of a pixel, a number > 0 in the unit of the CRS"
+        raise ValueError(msg)
+    pixel = _pixel_in(grids[0], crs)
+    if not math.isfinite(pixel) or FINEST <= resolution / pixel <= COARSEST:
+        return
+    unit = crs.units[0]
+    msg = (
+        f"{resolution=} is in {unit}, the unit of {crs_name(crs)}, in which the pixels of the "
+        f"first are {pixel:.3g}: give it in {unit}, such as {pixel:.1g}"
+    )
+    raise ValueError(msg)
+
+
+def _pixel_in(grid: GeoBox, crs: Any) -> float:
+    """Return the side of a pixel of a grid in another CRS, at its middle."""
+    row, column = grid.shape[0] / 2, grid.shape[1] / 2
+    u, v = np.array([column, column + 1, column]), np.array([row, row, row + 1])
+    x, y = (np.asarray(axis) for axis in grid.pix2wld(u, v))  # type: ignore[no-untyped-call]  # odc-geo's are not typed
+    if not same_crs(grid.crs, crs):
+        x, y = _transformed(x, y, grid.crs, crs)
+    with np.errstate(invalid="ignore"):
+        along, down = x[1:] - x[0], y[1:] - y[0]
+        if crs.geographic:
+            along = (along + TURN / 2) % TURN - TURN / 2
+        return float(np.sqrt(abs(along[0] * down[1] - along[1] * down[0])))
