@@ -230,3 +230,15 @@ def test_any_part_lies_where_it_did(
     a, b, c, d, e, f = tuple(transform)[:6]
     x, y = c + a * columns[0] + b * rows[0], f + d * columns[0] + e * rows[0]
     assert_transform(part, Affine(a, b, x, d, e, y))
+
+
+def test_labels_in_another_unit_than_the_crs_are_refused() -> None:
+    array = on(NORTH_UP).drop_vars("spatial_ref").assign_coords(spatial_ref=_crs("EPSG:32633"))
+    array = array.assign_coords(x=array.x / 1000, y=array.y / 1000)
+    for dim in "xy":
+        array[dim].attrs.update(units="km")
+    with pytest.raises(ValueError, match="labels of 'y' are in 'km', the CRS is in 'metre'"):
+        geobox_of(array)
+    in_km = CRS("+proj=utm +zone=33 +units=km +type=crs")
+    array = array.assign_coords(spatial_ref=xr.Variable((), 0, {"crs_wkt": in_km.to_wkt()}))
+    np.testing.assert_allclose(geobox_of(array).transform.a, 0.01)

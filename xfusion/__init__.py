@@ -15,6 +15,7 @@ from .fusion.conflict import flag_conflict
 from .fusion.merged_masks import merge_mask
 from .fusion.probability import exceedance
 from .masks.attach import attach_mask
+from .masks.bits import flags
 from .masks.exclusion import (
     gfm_exclusion,
     gfm_validity,
@@ -54,6 +55,7 @@ __all__ = [
     "exceedance",
     "exclude",
     "flag_conflict",
+    "flags",
     "from_samples",
     "fuse",
     "gaussian",

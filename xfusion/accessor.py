@@ -10,6 +10,7 @@ from .fusion.combine import fuse, gaussian
 from .fusion.conflict import flag_conflict
 from .fusion.merged_masks import merge_mask
 from .fusion.probability import exceedance
+from .masks.bits import flags
 from .masks.exclusion import (
     gfm_exclusion,
     gfm_validity,
@@ -70,6 +71,7 @@ class DataArrayFusion:
 
     from_samples = of_object(from_samples)
     scl_validity = of_object(scl_validity)
+    flags = of_object(flags)
     gfm_exclusion = of_object(gfm_exclusion)
     gfm_validity = of_object(gfm_validity)
     merge_mask = of_object(merge_mask)

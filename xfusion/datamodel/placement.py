@@ -9,21 +9,17 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import numpy as np
 import xarray as xr
-from numpy.typing import NDArray
 
+from .labels import UNEVEN, Axis, axis_of, check_units
 from .names import SPATIAL_REF
 
 if TYPE_CHECKING:
     from affine import Affine
 
 Dims = tuple[Hashable, Hashable]
-Labels = NDArray[np.float64]
 Corner = tuple[float, float]  # outer edge of the first pixel of a file, and the size of a pixel
 
-UNEVEN = 0.1  # of a pixel: labels of float32 are not better
-EXACT = 1e-6  # of a pixel: labels that are further from a line are rounded, and fitted
 PIXEL = "pixel"  # units of labels that count the pixels of a rotated grid from its corner
 OF_EACH_PIXEL = "yc", "xc"  # coordinates of two dims, as rioxarray gives a rotated grid
 
@@ -41,14 +37,6 @@ class Place(NamedTuple):
     def is_rotated(self) -> bool:
         """Whether rows and columns do not run along the axes of the CRS."""
         return self.geotransform is not None and any(self.geotransform[i] for i in (2, 4))
-
-
-class Axis(NamedTuple):
-    """Regular labels of a dim: those of pixel `i` are ``first + step * i``."""
-
-    first: float
-    step: float | None
-    """None of a single label, which does not tell how wide its pixel is."""
 
 
 def place_of(obj: xr.Dataset | xr.DataArray) -> Place:
@@ -86,7 +74,9 @@ def transform_of(obj: xr.Dataset | xr.DataArray, dims: Dims) -> Affine:
     if place.gcps is not None:
         msg = "the grid is given by ground control points: warp it first, .rio.reproject(crs)"
         raise ValueError(msg)
-    axes = [_axis(obj, dim) for dim in dims]
+    axes = [axis_of(obj, dim) for dim in dims]
+    for dim in dims:
+        check_units(obj, dim, place.crs)
     if place.is_rotated:
         assert place.geotransform is not None  # noqa: S101  # what is rotated has one
         return _of_rotated(obj, dims, axes, Affine.from_gdal(*place.geotransform))
@@ -101,61 +91,6 @@ def transform_of(obj: xr.Dataset | xr.DataArray, dims: Dims) -> Affine:
     top, height = _edge(obj, dims[0], axes[0], of_file[0], across=coarser[1])
     left, width = _edge(obj, dims[1], axes[1], of_file[1], across=coarser[0])
     return Affine(width, 0.0, left, 0.0, height, top)
-
-
-def _axis(obj: xr.Dataset | xr.DataArray, dim: Hashable) -> Axis | None:
-    """Return the labels of a dim, None without any."""
-    size = obj.sizes[dim]
-    if size == 0:
-        msg = f"there are no pixels along {dim!r}: the selection misses the array, change it"
-        raise ValueError(msg)
-    if dim not in obj.coords:
-        return None
-    try:
-        labels: Labels = np.asarray(obj.indexes[dim], np.float64)
-    except (TypeError, ValueError) as error:
-        msg = f"the labels of {dim!r} are no numbers, so its pixels have no place: {error}"
-        raise ValueError(msg) from error
-    if not np.isfinite(labels).all():
-        where = int(np.argmin(np.isfinite(labels)))
-        msg = (
-            f"{dim}[{where}] is {labels[where]}, it has no place: select what has labels, such as "
-            f".dropna({dim!r}), or give all of them, e.g. after .pad"
-        )
-        raise ValueError(msg)
-    if size == 1:
-        return Axis(float(labels[0]), None)
-    first, step = _line(labels)
-    if step == 0:
-        msg = f"the labels of {dim!r} begin and end at {labels[0]}, it has no direction: sort them"
-        raise ValueError(msg)
-    regular = first + step * np.arange(size)
-    off = np.abs(labels - regular)
-    worst = int(np.argmax(off))
-    if off[worst] > UNEVEN * abs(step):
-        msg = (
-            f"{dim} is not evenly spaced: {dim}[{worst}] is {labels[worst]}, not "
-            f"{regular[worst]}: put it on a regular grid first, e.g. with .interp()"
-        )
-        raise ValueError(msg)
-    return Axis(first, step)
-
-
-def _line(labels: Labels) -> tuple[float, float]:
-    """Return first label and step of the line through labels.
-
-    Through the first and the last of labels that are exact. Rounded ones, of float32, would so put
-    the whole grid off by the rounding of one: these are fitted.
-    """
-    last = len(labels) - 1
-    first, step = float(labels[0]), float(labels[-1] - labels[0]) / last
-    off = labels - (first + step * np.arange(len(labels)))
-    if step == 0 or np.abs(off).max() <= EXACT * abs(step):
-        return first, step
-    middle = last / 2
-    places = np.arange(len(labels)) - middle
-    slope = float(places @ off / (places @ places))
-    return first + float(off.mean()) - slope * middle, step + slope
 
 
 def _factor(
