@@ -163,3 +163,15 @@ def test_files_that_changed_places_are_noticed(tmp_path: Path) -> None:
     with warnings.catch_warnings(action="error", category=UserWarning):
         xf.Sentinel1Product.open(a, b)
         xf.Sentinel1Product.open(mu, sigma)
+
+
+@pytest.mark.parametrize("crs", ["EPSG:32633+5773", "EPSG:9518"])
+def test_the_unit_of_heights_is_not_that_of_mu(crs: str, tmp_path: Path) -> None:
+    ones = np.ones((2, 2), np.float32)
+    mu = write(tmp_path / "mu.tif", ones, crs=crs)
+    with rasterio.open(mu) as file:
+        assert file.units == ("metre",)  # as GDAL has it
+    assert "units" not in xf.SensorProduct.open(mu, mu).mu.attrs
+    with rasterio.open(mu, "r+") as file:
+        file.units = ("K",)
+    assert xf.SensorProduct.open(mu, mu).mu.attrs["units"] == "K"

@@ -34,3 +34,14 @@ def check_place(file: Any, name: str) -> None:
     if file.crs is None:
         msg = f"{name}: no CRS, so its pixels have no place: set it, e.g. rio edit-info --crs"
         raise ValueError(msg)
+
+
+def is_of_heights(file: Any) -> bool:
+    """Whether the unit of a band is that of the vertical part of the CRS, as GDAL has it."""
+    unit = file.units[0]
+    if not unit:
+        return False
+    from pyproj import CRS
+
+    vertical = [part for part in CRS(file.crs.to_wkt()).sub_crs_list if part.is_vertical]
+    return any(str(unit).lower() in (a.unit_name, "m") for part in vertical for a in part.axis_info)

@@ -20,7 +20,7 @@ from xfusion.datamodel.tags import OF_ALL, UNPACKED
 from xfusion.datamodel.times import Time, as_time
 
 from .file import FilePath, RasterFile, remember
-from .georeference import check_place
+from .georeference import check_place, is_of_heights
 from .naming import warn_of_exchanged
 
 CHUNK = 1536  # pixels a side: 9 MiB of float32; larger ones need more memory, smaller more time
@@ -35,6 +35,8 @@ class Stored(NamedTuple):
     rotated: bool
     scaled: bool
     nodata: float | None
+    has_height_unit: bool
+    """Whether its units are those of the heights of its CRS, not of what it holds."""
 
     @property
     def is_unscaled(self) -> bool:
@@ -95,6 +97,8 @@ def _opened(path: FilePath, chunks: Chunks, **mode: Any) -> tuple[xr.DataArray, 
     assert isinstance(opened, xr.DataArray)  # noqa: S101  # a file of one band is
     bands = [dim for dim in opened.dims if dim not in SPATIAL]
     band = _explained(opened.isel(dict.fromkeys(bands, 0), drop=True), path)
+    if stored.has_height_unit:
+        band.attrs.pop("units", None)
     if stored.rotated:
         counted = {d: (d, np.arange(0.5, band.sizes[d]), {"units": PIXEL}) for d in SPATIAL}
         band = band.assign_coords(counted)
@@ -219,7 +223,9 @@ def _look(path: FilePath) -> Stored:
             transform = file.transform
             scaled = (file.scales[0], file.offsets[0]) != (1.0, 0.0)
             nodata = file.nodata
-    return Stored(dtype, bool(transform.b or transform.d), scaled, nodata)
+            has_height_unit = "units" not in file.tags() and is_of_heights(file)
+    rotated = bool(transform.b or transform.d)
+    return Stored(dtype, rotated, scaled, nodata, has_height_unit)
 
 
 def _explained(band: xr.DataArray, path: FilePath) -> xr.DataArray:
