@@ -14,6 +14,7 @@ from xfusion.accessor import DataArrayFusion, DatasetFusion
 
 ROOT = Path(__file__).parents[1]
 PRODUCTS = (xf.SensorProduct, xf.Sentinel1Product, xf.Sentinel2Product)
+OF_XARRAY = ("isel", "sel")  # methods of its Dataset that a product has as well
 FUNCTION_OF = {
     ("Sentinel1Product", "attach_mask"): "attach_gfm_mask",
     ("Sentinel2Product", "attach_mask"): "attach_s2_mask",
@@ -25,7 +26,8 @@ def delegations() -> list[tuple[type, str, Any]]:
     found: list[tuple[type, str, Any]] = []
     for kind in (DatasetFusion, DataArrayFusion, *PRODUCTS):
         for name, method in vars(kind).items():
-            if name[0] != "_" and inspect.isfunction(method):
+            ours = name[0] != "_" and name not in OF_XARRAY
+            if ours and inspect.isfunction(method):
                 function = getattr(xf, FUNCTION_OF.get((kind.__name__, name), name))
                 found.append((kind, name, function))
     return found

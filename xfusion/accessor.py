@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 import xarray as xr
 
 from .cog.write import to_cog
@@ -21,7 +23,7 @@ from .masks.exclusion import (
 )
 from .masks.sentinel import attach_gfm_mask, attach_s2_mask
 from .masks.shares import completeness
-from .methods import of_object
+from .methods import of_object, refuse_unknown
 from .products import SensorProduct
 from .run.memory import compute
 from .store.write import to_zarr
@@ -44,6 +46,12 @@ class DatasetFusion:
     def usable(self) -> xr.DataArray:
         """Where the retrieval can be used, see :func:`xfusion.usable`."""
         return usable(self._obj)
+
+    if not TYPE_CHECKING:  # type checkers know what is there, and flag the rest
+
+        def __getattr__(self, name: str) -> Any:
+            others = {"da.fusion": DataArrayFusion, "ds.fusion.product": SensorProduct}
+            refuse_unknown(self, name, "Dataset.fusion", others)
 
     compute = of_object(compute)
     to_cog = of_object(to_cog)
@@ -68,6 +76,11 @@ class DataArrayFusion:
 
     def __init__(self, obj: xr.DataArray) -> None:
         self._obj = obj
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            refuse_unknown(self, name, "DataArray.fusion", {"ds.fusion": DatasetFusion})
 
     from_samples = of_object(from_samples)
     scl_validity = of_object(scl_validity)

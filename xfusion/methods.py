@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import difflib
 import inspect
 import re
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar, cast
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Concatenate, NoReturn, ParamSpec, TypeVar, cast
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -23,6 +24,7 @@ def of_object(function: Callable[Concatenate[Any, P], R]) -> Callable[Concatenat
     """Return the method of an accessor: the function of its Dataset or DataArray."""
 
     def method(self: Any, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        _check_options(method, kwargs)
         return function(self._obj, *args, **kwargs)
 
     return cast("Callable[Concatenate[Any, P], R]", _described(method, function))
@@ -32,6 +34,7 @@ def of_dataset(function: Callable[Concatenate[Any, P], R]) -> Callable[Concatena
     """Return the method of a product: the function of its Dataset."""
 
     def method(self: SensorProduct, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        _check_options(method, kwargs)
         return function(self.dataset, *args, **kwargs)
 
     return cast("Callable[Concatenate[Any, P], R]", _described(method, function))
@@ -43,6 +46,7 @@ def of_product(
     """Return the method of a product that returns one of its own class."""
 
     def method(self: Product, /, *args: P.args, **kwargs: P.kwargs) -> Product:
+        _check_options(method, kwargs)
         return type(self)(dataset=function(self.dataset, *args, **kwargs))
 
     described = _described(method, function, returns="Self")
@@ -57,6 +61,7 @@ def of_sensors(
     def method(self: SensorProduct, /, *args: P.args, **kwargs: P.kwargs) -> SensorProduct:
         from .products import SensorProduct
 
+        _check_options(method, kwargs)
         return SensorProduct(dataset=function(self.dataset, *args, **kwargs))
 
     described = _described(method, function, returns="SensorProduct")
@@ -69,6 +74,7 @@ def of_recipe(
     """Return the method of a product that hands on the recipe of its class as well."""
 
     def method(self: Product, /, *args: P.args, **kwargs: P.kwargs) -> Product:
+        _check_options(method, kwargs)
         if self.recipe is None:
             msg = f"{type(self).__name__} has no recipe: use a sensor's own product class"
             raise TypeError(msg)
@@ -77,6 +83,51 @@ def of_recipe(
     described = _described(method, function, returns="Self", bound=2)
     described.__name__ = "attach_mask"  # whatever the sensor, this is how its product calls it
     return cast("Callable[Concatenate[Product, P], Product]", described)
+
+
+def refuse_unknown(of: object, name: str, called: str, others: Mapping[str, type]) -> NoReturn:
+    """Raise the error of an attribute that is not there, with what may be meant.
+
+    Parameters
+    ----------
+    of : object
+        What was asked for it.
+    name : str
+        The attribute.
+    called : str
+        What the error calls the object.
+    others : mapping
+        How to write what has other attributes -> its class; the first that has it is named.
+    """
+    if name in dir(type(of)):  # a property that failed for want of another attribute
+        object.__getattribute__(of, name)
+    near = _nearest(name, [n for n in dir(type(of)) if n[0] != "_"])
+    where = [f"{other}.{name}" for other, kind in others.items() if name in dir(kind)]
+    if name[0] == "_" or not (near or where):
+        hint = ""
+    else:
+        hint = f"; it is {where[0]}" if where else f"; did you mean {near!r}?"
+    msg = f"{called} has no {name!r}{hint}"
+    # with `obj` and no `name` Python adds no suggestion of its own to a traceback
+    raise AttributeError(msg, obj=of)
+
+
+def _check_options(method: Any, options: Iterable[str]) -> None:
+    """Refuse options of no such name with the nearest: Python names none."""
+    parameters = inspect.signature(method).parameters.values()
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
+        return
+    known = [p.name for p in parameters if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    for option in options:
+        if option not in known:
+            near = _nearest(option, known)
+            hint = f"; did you mean {near!r}?" if near else f": it has {', '.join(known) or 'none'}"
+            msg = f"{method.__name__} has no option {option!r}{hint}"
+            raise TypeError(msg)
+
+
+def _nearest(name: str, names: list[str]) -> str | None:
+    return next(iter(difflib.get_close_matches(name, names, n=1)), None)
 
 
 def _described(

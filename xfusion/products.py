@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -22,7 +23,7 @@ from .masks.attach import attach_mask
 from .masks.recipe import MaskRecipe
 from .masks.sentinel import GFM_MASK, S2_MASK, attach_gfm_mask, attach_s2_mask
 from .masks.shares import completeness
-from .methods import of_dataset, of_product, of_recipe, of_sensors
+from .methods import of_dataset, of_product, of_recipe, of_sensors, refuse_unknown
 from .raster.file import FilePath
 from .raster.opening import CHUNK, open_retrieval
 from .run.memory import compute
@@ -114,6 +115,74 @@ class SensorProduct:
     def geobox(self) -> GeoBox:
         """The grid."""
         return geobox_of(self.dataset)
+
+    def isel(self, indexers: Mapping[Any, Any] | None = None, /, **more: Any) -> Self:
+        """Select by positions, as :meth:`xarray.Dataset.isel` does.
+
+        Parameters
+        ----------
+        indexers : mapping, optional
+            Dim -> positions; a dim may also be given as a keyword.
+        **more
+            Further dims, and the options of :meth:`xarray.Dataset.isel`.
+
+        Returns
+        -------
+        product of the same class
+
+        Examples
+        --------
+        >>> import numpy as np, xfusion as xf
+        >>> ones = np.ones((4, 6), np.float32)
+        >>> product = xf.SensorProduct(dataset=xf.retrieval(ones, ones))
+        >>> dict(product.isel(x=slice(2)).dataset.sizes), product["mu"].shape
+        ({'y': 4, 'x': 2}, (4, 6))
+        """
+        return type(self)(dataset=self.dataset.isel(indexers, **more))
+
+    def sel(self, indexers: Mapping[Any, Any] | None = None, /, **more: Any) -> Self:
+        """Select by labels, as :meth:`xarray.Dataset.sel` does.
+
+        Parameters
+        ----------
+        indexers : mapping, optional
+            Dim -> labels; a dim may also be given as a keyword.
+        **more
+            Further dims, and the options of :meth:`xarray.Dataset.sel`.
+
+        Returns
+        -------
+        product of the same class
+
+        Examples
+        --------
+        >>> import numpy as np, xfusion as xf
+        >>> ones = np.ones((2, 4, 6), np.float32)
+        >>> series = xf.retrieval(ones, ones).assign_coords(time=[2020, 2021])
+        >>> xf.SensorProduct(dataset=series).sel(time=2021).mu.dims
+        ('y', 'x')
+        """
+        return type(self)(dataset=self.dataset.sel(indexers, **more))
+
+    def __getitem__(self, key: Any) -> Any:
+        """Return a variable by its name; of several names, or of ``{dim: positions}``, a product.
+
+        As :class:`xarray.Dataset` does.
+        """
+        found = self.dataset[key]
+        return type(self)(dataset=found) if isinstance(found, xr.Dataset) else found
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.dataset
+
+    def __iter__(self) -> Iterator[Hashable]:
+        return iter(self.dataset)
+
+    if not TYPE_CHECKING:  # type checkers know what is there, and flag the rest
+
+        def __getattr__(self, name: str) -> Any:
+            others = {"product.dataset.fusion": xr.Dataset.fusion, "product.dataset": xr.Dataset}
+            refuse_unknown(self, name, type(self).__name__, others)
 
     coregister = of_product(coregister)
     attach_mask = of_recipe(attach_mask)
