@@ -47,6 +47,49 @@ def test_a_finished_store_opens_as_what_was_written_and_has_nothing_else(
     assert {path.name for path in (tmp_path / "w.zarr").iterdir()} == known
 
 
+def test_the_attributes_of_a_store_are_short_and_tell_no_folder_of_this_machine(
+    inputs: Path, tmp_path: Path
+) -> None:
+    water = fused(inputs).assign_attrs(
+        mask_catalog=f"{inputs}/items.json https://x.org http://127.0.0.1:7822",
+        mask_links=f'{{"a": "{inputs}/a.json", "b": "https://x.org/b.json"}}',
+    )
+    store = tmp_path / "w.zarr"
+    break_off(water, store)
+    assert str(inputs) not in (store / ".xfusion" / "root.json").read_text()
+    back = xf.to_zarr(water, store, progress=False)
+    for metadata in store.rglob("zarr.json"):
+        assert str(tmp_path) not in metadata.read_text()
+    assert back.attrs["mask_catalog"] == "items.json https://x.org"
+    assert back.attrs["mask_links"] == '{"b": "https://x.org/b.json"}'
+    assert "a_mu.tif" in back.attrs["fusion_job"]
+    assert all(len(str(value)) < 800 for value in back.attrs.values())
+
+
+def test_the_files_of_a_long_series_are_not_all_noted(inputs: Path, tmp_path: Path) -> None:
+    files = [inputs / f"{name}.tif" for name in ("a_mu", "a_sigma")]
+    days = []
+    for day in range(20):
+        copies = [inputs / f"{day}_{file.name}" for file in files]
+        for file, copy in zip(files, copies, strict=True):
+            shutil.copy(file, copy)
+        days.append(xf.raster.open_retrieval(*copies, chunks=96))
+    series = xr.concat(days, "time", combine_attrs="override").assign_coords(time=range(20))
+    back = xf.to_zarr(series, tmp_path / "w.zarr", progress=False)
+    assert len(back.attrs["fusion_job"]) < 1500
+    xf.to_zarr(series, tmp_path / "w.zarr", progress=False)
+
+
+def test_a_result_that_is_written_again_does_not_claim_the_job_of_its_store(
+    inputs: Path, tmp_path: Path
+) -> None:
+    back = xf.to_zarr(fused(inputs), tmp_path / "w.zarr", progress=False)
+    files = xf.to_cog(back, tmp_path, progress=False)
+    assert "fusion_job" not in files["item"].read_text()
+    with rasterio.open(files["mu"]) as file:
+        assert "fusion_job" not in file.tags()
+
+
 def test_a_block_is_one_shard_of_smaller_chunks(tmp_path: Path) -> None:
     mu = xr.DataArray(da.zeros((2000, 3100), np.float32, chunks=(1536, 1536)), dims=("y", "x"))
     xf.to_zarr(xf.retrieval(mu, mu + 1), tmp_path / "w.zarr", progress=False)

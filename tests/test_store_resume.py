@@ -238,6 +238,31 @@ def test_a_finished_result_of_other_inputs_is_told_by_their_names(
         xf.to_zarr(fused(inputs), tmp_path / "w.zarr", progress=False)
 
 
+def test_a_finished_result_of_another_parameter_is_told_though_no_attribute_has_it(
+    inputs: Path, tmp_path: Path
+) -> None:
+    water = fused(inputs)
+    grid = water.fusion.product.geobox.zoom_out(2)
+    xf.to_zarr(water.fusion.coregister(grid), tmp_path / "w.zarr", progress=False)
+    other = water.fusion.coregister(grid, error_correlation=0.5)
+    with pytest.raises(FileExistsError, match=r"warp.error_correlation was another, is 0\.5\."):
+        xf.to_zarr(other, tmp_path / "w.zarr", progress=False)
+
+
+def test_a_finished_result_in_other_blocks_is_told(inputs: Path, tmp_path: Path) -> None:
+    xf.to_zarr(fused(inputs), tmp_path / "w.zarr", progress=False)
+    named = r"another job: variable mu was .*\[16, 16\], is .*\[32, 32\]"
+    with pytest.raises(FileExistsError, match=named):
+        xf.to_zarr(fused(inputs, block=32), tmp_path / "w.zarr", progress=False)
+
+
+def test_what_a_finished_store_cannot_name_is_another_job_all_the_same(tmp_path: Path) -> None:
+    mu = xr.DataArray(np.ones((8, 8), np.float32), dims=("y", "x"))
+    xf.to_zarr(xf.retrieval(mu, mu), tmp_path / "w.zarr", progress=False)
+    with pytest.raises(FileExistsError, match="another job: values in memory, the folder of an"):
+        xf.to_zarr(xf.retrieval(mu * 2, mu), tmp_path / "w.zarr", progress=False)
+
+
 RULE = """
 import xfusion as xf
 

@@ -14,11 +14,11 @@ from .datamodel.building import usable
 from .datamodel.flags import Exclusion, contributors
 from .datamodel.grid import crs_name, geobox_of, spatial_dims
 from .datamodel.names import MASK, MU, SIGMA, SOURCE
+from .datamodel.provenance import JOB
 from .datamodel.validation import Retrieval, as_retrieval
 from .raster.file import FilePath
 from .raster.opening import open_raster, open_retrieval
 from .run.memory import compute
-from .store.fingerprint import JOB
 from .store.write import is_store, open_store
 
 CODES = 256  # of uint8 flags

@@ -13,6 +13,7 @@ ITEMS_FOUND = "mask_items_found"
 ASSETS_MISSING = "mask_assets_missing"
 OFFSETS = "mask_offsets"
 LINKS = "mask_links"
+JOB = "fusion_job"  # which job wrote a store: of what is made of it, it says nothing
 WORDS = (CATALOG, COLLECTION, ITEMS)
 TABLES = (ASSETS_MISSING, OFFSETS, LINKS)
 
@@ -88,14 +89,27 @@ def merged_mask_attrs(attrs: Iterable[Mapping[Any, Any]]) -> dict[str, Any]:
 
 
 def lasting(attrs: Mapping[Any, Any]) -> dict[Any, Any]:
-    """Return attributes without addresses of servers on this machine, gone when these stop."""
-    kept = dict(attrs)
+    """Return attributes without what means something on this machine only, as for publication.
+
+    Addresses of its servers, gone when these stop, and folders of its files, and the job of the
+    store that a result was opened from.
+    """
+    kept = {name: value for name, value in attrs.items() if name != JOB}
     if CATALOG in kept:
-        kept[CATALOG] = " ".join(w for w in str(kept[CATALOG]).split() if not is_on_loopback(w))
+        words = [w for w in str(kept[CATALOG]).split() if not is_on_loopback(w)]
+        kept[CATALOG] = " ".join(map(_without_folder, words))
     if LINKS in kept:
-        links = item_links(kept)
-        kept[LINKS] = json.dumps({k: v for k, v in links.items() if not is_on_loopback(v)})
+        links = {k: v for k, v in item_links(kept).items() if not is_on_loopback(v)}
+        kept[LINKS] = json.dumps({k: v for k, v in links.items() if _without_folder(v) == v})
     return {k: v for k, v in kept.items() if k not in (CATALOG, LINKS) or v not in ("", "{}")}
+
+
+def _without_folder(address: str) -> str:
+    """Return an address, of a file on this machine its name."""
+    scheme, separator, _ = address.partition("://")
+    if separator and scheme != "file":
+        return address
+    return address.replace("\\", "/").rstrip("/").rpartition("/")[2]
 
 
 def item_links(attrs: Mapping[Any, Any]) -> dict[str, str]:

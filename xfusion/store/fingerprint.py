@@ -15,13 +15,13 @@ import xarray as xr
 
 from xfusion.datamodel.graph import InGraph
 from xfusion.datamodel.grid import crs_name, geobox_of, spatial_dims
+from xfusion.datamodel.provenance import JOB
 from xfusion.datamodel.redaction import public
 from xfusion.datamodel.version import __version__
 from xfusion.raster.file import RasterFile
 from xfusion.raster.patience import is_on_the_web
 
-JOB = "fusion_job"  # attribute of a store: which job wrote it
-
+INPUT, ASSET, PARAMETER = "input ", "asset ", "parameter "  # begin what a job calls these
 SHOWN = 3  # differences that an error tells
 STANDARD_LIBRARY = sysconfig.get_path("stdlib")
 
@@ -41,7 +41,16 @@ def job_of(dataset: xr.Dataset) -> dict[str, str]:
         files are described by size and time of writing, those on the web by their address without
         its query, arrays in memory by their content.
     """
-    job = {"xfusion": __version__}
+    job = {"xfusion": __version__} | metadata_of(dataset) | _of_graph(dataset)
+    # last: what nothing before tells apart
+    for name, variable in dataset.variables.items():
+        job[f"pixels {name}"] = _token(variable)
+    return job
+
+
+def metadata_of(dataset: xr.Dataset) -> dict[str, str]:
+    """Describe grid, variables, blocks and attributes: what a store of the Dataset says as well."""
+    job: dict[str, str] = {}
     if spatial_dims(dataset) and "spatial_ref" in dataset.coords:
         geobox = geobox_of(dataset)
         job |= {"CRS": crs_name(geobox.crs), "transform": str(tuple(geobox.transform)[:6])}
@@ -49,14 +58,8 @@ def job_of(dataset: xr.Dataset) -> dict[str, str]:
         sizes = ", ".join(f"{d} {n}" for d, n in variable.sizes.items())
         blocks = [c[0] for c in variable.chunks or ()]
         job[f"variable {name}"] = f"{variable.dtype} ({sizes}), blocks of {blocks}"
-        job |= {f"attribute {name}.{k}": str(value) for k, value in variable.attrs.items()}
-    for name, value in dataset.attrs.items():
-        if name != JOB:
-            job[f"attribute {name}"] = str(value)
-    job |= _of_graph(dataset)
-    # last: what nothing before tells apart
-    for name, variable in dataset.variables.items():
-        job[f"pixels {name}"] = _token(variable)
+        job |= {f"attribute {name}.{k}": _as_stored(v) for k, v in variable.attrs.items()}
+    job |= {f"attribute {k}": _as_stored(v) for k, v in dataset.attrs.items() if k != JOB}
     return job
 
 
@@ -73,6 +76,12 @@ def differences(before: Mapping[str, str], now: Mapping[str, str]) -> str:
     each = [f"{n} was {before.get(n, 'none')}, is {now.get(n, 'none')}" for n in named[:SHOWN]]
     more = f"; and {len(named) - SHOWN} more" if len(named) > SHOWN else ""
     return "; ".join(each) + more
+
+
+def _as_stored(value: Any) -> str:
+    """Return an attribute as text, a store having lists of plain numbers for arrays."""
+    plain = value.tolist() if isinstance(value, np.ndarray | np.generic) else value
+    return str([*plain] if isinstance(plain, tuple) else plain)
 
 
 def _token(variable: xr.Variable) -> str:
@@ -107,11 +116,13 @@ def _walked(part: Any, seen: set[int]) -> Iterator[tuple[str, str]]:
         return
     seen.add(id(part))
     if isinstance(part, RasterFile):
-        yield f"input {public(part.path)}", _written(part.path)
+        # an asset of a catalogue is told by its item as well
+        kind = INPUT if part.trusted else ASSET
+        yield f"{kind}{public(part.path)}", _written(part.path)
     if isinstance(part, functools.partial) and _is_ours(part.func):
         of = part.func.__name__
         yield from (
-            (f"parameter {of}.{k}", str(v))
+            (f"{PARAMETER}{of}.{k}", str(v))
             for k, v in part.keywords.items()
             if _text(v) is not None
         )
@@ -120,7 +131,7 @@ def _walked(part: Any, seen: set[int]) -> Iterator[tuple[str, str]]:
     if isinstance(part, InGraph):
         of = type(part).__name__.lower()
         texts = {name: _text(value) for name, value in part.described().items()}
-        yield from ((f"parameter {of}.{n}", text) for n, text in texts.items() if text is not None)
+        yield from ((f"{PARAMETER}{of}.{n}", text) for n, text in texts.items() if text is not None)
     for inner in _parts(part):
         yield from _walked(inner, seen)
 

@@ -12,9 +12,10 @@ import xarray as xr
 from xfusion.datamodel.flags import Exclusion
 from xfusion.datamodel.grid import spatial_dims
 from xfusion.datamodel.names import MASK
+from xfusion.datamodel.provenance import JOB
 from xfusion.run.scheduler import lazy_variables
 
-from .fingerprint import JOB
+from .notes import note_of
 from .place import JOB_KEY, READY_KEY, ROOT, ROOT_KEY, Place, quiet_zarr
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ def begin(place: Place, dataset: xr.Dataset, job: Mapping[str, str]) -> None:
     # aside, as the root's metadata must not be seen yet
     template: Any = MemoryStore()
     with quiet_zarr():
-        _without_blocks(dataset).assign_attrs({JOB: json.dumps(job)}).to_zarr(
+        _without_blocks(dataset).assign_attrs({JOB: note_of(job)}).to_zarr(
             template,
             mode="w",
             compute=False,

@@ -16,11 +16,13 @@ from numpy.typing import NDArray
 from xfusion.datamodel.cf import annotate
 from xfusion.datamodel.chunks import rechunked
 from xfusion.datamodel.grid import spatial_dims
+from xfusion.datamodel.provenance import JOB, lasting
 from xfusion.datamodel.validation import Retrieval, as_retrieval
 from xfusion.run.progress import progress_of
 from xfusion.run.scheduler import lazy_variables
 
-from .fingerprint import JOB, differences, job_of
+from .fingerprint import differences, job_of
+from .notes import is_of, named_differences
 from .place import (
     DONE_KEY,
     FINISHED,
@@ -206,8 +208,7 @@ def _in_blocks(dataset: xr.Dataset) -> xr.Dataset:
     lone = [name for name, v in lazy_variables(dataset).items() if not v.ndim]
     dataset = dataset.assign({name: dataset[name].compute() for name in lone})
     dataset = dataset.drop_encoding()
-    dataset.attrs.pop(JOB, None)
-    return annotate(dataset)
+    return annotate(dataset.drop_attrs(deep=False).assign_attrs(lasting(dataset.attrs)))
 
 
 def _chunked(array: xr.DataArray, sizes: Mapping[Hashable, int]) -> xr.DataArray:
@@ -225,10 +226,9 @@ def _same_result(place: Place, job: Mapping[str, str]) -> None:
     if before is None:
         what = "a Zarr group that xf.to_zarr did not write"
     else:
-        before = json.loads(before)
-        if before == job:
+        if is_of(before, job):
             return
-        what = f"the finished result of another job: {differences(before, job)}"
+        what = f"the finished result of another job: {named_differences(before, place, job)}"
     msg = f"{place.name} holds {what}. Nothing was changed; choose another store, or delete it"
     raise FileExistsError(msg)
 

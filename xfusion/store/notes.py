@@ -1,0 +1,110 @@
+"""What a finished store says of the job that wrote it: short, and without paths of a machine.
+
+An unfinished run is compared with the whole description of its job. Of a finished one a digest
+decides; what differs is named from what the store has anyway, its variables and attributes, and
+from a note of the inputs and parameters that leave no trace there.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from .fingerprint import ASSET, INPUT, PARAMETER, differences, metadata_of
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from .place import Place
+
+MOST_INPUTS = 12  # that are noted by name: of the files of a long series the digest must do
+DIGEST, VERSION, MARKS = "digest", "xfusion", "parameters"
+HALF = 4  # characters of a mark for the name of a parameter, and for its value
+
+
+def note_of(job: Mapping[str, str]) -> str:
+    """Return what a finished store keeps of a job.
+
+    Parameters
+    ----------
+    job : mapping
+        As :func:`~xfusion.store.fingerprint.job_of` describes it.
+    """
+    note = {DIGEST: _hash(json.dumps(job, sort_keys=True), 32), VERSION: job.get(VERSION, "")}
+    note |= dict([*_inputs(job).items()][:MOST_INPUTS])
+    parameters = {k: v for k, v in job.items() if k.startswith(PARAMETER)}
+    return json.dumps(note | {MARKS: "".join(_mark(k, v) for k, v in parameters.items())})
+
+
+def is_of(note: str, job: Mapping[str, str]) -> bool:
+    """Whether a finished store is of a job, by its note."""
+    return _read(note).get(DIGEST) == _read(note_of(job))[DIGEST]
+
+
+def named_differences(note: str, place: Place, job: Mapping[str, str]) -> str:
+    """Name in a line what differs between the job of a finished store and another one."""
+    noted = _read(note)
+    before = metadata_of(_in_its_blocks(place.opened({})))
+    before[VERSION] = noted.get(VERSION, "unknown")
+    now = {k: v for k, v in job.items() if k in before or _is_metadata(k)}
+    inputs = _inputs(job)
+    if len(inputs) <= MOST_INPUTS:
+        before |= {k: v for k, v in noted.items() if k.startswith(INPUT)}
+        now |= inputs
+    marks = noted.get(MARKS, "")
+    marked = {marks[i : i + HALF]: marks[i : i + 2 * HALF] for i in range(0, len(marks), 2 * HALF)}
+    for name, value in job.items():
+        mark = _mark(name, value)
+        if name.startswith(PARAMETER) and marked and marked.get(mark[:HALF]) != mark:
+            before[name] = "another" if mark[:HALF] in marked else "none"
+            now[name] = value
+    if before != now:
+        # in the order of the retrieval, as a store has its variables in that of their names
+        return differences({k: before[k] for k in now if k in before} | before, now)
+    return (
+        "values in memory, the folder of an input, an asset of an item, or a function, which a "
+        "finished store keeps no more of than a digest"
+    )
+
+
+def _inputs(job: Mapping[str, str]) -> dict[str, str]:
+    """Return the inputs of a job by the names of their files, without their folders."""
+    inputs: dict[str, list[str]] = {}
+    for name, state in job.items():
+        if name.startswith(INPUT):
+            file = name.removeprefix(INPUT).replace("\\", "/").rpartition("/")[2]
+            inputs.setdefault(f"{INPUT}{file}", []).append(state)
+    return {name: ", ".join(sorted(states)) for name, states in inputs.items()}
+
+
+def _is_metadata(name: str) -> bool:
+    return not name.startswith((INPUT, ASSET, PARAMETER, "code ", "pixels "))
+
+
+def _in_its_blocks(dataset: xr.Dataset) -> xr.Dataset:
+    """Return a finished store in its blocks, which are its shards."""
+    return dataset.chunk(
+        {
+            dim: size
+            for variable in dataset.variables.values()
+            for dim, size in zip(variable.dims, variable.encoding.get("shards") or (), strict=False)
+        }
+    )
+
+
+def _mark(name: str, value: str) -> str:
+    return _hash(name, HALF) + _hash(value, HALF)
+
+
+def _hash(text: str, length: int) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:length]
+
+
+def _read(note: str) -> dict[str, str]:
+    try:
+        read = json.loads(note)
+    except ValueError:
+        return {}
+    return read if isinstance(read, dict) else {}
