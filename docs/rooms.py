@@ -27,6 +27,7 @@ FACES = [
     ["__init__", "__main__"],
     ["cli"],
     ["console", "workflow", "summary"],
+    ["wording"],
     ["accessor"],
     ["products"],
     ["methods"],

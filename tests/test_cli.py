@@ -1,6 +1,7 @@
 """The commands ``xfusion fuse`` and ``xfusion info``: the Python API's results, flag by flag."""
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -20,6 +21,9 @@ from xfusion.cli import main
 from xfusion.demo import serve, write_scene
 from xfusion.demo.scene import Scene
 from xfusion.workflow import SensorFiles, fuse_files
+
+# an argument of a function, or a call, as messages for Python name them
+PYTHON = r"\b(catalog|items|datetime|time|resume|overwrite|item|grid|correlation)=|\.rio\."
 
 
 @dataclass
@@ -129,7 +133,7 @@ def test_grid_may_be_a_crs_and_a_resolution_over_all_sensors(
 def test_an_unknown_grid_is_one_line(served: Served, tmp_path: Path) -> None:
     result = call("fuse", *served.arguments, "--out", tmp_path / "w.zarr", "--grid", "s9")
     assert result.exit_code == 1
-    assert result.output.startswith("Error: grid='s9' is no sensor of ['s1', 's2'], no file")
+    assert result.output.startswith("Error: --grid 's9' is no sensor of ['s1', 's2'], no file")
     assert len(result.output.splitlines()) == 1
 
 
@@ -187,8 +191,61 @@ def test_a_mask_without_a_date_is_told(served: Served, tmp_path: Path) -> None:
     arguments = served.arguments[:-2]
     result = call("fuse", *arguments, "--out", tmp_path / "w.zarr")
     assert result.exit_code == 1
-    assert "date" in result.output or "time" in result.output
+    assert result.output.startswith("Error: s1: the retrieval has no `time`")
+    assert "give its day, --date 2023-06-20" in result.output
     assert not (tmp_path / "w.zarr").exists()
+
+
+@pytest.mark.parametrize(
+    ("instead", "said"),
+    [
+        (["--date", "tomorrow"], "s1: --date 'tomorrow' is not a date"),
+        (["--date", "2023-07-20"], "check --date, or give another --catalog-s1"),
+        (["--date", "2023-06-20T03:00:00"], "--date 2023-06-20 uses all passes of that day"),
+        (["--catalog-s1", "http://127.0.0.1:1"], "try again, or give another --catalog-s1"),
+        (["--catalog-s2", "http://127.0.0.1:1"], "try again, or give another --catalog-s2"),
+        (["--catalog-s2", "missing.json"], "s2: .*missing.json"),
+        (["--grid", "EPSG:99999,10"], "--grid 'EPSG:99999,10': PROJ knows no CRS 'EPSG:99999'"),
+        (["--correlation", "-0.9"], "--correlation -0.9: must be -0.5 to 1 for 3 sensors"),
+        (["--sensor", "b", "S1_MU", "S2_SIGMA"], "b: sigma and mu are not .* rio warp --like"),
+    ],
+)
+def test_errors_speak_of_options_of_the_command_not_of_arguments_of_functions(
+    served: Served, tmp_path: Path, instead: list[str], said: str
+) -> None:
+    s = served.scene
+    files = {"S1_MU": s.s1_mu, "S2_SIGMA": s.s2_sigma}
+    third = ["--sensor", "c", s.s1_mu, s.s1_sigma] if "--correlation" in instead else []
+    options = [str(files.get(word, word)) for word in instead]
+    result = call("fuse", *served.arguments, *third, *options, "--out", tmp_path / "w.zarr")
+    assert result.exit_code == 1
+    assert re.search(said, result.output), result.output
+    assert not re.search(PYTHON, result.output), result.output
+    assert not (tmp_path / "w.zarr").exists()
+
+
+@pytest.mark.parametrize("name", ["water.tif", "water.nc"])
+def test_out_that_looks_like_a_file_is_told_before_anything_is_opened(
+    tmp_path: Path, name: str
+) -> None:
+    sensors = ["--sensor", "a", "no.tif", "no.tif", "--sensor", "b", "no.tif", "no.tif"]
+    result = call("fuse", *sensors, "--out", tmp_path / name)
+    assert result.exit_code == 2
+    assert "looks like a file, but a result is several: give a folder" in result.output
+    assert f"--out {tmp_path / 'water'}.zarr" in result.output
+
+
+def test_cogs_without_a_date_are_written_without_an_item_which_is_told(
+    served: Served, tmp_path: Path
+) -> None:
+    s = served.scene
+    more = ["--sensor", "a", s.s1_mu, s.s1_sigma, "--sensor", "b", s.s1_mu, s.s1_sigma]
+    result = call("fuse", *more, "--out", tmp_path / "out")
+    assert result.exit_code == 0, result.output
+    assert "Warning: no STAC item is written: the retrieval has no `time`" in result.output
+    assert "give it, --date 2023-06-20" in result.output
+    assert not list((tmp_path / "out").glob("*.json"))
+    assert call("info", tmp_path / "out").exit_code == 0
 
 
 def test_an_error_is_one_line_and_a_traceback_under_debug(served: Served, tmp_path: Path) -> None:
@@ -217,6 +274,7 @@ def test_resume_goes_on_and_restart_begins_anew(served: Served, tmp_path: Path) 
     refused = call("fuse", *served.arguments, "--out", out, "--resume")
     assert refused.exit_code == 1
     assert "holds an unfinished run of another job" in refused.output
+    assert "choose another --out, or begin anew with --restart" in refused.output
     fuse(served, out, "--restart")
     fuse(served, tmp_path / "v.zarr")
     assert contents(out) == contents(tmp_path / "v.zarr")
@@ -251,13 +309,14 @@ def test_a_folder_gets_cogs_and_an_item(served: Served, tmp_path: Path) -> None:
     assert json.loads(item.read_text())["type"] == "Feature"
 
 
-@pytest.mark.parametrize("kind", ["store", "folder", "mu"])
+@pytest.mark.parametrize("kind", ["store", "folder", "mu", "sigma", "item"])
 def test_info_tells_sensors_shares_masks_and_parameters(
     served: Served, tmp_path: Path, kind: str
 ) -> None:
     out = tmp_path / ("w.zarr" if kind == "store" else "out")
     assert call("fuse", *served.arguments, "--out", out, "--correlation", "0.25").exit_code == 0
-    result = call("info", out / "mu.tif" if kind == "mu" else out)
+    files = {"mu": "mu.tif", "sigma": "sigma.tif", "item": "item.json"}
+    result = call("info", out / files.get(kind, ""))
     assert result.exit_code == 0, result.output
     zarr = out if kind == "store" else tmp_path / "v.zarr"
     dataset = xr.open_zarr(out) if kind == "store" else fuse(served, zarr, "--correlation", "0.25")
@@ -325,6 +384,13 @@ def test_what_is_no_number_is_told(served: Served, tmp_path: Path, option: str) 
     assert (result.exit_code, f"{option} is no number" in result.output) == (2, True)
 
 
+def test_info_of_a_folder_that_is_called_like_a_file(served: Served, tmp_path: Path) -> None:
+    s1, _ = served.products()
+    s1.to_cog(tmp_path / "water.tif", progress=False)
+    assert call("info", tmp_path / "water.tif").exit_code == 0
+    assert "is not there: give a Zarr" in call("info", tmp_path / "vapour.tif").output
+
+
 def test_info_of_what_is_no_result_is_one_line(tmp_path: Path) -> None:
     result = call("info", tmp_path)
     assert (result.exit_code, result.output.count("\n")) == (1, 1)
@@ -344,6 +410,6 @@ def test_restart_replaces_the_files_of_a_folder(served: Served, tmp_path: Path) 
     assert call("fuse", *arguments).exit_code == 0
     again = call("fuse", *arguments, "--rule", "mixture")
     assert again.exit_code == 1
-    assert ".tif exists" in again.output
+    assert ".tif exists: give --restart to replace it, or another --out" in again.output
     assert call("fuse", *arguments, "--rule", "mixture", "--restart").exit_code == 0
     assert "mixture" in call("info", tmp_path / "out").output

@@ -129,9 +129,19 @@ def test_a_grid_off_the_earth_has_no_outline_and_says_so(tmp_path: Path) -> None
     disc = "+proj=geos +h=35785831 +lon_0=0"
     grid = GeoBox.from_bbox((-5.5e6, -5.5e6, 5.5e6, 5.5e6), disc, shape=(4, 4))
     with pytest.raises(ValueError, match="not on the earth.*item=False"):
-        one(grid).fusion.to_cog(tmp_path / "out")
+        one(grid).fusion.to_cog(tmp_path / "out", item=True)
     assert not (tmp_path / "out").exists()
     assert set(one(grid).fusion.to_cog(tmp_path, item=False)) == {"mu", "sigma", "mask"}
+
+
+def test_cogs_without_a_time_are_written_and_the_item_that_is_left_out_is_told(
+    tmp_path: Path,
+) -> None:
+    with pytest.warns(UserWarning, match="no STAC item is written: .*has no `time`.*item=False"):
+        files = one(time=None).fusion.to_cog(tmp_path)
+    assert set(files) == {"mu", "sigma", "mask"}
+    assert not list(tmp_path.glob("*.json"))
+    one(time=None).fusion.to_cog(tmp_path, item=False, overwrite=True)  # without a warning
 
 
 def test_the_time_of_the_item_is_that_of_the_acquisitions(tmp_path: Path) -> None:
@@ -144,9 +154,11 @@ def test_the_time_of_the_item_is_that_of_the_acquisitions(tmp_path: Path) -> Non
     assert fields["end_datetime"] == "2023-06-21T00:00:00Z"
 
 
-def test_without_a_time_there_is_no_item_and_nothing_is_written(tmp_path: Path) -> None:
+def test_without_a_time_an_item_that_is_asked_for_is_refused_before_anything_is_written(
+    tmp_path: Path,
+) -> None:
     with pytest.raises(ValueError, match="has no `time`.*item=False"):
-        one(time=None).fusion.to_cog(tmp_path / "out")
+        one(time=None).fusion.to_cog(tmp_path / "out", item=True)
     assert not (tmp_path / "out").exists()
     files = one(time=None).fusion.to_cog(tmp_path / "out", item=False)
     assert "item" not in files

@@ -1,13 +1,18 @@
 """What is said where a name, an option or a place is wrong: what is meant, and the mend."""
 
+import ast
 import pickle
+import re
 import traceback
+from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
 import xarray as xr
 
 import xfusion as xf
+from xfusion.wording import in_words_of_the_command, of_sensor
 
 
 def one() -> xr.Dataset:
@@ -84,3 +89,78 @@ def test_brackets_of_a_product_are_those_of_its_dataset() -> None:
     assert "mask" not in product
     assert list(product) == ["mu", "sigma"]
     assert pickle.loads(pickle.dumps(product)).mu.shape == (2, 3)
+
+
+# The command
+
+# arguments that messages name in Python, where the command has an option or another way
+ARGUMENT = re.compile(
+    r"\b(catalog|items|datetime|resume|overwrite|item|allow_local|offset|time|to_zarr|grid)=(?![=}])"
+)
+# what the command never meets: it gives no items, no interval, and an address or a path
+NOT_OF_THE_COMMAND = (
+    "items= is empty",
+    "none of the",
+    "items={",
+    "items= has",
+    "datetime={",
+    "catalog= takes",
+    "offset={",
+    "time={",  # with its value: see test_cli.py
+    "grid={",
+    ".isel(time=0)",
+)
+
+
+def messages() -> Iterator[tuple[str, str]]:
+    """Yield the texts of the package that are no docstrings, with the file of each."""
+    package = Path(xf.__file__).parent
+    for path in sorted(package.rglob("*.py")):
+        if path.name in ("wording.py", "cli.py") or path.parent.name == "demo":
+            continue
+        tree = ast.parse(path.read_text())
+        statements = [n.value for n in ast.walk(tree) if isinstance(n, ast.Expr)]
+        inside = {
+            id(part) for n in ast.walk(tree) if isinstance(n, ast.JoinedStr) for part in n.values
+        }
+        for node in ast.walk(tree):
+            if node in statements or id(node) in inside:
+                continue
+            if isinstance(node, ast.JoinedStr):
+                yield (
+                    path.name,
+                    "".join(
+                        str(p.value) if isinstance(p, ast.Constant) else f"{{{ast.unparse(p)}}}"
+                        for p in node.values
+                    ),
+                )
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                yield path.name, node.value
+
+
+def test_no_message_that_the_command_may_show_names_an_argument_of_a_function() -> None:
+    found = [(path, text) for path, text in messages() if ARGUMENT.search(text)]
+    assert len(found) > 10
+    left = {
+        (path, words)
+        for path, text in found
+        if ARGUMENT.search(words := in_words_of_the_command(text))
+        and not any(known in text for known in NOT_OF_THE_COMMAND)
+    }
+    assert not left
+
+
+@pytest.mark.parametrize(
+    ("sensor", "option"),
+    [("s1", "--catalog-s1"), ("s2", "--catalog-s2"), ("radar", "--catalog-s1 or --catalog-s2")],
+)
+def test_an_error_of_a_sensor_names_its_catalogue(sensor: str, option: str) -> None:
+    @of_sensor(sensor)
+    def fail() -> None:
+        msg = "none: pass items= or catalog="
+        raise LookupError(msg)
+
+    with pytest.raises(LookupError) as caught:
+        fail()
+    words = in_words_of_the_command(str(caught.value), caught.value)
+    assert words == f"{sensor}: none: give another {option}"

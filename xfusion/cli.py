@@ -22,6 +22,7 @@ from .fusion.rules import RULES
 from .masks.exclusion import NDVI_MAX
 
 SENSOR_VALUES = 4  # NAME MU SIGMA MASK
+FILES = (".tif", ".tiff", ".nc", ".json", ".vrt")  # what a result is not one of
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -185,6 +186,13 @@ def fuse(
     if correlation and rule != "gaussian":
         msg = f"--correlation is for the rule gaussian, not for {rule}"
         raise click.UsageError(msg)
+    name, _, ending = out.rstrip("/").rpartition(".")
+    if f".{ending.lower()}" in FILES and not Path(out).is_dir():
+        msg = (
+            f"--out {out} looks like a file, but a result is several: give a folder for mu.tif, "
+            f"sigma.tif and so on, --out {name}, or a store, --out {name}.zarr"
+        )
+        raise click.UsageError(msg)
     source_of = click.get_current_context().get_parameter_source
     for name, of, files in (
         ("catalog_s1", "s1", s1),
@@ -234,9 +242,9 @@ def fuse(
 def info(file: str, debug: bool) -> None:  # noqa: FBT001  # click passes options so
     """Print what a result contains.
 
-    FILE is a Zarr store (path or URL), a folder of COGs, or the COG of the means. Sensors, the
-    share of pixels by the sensors that contributed, the share excluded by each reason, and the
-    parameters.
+    FILE is a Zarr store (path or URL), a folder of COGs, or one of its files, such as the STAC
+    item. Sensors, the share of pixels by the sensors that contributed, the share excluded by
+    each reason, and the parameters.
     """
     with one_line_errors(debug=debug):
         from .summary import open_result, summarise

@@ -11,6 +11,8 @@ from typing import Any
 
 import click
 
+from .wording import in_words_of_the_command
+
 CONNECT_TIMEOUT = 30  # seconds for a scheduler to answer
 
 
@@ -35,7 +37,8 @@ def warnings_in_lines(*, quiet: bool) -> Iterator[None]:
 
     def show(message: Warning | str, *_: Any, **__: Any) -> None:
         if not quiet:
-            click.echo(f"Warning: {' '.join(str(message).split())}", err=True)
+            words = in_words_of_the_command(" ".join(str(message).split()))
+            click.echo(f"Warning: {words}", err=True)
 
     with warnings.catch_warnings():
         warnings.simplefilter("once", UserWarning)
@@ -69,6 +72,7 @@ def one_line_errors(*, debug: bool) -> Iterator[None]:
         if debug:
             raise
         message = " ".join(str(error).split()) or type(error).__name__
+        message = in_words_of_the_command(message, error)
         expected = (OSError, RuntimeError, ValueError, LookupError, ImportError, MemoryError)
         if not isinstance(error, expected):
             message = f"{type(error).__name__}: {message} (--debug shows where)"

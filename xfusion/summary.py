@@ -22,6 +22,7 @@ from .run.memory import compute
 from .store.write import is_store, open_store
 
 CODES = 256  # of uint8 flags
+PARTS = (*(f"{name}.tif" for name in (MU, SIGMA, MASK, SOURCE)), "item.json")  # of a folder
 NO_PARAMETERS = ("sensor", "Conventions", JOB)
 
 
@@ -77,25 +78,32 @@ def summarise(dataset: Retrieval) -> Summary:
 
 
 def open_result(path: FilePath, *, prefix: str = "") -> xr.Dataset:
-    """Open a result lazily: a Zarr store, a folder of COGs, or the COG of `mu` beside the others.
+    """Open a result lazily: a Zarr store, a folder of COGs, or one of the files in it.
 
     Raises
     ------
     ValueError
-        If it is none of these, or a store that is not finished.
+        If it is none of these, or not there, or a store that is not finished.
     """
     if is_store(path):
         return open_store(path)
     path = Path(path)
-    if path.is_file() and path.stem.endswith(MU):
-        path, prefix = path.parent, path.stem.removesuffix(MU)
+    if not path.exists():
+        msg = f"{path} is not there: give a Zarr store, or a folder of mu.tif and sigma.tif"
+        raise ValueError(msg)
+    if path.is_file():
+        beside = [path.name.removesuffix(end) for end in PARTS if path.name.endswith(end)]
+        path, prefix = (path.parent, beside[0]) if beside else (path, prefix)
     files = {n: path / f"{prefix}{n}.tif" for n in (MU, SIGMA, MASK, SOURCE)}
     if not files[MU].exists() and path.is_dir():
         means = sorted(path.glob(f"*{MU}.tif"))
         if len(means) == 1:
             return open_result(means[0])
     if not (files[MU].exists() and files[SIGMA].exists()):
-        msg = f"{path} is no result: give a Zarr store, or a folder of mu.tif and sigma.tif"
+        msg = (
+            f"{path} is no result: give a Zarr store, a folder of mu.tif and sigma.tif, or one of "
+            "its files"
+        )
         raise ValueError(msg)
     mask = files[MASK] if files[MASK].exists() else None
     dataset = open_retrieval(files[MU], files[SIGMA], mask)

@@ -16,6 +16,7 @@ from .products import SensorProduct, Sentinel1Product, Sentinel2Product
 from .raster.file import FilePath
 from .raster.opening import open_raster, open_retrieval
 from .warp.target import common_grid
+from .wording import of_sensor
 
 if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox
@@ -96,18 +97,20 @@ def fuse_files(
 
 
 def _opened(sensor: SensorFiles, date: Time | None) -> SensorProduct:
-    product = PRODUCTS.get(sensor.name)
-    if product is not None:
-        return product.open(sensor.mu, sensor.sigma, sensor.mask, time=date)
-    dataset = open_retrieval(sensor.mu, sensor.sigma, sensor.mask, sensor=sensor.name, time=date)
-    return SensorProduct(dataset=dataset)
+    product, files = PRODUCTS.get(sensor.name), (sensor.mu, sensor.sigma, sensor.mask)
+    with of_sensor(sensor.name):
+        if product is not None:
+            return product.open(*files, time=date)
+        dataset = open_retrieval(*files, sensor=sensor.name, time=date)
+        return SensorProduct(dataset=dataset)
 
 
 def _masked(sensor: SensorFiles, product: SensorProduct, ndvi_max: float) -> SensorProduct:
-    if isinstance(product, Sentinel2Product):
-        return product.attach_mask(catalog=sensor.catalog, ndvi_max=ndvi_max)
-    if product.recipe is not None:
-        return product.attach_mask(catalog=sensor.catalog)
+    with of_sensor(sensor.name):
+        if isinstance(product, Sentinel2Product):
+            return product.attach_mask(catalog=sensor.catalog, ndvi_max=ndvi_max)
+        if product.recipe is not None:
+            return product.attach_mask(catalog=sensor.catalog)
     return product
 
 

@@ -7,10 +7,12 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import xarray as xr
 
+from xfusion.datamodel.caller import warn
 from xfusion.datamodel.grid import geobox_of, spatial_dims
 from xfusion.datamodel.names import MU
 from xfusion.datamodel.validation import Retrieval, as_retrieval
@@ -18,6 +20,9 @@ from xfusion.raster.file import FilePath
 
 from .block_file import TILE, check_whole, free_bytes, named_errors, write_blocks
 from .item import stac_item, write_item
+
+if TYPE_CHECKING:
+    import pystac
 
 CACHE = 64 * 2**20  # bytes: GDAL's own choice, a share of the memory, fills with the file
 ITEM = "item"
@@ -30,7 +35,7 @@ def to_cog(
     *,
     prefix: str = "",
     overwrite: bool = False,
-    item: bool = True,
+    item: bool | None = None,
     progress: bool = True,
 ) -> dict[str, Path]:
     """Write each variable of a retrieval as a cloud-optimised GeoTIFF, and a STAC item.
@@ -49,8 +54,9 @@ def to_cog(
         Begins each file's name: ``<prefix><variable>.tif`` and ``<prefix>item.json``.
     overwrite : bool
         Replace files of these names, once all new ones are whole.
-    item : bool
-        Write the STAC item. Its id is `prefix`, or the name of the folder without one.
+    item : bool, optional
+        Write the STAC item. Its id is `prefix`, or the name of the folder without one. By default
+        it is left out, with a warning, where a retrieval has no time or no outline on the earth.
     progress : bool
         Show how far it is, with the time that is left.
 
@@ -62,8 +68,8 @@ def to_cog(
     Raises
     ------
     ValueError
-        If the retrieval has dims besides the spatial ones, no CRS or no regular grid; if there
-        is no time for the item, or its grid has no outline on the earth.
+        If the retrieval has dims besides the spatial ones, no CRS or no regular grid; with
+        `item`, if there is no time for it, or the grid has no outline on the earth.
     FileExistsError
         If a file of these names exists, unless `overwrite`. Nothing is computed before.
     OSError
@@ -93,10 +99,10 @@ def to_cog(
     geobox = geobox_of(dataset)
     folder = Path(folder)
     rasters = {str(name): folder / f"{prefix}{name}.tif" for name in dataset.data_vars}
-    files = rasters | ({ITEM: folder / f"{prefix}item.json"} if item else {})
-    _refuse_existing(files, overwrite=overwrite)
     item_id = prefix.strip("._- ") or folder.resolve().name or "result"
-    described = stac_item(dataset, rasters, item_id=item_id) if item else None
+    described = None if item is False else _item(dataset, rasters, item_id, asked_for=bool(item))
+    files = rasters | ({} if described is None else {ITEM: folder / f"{prefix}item.json"})
+    _refuse_existing(files, overwrite=overwrite)
     with _aside(folder) as aside, _small_cache():
         _check_space(dataset, folder)
         parts = write_blocks(dataset, geobox, aside, rasters, progress=progress)
@@ -141,6 +147,19 @@ def _check(dataset: xr.Dataset, prefix: str) -> None:
     if ITEM in dataset.data_vars:
         msg = f"a variable is called {ITEM!r}, as the STAC item is: .rename({ITEM}=...)"
         raise ValueError(msg)
+
+
+def _item(
+    dataset: xr.Dataset, rasters: Mapping[str, Path], item_id: str, *, asked_for: bool
+) -> pystac.Item | None:
+    """Return the STAC item, None where there can be none and nobody asked for it."""
+    try:
+        return stac_item(dataset, rasters, item_id=item_id)
+    except ValueError as error:
+        if asked_for:
+            raise
+        warn(f"no STAC item is written: {error}")
+        return None
 
 
 def _refuse_existing(files: Mapping[str, Path], *, overwrite: bool) -> None:

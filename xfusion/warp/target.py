@@ -73,7 +73,11 @@ def common_grid(
     from odc.geo.crs import CRS
 
     grids = [as_geobox(each) for each in (first, *others)]
-    wanted = grids[0].crs if crs is None else CRS(crs)
+    try:
+        wanted = grids[0].crs if crs is None else CRS(crs)
+    except Exception as error:  # of pyproj, whatever it takes the text for
+        msg = f"{crs=}: PROJ knows no such CRS: name it as in 'EPSG:4326'"
+        raise ValueError(msg) from error
     assert wanted is not None  # noqa: S101  # as_geobox saw that it has one
     if resolution is None:
         if not same_crs(wanted, grids[0].crs):

@@ -1,0 +1,81 @@
+"""Errors in the words of the command: its options, for the arguments of the functions below it.
+
+Messages name the call that mends them, in Python. Whoever typed a command has options instead.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+WITH_CATALOG = ("s1", "s2")  # sensors whose catalogue has an option
+NOTE = re.compile(r"of the sensor '(.+)'")
+
+# What a message says -> what it says to who typed a command. {catalog} is the option of the sensor.
+WORDS = {
+    r"pass datetime='[^']*', or time= when it is opened": "give its day, --date 2023-06-20",
+    r"\btime='([^']*)' is not": r"--date '\1' is not",
+    r"\bdatetime='([^']*)' uses": r"--date \1 uses",
+    r"check the date, or pass items= or catalog=": "check --date, or give another {catalog}",
+    r"pass items= or catalog=": "give another {catalog}",
+    r"ask for fewer days, or pass items=": "give {catalog} a file with those to use",
+    r", or pass its items as items=": ", or give another {catalog}",
+    r"leave it out of items=": "leave it out, giving {catalog} a file with the others",
+    r"pass the other items as items=": "give {catalog} a file with the other items",
+    # items of a file of this machine may have its files read
+    r"pass allow_local=True if you trust it": "if you trust it, give {catalog} a file with it",
+    r"Say offset=0 or offset=-1000 if you know it": (
+        "If you know it, attach the mask in Python, where offset is an argument, and give it as "
+        "the fourth value of --sensor"
+    ),
+    r"begin anew with resume=False": "begin anew with --restart",
+    r"blocks: go on with it": "blocks: go on with it, by the same command as before",
+    r"call to_zarr again": "give the same command again",
+    r"pass overwrite=True to replace it, or another folder or prefix": (
+        "give --restart to replace it, or another --out"
+    ),
+    r"choose another (store|folder|path)\b": "choose another --out",
+    r"write a part, \.isel\(\.\.\.\)": "take a coarser --grid",
+    r"\.assign_coords\(time=np\.datetime64\(\.\.\.\)\), or leave the item out, item=False": (
+        "give it, --date 2023-06-20"
+    ),
+    r"cut the grid smaller with \.isel, or leave out the item, item=False": "take another --grid",
+    r"call (\w+)\.rio\.reproject_match\(\w+\) first": (
+        r"warp the file of \1 onto the other first, e.g. rio warp --like"
+    ),
+    r"warp it first, \.rio\.reproject\(crs\)": "warp it first, e.g. gdalwarp -t_srs",
+    r"\.mu\.attrs\['units'\] = \.\.\.": "in the tags of its file, e.g. rio edit-info --units",
+    r"a bool mask \(True = excluded\) goes through .*": (
+        "write the file as uint8 flags, 0 where usable and 128 where not"
+    ),
+    r"\bcorrelation=": "--correlation ",
+    r"\bgrid=": "--grid ",
+}
+
+
+@contextmanager
+def of_sensor(name: str) -> Iterator[None]:
+    """Note on an error of which sensor it is."""
+    try:
+        yield
+    except Exception as error:
+        error.add_note(f"of the sensor {name!r}")
+        raise
+
+
+def in_words_of_the_command(message: str, error: BaseException | None = None) -> str:
+    """Return a message with the options of the command for the arguments of functions.
+
+    Parameters
+    ----------
+    message : str
+    error : Exception, optional
+        Whose message it is; it may have a note of its sensor.
+    """
+    notes = [NOTE.fullmatch(str(note)) for note in getattr(error, "__notes__", ())]
+    sensor = next((note.group(1) for note in notes if note), None)
+    option = f"--catalog-{sensor}" if sensor in WITH_CATALOG else "--catalog-s1 or --catalog-s2"
+    for said, words in WORDS.items():
+        message = re.sub(said, words.replace("{catalog}", option), message)
+    return message if sensor is None else f"{sensor}: {message}"
