@@ -121,7 +121,11 @@ def _grid(grid: str | None, opened: Mapping[str, SensorProduct]) -> GeoBox:
         return opened[grid].geobox
     crs, comma, resolution = grid.rpartition(",")
     if comma and _is_number(resolution):
-        return common_grid(*opened.values(), crs=crs, resolution=float(resolution))
+        try:
+            return common_grid(*opened.values(), crs=crs, resolution=float(resolution))
+        except ValueError as error:
+            msg = f"{grid=}: {error}"
+            raise ValueError(msg) from error
     if "://" in grid or Path(grid).exists():
         return geobox_of(open_raster(grid).to_dataset(name="grid"))
     msg = (

@@ -76,7 +76,7 @@ def common_grid(
     try:
         wanted = grids[0].crs if crs is None else CRS(crs)
     except Exception as error:  # of pyproj, whatever it takes the text for
-        msg = f"{crs=}: PROJ knows no such CRS: name it as in 'EPSG:4326'"
+        msg = f"PROJ knows no CRS {crs!r}: name it as in 'EPSG:4326'"
         raise ValueError(msg) from error
     assert wanted is not None  # noqa: S101  # as_geobox saw that it has one
     if resolution is None:
