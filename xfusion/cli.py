@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from click.core import ParameterSource
 
 from .console import (
     cluster,
+    numbers_by_sensor,
     one_line_errors,
     progress_bar,
     terminated_is_interrupted,
@@ -124,6 +126,18 @@ def _with_masks(args: list[str]) -> list[str]:
     help="Grid of the result, such as s1, grid.tif or EPSG:4326,0.0001.  [default: s2, or that "
     "of the first sensor]",
 )
+@click.option(
+    "--nodata",
+    multiple=True,
+    metavar="[SENSOR=]NUMBER",
+    help="Means no data, besides what the files declare; of all sensors or of one.",
+)
+@click.option(
+    "--scale",
+    multiple=True,
+    metavar="[SENSOR=]NUMBER",
+    help="Of the numbers in the files, such as 0.01 of percent; of all sensors or of one.",
+)
 @click.option("--catalog-s1", metavar="URL", help="STAC API or item file of GFM.  [default: EODC]")
 @click.option("--catalog-s2", metavar="URL", help="STAC API or item file.  [default: Earth Search]")
 @click.option(
@@ -163,6 +177,8 @@ def fuse(
     date: str | None,
     out: str,
     grid: str | None,
+    nodata: tuple[str, ...],
+    scale: tuple[str, ...],
     catalog_s1: str | None,
     catalog_s2: str | None,
     ndvi_max: float,
@@ -208,7 +224,7 @@ def fuse(
             raise click.UsageError(msg)
     with one_line_errors(debug=debug), terminated_is_interrupted(), cluster(scheduler):
         from .store.write import is_store
-        from .workflow import FEWEST, SensorFiles, fuse_files
+        from .workflow import FEWEST, RANGE, SensorFiles, fuse_files
 
         sensors = [
             SensorFiles(name=name, mu=files[0], sigma=files[1], catalog=catalog)
@@ -219,6 +235,12 @@ def fuse(
         if len(sensors) < FEWEST:
             msg = "give at least two of --s1, --s2 and --sensor"
             raise click.UsageError(msg)
+        names = [each.name for each in sensors]
+        nodatas = numbers_by_sensor("--nodata", nodata, names)
+        scales = numbers_by_sensor("--scale", scale, names)
+        sensors = [
+            replace(s, nodata=nodatas.get(s.name), scale=scales.get(s.name)) for s in sensors
+        ]
         with warnings_in_lines(quiet=quiet):
             fused = fuse_files(
                 sensors,
@@ -233,6 +255,8 @@ def fuse(
             else:
                 fused.to_cog(out, overwrite=not resume, progress=not quiet)
         if not quiet:
+            ranges = [f"mu of {n}: {fused.dataset.attrs[RANGE + n]} (of a sample)" for n in names]
+            click.echo("\n".join(ranges))
             click.echo(f"{out} is whole; what it contains: xfusion info {out}")
 
 
@@ -256,7 +280,11 @@ def info(file: str, debug: bool) -> None:  # noqa: FBT001  # click passes option
         if summary.time:
             click.echo(f"time: {summary.time}")
         click.echo(f"usable: {summary.usable:.1%}")
-        for title, shares in (("pixels by source", summary.sources), ("excluded", summary.masks)):
+        for title, shares in (
+            ("pixels by sensor", summary.contributions),
+            ("pixels by source", summary.sources),
+            ("excluded", summary.masks),
+        ):
             if shares:
                 click.echo(title)
                 for name, share in shares.items():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
@@ -29,6 +29,24 @@ def cluster(address: str | None) -> Iterator[None]:
         raise ImportError(msg) from error
     with Client(address, timeout=CONNECT_TIMEOUT):
         yield
+
+
+def numbers_by_sensor(option: str, values: Sequence[str], names: Sequence[str]) -> dict[str, float]:
+    """Return sensor -> number, of an option that takes a number for all sensors or for one."""
+    numbers: dict[str, float] = {}
+    # what is said of one sensor counts more than what is said of all
+    for text in sorted(values, key=lambda value: "=" in value):
+        name, equals, number = text.rpartition("=")
+        if equals and name not in names:
+            msg = f"{option} {text}: {name!r} is no sensor of {list(names)}"
+            raise click.UsageError(msg)
+        try:
+            found = float(number)
+        except ValueError as error:
+            msg = f"{option} {text}: {number!r} is no number; give NUMBER or SENSOR=NUMBER"
+            raise click.UsageError(msg) from error
+        numbers |= dict.fromkeys([name] if equals else names, found)
+    return numbers
 
 
 @contextmanager

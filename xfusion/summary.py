@@ -36,6 +36,8 @@ class Summary:
     time: str | None
     usable: float
     """Share of pixels that have an estimate."""
+    contributions: Mapping[str, float]
+    """Sensor to the share of pixels that it contributed to, 0 where it did to none."""
     sources: Mapping[str, float]
     """Sensors that contributed, joined by "+", to the share of pixels; "none" where none did."""
     masks: Mapping[str, float]
@@ -71,6 +73,7 @@ def summarise(dataset: Retrieval) -> Summary:
         crs=_crs(dataset),
         time=str(time.values.astype("datetime64[s]")) if moment and time is not None else None,
         usable=float(counts["usable"][1]),
+        contributions=_by_sensor(counts[SOURCE], names) if SOURCE in counts else {},
         sources=_by_source(counts[SOURCE], names) if SOURCE in counts else {},
         masks=_by_reason(counts[MASK]) if MASK in counts else {},
         parameters={str(k): str(v) for k, v in dataset.attrs.items() if k not in NO_PARAMETERS},
@@ -129,6 +132,11 @@ def _by_source(shares: Any, names: list[str]) -> dict[str, float]:
         for code, share in enumerate(shares[: 1 << len(names)])
         if share
     }
+
+
+def _by_sensor(shares: Any, names: list[str]) -> dict[str, float]:
+    codes = np.arange(CODES)
+    return {name: float(shares[codes >> bit & 1 > 0].sum()) for bit, name in enumerate(names)}
 
 
 def _by_reason(shares: Any) -> dict[str, float]:

@@ -15,6 +15,7 @@ from .masks.exclusion import NDVI_MAX
 from .products import SensorProduct, Sentinel1Product, Sentinel2Product
 from .raster.file import FilePath
 from .raster.opening import open_raster, open_retrieval
+from .raster.sample import range_of, warn_of_ranges
 from .warp.target import common_grid
 from .wording import of_sensor
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox
 
 S1, S2 = "s1", "s2"
+RANGE = "fusion_range_"  # attributes: what numbers of mu each sensor has, by a sample of them
 FEWEST = 2  # one sensor has nothing to be fused with
 PRODUCTS: Mapping[str, type[SensorProduct]] = {S1: Sentinel1Product, S2: Sentinel2Product}
 
@@ -37,6 +39,10 @@ class SensorFiles:
     mask: FilePath | None = None
     catalog: str | None = None
     """Where to look for mask layers, instead of the sensor's own catalogue."""
+    nodata: float | None = None
+    """A value that means no data, besides what the files declare."""
+    scale: float | None = None
+    """What the numbers of mu and sigma are multiplied by, instead of what the files declare."""
 
 
 def fuse_files(
@@ -88,20 +94,25 @@ def fuse_files(
         msg = f"two sensors of one name in {names}: name each differently"
         raise ValueError(msg)
     opened = {sensor.name: _opened(sensor, date) for sensor in sensors}
+    ranges = {name: range_of(product.mu) for name, product in opened.items()}
+    warn_of_ranges(ranges)
     target = _grid(grid, opened)
     products = [
         _masked(sensor, opened[sensor.name].coregister(target), ndvi_max) for sensor in sensors
     ]
     parameters: dict[str, Any] = {"correlation": correlation} if rule == "gaussian" else {}
-    return products[0].fuse(*products[1:], rule=rule, **parameters)
+    fused = products[0].fuse(*products[1:], rule=rule, **parameters)
+    sampled = {f"{RANGE}{name}": str(found) for name, found in ranges.items()}
+    return SensorProduct(dataset=fused.dataset.assign_attrs(sampled))
 
 
 def _opened(sensor: SensorFiles, date: Time | None) -> SensorProduct:
     product, files = PRODUCTS.get(sensor.name), (sensor.mu, sensor.sigma, sensor.mask)
+    stored: dict[str, Any] = {"nodata": sensor.nodata, "scale": sensor.scale}
     with of_sensor(sensor.name):
         if product is not None:
-            return product.open(*files, time=date)
-        dataset = open_retrieval(*files, sensor=sensor.name, time=date)
+            return product.open(*files, time=date, **stored)
+        dataset = open_retrieval(*files, sensor=sensor.name, time=date, **stored)
         return SensorProduct(dataset=dataset)
 
 

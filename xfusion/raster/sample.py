@@ -1,0 +1,80 @@
+"""A look at the numbers of a layer: a few windows of it, spread evenly."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from xfusion.datamodel.caller import warn
+
+from .file import recall
+
+WINDOWS = 6  # along each side
+SIDE = 128  # pixels a side of a window
+APART = 100.0  # times: two sensors of one quantity do not differ so much, but their units may
+
+
+class Range(NamedTuple):
+    """What numbers a layer has, of those that were looked at."""
+
+    least: float
+    mean: float
+    most: float
+    pixels: int
+    """How many of those that were looked at have a value."""
+
+    def __str__(self) -> str:
+        """For people."""
+        if not self.pixels:
+            return "no value in the sample"
+        return f"{self.least:.4g} to {self.most:.4g}, mean {self.mean:.4g}"
+
+
+def range_of(array: xr.DataArray) -> Range:
+    """Return the range of a layer, from up to 36 windows of 128 x 128 pixels.
+
+    Parameters
+    ----------
+    array : DataArray, dims (..., y, x)
+        Of a file that was opened lazily, these windows alone are read.
+
+    Returns
+    -------
+    Range
+    """
+    file = recall(array.variable)
+    parts = []
+    for rows in _windows(array.shape[-2]):
+        for columns in _windows(array.shape[-1]):
+            if file is not None:
+                part: NDArray[Any] = file.read(rows, columns)
+            else:
+                part = array[..., rows, columns].to_numpy()
+            parts.append(part[np.isfinite(part)].astype(np.float64))
+    values = np.concatenate(parts) if parts else np.empty(0)
+    if not values.size:
+        return Range(np.nan, np.nan, np.nan, 0)
+    return Range(float(values.min()), float(values.mean()), float(values.max()), values.size)
+
+
+def warn_of_ranges(ranges: Mapping[str, Range]) -> None:
+    """Warn where one sensor's numbers are a hundred times as large as another's."""
+    sizes = {n: max(abs(r.least), abs(r.most)) for n, r in ranges.items() if r.pixels}
+    sizes = {name: size for name, size in sizes.items() if size > 0}
+    if len(sizes) < 2:  # noqa: PLR2004  # there is nothing to compare
+        return
+    low, high = min(sizes, key=sizes.__getitem__), max(sizes, key=sizes.__getitem__)
+    if sizes[high] >= APART * sizes[low]:
+        warn(
+            f"mu of {high!r} is {ranges[high]}, of {low!r} {ranges[low]}: are both of one "
+            "quantity, in one unit? Say scale= or nodata= of the one that is not"
+        )
+
+
+def _windows(size: int) -> list[slice]:
+    starts = np.unique(np.linspace(0, max(0, size - SIDE), WINDOWS).astype(int))
+    return [slice(int(start), min(size, int(start) + SIDE)) for start in starts]
