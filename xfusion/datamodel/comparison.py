@@ -102,7 +102,9 @@ def on_grid_of(
     if differences:
         msg = f"{names[0]} and {names[1]} are not on one grid: {differences}; call {mend} first"
         raise ValueError(msg)
-    aligned = obj.drop_vars([k for k in obj.coords if k not in first.dims or k in (there or ())])
+    # a MultiIndex is kept or dropped with all of its levels
+    kept = [c for d in obj.dims if d in obj.xindexes for c in obj.xindexes.get_all_coords(d)]
+    aligned = obj.drop_vars([k for k in obj.coords if k not in kept or k in (there or ())])
     return aligned.assign_coords({k: first.coords[k] for k in there or () if k in first.coords})
 
 

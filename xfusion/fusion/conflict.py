@@ -80,7 +80,7 @@ def flag_conflict(dataset: Retrieval, /, *, level: float = 0.01) -> xr.Dataset:
         keep_attrs=False,
     )
     attrs = {"long_name": "sensors disagree by more than their sigmas allow", "level": level}
-    return annotate(dataset.assign({CONFLICT: conflict.assign_attrs(attrs)}))
+    return annotate(dataset.assign({CONFLICT: conflict.assign_attrs(attrs).variable}))
 
 
 def _exceeds(

@@ -45,7 +45,10 @@ def compute(dataset: xr.Dataset, /) -> xr.Dataset:
     results = {name: np.empty(v.shape, v.dtype) for name, v in lazy.items()}
     targets: Any = [_Target(result) for result in results.values()]
     da.store([v.data for v in lazy.values()], targets, lock=False)  # blocks do not overlap
-    filled = dataset.assign({name: dataset[name].copy(data=r) for name, r in results.items()})
+    # as variables: with coordinates, the levels of a MultiIndex would be assigned again
+    filled = dataset.assign(
+        {name: dataset.variables[name].copy(data=r) for name, r in results.items()}
+    )
     return filled.compute()  # what is lazy without dask, as of a file that is open
 
 

@@ -5,22 +5,20 @@ from __future__ import annotations
 import json
 import os
 import uuid
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from xfusion.datamodel.cf import annotate
-from xfusion.datamodel.chunks import rechunked
-from xfusion.datamodel.grid import spatial_dims
-from xfusion.datamodel.provenance import JOB, lasting
+from xfusion.datamodel.provenance import JOB
 from xfusion.datamodel.validation import Retrieval, as_retrieval
 from xfusion.run.progress import progress_of
 from xfusion.run.scheduler import lazy_variables
 
+from .blocks import in_blocks
 from .fingerprint import differences, job_of
 from .notes import is_of, named_differences
 from .place import (
@@ -37,11 +35,6 @@ from .place import (
 )
 from .template import begin
 from .workers import workers_of
-
-if TYPE_CHECKING:
-    pass
-
-SIDE = 1536  # pixels of a block, where a retrieval in memory has none
 
 
 def to_zarr(
@@ -93,6 +86,8 @@ def to_zarr(
     set by the blocks and the number of workers. Under a :class:`distributed.Client` the workers
     write, and must see the store under the same name.
 
+    Of a MultiIndex the levels are written, as coordinates of its dim; ``.set_index`` makes it anew.
+
     An unfinished store has no metadata at its root and does not open; its blocks that are not
     written are NaN and UNKNOWN. It survives that the process is killed; after a loss of power
     the last batches may have to be written anew, with ``resume=False``.
@@ -107,7 +102,7 @@ def to_zarr(
     4
     """
     _needs_zarr()
-    lazy = _in_blocks(as_retrieval(dataset))
+    lazy = in_blocks(_with_lone_values(as_retrieval(dataset)))
     job = job_of(lazy)
     place = Place(store)
     with place.named_errors():
@@ -192,32 +187,10 @@ def _needs_zarr() -> None:
         raise ImportError(msg) from error
 
 
-def _in_blocks(dataset: xr.Dataset) -> xr.Dataset:
-    """Return the retrieval lazily, all variables in blocks of one size, as Zarr's are."""
-    dims = spatial_dims(dataset) or dataset["mu"].dims
-    if not lazy_variables(dataset):
-        dataset = dataset.chunk(dict.fromkeys(dims, SIDE))
-    dataset = dataset.unify_chunks()
-    sizes = {d: max(blocks) for d, blocks in dataset.chunksizes.items()}
-    even = {d: _even(dataset.sizes[d], size) for d, size in sizes.items()}
-    if dict(dataset.chunksizes) != even:
-        dataset = rechunked(dataset, even)
-    in_memory = [k for k, v in dataset.data_vars.items() if v.ndim and v.chunks is None]
-    dataset = dataset.assign({k: _chunked(dataset[k], sizes) for k in in_memory})
-    # what has no dims has no blocks
-    lone = [name for name, v in lazy_variables(dataset).items() if not v.ndim]
-    dataset = dataset.assign({name: dataset[name].compute() for name in lone})
-    dataset = dataset.drop_encoding()
-    return annotate(dataset.drop_attrs(deep=False).assign_attrs(lasting(dataset.attrs)))
-
-
-def _chunked(array: xr.DataArray, sizes: Mapping[Hashable, int]) -> xr.DataArray:
-    return array.chunk({d: sizes.get(d, n) for d, n in array.sizes.items()})
-
-
-def _even(length: int, size: int) -> tuple[int, ...]:
-    whole, rest = divmod(length, max(1, size))
-    return (*[size] * whole, *[rest] * bool(rest))
+def _with_lone_values(dataset: xr.Dataset) -> xr.Dataset:
+    """Return the retrieval with what has no dims computed: it has no blocks."""
+    lone = [name for name, variable in lazy_variables(dataset).items() if not variable.ndim]
+    return dataset.assign({name: dataset[name].compute() for name in lone})
 
 
 def _same_result(place: Place, job: Mapping[str, str]) -> None:

@@ -1,0 +1,53 @@
+"""A retrieval as a store holds it: lazily, all variables in blocks of one size."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+
+import xarray as xr
+
+from xfusion.datamodel.cf import annotate
+from xfusion.datamodel.chunks import rechunked
+from xfusion.datamodel.grid import spatial_dims
+from xfusion.datamodel.provenance import lasting
+from xfusion.run.scheduler import lazy_variables
+
+SIDE = 1536  # pixels of a block, where a retrieval in memory has none
+
+
+def in_blocks(dataset: xr.Dataset) -> xr.Dataset:
+    """Return the retrieval lazily, all variables in blocks of one size, as Zarr's are."""
+    empty = [dim for dim, size in dataset["mu"].sizes.items() if size == 0]
+    if empty:
+        msg = f"there are no pixels along {empty[0]!r}: the selection misses the array, change it"
+        raise ValueError(msg)
+    dims = spatial_dims(dataset) or dataset["mu"].dims
+    if not lazy_variables(dataset):
+        dataset = dataset.chunk(dict.fromkeys(dims, SIDE))
+    dataset = dataset.unify_chunks()
+    sizes = {d: max(blocks) for d, blocks in dataset.chunksizes.items()}
+    even = {d: _even(dataset.sizes[d], size) for d, size in sizes.items()}
+    if dict(dataset.chunksizes) != even:
+        dataset = rechunked(dataset, even)
+    in_memory = [k for k, v in dataset.data_vars.items() if v.ndim and v.chunks is None]
+    dataset = dataset.assign({k: _chunked(dataset.variables[k], sizes) for k in in_memory})
+    # last: blocks of labels are of no use
+    dataset = _with_plain_indexes(dataset).drop_encoding()
+    return annotate(dataset.drop_attrs(deep=False).assign_attrs(lasting(dataset.attrs)))
+
+
+def _with_plain_indexes(dataset: xr.Dataset) -> xr.Dataset:
+    """Return the retrieval with the levels of a MultiIndex, which Zarr has not, as coordinates."""
+    indexes = dataset.xindexes
+    return dataset.reset_index(
+        [d for d in dataset.dims if d in indexes and len(indexes.get_all_coords(d)) > 1]
+    )
+
+
+def _chunked(variable: xr.Variable, sizes: Mapping[Hashable, int]) -> xr.Variable:
+    return variable.chunk({d: sizes.get(d, n) for d, n in variable.sizes.items()})
+
+
+def _even(length: int, size: int) -> tuple[int, ...]:
+    whole, rest = divmod(length, max(1, size))
+    return (*[size] * whole, *[rest] * bool(rest))
