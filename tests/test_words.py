@@ -8,7 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
+import rioxarray  # noqa: F401  # registers .rio
 import xarray as xr
 
 import xfusion as xf
@@ -91,6 +93,83 @@ def test_brackets_of_a_product_are_those_of_its_dataset() -> None:
     assert pickle.loads(pickle.dumps(product)).mu.shape == (2, 3)
 
 
+# Leading dims
+
+
+@pytest.fixture
+def stacked() -> xr.Dataset:
+    """A retrieval whose leading dim has a MultiIndex."""
+    index = pd.MultiIndex.from_product([["a", "b"], [1, 2]], names=("site", "run"))
+    mu = xr.DataArray(np.arange(36.0).reshape(4, 3, 3) + 1, dims=("k", "y", "x"))
+    mu = mu.assign_coords(y=[20.0, 10.0, 0.0], x=[0.0, 10.0, 20.0])
+    mu = mu.rio.write_crs("EPSG:32633")
+    mu = mu.assign_coords(xr.Coordinates.from_pandas_multiindex(index, "k"))
+    return xf.retrieval(mu, mu, mu > 30)
+
+
+@pytest.mark.filterwarnings("error:Deleting a single level of a MultiIndex")
+def test_a_multiindex_of_a_leading_dim_stays_whole_without_warnings(stacked: xr.Dataset) -> None:
+    def levels(dataset: xr.Dataset) -> set[object]:
+        return {*dataset.xindexes.get_all_coords("k")}
+
+    fused = stacked.fusion.gaussian(stacked, diagnostics=True)
+    assert levels(fused) == levels(fused.fusion.flag_conflict()) == {"k", "site", "run"}
+    assert levels(xf.compute(stacked.chunk(y=2))) == {"k", "site", "run"}
+    assert levels(stacked.fusion.exclude(stacked.mu > 5)) == {"k", "site", "run"}
+    grid = stacked.fusion.product.geobox.zoom_out(3)
+    assert levels(stacked.fusion.coregister(grid)) == {"k", "site", "run"}
+    assert stacked.fusion.gaussian(dim="k").mu.dims == ("y", "x")
+    plain = stacked.reset_index("k")
+    np.testing.assert_array_equal(fused.mu, plain.fusion.gaussian(plain).mu)
+
+
+@pytest.mark.filterwarnings("error:Deleting a single level of a MultiIndex")
+def test_a_store_has_the_levels_of_a_multiindex(stacked: xr.Dataset, tmp_path: Path) -> None:
+    back = stacked.fusion.to_zarr(tmp_path / "w.zarr", progress=False)
+    again = back.load().set_index(k=["site", "run"])
+    np.testing.assert_array_equal(again.sel(site="b", run=1).mu, stacked.mu[2])
+    stacked.fusion.to_zarr(tmp_path / "w.zarr", progress=False)  # the same job
+
+
+def test_no_rows_are_no_riddle_to_a_store(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="no pixels along 'y': the selection misses the array"):
+        one().isel(y=slice(0)).fusion.to_zarr(tmp_path / "w.zarr", progress=False)
+    assert not (tmp_path / "w.zarr").exists()
+
+
+def joined(shift: float) -> xr.Dataset:
+    """What an outer join makes of two retrievals whose labels differ by rounding."""
+    pixels = xr.DataArray(np.ones((2, 3, 4)), dims=("time", "y", "x"))
+    pixels = pixels.assign_coords(y=[48.2, 48.1, 48.0], x=[16.0, 16.1, 16.2, 16.3])
+    first = xf.retrieval(pixels[0], pixels[0])
+    other = xf.retrieval(pixels[1], pixels[1]).assign_coords(x=pixels.x + shift)
+    return xr.concat([first, other], "time", join="outer").assign_coords(time=[0, 1])
+
+
+def test_labels_that_an_outer_join_doubled_are_noticed_where_sensors_would_never_meet() -> None:
+    with pytest.raises(ValueError, match=r"x has the labels 16\.0 and 16\.000000001, as"):
+        joined(1e-9).fusion.gaussian(dim="time")
+    with pytest.raises(ValueError, match="join='override'"):
+        joined(float(np.float32(16.1)) - 16.1).fusion.gaussian(dim="time")
+    joined(0.0).fusion.gaussian(dim="time")
+    joined(0.05).fusion.gaussian(dim="time")  # half a pixel is another grid, not a rounding
+
+
+def test_doubled_labels_of_a_leading_dim_are_noticed_too() -> None:
+    pixels = np.ones((4, 2, 3, 3))
+    mu = xr.DataArray(pixels, dims=("time", "sensor", "y", "x"))
+    days = np.array(["2023-06-20", "2023-06-21", "2023-06-22", "2023-06-23"], "datetime64[ns]")
+    series = xf.retrieval(mu, mu).assign_coords(time=days)
+    series.fusion.gaussian(dim="sensor")
+    days[1] = days[0] + np.timedelta64(100, "us")
+    with pytest.raises(ValueError, match=r"time has the labels 2023-06-20T.* and 2023-06-20T"):
+        series.assign_coords(time=days).fusion.gaussian(dim="sensor")
+    days[1] = days[0] + np.timedelta64(10, "s")  # two frames of a pass
+    series.assign_coords(time=days).fusion.gaussian(dim="sensor")
+    for levels in ([1e-9, 1.0, 1e3, 1e6], [0.0, 1e-9, 1e-8, 1e-7], [3, 2, 1, 0]):
+        series.drop_vars("time").assign_coords(time=levels).fusion.gaussian(dim="sensor")
+
+
 # The command
 
 # arguments that messages name in Python, where the command has an option or another way
@@ -119,23 +198,22 @@ def messages() -> Iterator[tuple[str, str]]:
         if path.name in ("wording.py", "cli.py") or path.parent.name == "demo":
             continue
         tree = ast.parse(path.read_text())
-        statements = [n.value for n in ast.walk(tree) if isinstance(n, ast.Expr)]
-        inside = {
-            id(part) for n in ast.walk(tree) if isinstance(n, ast.JoinedStr) for part in n.values
-        }
-        for node in ast.walk(tree):
-            if node in statements or id(node) in inside:
-                continue
+        nodes = [*ast.walk(tree)]
+        others: list[ast.AST] = [n.value for n in nodes if isinstance(n, ast.Expr)]  # docstrings
+        for node in nodes:
             if isinstance(node, ast.JoinedStr):
+                parts = [*ast.iter_child_nodes(node)]
+                others += parts
                 yield (
                     path.name,
                     "".join(
                         str(p.value) if isinstance(p, ast.Constant) else f"{{{ast.unparse(p)}}}"
-                        for p in node.values
+                        for p in parts
                     ),
                 )
-            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-                yield path.name, node.value
+            text = node.value if isinstance(node, ast.Constant) else None
+            if isinstance(text, str) and not any(node is other for other in others):
+                yield path.name, text
 
 
 def test_no_message_that_the_command_may_show_names_an_argument_of_a_function() -> None:

@@ -17,6 +17,7 @@ from xfusion.datamodel.validation import Retrieval, as_retrieval
 from .alignment import MAX_SENSORS, along, on_one_grid
 from .block import PAIR, FusionTask
 from .description import with_description
+from .labels import check_distinct
 from .rules import RULES, Inflate, NonfiniteSigma, Rule, RuleName
 
 SIGMA_FLOOR = 1e-6
@@ -179,6 +180,8 @@ def fuse(
     if dim is not None and others:
         msg = f"{dim=} and {len(others)} other retrievals: fuse along the dim first"
         raise ValueError(msg)
+    if dim is not None:
+        check_distinct(first)
     sensors = [first, *map(as_retrieval, others)] if dim is None else along(first, dim)
     task = FusionTask(
         rule, len(sensors), parameters, sigma_floor, nonfinite_sigma, diagnostics, bounded
