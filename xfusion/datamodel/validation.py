@@ -79,8 +79,9 @@ def validate(dataset: xr.Dataset) -> xr.Dataset:
     for name in (MU, SIGMA):
         if dataset[name].dtype not in (np.float32, np.float64):
             msg = (
-                f"{name} is {dataset[name].dtype}, not float32 or float64: "
-                f"convert it with {name}.astype('float32'), missing values as NaN"
+                f"{name} is {dataset[name].dtype}, not float32 or float64: multiply it by what a "
+                f"number stands for, such as {name} * 0.01 of percent, or call "
+                f"{name}.astype('float32') if numbers are right as they are; missing values as NaN"
             )
             raise ValueError(msg)
     if MASK in dataset.data_vars and dataset[MASK].dtype != np.uint8:
