@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 import rasterio
+import rioxarray  # noqa: F401  # registers .rio
+import xarray as xr
 from numpy.typing import NDArray
 
 import xfusion as xf
@@ -175,3 +177,34 @@ def test_the_unit_of_heights_is_not_that_of_mu(crs: str, tmp_path: Path) -> None
     with rasterio.open(mu, "r+") as file:
         file.units = ("K",)
     assert xf.SensorProduct.open(mu, mu).mu.attrs["units"] == "K"
+
+
+def netcdf(path: Path, *names: str, axes: bool = True) -> Path:
+    coords = {"time": np.array(["2023-06-20"], "M8[ns]"), "y": [25.0, 15.0, 5.0], "x": [5.0, 15.0]}
+    array = xr.DataArray(np.ones((1, 3, 2), np.float32), coords, ("time", "y", "x"))
+    dataset = xr.Dataset(dict.fromkeys(names, array)).rio.write_crs("EPSG:32633")
+    for dim in "yx":
+        standard_name = f"projection_{dim}_coordinate"
+        dataset[dim].attrs = {"standard_name": standard_name, "units": "m"} if axes else {}
+    dataset.to_netcdf(path)
+    return path
+
+
+def test_netcdf_of_one_time_is_opened_and_keeps_it(tmp_path: Path) -> None:
+    path = netcdf(tmp_path / "mu.nc", "mu")
+    opened = xf.SensorProduct.open(path, path)
+    assert opened.mu.dims == ("y", "x")
+    assert opened.dataset.time.values == np.datetime64("2023-06-20")
+    assert tuple(opened.geobox.transform)[:6] == (10, 0, 0, 0, -10, 30)
+
+
+def test_netcdf_and_zarr_that_gdal_does_not_understand_go_through_xarray(tmp_path: Path) -> None:
+    mend = r"open it with xarray, and build xf.retrieval\(ds\['mu'\]"
+    without_axes = netcdf(tmp_path / "plain.nc", "mu", axes=False)
+    with pytest.raises(ValueError, match=f"no geotransform.*{mend}"):
+        xf.SensorProduct.open(without_axes, without_axes)
+    several = netcdf(tmp_path / "several.nc", "mu", "sigma")
+    xr.open_dataset(several).to_zarr(tmp_path / "several.zarr", consolidated=False)
+    for path in (several, tmp_path / "several.zarr"):
+        with pytest.raises(ValueError, match=rf"several\.\w+: \d subdatasets.*{mend}"):
+            xf.SensorProduct.open(path, path)

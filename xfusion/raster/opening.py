@@ -14,6 +14,7 @@ import xarray as xr
 from xfusion.datamodel.building import retrieval
 from xfusion.datamodel.chunks import Chunks, block_sides
 from xfusion.datamodel.flags import Exclusion
+from xfusion.datamodel.names import SPATIAL_REF
 from xfusion.datamodel.placement import PIXEL
 from xfusion.datamodel.redaction import public
 from xfusion.datamodel.tags import OF_ALL, UNPACKED
@@ -95,8 +96,10 @@ def _opened(path: FilePath, chunks: Chunks, **mode: Any) -> tuple[xr.DataArray, 
         # it is of a grid that is not parallel to its axes, whose labels follow
         opened = rioxarray.open_rasterio(path, parse_coordinates=not stored.rotated)
     assert isinstance(opened, xr.DataArray)  # noqa: S101  # a file of one band is
-    bands = [dim for dim in opened.dims if dim not in SPATIAL]
-    band = _explained(opened.isel(dict.fromkeys(bands, 0), drop=True), path)
+    single = opened.isel({dim: 0 for dim in opened.dims if dim not in SPATIAL})
+    # the time of a netCDF file; others number bands
+    numbers = [k for k, v in single.coords.items() if k not in (*SPATIAL, SPATIAL_REF)]
+    band = _explained(_dated(single.drop_vars([k for k in numbers if k != "time"])), path)
     if stored.has_height_unit:
         band.attrs.pop("units", None)
     if stored.rotated:
@@ -226,6 +229,15 @@ def _look(path: FilePath) -> Stored:
             has_height_unit = "units" not in file.tags() and is_of_heights(file)
     rotated = bool(transform.b or transform.d)
     return Stored(dtype, rotated, scaled, nodata, has_height_unit)
+
+
+def _dated(band: xr.DataArray) -> xr.DataArray:
+    """Return a band whose time is a date of numpy, where its calendar is that of dates."""
+    time = band.coords["time"].item() if "time" in band.coords else None
+    if getattr(time, "calendar", None) not in ("standard", "gregorian", "proleptic_gregorian"):
+        return band
+    assert time is not None  # noqa: S101  # it has a calendar
+    return band.assign_coords(time=np.datetime64(time.isoformat(), "ns"))
 
 
 def _explained(band: xr.DataArray, path: FilePath) -> xr.DataArray:
