@@ -4,7 +4,7 @@ import ast
 import pickle
 import re
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -91,6 +91,27 @@ def test_brackets_of_a_product_are_those_of_its_dataset() -> None:
     assert "mask" not in product
     assert list(product) == ["mu", "sigma"]
     assert pickle.loads(pickle.dumps(product)).mu.shape == (2, 3)
+
+
+# Places
+
+
+@pytest.mark.parametrize("call", ["mask", "cogs"])
+def test_a_local_crs_is_named_where_a_place_on_the_earth_is_needed(
+    call: str, tmp_path: Path
+) -> None:
+    site = one().assign_coords(y=[10.0, 0.0], x=[0.0, 10.0, 20.0], time=pd.Timestamp("2023-06-20"))
+    site = site.rio.write_crs('LOCAL_CS["a building site",UNIT["metre",1]]')
+    calls: dict[str, Callable[[], object]] = {
+        "mask": lambda: site.fusion.attach_s2_mask(catalog=str(tmp_path / "none.json")),
+        "cogs": lambda: site.fusion.to_cog(tmp_path / "out"),
+    }
+    with pytest.raises(ValueError, match=r"CRS 'a building site' .* \.rio\.write_crs\('EPSG:"):
+        calls[call]()
+    assert not list(tmp_path.iterdir())
+    # what needs none; the labels have units, as odc-geo gives them
+    site = site.assign_coords(x=site.x.assign_attrs(units="metre"))
+    site.fusion.gaussian(site).fusion.to_zarr(tmp_path / "w.zarr", progress=False)
 
 
 # Leading dims

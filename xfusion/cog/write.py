@@ -13,6 +13,7 @@ import numpy as np
 import xarray as xr
 
 from xfusion.datamodel.caller import warn
+from xfusion.datamodel.earth import check_is_on_earth
 from xfusion.datamodel.grid import geobox_of, spatial_dims
 from xfusion.datamodel.names import MU
 from xfusion.datamodel.validation import Retrieval, as_retrieval
@@ -97,6 +98,7 @@ def to_cog(
     dataset = as_retrieval(dataset)
     _check(dataset, prefix)
     geobox = geobox_of(dataset)
+    check_is_on_earth(geobox)
     folder = Path(folder)
     rasters = {str(name): folder / f"{prefix}{name}.tif" for name in dataset.data_vars}
     item_id = prefix.strip("._- ") or folder.resolve().name or "result"

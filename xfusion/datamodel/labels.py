@@ -80,6 +80,8 @@ def check_units(obj: xr.Dataset | xr.DataArray, dim: Hashable, crs_text: str | N
     from odc.geo.crs import CRS
 
     crs = CRS(crs_text)
+    if not (crs.geographic or crs.projected):
+        return  # a local one, of which odc-geo tells no units
     wanted = str(crs.units[0]).lower()
     if kind == "degree" and crs.proj.is_derived:
         return  # those of a rotated pole are degrees as well, by whatever name

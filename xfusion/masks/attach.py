@@ -11,8 +11,9 @@ import xarray as xr
 
 from xfusion.datamodel.building import exclude
 from xfusion.datamodel.caller import warn
+from xfusion.datamodel.earth import check_is_on_earth
 from xfusion.datamodel.flags import Exclusion
-from xfusion.datamodel.grid import spatial_dims
+from xfusion.datamodel.grid import geobox_of, spatial_dims
 from xfusion.datamodel.names import MU
 from xfusion.datamodel.provenance import mask_attrs
 from xfusion.datamodel.times import Time
@@ -190,6 +191,7 @@ def _check(dataset: xr.Dataset, on_read_error: str) -> None:
             f"acquisition: attach it to each, e.g. .isel({extra[0]}=0)"
         )
         raise ValueError(msg)
+    check_is_on_earth(geobox_of(dataset))
 
 
 def _has_reflectances(recipe: MaskRecipe) -> bool:
