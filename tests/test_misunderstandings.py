@@ -229,3 +229,39 @@ def test_the_one_band_of_a_file_is_no_dim() -> None:
     assert water.mu.dims == ("y", "x")
     assert "band" not in water.coords
     assert xf.exclude(water, array > 0)["mask"].values.tolist() == [[128, 128]] * 2
+
+
+def test_blocks_of_unknown_size_are_told() -> None:
+    import dask.array as da
+
+    whole = da.ones((4, 5), chunks=2)
+    unknown = whole[da.arange(4, chunks=2) > 1]
+    with pytest.raises(ValueError, match=r"mu has blocks of unknown size.*compute_chunk_sizes"):
+        xf.retrieval(unknown, 0.1)
+
+
+@pytest.mark.parametrize("text", ["none", "None", "no data"])
+def test_nodata_that_is_no_number_is_told(text: str) -> None:
+    mu = xr.DataArray(np.ones((2, 2)), dims=("y", "x"), attrs={"nodata": text})
+    with pytest.raises(ValueError, match=rf"mu declares nodata='{text}', which is no number"):
+        xf.retrieval(mu, 0.1)
+    assert xf.retrieval(mu.assign_attrs(nodata="nan"), 0.1).mu.values.all()
+    one = xf.retrieval(mu.assign_attrs(nodata="1"), 0.1)
+    assert np.isnan(one.mu).all()
+
+
+def test_a_packed_array_is_named() -> None:
+    mu = xr.DataArray(np.ones((2, 2)), dims=("y", "x"), attrs={"scale_factor": 0.1})
+    with pytest.raises(ValueError, match=r"mu is packed, .*mask_and_scale=True"):
+        xf.retrieval(mu, 0.1)
+
+
+def test_a_local_crs_is_brought_nowhere_else() -> None:
+    local = 'LOCAL_CS["site",UNIT["metre",1],AXIS["x",EAST],AXIS["y",NORTH]]'
+    coords = {"y": [15.0, 5.0], "x": [5.0, 15.0]}
+    array = xr.DataArray(np.ones((2, 2)), coords, ("y", "x"))
+    array = array.assign_coords(spatial_ref=xr.Variable((), 0, {"crs_wkt": local}))
+    water = xf.retrieval(array, 0.1)
+    assert xf.gaussian(water, water).mu.values.all()
+    with pytest.raises(ValueError, match="'site' is a .*neither projected nor geographic"):
+        xf.coregister(water, GEOBOX)

@@ -7,6 +7,7 @@ import xarray as xr
 from numpy.typing import ArrayLike
 
 from .cf import annotate
+from .chunks import check_known
 from .comparison import on_grid_of
 from .flags import Exclusion, whole_flags
 from .grid import geobox_of, spatial_dims, spatial_ref_of, with_spatial_dims
@@ -60,10 +61,12 @@ def retrieval(
     >>> dict(water.sizes)
     {'y': 2, 'x': 3}
     """
+    for name, array in ((MU, mu), (SIGMA, sigma), (MASK, mask)):
+        check_known(name, array)
     if not isinstance(mu, xr.DataArray):
         mu = np.asarray(mu) if not hasattr(mu, "dtype") else mu
         mu = xr.DataArray(mu, dims=_plain_dims(np.ndim(mu)))
-    mu = decoded(_plain(mu))
+    mu = decoded(_plain(mu).rename(MU))
     mean = mu.to_dataset(name=MU)
     if spatial_dims(mean) is not None:
         mean = _canonical_spatial_ref(mean)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable, Mapping
 from typing import Any, TypeAlias
 
@@ -33,6 +34,22 @@ def block_sides(chunks: Any, shape: tuple[int, int]) -> tuple[int, int]:
         msg = f"{chunks=}: give the rows and columns of a block, e.g. {{'y': 2048, 'x': 2048}}"
         raise ValueError(msg)
     return whole[0], whole[1]
+
+
+def check_known(name: str, array: Any) -> None:
+    """Refuse a dask array of blocks whose size only computing would tell."""
+    blocks = getattr(array, "chunks", None)
+    if not blocks:
+        return
+    dims = getattr(array, "dims", range(len(blocks)))
+    for dim, sizes in zip(dims, blocks, strict=True):
+        # arrays of other libraries have one size of all blocks
+        if isinstance(sizes, tuple) and any(math.isnan(size) for size in sizes):
+            msg = (
+                f"{name} has blocks of unknown size along {dim!r}, as a selection of dask by a "
+                "condition leaves them: call .compute_chunk_sizes() on its dask array first"
+            )
+            raise ValueError(msg)
 
 
 def rechunked(dataset: xr.Dataset, blocks: Mapping[Hashable, tuple[int, ...]]) -> xr.Dataset:

@@ -7,6 +7,7 @@ from typing import Protocol, TypeAlias, runtime_checkable
 import numpy as np
 import xarray as xr
 
+from .chunks import check_known
 from .flags import whole_flags
 from .names import MASK, MU, NODATA, PACKING, SIGMA, SPATIAL_REF
 from .units import dequantify, fits_deviation, units_of
@@ -30,6 +31,9 @@ def as_retrieval(obj: Retrieval) -> xr.Dataset:
     if not isinstance(dataset, xr.Dataset):
         msg = f"a retrieval is a Dataset or a product, not {type(obj).__name__}: xf.retrieval(...)"
         raise TypeError(msg)
+    for name, variable in dataset.variables.items():
+        if variable.chunks is not None:
+            check_known(str(name), variable)
     dataset = with_spatial_ref(dequantify(dataset))
     for name in (MU, SIGMA):
         if name in dataset.data_vars and {*NODATA, *PACKING} & {*dataset[name].attrs}:
@@ -115,7 +119,15 @@ def decoded(array: xr.DataArray) -> xr.DataArray:
         msg = f"{array.name} is packed, {packed}: open it with mask_and_scale=True"
         raise ValueError(msg)
     declared = {k: array.attrs[k] for k in NODATA if k in array.attrs}
-    for nodata in declared.values():
+    for key, value in declared.items():
+        try:
+            nodata = float(value)
+        except (TypeError, ValueError) as error:
+            msg = (
+                f"{array.name} declares {key}={value!r}, which is no number: write "
+                f"the number, or .attrs.pop({key!r}) if there is none"
+            )
+            raise ValueError(msg) from error
         if array.dtype.kind == "f" and not np.isnan(nodata):
             array = array.where(array != array.dtype.type(nodata))
     if not (declared or packed):

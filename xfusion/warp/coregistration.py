@@ -11,7 +11,8 @@ import xarray as xr
 from xfusion.datamodel.caller import warn
 from xfusion.datamodel.cf import annotate
 from xfusion.datamodel.chunks import Chunks, block_sides, rechunked
-from xfusion.datamodel.comparison import same_geobox
+from xfusion.datamodel.comparison import same_crs, same_geobox
+from xfusion.datamodel.earth import check_is_on_earth
 from xfusion.datamodel.flags import Exclusion
 from xfusion.datamodel.grid import (
     as_geobox,
@@ -108,6 +109,9 @@ def coregister(
     source = geobox_of(dataset)
     like = target_of(like, source, resolution)
     target = as_geobox(like)
+    if not same_crs(source.crs, target.crs):
+        for grid in (source, target):
+            check_is_on_earth(grid)
     dims, coords = grid_coords(like)
     here = spatial_dims(dataset)
     assert here is not None  # noqa: S101  # it has a GeoBox
