@@ -19,6 +19,7 @@ from xfusion.datamodel.grid import grid_coords
 from xfusion.datamodel.names import MU, SOURCE
 from xfusion.datamodel.provenance import lasting
 from xfusion.datamodel.tags import OF_ALL, UNPACKED
+from xfusion.datamodel.times import as_text, as_time, stated_span
 from xfusion.run.progress import Advance, progress_of
 from xfusion.run.scheduler import scheduler_of, shares_memory, worker_count
 
@@ -168,6 +169,8 @@ class BlockFile:
 
 def _tags(dataset: xr.Dataset, array: xr.DataArray) -> dict[str, str]:
     attrs = {k: v for k, v in lasting(dataset.attrs).items() if OF_ALL.fullmatch(str(k))}
+    for end, moment in stated_span(dataset).items():
+        attrs[end] = moment if isinstance(moment, str) else as_text(as_time(moment))
     attrs |= {k: v for k, v in array.attrs.items() if k not in UNPACKED}
     time = dataset.coords.get("time")
     if time is not None and time.ndim == 0 and time.dtype.kind == "M" and time.notnull():

@@ -14,10 +14,10 @@ import numpy as np
 import xarray as xr
 
 from xfusion.datamodel.grid import geobox_of
-from xfusion.datamodel.names import CONFLICT, SOURCE
+from xfusion.datamodel.names import CONFLICT, SOURCE, SPAN
 from xfusion.datamodel.outline import footprint
 from xfusion.datamodel.provenance import item_links, lasting
-from xfusion.datamodel.times import as_time
+from xfusion.datamodel.times import as_time, stated_span
 
 if TYPE_CHECKING:
     import pystac
@@ -32,7 +32,6 @@ EXTENSIONS = {
         "processing": "1.2.0",
     }.items()
 }
-SPAN = ("time_coverage_start", "time_coverage_end")
 MAX_CLASSES = 16  # who contributed, of four sensors; of more, bit by bit
 
 # Okabe and Ito's, which the colour-blind tell apart
@@ -132,8 +131,9 @@ def _interval(dataset: xr.Dataset) -> tuple[dt.datetime, dt.datetime]:
     if time is not None and time.ndim == 0 and time.dtype.kind == "M" and time.notnull():
         moment = _moment(time.to_numpy()[()])
         return moment, moment
-    if all(end in dataset.attrs for end in SPAN):
-        start, end = (_moment(as_time(str(dataset.attrs[end]))) for end in SPAN)
+    span = stated_span(dataset)
+    if len(span) == len(SPAN):
+        start, end = (_moment(as_time(moment)) for moment in span.values())
         return start, end
     msg = (
         "the retrieval has no `time`, and a STAC item is of some time: "

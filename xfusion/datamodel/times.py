@@ -6,6 +6,9 @@ import datetime as dt
 from typing import Any, TypeAlias, cast
 
 import numpy as np
+import xarray as xr
+
+from .names import SPAN
 
 Time: TypeAlias = str | np.datetime64 | dt.datetime | dt.date
 
@@ -31,3 +34,25 @@ def as_time(time: Time) -> np.datetime64:
         msg = "the time is missing (NaT): give the day of acquisition"
         raise ValueError(msg)
     return cast("np.datetime64", moment)
+
+
+def as_text(moment: np.datetime64) -> str:
+    """Return a time in UTC as ISO 8601, to the second."""
+    return f"{np.datetime_as_string(moment, unit='s')}Z"
+
+
+def stated_span(dataset: xr.Dataset) -> dict[str, Time]:
+    """Return the ends of the span of time that a retrieval says it is of, as it says them.
+
+    In scalar coordinates, as of one group of many, or else in attributes.
+    """
+    ends: dict[str, Time] = {}
+    for end in SPAN:
+        label = dataset.coords.get(end)
+        if label is not None:
+            # of a cube each label has a span, and attributes would be those of one of them
+            if label.ndim == 0 and label.dtype.kind == "M" and bool(label.notnull()):
+                ends[end] = label.to_numpy()[()]
+        elif end in dataset.attrs:
+            ends[end] = str(dataset.attrs[end])
+    return ends

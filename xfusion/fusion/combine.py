@@ -73,8 +73,8 @@ def gaussian(
     Dataset
         A retrieval: `mu` and `sigma`, float32 where all inputs are, NaN where no sensor is
         usable; `mask`, 0 where one is usable, else all the reasons together; and `source`,
-        uint8, bit i set where sensor i contributed; along a dim of more than 8 labels `count`,
-        uint16, instead. With `diagnostics` also `chi2`, reduced, NaN where fewer than
+        uint8, bit i set where sensor i contributed; along a dim `count`, uint16, how many
+        contributed, instead. With `diagnostics` also `chi2`, reduced, NaN where fewer than
         two are usable; `weight` (sensor, ...), NaN where a sensor is not usable; and
         `normalised_difference`, the first sensor less the second in standard deviations of
         their difference. Lazy where an input is lazy.
@@ -215,7 +215,8 @@ def fuse(
     bounds_before = {k: v for r in sensors for k, v in r.attrs.items() if k == "fusion_bounded"}
     masks = merged_mask_attrs(r.attrs for r in sensors) if use_mask else {}
     provenance = masks | bounds_before | task.provenance | {"fusion_use_mask": int(use_mask)}
-    return with_description(xr.Dataset(layers), sensors, provenance, dim=dim)
+    cube = None if dim is None else first
+    return with_description(xr.Dataset(layers), sensors, provenance, cube=cube, dim=dim)
 
 
 def _fused_layers(
@@ -234,9 +235,9 @@ def _fused_layers(
     lazy = any(a.chunks is not None for a in arrays)
     if stacked and lazy:
         arrays = [a.chunk({dim: -1}) for a in arrays]
-    few = task.sensor_count <= MAX_SENSORS
     dtypes: dict[str, Any] = {MU: dtype, SIGMA: dtype, MASK: np.uint8}
-    dtypes |= {SOURCE: np.uint8} if few else {COUNT: np.uint16}
+    # along a dim one layer for any number of labels: xarray puts groups of all sizes together
+    dtypes |= {SOURCE: np.uint8} if dim is None else {COUNT: np.uint16}
     label = "sensor" if dim is None else dim
     core: dict[str, list[Hashable]] = {}
     if task.diagnostics:
@@ -286,4 +287,8 @@ def _on_block(
         left = iter(blocks[2 * n :])
         flags = tuple(next(left) if has_mask else None for has_mask in masked)
         layers = task.fuse_block(blocks[:n], blocks[n : 2 * n], flags, threads=threads)
-    return tuple(layers[SOURCE if name == COUNT else name] for name in names)
+    if COUNT in names:
+        # of many the kernel counts, of few it has a bit for each
+        who = layers[SOURCE]
+        layers[COUNT] = who if stacked else np.bitwise_count(who).astype(np.uint16)
+    return tuple(layers[name] for name in names)

@@ -1,8 +1,7 @@
-"""Attributes and coordinates of a fused retrieval, and the span of its acquisitions."""
+"""Attributes and coordinates of a fused retrieval."""
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Hashable, Sequence
 from typing import Any
 
@@ -12,9 +11,9 @@ import xarray as xr
 from xfusion.datamodel.cf import annotate
 from xfusion.datamodel.flags import FLAG_ATTRS
 from xfusion.datamodel.names import CHI2, COUNT, DIFFERENCE, MASK, MU, SIGMA, SOURCE, SPAN, WEIGHT
-from xfusion.datamodel.times import as_time
 
 from .alignment import sensor_names
+from .span import spans, time_of_all
 
 LONG_NAMES = {
     COUNT: "number of retrievals that contributed",
@@ -29,9 +28,20 @@ def with_description(
     retrievals: Sequence[xr.Dataset],
     provenance: dict[str, Any],
     *,
+    cube: xr.Dataset | None = None,
     dim: Hashable | None = None,
 ) -> xr.Dataset:
-    """Return the fused retrieval with attributes, coordinates and the span of the acquisitions."""
+    """Return the fused retrieval with attributes, coordinates and the span of the acquisitions.
+
+    Parameters
+    ----------
+    fused : Dataset
+        The layers.
+    retrievals : sequence of Dataset
+        What was fused; of a `cube` that was fused along `dim`, what lies along it.
+    provenance : dict
+        Attributes that say how.
+    """
     first, names = retrievals[0], sensor_names(retrievals)
     mu_attrs = {k: v for k, v in first[MU].attrs.items() if k != "ancillary_variables"}
     fused[MU].attrs = mu_attrs
@@ -45,42 +55,35 @@ def with_description(
         }
     for name in LONG_NAMES.keys() & fused.data_vars.keys():
         fused[name].attrs = {"long_name": LONG_NAMES[name], "units": "1"}
-    labels = {k: v for k, v in first.coords.items() if set(v.dims) <= set(first[MU].dims)}
-    labels.pop(dim, None)
+    # along a dim, what has a label for each is right for none of them together
+    of_all = first.coords if cube is None else cube.coords
+    dims = set(first[MU].dims)
+    labels: dict[Hashable, Any] = {k: v.variable for k, v in of_all.items() if {*v.dims} <= dims}
+    for name in ("time", *SPAN):
+        labels.pop(name, None)
     if WEIGHT in fused:
-        has_labels = dim is not None and dim in first.coords
-        values = [r.coords[dim].to_numpy() for r in retrievals] if has_labels else names
+        has_labels = cube is not None and dim in cube.coords
+        values = cube.coords[dim].to_numpy() if cube is not None and has_labels else names
         # texts as objects: Zarr has no type for numpy's of fixed length
-        labels["sensor" if dim is None else dim] = np.array(values, None if has_labels else object)
-    fused = fused.assign_coords(
-        {k: (k, v) if isinstance(v, np.ndarray) else v for k, v in labels.items()}
-    )
-    times = [r.coords.get("time") for r in retrievals]
-    labels_of_time = [t.variable for t in times if t is not None and t.ndim == 0]
-    apart = len(labels_of_time) < len(retrievals) or not all(
-        t.equals(labels_of_time[0]) for t in labels_of_time
-    )
-    if apart and dim != "time":
+        label = "sensor" if dim is None else dim
+        labels[label] = (label, np.array(values, None if has_labels else object))
+    if dim != "time":
+        labels |= time_of_all(retrievals)
+    stated, attrs = spans(retrievals, is_known="time" in labels, along=dim is not None)
+    # layers have the coordinates of the first that they were made of, with their indexes
+    fused = fused.drop_vars([k for k in fused.coords if k not in fused.dims and k not in labels])
+    if "time" not in labels:
         fused = fused.drop_vars("time", errors="ignore")
-    moments = _moments(retrievals)
-    span: dict[str, str] = {}
-    if moments and (apart or min(moments) != max(moments)):
-        # acquisitions apart in time: one label would be wrong, so the span is kept
-        ends = (min(moments), max(moments))
-        texts = (f"{np.datetime_as_string(end, unit='s')}Z" for end in ends)
-        span = dict(zip(SPAN, texts, strict=True))
-    return annotate(fused.assign_attrs({"sensor": "+".join(names), **span, **provenance}))
+    there = fused.coords.keys()
+    fused = fused.assign_coords({k: v for k, v in labels.items() if k not in there} | stated)
+    sensor = "+".join(names) if cube is None else _sensor_of(cube, dim)
+    attrs |= {} if sensor is None else {"sensor": sensor}
+    return annotate(fused.assign_attrs(attrs | provenance))
 
 
-def _moments(retrievals: Sequence[xr.Dataset]) -> list[np.datetime64]:
-    """Return the times of acquisition of retrievals, and of what they were fused of."""
-    moments: list[np.datetime64] = []
-    for retrieval in retrievals:
-        time = retrieval.coords.get("time")
-        if time is not None and time.ndim == 0 and time.dtype.kind == "M":
-            moments.append(time.to_numpy()[()])
-        for end in SPAN:
-            # a text that is no date says nothing
-            with contextlib.suppress(ValueError):
-                moments.append(as_time(str(retrieval.attrs.get(end))))
-    return [moment for moment in moments if not np.isnat(moment)]
+def _sensor_of(cube: xr.Dataset, dim: Hashable | None) -> str | None:
+    """Return the sensors of a cube that is fused along a dim: its labels, if these are names."""
+    labels = cube.coords.get(dim)
+    if labels is not None and all(isinstance(label, str) for label in labels.to_numpy()):
+        return "+".join(map(str, labels.to_numpy()))
+    return None if "sensor" not in cube.attrs else str(cube.attrs["sensor"])
