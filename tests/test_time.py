@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -155,3 +157,209 @@ def test_pairs_fused_in_groups_have_each_their_span() -> None:
     fused = cube().groupby("time.quarter").map(first_two)
     assert not {START, END} & {*fused.attrs}
     np.testing.assert_array_equal(fused[END], MONTHS[1::3])
+
+
+def scene(
+    time: str, *, sensor: str = "s1", seed: int = 0, items: str | None = None, masked: bool = True
+) -> xr.Dataset:
+    """Return a retrieval of one time, whose mask is from items."""
+    one = cube(days(time), seed=seed, sensor=sensor).isel(time=0)
+    if not masked:
+        one = one.drop_vars("mask")
+    if items is None:
+        return one
+    words = items.split()
+    return one.assign_attrs(
+        mask_catalog="https://stac.example.org",
+        mask_collection="GFM",
+        mask_items=items,
+        mask_items_found=len(words),
+        mask_assets_missing=json.dumps({words[0]: ["scl"]}),
+        mask_links=json.dumps({word: f"https://stac.example.org/{word}" for word in words}),
+    )
+
+
+def test_scenes_become_a_cube_in_the_order_of_their_times() -> None:
+    tuesday, monday, sunday = (
+        scene(f"2023-06-{day}T05:10", seed=day, items=f"a{day} b{day}") for day in (20, 19, 18)
+    )
+    week = xf.stack([tuesday, xf.SensorProduct(dataset=sunday), monday])
+    assert week.mu.dims == ("time", "y", "x")
+    np.testing.assert_array_equal(
+        week.time, days("2023-06-18T05:10", "2023-06-19T05:10", "2023-06-20T05:10")
+    )
+    for i, of in enumerate((sunday, monday, tuesday)):
+        for name in ("mu", "sigma", "mask"):
+            np.testing.assert_array_equal(week[name].isel(time=i), of[name])
+    assert week["mask"].dtype == np.uint8
+    assert week.odc.geobox == UTM
+    assert week.mu.attrs["ancillary_variables"] == "sigma mask"
+    assert week.attrs["sensor"] == "s1"
+    assert START not in {*week.attrs, *week.coords}
+
+
+def test_completeness_of_a_stack_counts_the_items_of_all_and_shares_of_each_time() -> None:
+    scenes = [scene(f"2023-06-{day}", seed=day, items=f"a{day} b{day}") for day in (18, 19, 20)]
+    scenes[1]["mask"] = scenes[1]["mask"] | np.uint8(xf.Exclusion.UNKNOWN)
+    week = xf.stack(scenes)
+    whole = week.fusion.completeness()
+    assert (int(whole.items_found), int(whole.assets_missing)) == (6, 3)
+    np.testing.assert_array_equal(whole.observed, [1, 0, 1])
+    np.testing.assert_array_equal(whole.unknown, [0, 1, 0])
+    np.testing.assert_array_equal(whole.time, week.time)
+    usable = [float((s["mask"] == 0).mean()) for s in scenes]
+    np.testing.assert_allclose(whole.usable, usable)
+    # of one time again, its own
+    one = week.isel(time=1)
+    counted = one.fusion.completeness()
+    assert (int(counted.items_found), int(counted.assets_missing)) == (2, 1)
+    assert counted.observed.ndim == 0
+    assert xf.gaussian(one, one).attrs["mask_items"] == "a19 b19"
+    # a longer cube keeps what is known of its times
+    longer = xf.stack([week, scene("2023-06-21", items="a21")])
+    assert int(longer.fusion.completeness().items_found) == 7
+    assert int(longer.isel(time=1).fusion.completeness().items_found) == 2
+    # fused along time, in groups too, the items of all
+    assert xf.gaussian(week, dim="time").attrs["mask_items_found"] == 6
+    lazy = xf.stack([s.chunk(y=2) for s in scenes])
+    assert lazy.mu.chunks is not None
+    assert lazy.fusion.completeness().observed.chunks is not None
+    xr.testing.assert_identical(lazy.compute(), week)
+
+
+def test_where_one_sensor_has_no_mask_nothing_is_excluded() -> None:
+    radar, optics = scene("2023-06-20"), scene("2023-06-18", sensor="s2", masked=False)
+    both = xf.stack([radar, optics])
+    assert both["mask"].dtype == np.uint8
+    assert not both["mask"].isel(time=0).any()
+    np.testing.assert_array_equal(both["mask"].isel(time=1), radar["mask"])
+    assert both.attrs["sensor"] == "s1+s2"
+    assert both.sensor.to_numpy().tolist() == ["s2", "s1"]
+    assert "mask" not in xf.stack([optics])
+    # of a cube of two sensors fused with another, the sensors of the first are not those of all
+    assert "sensor" not in xf.gaussian(both, both).coords
+
+
+def test_a_stack_is_in_the_units_and_on_the_grid_of_the_first() -> None:
+    pytest.importorskip("pint")
+    metres, centimetres = scene("2023-06-20"), scene("2023-06-18", seed=2)
+    metres.mu.attrs["units"] = metres.sigma.attrs["units"] = "m"
+    centimetres.mu.attrs["units"] = centimetres.sigma.attrs["units"] = "cm"
+    both = xf.stack([metres, centimetres])
+    np.testing.assert_allclose(both.mu.isel(time=0), centimetres.mu / 100)
+    np.testing.assert_allclose(both.sigma.isel(time=0), centimetres.sigma / 100)
+    assert both.mu.attrs["units"] == both.sigma.attrs["units"] == "m"
+    # two libraries write the labels of one grid 1e-9 apart
+    apart = centimetres.assign_coords(x=centimetres.x + 1e-9)
+    assert xf.stack([metres, apart]).sizes == both.sizes
+    with pytest.raises(ValueError, match=r"'s1 of 2023-06-18.*not on one grid.*coregister"):
+        xf.stack([metres, centimetres.assign_coords(x=centimetres.x + 20)])
+    with pytest.raises(ValueError, match=r"'cm', of 's1 of 2023-06-20T.*None.*units"):
+        xf.stack([scene("2023-06-20"), centimetres])
+
+
+def test_a_stack_that_cannot_be_says_of_which_and_what_mends_it() -> None:
+    a, b = scene("2023-06-20T05:10"), scene("2023-06-20T05:10", sensor="s2")
+    with pytest.raises(
+        ValueError, match=r"time=2023-06-20T05:10:00 .* 0, 's1', and of 1, 's2'.*xf.gaussian"
+    ):
+        xf.stack([a, b])
+    with pytest.raises(ValueError, match=r"'s2' has no coordinate 'time'.*assign_coords\(time="):
+        xf.stack([a, b.drop_vars("time")])
+    with pytest.raises(ValueError, match=r"'time' of 's2' is missing"):
+        xf.stack([a, b.assign_coords(time=np.datetime64("NaT", "ns"))])
+    with pytest.raises(ValueError, match="no order"):
+        xf.stack([a, b.assign_coords(time=3)])
+    with pytest.raises(ValueError, match="no retrievals"):
+        xf.stack([])
+    with pytest.raises(ValueError, match=r"dim='x' is a dim of the grid"):
+        xf.stack([a, b], dim="x")
+    for alone in (a, xf.SensorProduct(dataset=a)):
+        with pytest.raises(TypeError, match=r"no sequence.*xf.stack\(\[a, b\]\)"):
+            xf.stack(alone)  # type: ignore[arg-type]
+
+
+def test_a_stack_along_another_label_has_the_times_along_it() -> None:
+    runs = [scene(f"2023-06-{20 - i}", seed=i).assign_coords(run=i) for i in range(3)]
+    together = xf.stack(runs[::-1], dim="run")
+    np.testing.assert_array_equal(together.run, [0, 1, 2])
+    np.testing.assert_array_equal(together.time, days("2023-06-20", "2023-06-19", "2023-06-18"))
+    assert together.time.dims == ("run",)
+
+
+def test_what_was_fused_before_keeps_its_span_in_a_stack() -> None:
+    month = xf.gaussian(cube(MONTHS[:3]), dim="time").assign_coords(time=MONTHS[1])
+    series = xf.stack([month, scene("2023-06-20")])
+    assert not {START, END} & {*series.attrs}
+    np.testing.assert_array_equal(series[START], days("2023-01-01", "2023-06-20"))
+    np.testing.assert_array_equal(series[END], days("2023-03-01", "2023-06-20"))
+    assert "fusion_rule" not in series.attrs  # of one is not of all
+    assert "count" not in series
+    bounded = xf.gaussian(cube(), dim="time", bounded=(0, 1)).assign_coords(time=MONTHS[0])
+    with pytest.raises(ValueError, match="cut off"):
+        xf.stack([scene("2023-06-20"), bounded]).fusion.exceedance(0.5)
+
+
+def test_a_stack_is_written_and_read_again(tmp_path: Path) -> None:
+    both = xf.stack([scene("2023-06-20", items="a"), scene("2023-06-18", sensor="s2")])
+    both.fusion.to_zarr(tmp_path / "both.zarr", progress=False)
+    with xr.open_zarr(tmp_path / "both.zarr") as back:
+        np.testing.assert_array_equal(back.time, both.time)
+        np.testing.assert_array_equal(back.mu, both.mu)
+        assert back.sensor.to_numpy().tolist() == ["s2", "s1"]
+        assert int(back.fusion.completeness().items_found) == 1
+    both.to_netcdf(tmp_path / "both.nc")
+    with xr.open_dataset(tmp_path / "both.nc", decode_coords="all") as back:
+        np.testing.assert_array_equal(back.time, both.time)
+
+
+def test_other_variables_are_stacked_where_they_mean_the_same() -> None:
+    s1, s2 = scene("2023-06-20"), scene("2023-06-18")
+    fused = [
+        xf.gaussian(s1, s1).assign_coords(time=days("2023-06-20")[0]),
+        xf.gaussian(s2, s2.assign_attrs(sensor="x")).assign_coords(time=days("2023-06-18")[0]),
+    ]
+    assert fused[0].source.attrs["flag_meanings"] != fused[1].source.attrs["flag_meanings"]
+    assert "source" not in xf.stack(fused)
+    alike = xf.stack([fused[0], fused[0].assign_coords(time=days("2023-06-21")[0])])
+    assert alike.source.dtype == np.uint8
+    assert alike.source.attrs["flag_meanings"] == "s1_1 s1_2"
+
+
+def test_times_that_do_not_fit_are_not_a_matter_of_the_grid() -> None:
+    a, b = cube(MONTHS[:4]), cube(MONTHS[:4] + np.timedelta64(1, "D"))
+    mend = r"'s1_2'.*'time', 4 of 2023-01-02.* and 4 of 2023-01-01.*[.]sel.time=.*[.]reindex.time="
+    with pytest.raises(ValueError, match=mend) as told:
+        xf.gaussian(a, b)
+    assert "coregister" not in str(told.value)
+    with pytest.raises(ValueError, match=r"3 of 2023-01-01.* and 4 of 2023-01-01.*reindex"):
+        xf.gaussian(a, a.isel(time=slice(3)))
+    nearest = b.reindex(time=a.time, method="nearest", tolerance="3D")
+    np.testing.assert_allclose(
+        xf.gaussian(a, nearest, use_mask=False).sigma,
+        (a.sigma.to_numpy() ** -2 + b.sigma.to_numpy() ** -2) ** -0.5,
+    )
+
+
+def test_code_of_the_page_on_time_runs_and_gives_the_values_beside_it() -> None:
+    text = (Path(__file__).parents[1] / "docs/time.md").read_text()
+    names: dict[str, Any] = {}
+    checked = 0
+    for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL):
+        exec(block, names)  # noqa: S102  # the page is ours
+        for call, value in re.findall(r"^(\S.*?)  # (.*)$", block, re.MULTILINE):
+            assert repr(eval(call, names)) == value  # noqa: S307  # the page is ours
+            checked += 1
+    assert checked >= 5
+    # the nearest by hand: Sentinel-2 of the 2nd, 9th, 14th and 20th has the 1st, 7th, 13th and none
+    s1, s2, water = (names[k] for k in ("s1", "s2", "water"))
+    np.testing.assert_array_equal(water.time, s2.time)
+    for i, j in enumerate((0, 1, 2)):
+        expected = xf.gaussian(s2.isel(time=i), s1.isel(time=j))
+        for name in ("mu", "sigma", "mask", "source"):
+            np.testing.assert_array_equal(water[name].isel(time=i), expected[name])
+    alone = s2.isel(time=3)
+    np.testing.assert_array_equal(water.mu.isel(time=3), alone.mu.where(alone["mask"] == 0))
+    np.testing.assert_array_equal(water.source.isel(time=3) == 1, alone["mask"] == 0)
+    unseen = names["nearest"].isel(time=3)
+    assert not unseen.fusion.usable.any()

@@ -14,6 +14,7 @@ from .fusion.combine import fuse, gaussian
 from .fusion.conflict import flag_conflict
 from .fusion.merged_masks import merge_mask
 from .fusion.probability import exceedance
+from .fusion.stacking import stack
 from .masks.attach import attach_mask
 from .masks.bits import flags
 from .masks.exclusion import (
@@ -69,6 +70,7 @@ __all__ = [
     "s2_validity",
     "scl_validity",
     "stac",
+    "stack",
     "to_cog",
     "to_zarr",
     "usable",

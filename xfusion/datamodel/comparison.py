@@ -12,6 +12,7 @@ import xarray as xr
 
 from .grid import geobox_of, spatial_dims, with_spatial_dims
 from .placement import OF_EACH_PIXEL, Place, place_of
+from .times import label_text
 
 if TYPE_CHECKING:
     from odc.geo.crs import CRS
@@ -98,6 +99,15 @@ def on_grid_of(
             "select or expand a dim so that both have the same, e.g. .isel(time=0)"
         )
         raise ValueError(msg)
+    apart = next((d for d in first.sizes if d not in (there or ()) and _apart(obj, first, d)), None)
+    if apart is not None:
+        labels = f"{_few(obj, apart)} and {_few(first, apart)}"
+        msg = (
+            f"{names[0]} and {names[1]} have not the same labels along {apart!r}, {labels}: select "
+            f"those that both have, .sel({apart}=...), or the nearest, .reindex({apart}=other."
+            f"{apart}, method='nearest', tolerance=...)"
+        )
+        raise ValueError(msg)
     differences = _differences(obj, first, there)
     if differences:
         msg = f"{names[0]} and {names[1]} are not on one grid: {differences}; call {mend} first"
@@ -112,8 +122,6 @@ def _differences(obj: xr.Dataset, first: xr.Dataset, dims: tuple[Hashable, Hasha
     for dim, size in first.sizes.items():
         if obj.sizes[dim] != size:
             return f"{obj.sizes[dim]} and {size} pixels along {dim!r}"
-        if dim not in (dims or ()) and not _same_labels(obj, first, dim):
-            return f"other labels along {dim!r}, {_few(obj, dim)} and {_few(first, dim)}"
     return "" if dims is None else _displacement(obj, first, dims)
 
 
@@ -166,8 +174,16 @@ def _transforms(a: GeoBox, b: GeoBox) -> str:
     return f"the transforms {tuple(a.transform)[:6]} and {tuple(b.transform)[:6]}"
 
 
+def _apart(obj: xr.Dataset, first: xr.Dataset, dim: Hashable) -> bool:
+    return obj.sizes[dim] != first.sizes[dim] or not _same_labels(obj, first, dim)
+
+
 def _few(obj: xr.Dataset, dim: Hashable) -> str:
-    return str(obj.indexes[dim][:3].to_list()) if dim in obj.coords else "none"
+    """Return the number of labels along a dim, and the first of them."""
+    if dim not in obj.coords:
+        return f"{obj.sizes[dim]} without labels"
+    few = [label_text(label) for label in obj.coords[dim].to_numpy()[:3]]
+    return f"{obj.sizes[dim]} of {', '.join(few)}{', ...' if obj.sizes[dim] > len(few) else ''}"
 
 
 def _same_labels(obj: xr.Dataset, first: xr.Dataset, dim: Hashable) -> bool:

@@ -6,7 +6,10 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import xarray as xr
+
 from .redaction import is_on_loopback, public
+from .times import label_text
 
 CATALOG, COLLECTION, ITEMS = "mask_catalog", "mask_collection", "mask_items"
 ITEMS_FOUND = "mask_items_found"
@@ -14,6 +17,7 @@ ASSETS_MISSING = "mask_assets_missing"
 OFFSETS = "mask_offsets"
 LINKS = "mask_links"
 JOB = "fusion_job"  # which job wrote a store: of what is made of it, it says nothing
+BY_TIME = "mask_items_by_time"
 WORDS = (CATALOG, COLLECTION, ITEMS)
 TABLES = (ASSETS_MISSING, OFFSETS, LINKS)
 
@@ -83,9 +87,45 @@ def merged_mask_attrs(attrs: Iterable[Mapping[Any, Any]]) -> dict[str, Any]:
         for name in TABLES:
             if name in each:
                 merged[name] = json.dumps(_table(merged, name) | _table(each, name))
+        if BY_TIME in each:
+            by_time = _table(merged, BY_TIME)
+            for time, items in _table(each, BY_TIME).items():
+                by_time[time] = [*dict.fromkeys([*by_time.get(time, []), *items])]
+            merged[BY_TIME] = json.dumps(by_time)
     if ITEMS in merged:
         merged[ITEMS_FOUND] = len(merged[ITEMS].split())
     return merged
+
+
+def with_time_of_items(dataset: xr.Dataset) -> dict[Any, Any]:
+    """Return the attributes of a retrieval of one time, to be joined with those of other times.
+
+    With them is said which items its mask is from.
+    """
+    attrs = of_its_time(dataset).attrs
+    items = str(attrs.get(ITEMS, "")).split()
+    return attrs | {BY_TIME: json.dumps({label_text(dataset.coords["time"]): items})}
+
+
+def of_its_time(dataset: xr.Dataset) -> xr.Dataset:
+    """Return a retrieval without what a cube that it was selected from says of other times."""
+    time = dataset.coords.get("time")
+    if BY_TIME not in dataset.attrs or time is None or time.ndim > 0:
+        return dataset
+    by_time = _table(dataset.attrs, BY_TIME)
+    if label_text(time) not in by_time:
+        return dataset
+    items = by_time[label_text(time)]
+    attrs = {k: v for k, v in dataset.attrs.items() if k != BY_TIME}
+    if items:
+        attrs |= {ITEMS: " ".join(items), ITEMS_FOUND: len(items)}
+        for name in TABLES:
+            table = _table(attrs, name)
+            kept = {k: v for k, v in table.items() if k.replace(" ", "%20") in items}
+            attrs |= {name: json.dumps(kept)} if name in attrs else {}
+    else:
+        attrs = {k: v for k, v in attrs.items() if k not in (*WORDS, ITEMS_FOUND, *TABLES)}
+    return dataset.drop_attrs(deep=False).assign_attrs(attrs)
 
 
 def lasting(attrs: Mapping[Any, Any]) -> dict[Any, Any]:

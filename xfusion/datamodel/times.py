@@ -41,6 +41,15 @@ def as_text(moment: np.datetime64) -> str:
     return f"{np.datetime_as_string(moment, unit='s')}Z"
 
 
+def label_text(label: Any) -> str:
+    """Return a label along a dim as text; of a time no more digits than it has."""
+    value = np.asarray(label)
+    if value.dtype.kind != "M":
+        return str(value[()])
+    text = str(value.astype("datetime64[ns]"))
+    return text.rstrip("0").removesuffix(".") if "." in text else text
+
+
 def stated_span(dataset: xr.Dataset) -> dict[str, Time]:
     """Return the ends of the span of time that a retrieval says it is of, as it says them.
 

@@ -38,15 +38,35 @@ def on_one_grid(retrievals: Sequence[xr.Dataset]) -> list[xr.Dataset]:
     names = sensor_names(retrievals)
     aligned = [first]
     for name, other in zip(names[1:], retrievals[1:], strict=True):
-        other = _in_units_of(other, first, names=(name, names[0]))  # noqa: PLW2901  # step by step
-        both = (repr(name), repr(names[0]))
         mend = f".coregister({names[0]})"
-        other = on_grid_of(other, first, names=both, mend=mend)  # noqa: PLW2901  # step by step
-        other = other.transpose(*first[MU].dims, ...)  # noqa: PLW2901  # step by step
-        # blocks of the first: dask would cut both into the pieces of all edges
-        lazy = first[MU].chunks is not None and other[MU].chunks is not None
-        aligned.append(rechunked(other, first[MU].chunksizes) if lazy else other)
+        aligned.append(like_first(other, first, names=(name, names[0]), mend=mend))
     return aligned
+
+
+def like_first(
+    other: xr.Dataset, first: xr.Dataset, *, names: tuple[str, str], mend: str
+) -> xr.Dataset:
+    """Return a retrieval with the grid, units and blocks of the first.
+
+    Parameters
+    ----------
+    other, first : Dataset
+    names : (str, str)
+        What an error calls them.
+    mend : str
+        The call that brings one onto the grid of the other, for the error.
+
+    Raises
+    ------
+    ValueError
+        If grids, dims or units do not go together.
+    """
+    other = _in_units_of(other, first, names=names)
+    other = on_grid_of(other, first, names=(repr(names[0]), repr(names[1])), mend=mend)
+    other = other.transpose(*first[MU].dims, ...)
+    # blocks of the first: dask would cut both into the pieces of all edges
+    lazy = first[MU].chunks is not None and other[MU].chunks is not None
+    return rechunked(other, first[MU].chunksizes) if lazy else other
 
 
 def along(dataset: xr.Dataset, dim: Hashable) -> list[xr.Dataset]:

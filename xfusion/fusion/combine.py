@@ -10,14 +10,14 @@ import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
 from xfusion.datamodel.names import CHI2, COUNT, DIFFERENCE, MASK, MU, SIGMA, SOURCE, WEIGHT
-from xfusion.datamodel.provenance import merged_mask_attrs
+from xfusion.datamodel.provenance import merged_mask_attrs, of_its_time
 from xfusion.datamodel.units import same_units, units_of
 from xfusion.datamodel.validation import Retrieval, as_retrieval
 
 from .alignment import MAX_SENSORS, along, on_one_grid
 from .block import PAIR, FusionTask
 from .description import with_description
-from .labels import check_distinct
+from .doubled_labels import check_distinct
 from .rules import RULES, Inflate, NonfiniteSigma, Rule, RuleName
 
 SIGMA_FLOOR = 1e-6
@@ -213,7 +213,9 @@ def fuse(
     layers = _fused_layers(task, retrievals, use_mask=use_mask, dim=dim, stacked=stacked)
     # netCDF has no booleans; bounds that were applied before stay on record
     bounds_before = {k: v for r in sensors for k, v in r.attrs.items() if k == "fusion_bounded"}
-    masks = merged_mask_attrs(r.attrs for r in sensors) if use_mask else {}
+    # of all labels along a dim: in groups, xarray would keep those of the first group for all
+    masked = [first] if dim is not None else map(of_its_time, sensors)
+    masks = merged_mask_attrs(r.attrs for r in masked) if use_mask else {}
     provenance = masks | bounds_before | task.provenance | {"fusion_use_mask": int(use_mask)}
     cube = None if dim is None else first
     return with_description(xr.Dataset(layers), sensors, provenance, cube=cube, dim=dim)

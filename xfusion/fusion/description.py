@@ -59,7 +59,8 @@ def with_description(
     of_all = first.coords if cube is None else cube.coords
     dims = set(first[MU].dims)
     labels: dict[Hashable, Any] = {k: v.variable for k, v in of_all.items() if {*v.dims} <= dims}
-    for name in ("time", *SPAN):
+    # one label of the first is not that of all
+    for name in ("time", "sensor", *SPAN):
         labels.pop(name, None)
     if WEIGHT in fused:
         has_labels = cube is not None and dim in cube.coords

@@ -1,52 +1,55 @@
-"""Labels that an outer join doubled, so that what belongs together never meets."""
+"""The labels of retrievals along the dim of a cube."""
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Sequence
 from typing import Any
 
 import numpy as np
 import xarray as xr
-from numpy.typing import NDArray
 
-from xfusion.datamodel.names import MU
-
-ROUNDING = 1e-6  # of a label: the float32 of a number is 6e-8 of it away
-CLOSE = 1e-3  # of the mean distance of labels: those of pixels are further apart
-NO_TWO = np.timedelta64(1, "ms")  # nothing is acquired twice within
+from xfusion.datamodel.names import SPAN, SPATIAL_REF
+from xfusion.datamodel.times import as_time, stated_span
 
 
-def check_distinct(dataset: xr.Dataset) -> None:
-    """Refuse labels that differ by rounding alone.
+def name_of(scene: xr.Dataset) -> str:
+    """Return what an error calls a retrieval: its sensor, if it has one."""
+    return str(scene.attrs.get("sensor", "retrieval"))
 
-    Concatenating retrievals with the labels of two libraries, 1e-9 apart, has each pixel twice:
-    once of one sensor, once of the other, and all else missing.
 
-    Raises
-    ------
-    ValueError
-        Naming two labels, and what joins them.
+def labels_along(scenes: Sequence[xr.Dataset], dim: Hashable) -> dict[Hashable, Any]:
+    """Return the scalar coordinates that all scenes have, along the dim where they differ.
+
+    Besides, where there are several, the sensors; and the spans of what was fused before.
     """
-    for dim in dataset[MU].dims:
-        if dim not in dataset.coords or dataset.coords[dim].dtype.kind not in "fM":
+    labels: dict[Hashable, Any] = {}
+    for name in scenes[0].coords:
+        found = [s.coords[name].variable for s in scenes if name in s.coords]
+        of_each = len(found) == len(scenes) and all(label.ndim == 0 for label in found)
+        if not of_each or name in (SPATIAL_REF, *SPAN):
             continue
-        labels = np.unique(dataset.indexes[dim].dropna().to_numpy())
-        doubled = _doubled(labels)
-        if doubled.any():
-            where = int(np.argmax(doubled))
-            one, two = labels[where : where + 2]
-            msg = (
-                f"{dim} has the labels {one} and {two}, as after an outer join of what differs by "
-                "rounding, so that sensors do not meet: bring them onto one grid first, "
-                ".coregister(first), or join them by place, xr.concat(..., join='override')"
-            )
-            raise ValueError(msg)
+        if name != dim and all(label.equals(found[0]) for label in found):
+            labels[name] = found[0]
+        else:
+            values = np.array([label.to_numpy()[()] for label in found])
+            labels[name] = (dim, values, found[0].attrs)
+    sensors = [name_of(scene) for scene in scenes]
+    if len({*sensors}) > 1:
+        # texts as objects: Zarr has no type for numpy's of fixed length
+        labels["sensor"] = (dim, np.array(sensors, object), {"long_name": "name of the sensor"})
+    if any(stated_span(scene) for scene in scenes):
+        for end in SPAN:
+            labels[end] = (dim, np.array([_moment(scene, end) for scene in scenes]))
+    return labels
 
 
-def _doubled(labels: NDArray[Any]) -> NDArray[np.bool_]:
-    """Return which of sorted labels differ from the next one by rounding."""
-    gaps = np.diff(labels)
-    if labels.dtype.kind == "M":
-        return np.asarray(gaps < NO_TWO)
-    mean = (labels[-1] - labels[0]) / max(1, gaps.size) if labels.size else 0.0
-    larger = np.maximum(np.abs(labels[1:]), np.abs(labels[:-1]))
-    return np.asarray((gaps < CLOSE * mean) & (gaps <= ROUNDING * larger))
+def _moment(scene: xr.Dataset, end: str) -> np.datetime64:
+    """Return an end of the span of a scene, which of one acquisition is its time."""
+    time = scene.coords.get("time")
+    stated: Any = stated_span(scene).get(end)
+    if stated is None and time is not None and time.ndim == 0 and time.dtype.kind == "M":
+        stated = time.to_numpy()[()]
+    try:
+        return as_time(stated)
+    except ValueError:
+        return np.datetime64("NaT", "ns")

@@ -7,8 +7,9 @@ import xarray as xr
 
 from xfusion.datamodel.building import usable
 from xfusion.datamodel.flags import Exclusion
+from xfusion.datamodel.grid import spatial_dims
 from xfusion.datamodel.names import MASK, MU
-from xfusion.datamodel.provenance import ITEMS_FOUND, assets_missing
+from xfusion.datamodel.provenance import ITEMS_FOUND, assets_missing, of_its_time
 from xfusion.datamodel.validation import Retrieval, as_retrieval
 
 from .advisory import ADVISORY_FAILED
@@ -24,13 +25,14 @@ def completeness(dataset: Retrieval, /) -> xr.Dataset:
 
     Returns
     -------
-    Dataset of scalars
+    Dataset
         `items_found` and `assets_missing`, numbers of items and of (item, asset) pairs;
         `read_failed`, share of pixels that could not be read; `unknown`, share that no item
         observed, or that one may show whose asset is missing; `observed`, share that is neither;
         `usable`, share that is usable. With the advisory flags of GFM, if they were attached with
         `on_read_error` "flag", `advisory_read_failed`, share of pixels where not all of theirs
-        could be read. Shares are of all pixels, 0 to 1, and lazy where the retrieval is.
+        could be read. Shares are of all pixels, 0 to 1, and lazy where the retrieval is; a cube
+        has one for each label of its dims, such as `time`, and numbers of all.
 
     Examples
     --------
@@ -40,22 +42,24 @@ def completeness(dataset: Retrieval, /) -> xr.Dataset:
     >>> float(water.fusion.completeness().observed)
     0.75
     """
-    dataset = as_retrieval(dataset)
+    dataset = of_its_time(as_retrieval(dataset))
+    dims = spatial_dims(dataset) or ()
     flags = dataset.get(MASK, xr.zeros_like(dataset[MU], np.uint8))
     failed, unknown = (
         (flags & np.uint8(flag)) != 0 for flag in (Exclusion.READ_FAILED, Exclusion.UNKNOWN)
     )
     shares = {
-        "read_failed": failed.mean(),
-        "unknown": unknown.mean(),
-        "observed": (~(failed | unknown)).mean(),
-        "usable": usable(dataset).mean(),
+        "read_failed": failed.mean(dims),
+        "unknown": unknown.mean(dims),
+        "observed": (~(failed | unknown)).mean(dims),
+        "usable": usable(dataset).mean(dims),
     }
     if ADVISORY_FAILED in dataset:
-        shares[ADVISORY_FAILED] = dataset[ADVISORY_FAILED].mean()
+        shares[ADVISORY_FAILED] = dataset[ADVISORY_FAILED].mean(dims)
     counts = {
         "items_found": int(dataset.attrs.get(ITEMS_FOUND, 0)),
         "assets_missing": assets_missing(dataset.attrs),
     }
-    scalars = {name: share.reset_coords(drop=True) for name, share in shares.items()}
-    return xr.Dataset(counts | scalars).drop_attrs()
+    return xr.Dataset(
+        counts | {k: v.reset_coords(drop=True) for k, v in shares.items()}
+    ).drop_attrs()
