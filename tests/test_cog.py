@@ -325,7 +325,7 @@ def test_memory_does_not_grow_with_the_area(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda ds: ds.expand_dims(time=1), r"mu has the dims \['time'\]"),
+        (lambda ds: ds.expand_dims(run=1), r"mu has the dims \['run'\]"),
         (lambda ds: ds.assign(n=1), r"n has the dims \(\).*drop_vars\('n'\)"),
         (lambda ds: ds.assign(z=ds.mu.expand_dims(a=1, b=1)), r"z has the dims .*drop_vars\('z'\)"),
         (lambda ds: ds.assign(t=ds.mu.astype("M8[ns]")), "t is datetime64.*no GeoTIFF holds"),

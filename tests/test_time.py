@@ -9,11 +9,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+import rasterio
 import xarray as xr
 from odc.geo.geobox import GeoBox
 from odc.geo.xr import xr_coords
 
 import xfusion as xf
+from tests import catalogues as c
+from tests.laziness import nothing_computes
 
 UTM = GeoBox.from_bbox((600_000, 5_300_000, 600_080, 5_300_060), "EPSG:32633", resolution=20)
 START, END = "time_coverage_start", "time_coverage_end"
@@ -363,3 +366,120 @@ def test_code_of_the_page_on_time_runs_and_gives_the_values_beside_it() -> None:
     np.testing.assert_array_equal(water.source.isel(time=3) == 1, alone["mask"] == 0)
     unseen = names["nearest"].isel(time=3)
     assert not unseen.fusion.usable.any()
+
+
+def gfm_days(folder: Path) -> tuple[list[dict[str, Any]], list[np.ndarray]]:
+    """Return an item of each of two days, and their flags: 16 excluded, 0 not, 32 unknown."""
+    rng = np.random.default_rng(4)
+    items, flags = [], []
+    for day in (20, 21):
+        pixels = rng.choice([0, 1, 255], c.EQUI7.shape).astype(np.uint8)
+        path = c.write(folder / f"{day}.tif", pixels, c.EQUI7)
+        made = c.gfm_item("05:10:00", c.EQUI7, tile=f"T{day}", exclusion_mask=path)
+        made["properties"]["datetime"] = f"2023-06-{day}T05:10:00Z"
+        items.append(made)
+        flags.append(np.choose(pixels % 253, [0, 16, 32]).astype(np.uint8))
+    return items, flags
+
+
+def gfm_cube(**chunks: int) -> xr.Dataset:
+    days = [c.retrieval(c.EQUI7, time=f"2023-06-{day}T05:10:03") for day in (20, 21)]
+    stacked = xf.stack(days)
+    return stacked.chunk(chunks) if chunks else stacked
+
+
+def test_each_time_of_a_cube_gets_its_own_mask(tmp_path: Path) -> None:
+    items, flags = gfm_days(tmp_path)
+    cube = gfm_cube()
+    # an iterator, which can be read once
+    masked = cube.fusion.attach_gfm_mask(items=iter(items[::-1]), allow_local=True)
+    np.testing.assert_array_equal(masked["mask"], flags)
+    assert masked["mask"].dtype == np.uint8
+    np.testing.assert_array_equal(masked.mu, cube.mu)
+    assert "mask" not in cube
+    report = masked.fusion.completeness()
+    assert int(report.items_found) == 2
+    np.testing.assert_allclose(report.unknown, [(of == 32).mean() for of in flags])
+    for i, item in enumerate(items):
+        assert masked.isel(time=i).fusion.completeness().items_found == 1
+        assert json.loads(masked.attrs["mask_items_by_time"])[f"2023-06-2{i}T05:10:03"] == [
+            item["id"]
+        ]
+    with nothing_computes():
+        lazy = gfm_cube(time=2, y=20).fusion.attach_gfm_mask(items=items, allow_local=True)
+    assert lazy["mask"].chunks == lazy.mu.chunks
+    np.testing.assert_array_equal(lazy["mask"], flags)
+    # another mask on top, and what was excluded before, stay
+    user = masked.fusion.exclude(masked.x > float(masked.x[30]))
+    again = user.fusion.attach_gfm_mask(items=items, allow_local=True)
+    xr.testing.assert_equal(again["mask"], user["mask"])
+    assert again.attrs == user.attrs
+    product = xf.Sentinel1Product(dataset=cube).attach_mask(items=items, allow_local=True)
+    xr.testing.assert_equal(product.dataset["mask"], masked["mask"])
+
+
+def test_a_mask_of_one_day_is_not_that_of_a_cube(tmp_path: Path) -> None:
+    items, _ = gfm_days(tmp_path)
+    with pytest.raises(ValueError, match="datetime='2023-06-20' is of one acquisition, .* 2 along"):
+        gfm_cube().fusion.attach_gfm_mask(items=items, datetime="2023-06-20", allow_local=True)
+    with pytest.raises(LookupError, match="2023-06-21"):
+        gfm_cube().fusion.attach_gfm_mask(items=items[:1], allow_local=True)
+    with pytest.raises(ValueError, match=r"no labels.*assign_coords\(time="):
+        gfm_cube().drop_vars("time").fusion.attach_gfm_mask(items=items, allow_local=True)
+    with pytest.raises(ValueError, match=r"dims \['run'\] besides time.*isel\(run=0\)"):
+        gfm_cube().expand_dims(run=2).fusion.attach_gfm_mask(items=items, allow_local=True)
+
+
+def test_a_cube_is_written_time_by_time(tmp_path: Path) -> None:
+    scenes = [
+        scene("2023-06-20T05:00", items="a20 b20"),
+        scene("2023-06-18T16:30:01", sensor="s2", seed=1, items="a18"),
+    ]
+    both = xf.stack(scenes)
+    for cube in (both, both.chunk(time=1, y=2)):
+        files = cube.fusion.to_cog(tmp_path, prefix="w_", progress=False, overwrite=True)
+        names = ("mu", "sigma", "mask", "item")
+        times = {"20230618T163001": scenes[1], "20230620T050000": scenes[0]}
+        assert [*files] == [f"{time}_{name}" for time in times for name in names]
+        assert {path.name for path in files.values()} == {path.name for path in tmp_path.iterdir()}
+        assert files["20230620T050000_mu"] == tmp_path / "w_20230620T050000_mu.tif"
+        for time, of in times.items():
+            opened = [files[f"{time}_{name}"] for name in names[:3]]
+            back = xf.SensorProduct.open(*opened).dataset
+            for name in ("mu", "sigma", "mask"):
+                np.testing.assert_array_equal(back[name], of[name])
+            assert back.time == of.time
+            assert back.attrs["sensor"] == of.attrs["sensor"]
+            assert back.attrs["mask_items"] == of.attrs["mask_items"]
+            item = json.loads(files[f"{time}_item"].read_text())
+            assert item["id"] == f"w_{time}"
+            moment = np.datetime_as_string(of.time.to_numpy(), unit="s")
+            assert item["properties"]["datetime"] == f"{moment}Z"
+            derived = [link["title"] for link in item["links"] if link["rel"] == "derived_from"]
+            assert derived == of.attrs["mask_items"].split()
+            assert item["assets"]["mu"]["href"] == f"./w_{time}_mu.tif"
+    with pytest.raises(FileExistsError, match="20230618T163001_mu"):
+        both.fusion.to_cog(tmp_path, prefix="w_", progress=False)
+    plain = both.fusion.to_cog(tmp_path / "june", progress=False, item=False)
+    assert plain["20230618T163001_mu"].name == "20230618T163001_mu.tif"
+
+
+def test_diagnostics_of_a_cube_are_written_time_by_time(tmp_path: Path) -> None:
+    fused = xf.gaussian(cube(MONTHS[:2]), cube(MONTHS[:2], seed=1, sensor="s2"), diagnostics=True)
+    files = fused.fusion.to_cog(tmp_path, progress=False)
+    with rasterio.open(files["20230201T000000_weight"]) as file:
+        assert file.descriptions == ("weight s1", "weight s2")
+        np.testing.assert_array_equal(file.read(), fused.weight.isel(time=1))
+    item = json.loads(files["20230201T000000_item"].read_text())
+    assert item["id"] == f"{tmp_path.name}_20230201T000000"
+
+
+def test_a_cube_that_cannot_be_named_by_time_is_not_written(tmp_path: Path) -> None:
+    twice = cube(days("2023-06-20T05:00:00.1", "2023-06-20T05:00:00.2"))
+    with pytest.raises(ValueError, match=r"time\[0\] and time\[1\] are both 20230620T050000"):
+        twice.fusion.to_cog(tmp_path / "none")
+    with pytest.raises(ValueError, match=r"along it are \[0 1\].*assign_coords\(time="):
+        twice.assign_coords(time=[0, 1]).fusion.to_cog(tmp_path / "none")
+    with pytest.raises(ValueError, match="2 without labels"):
+        twice.drop_vars("time").fusion.to_cog(tmp_path / "none")
+    assert not (tmp_path / "none").exists()

@@ -15,6 +15,7 @@ NOTE = re.compile(r"of the sensor '(.+)'")
 # What a message says -> what it says to who typed a command. {catalog} is the option of the sensor.
 WORDS = {
     r"pass datetime='[^']*', or time= when it is opened": "give its day, --date 2023-06-20",
+    r"time='2023-06-20' when it is opened, or ": "--date 2023-06-20, or ",
     r"\btime='([^']*)' is not": r"--date '\1' is not",
     r"\bdatetime='([^']*)' uses": r"--date \1 uses",
     r"check the date, or pass items= or catalog=": "check --date, or give another {catalog}",

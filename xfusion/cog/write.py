@@ -19,6 +19,7 @@ from xfusion.datamodel.names import MU
 from xfusion.datamodel.validation import Retrieval, as_retrieval
 from xfusion.raster.file import FilePath
 
+from .acquisitions import named_by_time
 from .block_file import TILE, check_whole, free_bytes, named_errors, write_blocks
 from .item import stac_item, write_item
 
@@ -41,36 +42,42 @@ def to_cog(
 ) -> dict[str, Path]:
     """Write each variable of a retrieval as a cloud-optimised GeoTIFF, and a STAC item.
 
+    Of a cube with a dim `time`, files and an item for each time.
+
     Memory is bounded by the size of the blocks and the number of workers, not by the area.
 
     Parameters
     ----------
     dataset : Dataset or product
-        A retrieval, dims (y, x) or (latitude, longitude); a lazy one is computed, by the
-        scheduler of dask that is set. A variable with a dim more, such as `weight`, becomes a
-        file of several bands.
+        A retrieval, dims (y, x) or (latitude, longitude), and `time` of a cube; a lazy one is
+        computed, by the scheduler of dask that is set, time by time, best in blocks of one. A
+        variable with a dim more, such as `weight`, becomes a file of several bands.
     folder : path
         Made if it is missing. While it is written, it also holds the pixels uncompressed.
     prefix : str
-        Begins each file's name: ``<prefix><variable>.tif`` and ``<prefix>item.json``.
+        Begins each file's name: ``<prefix><variable>.tif`` and ``<prefix>item.json``; of a cube
+        ``<prefix><time>_<variable>.tif``, where the time is as in ``20230620T050000``.
     overwrite : bool
         Replace files of these names, once all new ones are whole.
     item : bool, optional
-        Write the STAC item. Its id is `prefix`, or the name of the folder without one. By default
-        it is left out, with a warning, where a retrieval has no time or no outline on the earth.
+        Write the STAC item. Its id is `prefix`, or the name of the folder without one, with the
+        time of a cube behind it. By default it is left out, with a warning, where a retrieval has
+        no time or no outline on the earth.
     progress : bool
         Show how far it is, with the time that is left.
 
     Returns
     -------
     dict
-        Variable -> file, and "item" -> item.
+        Variable -> file, and "item" -> item; of a cube with the time before both, such as
+        "20230620T050000_mu".
 
     Raises
     ------
     ValueError
-        If the retrieval has dims besides the spatial ones, no CRS or no regular grid; with
-        `item`, if there is no time for it, or the grid has no outline on the earth.
+        If the retrieval has dims besides `time` and the spatial ones, no CRS or no regular grid;
+        if times of a cube are no dates, or are the same to the second; with `item`, if there is
+        no time for it, or the grid has no outline on the earth.
     FileExistsError
         If a file of these names exists, unless `overwrite`. Nothing is computed before.
     OSError
@@ -96,24 +103,38 @@ def to_cog(
     ['water_item.json', 'water_mu.tif', 'water_sigma.tif']
     """
     dataset = as_retrieval(dataset)
-    _check(dataset, prefix)
     geobox = geobox_of(dataset)
     check_is_on_earth(geobox)
     folder = Path(folder)
-    rasters = {str(name): folder / f"{prefix}{name}.tif" for name in dataset.data_vars}
-    item_id = prefix.strip("._- ") or folder.resolve().name or "result"
-    described = None if item is False else _item(dataset, rasters, item_id, asked_for=bool(item))
-    files = rasters | ({} if described is None else {ITEM: folder / f"{prefix}item.json"})
+    whole = folder.resolve().name or "result"
+    scenes = named_by_time(dataset)
+    rasters: dict[str, dict[str, Path]] = {}
+    items: dict[Path, pystac.Item] = {}
+    files: dict[str, Path] = {}
+    for label, scene in scenes.items():
+        _check(scene, prefix)
+        names = {str(name): folder / f"{prefix}{label}{name}.tif" for name in scene.data_vars}
+        files |= {f"{label}{name}": path for name, path in names.items()}
+        rasters[label] = names
+        item_id = f"{prefix}{label}" if prefix.strip("._- ") else f"{whole}_{label}"
+        described = None
+        if item is not False:
+            described = _item(scene, names, item_id.strip("._- "), asked_for=bool(item))
+        if described is not None:
+            files[f"{label}{ITEM}"] = folder / f"{prefix}{label}{ITEM}.json"
+            items[files[f"{label}{ITEM}"]] = described
     _refuse_existing(files, overwrite=overwrite)
     with _aside(folder) as aside, _small_cache():
-        _check_space(dataset, folder)
-        parts = write_blocks(dataset, geobox, aside, rasters, progress=progress)
-        for name, part in parts.items():
-            with named_errors(rasters[name]):
-                _write_cog(part, aside / rasters[name].name, dataset[name].dtype)
-            part.unlink()
-        if described is not None:
-            write_item(described, aside / files[ITEM].name)
+        for label, scene in scenes.items():
+            _check_space(scene, folder)
+            parts = write_blocks(scene, geobox, aside, rasters[label], progress=progress)
+            for name, part in parts.items():
+                path = rasters[label][name]
+                with named_errors(path):
+                    _write_cog(part, aside / path.name, scene[name].dtype)
+                part.unlink()
+        for path, described in items.items():
+            write_item(described, aside / path.name)
         for path in files.values():
             (aside / path.name).replace(path)
     return files
@@ -125,8 +146,8 @@ def _check(dataset: xr.Dataset, prefix: str) -> None:
     extra = [d for d in dataset[MU].dims if d not in spatial]
     if extra:
         msg = (
-            f"mu has the dims {extra} besides the spatial ones, a GeoTIFF has none: select one, "
-            f"e.g. .isel({extra[0]}=0)"
+            f"mu has the dims {extra} besides time and the spatial ones, a GeoTIFF has none: "
+            f"select one, e.g. .isel({extra[0]}=0)"
         )
         raise ValueError(msg)
     for name, array in dataset.data_vars.items():

@@ -60,7 +60,7 @@ def stated_span(dataset: xr.Dataset) -> dict[str, Time]:
         label = dataset.coords.get(end)
         if label is not None:
             # of a cube each label has a span, and attributes would be those of one of them
-            if label.ndim == 0 and label.dtype.kind == "M" and bool(label.notnull()):
+            if label.ndim == 0 and label.dtype.kind == "M" and not np.isnat(label.to_numpy()):
                 ends[end] = label.to_numpy()[()]
         elif end in dataset.attrs:
             ends[end] = str(dataset.attrs[end])

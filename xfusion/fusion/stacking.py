@@ -14,6 +14,7 @@ from xfusion.datamodel.flags import FLAG_ATTRS
 from xfusion.datamodel.grid import spatial_dims
 from xfusion.datamodel.names import MASK, MU, SIGMA, SPAN, SPATIAL_REF
 from xfusion.datamodel.provenance import ITEMS, merged_mask_attrs, with_time_of_items
+from xfusion.datamodel.slices import slices_along
 from xfusion.datamodel.times import label_text
 from xfusion.datamodel.validation import HasDataset, Retrieval, as_retrieval
 
@@ -134,7 +135,7 @@ def _scenes(dataset: xr.Dataset, dim: Hashable) -> list[xr.Dataset]:
         raise ValueError(msg)
     if dim not in dataset.dims:
         return [dataset]
-    return [dataset.isel({dim: i}) for i in range(dataset.sizes[dim])]
+    return slices_along(dataset, dim)
 
 
 def _order(scenes: Sequence[xr.Dataset], dim: Hashable) -> list[int]:

@@ -5,20 +5,28 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import xarray as xr
 
 from xfusion.datamodel.building import exclude
 from xfusion.datamodel.caller import warn
+from xfusion.datamodel.cf import annotate
 from xfusion.datamodel.earth import check_is_on_earth
 from xfusion.datamodel.flags import Exclusion
 from xfusion.datamodel.grid import geobox_of, spatial_dims
-from xfusion.datamodel.names import MU
-from xfusion.datamodel.provenance import mask_attrs
-from xfusion.datamodel.times import Time
+from xfusion.datamodel.names import MASK, MU
+from xfusion.datamodel.provenance import (
+    mask_attrs,
+    merged_mask_attrs,
+    of_its_time,
+    with_time_of_items,
+)
+from xfusion.datamodel.slices import slices_along
+from xfusion.datamodel.times import Time, as_time
 from xfusion.datamodel.validation import Retrieval, as_retrieval
-from xfusion.stac.items import Items
+from xfusion.stac.items import Items, as_items
 from xfusion.stac.profiles import Catalog, CatalogLike, Offset
 from xfusion.stac.searching import with_offset
 
@@ -57,17 +65,18 @@ def attach_mask(
     Parameters
     ----------
     dataset : Dataset or product
-        A retrieval with a CRS.
+        A retrieval with a CRS; of a cube with a dim `time`, each time gets its own mask.
     recipe : MaskRecipe
         What the mask is made of.
     catalog : Catalog, URL or pystac_client.Client, optional
         Where to search instead of the recipe's own catalogue.
     items : iterable of pystac.Item, optional
-        Use these, do not search; all of them, or those of `datetime` if it is given.
+        Use these, do not search; all of them, or those of `datetime` if it is given; for a cube
+        those of each time.
     datetime : str, datetime64 or datetime, optional
         Day or moment of acquisition, UTC; by default that of the retrieval. Items of its day are
         searched, and with a moment those beyond midnight that may be of its pass. Midnight is
-        taken as a day without a time.
+        taken as a day without a time. Not of a cube, which has a time for each mask.
     offset : float, "auto" or "metadata", optional
         What to add to reflectance numbers, instead of what the catalogue says, see
         :func:`xfusion.masks.offset.offset_of`.
@@ -89,10 +98,10 @@ def attach_mask(
     Raises
     ------
     ValueError
-        If there is no date, no CRS, a dim besides the spatial ones, or an href that may not
-        be read; if `datetime` is none, or 10 000 items or more are found. When pixels are read,
-        unless `on_read_error` is "flag": if a file is not as its item says, in shape, transform,
-        CRS or dtype.
+        If there is no date, no CRS, a dim besides `time` and the spatial ones, or an href that
+        may not be read; if `datetime` is none, or 10 000 items or more are found. When pixels are
+        read, unless `on_read_error` is "flag": if a file is not as its item says, in shape,
+        transform, CRS or dtype.
     LookupError
         If there are no items, or, with a recipe that combines "excluded", none within 90 minutes
         of the moment.
@@ -140,7 +149,10 @@ def attached(
     on_read_error: OnReadError,
 ) -> xr.Dataset:
     """Return a retrieval with the mask of a recipe: search, load, judge, combine, exclude."""
-    dataset = as_retrieval(dataset)
+    dataset = of_its_time(as_retrieval(dataset))
+    if "time" in dataset[MU].dims:
+        options: dict[str, Any] = {"offset": offset, "advisory_flags": advisory_flags}
+        return _attached_each(dataset, recipe, search, **options, on_read_error=on_read_error)
     _check(dataset, on_read_error)
     each_counts = recipe.combine == "excluded"
     profile = _for_bands(with_offset(search.profile(recipe.catalog), offset), recipe)
@@ -180,6 +192,42 @@ def attached(
     return masked
 
 
+def _attached_each(
+    cube: xr.Dataset, recipe: MaskRecipe, search: Search, **options: Any
+) -> xr.Dataset:
+    """Return a cube with the mask of each time."""
+    if search.datetime is not None:
+        msg = (
+            f"datetime={search.datetime!r} is of one acquisition, the retrieval has "
+            f"{cube.sizes['time']} along 'time': leave it out, each has its own"
+        )
+        raise ValueError(msg)
+    if "time" not in cube.coords or not cube.sizes["time"]:
+        msg = (
+            f"the retrieval has {cube.sizes['time']} acquisitions along 'time' and no labels "
+            "there, so the days of their masks are unknown: .assign_coords(time=...)"
+        )
+        raise ValueError(msg)
+    # once, as it may be read only once
+    items = None if search.items is None else as_items(search.items)
+    masked = []
+    for each in slices_along(cube, "time"):
+        moment: Any = each.coords["time"].to_numpy()[()]
+        own = None if items is None else as_time(moment)
+        of_time = dataclasses.replace(search, items=items, datetime=own)
+        masked.append(attached(each, recipe, of_time, **options))
+    dims = cube[MU].dims
+    layers = {
+        name: xr.Variable.concat([each[name].variable for each in masked], "time").transpose(*dims)
+        for name in masked[0].data_vars
+        if name == MASK or name not in cube
+    }
+    if cube[MU].chunks is not None:
+        layers = {name: layer.chunk(cube[MU].chunksizes) for name, layer in layers.items()}
+    attrs = merged_mask_attrs(with_time_of_items(each) for each in masked)
+    return annotate(cube.assign(layers).assign_attrs(attrs))
+
+
 def _check(dataset: xr.Dataset, on_read_error: str) -> None:
     if on_read_error not in ("raise", "flag"):
         msg = f"{on_read_error=}: must be 'raise' or 'flag'"
@@ -187,7 +235,7 @@ def _check(dataset: xr.Dataset, on_read_error: str) -> None:
     extra = [d for d in dataset[MU].dims if d not in (spatial_dims(dataset) or ())]
     if extra:
         msg = (
-            f"mu has the dims {extra} besides the spatial ones, a mask belongs to one "
+            f"mu has the dims {extra} besides time and the spatial ones, a mask belongs to one "
             f"acquisition: attach it to each, e.g. .isel({extra[0]}=0)"
         )
         raise ValueError(msg)

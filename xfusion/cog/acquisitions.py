@@ -1,0 +1,42 @@
+"""A cube as files: what is written of each of its times, and how it is called."""
+
+from __future__ import annotations
+
+import numpy as np
+import xarray as xr
+
+from xfusion.datamodel.names import MU
+from xfusion.datamodel.slices import slices_along
+
+
+def named_by_time(dataset: xr.Dataset) -> dict[str, xr.Dataset]:
+    """Return what begins the names of files -> what they hold: of a cube each time.
+
+    Raises
+    ------
+    ValueError
+        If times of a cube are no dates, or are the same to the second.
+    """
+    if "time" not in dataset[MU].dims:
+        return {"": dataset}
+    times = dataset["time"].to_numpy() if "time" in dataset.coords else None
+    if times is None or times.dtype.kind != "M" or not times.size or np.isnat(times).any():
+        there = f"{dataset.sizes['time']} without labels" if times is None else f"{times}"
+        msg = (
+            f"mu has the dims ['time'] besides the spatial ones, by which files are named, and "
+            f"along it are {there}: .assign_coords(time=...) with a date for each, or select one, "
+            ".isel(time=0)"
+        )
+        raise ValueError(msg)
+    texts = np.datetime_as_string(times, unit="s")
+    names = [str(text).replace("-", "").replace(":", "") for text in texts]
+    for name in names:
+        if names.count(name) > 1:
+            where = [i for i, other in enumerate(names) if other == name]
+            msg = (
+                f"time[{where[0]}] and time[{where[1]}] are both {name}, by which files are named: "
+                "fuse the two, or write them apart, .isel(time=...)"
+            )
+            raise ValueError(msg)
+    slices = slices_along(dataset.transpose("time", ...), "time")
+    return {f"{name}_": each for name, each in zip(names, slices, strict=True)}
