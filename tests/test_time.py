@@ -138,6 +138,30 @@ def test_groups_have_each_its_span_and_not_that_of_the_first(how: str, tmp_path:
         assert mu.dataset.attrs[END] == "2023-11-12T00:00:00Z"
 
 
+def test_a_week_without_acquisitions_is_unknown_and_has_no_span(tmp_path: Path) -> None:
+    series = cube(days("2023-06-01", "2023-06-07", "2023-06-16"))
+    weekly = series.resample(time="7D").map(lambda week: xf.gaussian(week, dim="time"))
+    np.testing.assert_array_equal(weekly[START], days("2023-06-01", "NaT", "2023-06-16"))
+    other = weekly.assign_coords({START: weekly[START] - np.timedelta64(1, "D")})
+    fused = xf.gaussian(weekly, other)
+    np.testing.assert_array_equal(fused[START], days("2023-05-31", "NaT", "2023-06-15"))
+    assert (fused["mask"].isel(time=1) == xf.Exclusion.UNKNOWN).all()
+    assert not fused.source.isel(time=1).any()
+    # the item of a week has its label and the span of its acquisitions
+    item = weekly.fusion.to_cog(tmp_path, progress=False)["20230601T000000_item"]
+    said = json.loads(item.read_text())["properties"]
+    assert said["datetime"] == said["start_datetime"] == "2023-06-01T00:00:00Z"
+    assert said["end_datetime"] == "2023-06-07T00:00:00Z"
+
+
+def test_a_cube_keeps_what_is_said_of_its_times_on_another_grid() -> None:
+    both = xf.stack([scene("2023-06-20", items="a"), scene("2023-06-18", sensor="s2", items="b c")])
+    moved = both.fusion.coregister(UTM.zoom_out(2))
+    np.testing.assert_array_equal(moved.time, both.time)
+    assert moved.sensor.to_numpy().tolist() == ["s2", "s1"]
+    assert moved.isel(time=0).fusion.completeness().items_found == 2
+
+
 def test_spans_of_groups_are_joined_label_by_label_and_along_them() -> None:
     def by_quarter(series: xr.Dataset) -> xr.Dataset:
         groups = series.groupby("time.quarter")

@@ -74,15 +74,11 @@ def stac_item(dataset: xr.Dataset, files: Mapping[str, Path], *, item_id: str) -
 
     geobox = geobox_of(dataset)
     geometry, bbox = footprint(geobox)
-    start, end = _interval(dataset)
-    whole = start == end
     item = pystac.Item(
         id=item_id,
         geometry=geometry,
         bbox=bbox,
-        datetime=start if whole else None,
-        start_datetime=None if whole else start,
-        end_datetime=None if whole else end,
+        **_times(dataset),
         properties=_projection(geobox) | _processing(dataset),
         stac_extensions=[*EXTENSIONS.values()],
     )
@@ -126,15 +122,20 @@ def band_names(array: xr.DataArray) -> list[str]:
     return [f"{array.name} {label}" for label in labels.to_numpy()]
 
 
-def _interval(dataset: xr.Dataset) -> tuple[dt.datetime, dt.datetime]:
+def _times(dataset: xr.Dataset) -> dict[str, Any]:
+    """Return the time of a retrieval, or the span of its acquisitions, or both as of a month."""
     time = dataset.coords.get("time")
-    if time is not None and time.ndim == 0 and time.dtype.kind == "M" and time.notnull():
-        moment = _moment(time.to_numpy()[()])
-        return moment, moment
+    known = time is not None and time.ndim == 0 and time.dtype.kind == "M" and time.notnull()
+    moment = _moment(time.to_numpy()[()]) if time is not None and known else None
     span = stated_span(dataset)
-    if len(span) == len(SPAN):
-        start, end = (_moment(as_time(moment)) for moment in span.values())
-        return start, end
+    # attributes beside a time may be those of a cube that it was selected from
+    if len(span) == len(SPAN) and (moment is None or {*SPAN} <= {*dataset.coords}):
+        start, end = (_moment(as_time(of_end)) for of_end in span.values())
+        if start != end:
+            return {"datetime": moment, "start_datetime": start, "end_datetime": end}
+        moment = moment or start
+    if moment is not None:
+        return {"datetime": moment}
     msg = (
         "the retrieval has no `time`, and a STAC item is of some time: "
         ".assign_coords(time=np.datetime64(...)), or leave the item out, item=False"

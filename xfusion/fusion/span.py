@@ -14,7 +14,7 @@ from xfusion.datamodel.caller import is_for_one_group
 from xfusion.datamodel.names import MU, SPAN
 from xfusion.datamodel.times import as_text, as_time, stated_span
 
-EXTREMES = (np.minimum, np.maximum)
+EXTREMES = (np.fmin, np.fmax)  # a group without acquisitions has none
 
 
 def time_of_all(retrievals: Sequence[xr.Dataset]) -> dict[Hashable, xr.Variable]:
