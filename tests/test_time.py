@@ -329,8 +329,11 @@ def test_what_was_fused_before_keeps_its_span_in_a_stack() -> None:
 
 def test_a_stack_is_written_and_read_again(tmp_path: Path) -> None:
     both = xf.stack([scene("2023-06-20", items="a"), scene("2023-06-18", sensor="s2")])
-    both.fusion.to_zarr(tmp_path / "both.zarr", progress=False)
-    with xr.open_zarr(tmp_path / "both.zarr") as back:
+    for i, cube in enumerate((both, both.chunk(time=1))):
+        cube.fusion.to_zarr(tmp_path / f"{i}.zarr", progress=False)
+        again = xr.open_zarr(tmp_path / f"{i}.zarr")
+        again.fusion.to_zarr(tmp_path / f"again{i}.zarr", progress=False)
+    with xr.open_zarr(tmp_path / "again1.zarr") as back:
         np.testing.assert_array_equal(back.time, both.time)
         np.testing.assert_array_equal(back.mu, both.mu)
         assert back.sensor.to_numpy().tolist() == ["s2", "s1"]

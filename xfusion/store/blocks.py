@@ -22,8 +22,8 @@ def in_blocks(dataset: xr.Dataset) -> xr.Dataset:
         msg = f"there are no pixels along {empty[0]!r}: the selection misses the array, change it"
         raise ValueError(msg)
     dims = spatial_dims(dataset) or dataset["mu"].dims
-    # names of sensors, say: small, and of texts Zarr must know how long they are
-    texts = {k: v.variable for k, v in dataset.coords.items() if v.dtype.kind in "OU"}
+    # names of sensors, say: few, and of texts in blocks Zarr does not know how long they are
+    texts = {k: v.variable for k, v in dataset.coords.items() if v.dtype.kind in "OUT"}
     if not lazy_variables(dataset):
         dataset = dataset.chunk(dict.fromkeys(dims, SIDE))
     dataset = dataset.unify_chunks()
@@ -33,7 +33,7 @@ def in_blocks(dataset: xr.Dataset) -> xr.Dataset:
         dataset = rechunked(dataset, even)
     in_memory = [k for k, v in dataset.data_vars.items() if v.ndim and v.chunks is None]
     dataset = dataset.assign({k: _chunked(dataset.variables[k], sizes) for k in in_memory})
-    kept = {k: v for k, v in texts.items() if k not in dataset.indexes and v.chunks is None}
+    kept = {k: v.compute() for k, v in texts.items() if k not in dataset.indexes}
     # last: blocks of labels are of no use
     dataset = _with_plain_indexes(dataset.assign_coords(kept)).drop_encoding()
     return annotate(dataset.drop_attrs(deep=False).assign_attrs(lasting(dataset.attrs)))
