@@ -209,6 +209,9 @@ NOT_OF_THE_COMMAND = (
     "time={",  # with its value: see test_cli.py
     "grid={",
     ".isel(time=0)",
+    "by which files are named",  # of cubes, which it does not open
+    "{cube.sizes['time']} acquisitions",
+    "no labels there",
 )
 
 

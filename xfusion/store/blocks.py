@@ -33,7 +33,7 @@ def in_blocks(dataset: xr.Dataset) -> xr.Dataset:
         dataset = rechunked(dataset, even)
     in_memory = [k for k, v in dataset.data_vars.items() if v.ndim and v.chunks is None]
     dataset = dataset.assign({k: _chunked(dataset.variables[k], sizes) for k in in_memory})
-    kept = {k: v.compute() for k, v in texts.items() if k not in dataset.indexes}
+    kept = {k: v for k, v in texts.items() if k not in dataset.indexes}
     # last: blocks of labels are of no use
     dataset = _with_plain_indexes(dataset.assign_coords(kept)).drop_encoding()
     return annotate(dataset.drop_attrs(deep=False).assign_attrs(lasting(dataset.attrs)))

@@ -188,8 +188,9 @@ def _needs_zarr() -> None:
 
 
 def _with_lone_values(dataset: xr.Dataset) -> xr.Dataset:
-    """Return the retrieval with what has no dims computed: it has no blocks."""
-    lone = [name for name, variable in lazy_variables(dataset).items() if not variable.ndim]
+    """Return the retrieval with what has no dims, and texts, computed: these have no blocks."""
+    lazy = lazy_variables(dataset).items()
+    lone = [name for name, v in lazy if not v.ndim or v.dtype.kind in "OUT"]
     return dataset.assign({name: dataset[name].compute() for name in lone})
 
 
