@@ -68,7 +68,7 @@ def common_grid(
     >>> xf.common_grid(a, b).boundingbox.bbox
     (500000.0, -100.0, 500600.0, 300.0)
     >>> xf.common_grid(a, b, crs="EPSG:4326", resolution=0.0001).shape.yx
-    (37, 55)
+    (38, 54)
     """
     from odc.geo.crs import CRS
 
