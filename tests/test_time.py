@@ -268,7 +268,7 @@ def test_where_one_sensor_has_no_mask_nothing_is_excluded() -> None:
 
 
 def test_a_stack_is_in_the_units_and_on_the_grid_of_the_first() -> None:
-    pytest.importorskip("pint")
+    pytest.importorskip("pint", reason="units are an extra")
     metres, centimetres = scene("2023-06-20"), scene("2023-06-18", seed=2)
     metres.mu.attrs["units"] = metres.sigma.attrs["units"] = "m"
     centimetres.mu.attrs["units"] = centimetres.sigma.attrs["units"] = "cm"
@@ -303,7 +303,7 @@ def test_a_stack_that_cannot_be_says_of_which_and_what_mends_it() -> None:
         xf.stack([a, b], dim="x")
     for alone in (a, xf.SensorProduct(dataset=a)):
         with pytest.raises(TypeError, match=r"no sequence.*xf.stack\(\[a, b\]\)"):
-            xf.stack(alone)  # type: ignore[arg-type]
+            xf.stack(alone)  # type: ignore[arg-type]  # what is refused
 
 
 def test_a_stack_along_another_label_has_the_times_along_it() -> None:

@@ -52,7 +52,7 @@ def _keep(kernel: Any, function: Callable[..., object]) -> None:
     try:
         cache = _cache_of(function)
         cache._cache_file = _versions_of(cache)  # noqa: SLF001  # there is no option
-        kernel._cache = cache  # noqa: SLF001
+        kernel._cache = cache  # noqa: SLF001  # as above
     except (ImportError, RuntimeError, AttributeError, TypeError):
         return  # nowhere to write, neither beside the package nor at home; or another numba
 
@@ -78,7 +78,7 @@ def _versions_of(cache: Any) -> Any:
             name: str = self._data_name_pattern.format(number=number)
             return name.replace(".nbc", f".{uuid4().hex[:16]}.nbc")
 
-    return Versions(cache.cache_path, cache._impl.filename_base, SOURCES)  # noqa: SLF001
+    return Versions(cache.cache_path, cache._impl.filename_base, SOURCES)  # noqa: SLF001  # its name
 
 
 def _sources() -> str:

@@ -92,9 +92,7 @@ def _opened(path: FilePath, chunks: Chunks, **mode: Any) -> tuple[xr.DataArray, 
         # workers, and a later run, may be in another folder
         path = Path(path).absolute()
     stored = _look(path)
-    with warnings.catch_warnings():
-        # it is of a grid that is not parallel to its axes, whose labels follow
-        opened = rioxarray.open_rasterio(path, parse_coordinates=not stored.rotated)
+    opened = rioxarray.open_rasterio(path, parse_coordinates=not stored.rotated)
     assert isinstance(opened, xr.DataArray)  # noqa: S101  # a file of one band is
     single = opened.isel({dim: 0 for dim in opened.dims if dim not in SPATIAL})
     # the time of a netCDF file; others number bands
