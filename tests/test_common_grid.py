@@ -181,3 +181,31 @@ def test_a_grid_with_corners_off_the_map_serves_a_target_inside(
     np.testing.assert_array_equal(warped.mu, values[row, column])
     assert xf.common_grid(source, crs="EPSG:4326", resolution=0.1).shape[1] <= 3601
     assert search_boxes(source)
+
+
+@pytest.mark.parametrize(
+    ("crs", "box"),
+    [
+        (MODIS, (18902158.0, -1111950.5, 4633.127, (240, 240))),
+        ("ESRI:54035", (-17300000.0, 8400000.0, 40000.0, (420, 870))),
+        ("+proj=eck4 +ellps=WGS84", (-17000000.0, 8500000.0, 100000.0, (170, 340))),
+    ],
+    ids=["sinusoidal", "equal earth", "eckert"],
+)
+def test_a_target_beyond_the_rim_of_its_map_is_empty_there_and_does_not_wrap_around(
+    crs: str, box: Any
+) -> None:
+    target = grid(crs, *box)
+    source = grid("EPSG:4326", -180.0, 90.0, 0.25, (720, 1440))
+    warped = xf.retrieval(
+        xr.DataArray(np.ones((720, 1440)), xr_coords(source), ("latitude", "longitude")), 0.1
+    ).fusion.coregister(target, resampling="nearest")
+    x, y = (axis.ravel() for axis in np.meshgrid(warped.x, warped.y))
+    away = Transformer.from_crs(crs, "EPSG:4326", always_xy=True)
+    back = Transformer.from_crs("EPSG:4326", crs, always_xy=True)
+    there = np.stack(back.transform(*away.transform(x, y)))
+    with np.errstate(invalid="ignore"):
+        off = ~(np.hypot(*(there - [x, y])) < box[2])
+    assert off.any()
+    assert not off.all()
+    np.testing.assert_array_equal(np.isfinite(warped.mu.values.ravel()), ~off)

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .earth import DEGREES, off_the_map, transformer
+
 if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox
     from odc.geo.geom import Geometry
@@ -46,7 +48,7 @@ def footprint(geobox: GeoBox) -> tuple[dict[str, Any], list[float]]:
         pole = next((p for p in POLES if _holds(geobox, p)), POLES[0])
         points += [(longitude[-1], pole), (longitude[0], pole)]
         latitude = np.append(latitude, pole)
-    ring = geom.polygon(points, "EPSG:4326")
+    ring = geom.polygon(points, DEGREES)
     if not ring.is_valid:
         ring = ring.buffer(0.0)
     ring = ring.simplify(10.0**-DIGITS)
@@ -54,7 +56,7 @@ def footprint(geobox: GeoBox) -> tuple[dict[str, Any], list[float]]:
     parts: list[Geometry] = []
     for turn in range(int(np.floor((west + 180) / TURN)), int(np.ceil((east + 180) / TURN))):
         shift = turn * TURN
-        world = geom.box(shift - 180, -90, shift + 180, 90, "EPSG:4326")
+        world = geom.box(shift - 180, -90, shift + 180, 90, DEGREES)
         parts += [_shifted(part, shift) for part in _polygons(ring & world)]
     south, north = float(latitude.min()), float(latitude.max())
     if east - west >= TURN - 10.0**-DIGITS:
@@ -111,18 +113,15 @@ def _outline(geobox: GeoBox) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
 
 def _degrees(geobox: GeoBox, x: Any, y: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return longitude and latitude of positions in a grid."""
-    from pyproj import Transformer
-
-    there = Transformer.from_crs(geobox.crs.proj, "EPSG:4326", always_xy=True)  # type: ignore[union-attr]  # geobox_of saw that it has one
-    longitude, latitude = there.transform(*geobox.pix2wld(x, y))  # type: ignore[no-untyped-call]  # odc-geo's are not typed
-    return np.asarray(longitude), np.asarray(latitude)
+    here = [np.asarray(axis) for axis in geobox.pix2wld(x, y)]  # type: ignore[no-untyped-call]  # odc-geo's are not typed
+    longitude, latitude = transformer(str(geobox.crs), DEGREES).transform(*here)
+    off = off_the_map(geobox.crs, here[0], here[1], abs(geobox.resolution.x))
+    return np.where(off, np.inf, longitude), np.asarray(latitude)
 
 
 def _holds(geobox: GeoBox, pole: float) -> bool:
-    from pyproj import Transformer
-
-    here = Transformer.from_crs("EPSG:4326", geobox.crs.proj, always_xy=True)  # type: ignore[union-attr]  # as above
-    column, row = geobox.wld2pix(*here.transform(0.0, pole))  # type: ignore[no-untyped-call]  # as above
+    here = transformer(DEGREES, str(geobox.crs)).transform(0.0, pole)
+    column, row = geobox.wld2pix(*here)  # type: ignore[no-untyped-call]  # odc-geo's are not typed
     rows, columns = geobox.shape
     return bool(0 <= row <= rows and 0 <= column <= columns)
 
@@ -138,7 +137,7 @@ def _shifted(polygon: Any, shift: float) -> Geometry:
 
     ring = polygon.exterior  # a grid has no holes
     points = [(round(x - shift, DIGITS), round(y, DIGITS)) for x, y in ring.coords]
-    return geom.polygon(points, "EPSG:4326")
+    return geom.polygon(points, DEGREES)
 
 
 def _rings(polygon: Any) -> list[list[list[float]]]:

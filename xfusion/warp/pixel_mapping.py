@@ -11,12 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xfusion.datamodel.comparison import same_crs
+from xfusion.datamodel.earth import off_the_map, transformer
 from xfusion.datamodel.graph import InGraph
 from xfusion.kernels.control import ControlGrid, Positions, Window
 
 if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox
-    from pyproj import Transformer
 
 TOLERANCE = 1e-3  # source pixels; a control cell that errs by more is transformed exactly
 AIM = 1e-4  # source pixels; the step is chosen for it
@@ -83,7 +83,10 @@ class PixelMapping(InGraph):
         """
         x, y = _affine(self.target, columns, rows)
         if not same_crs(self.source.crs, self.target.crs):
-            x, y = _transformer(str(self.target.crs), str(self.source.crs)).transform(x, y)
+            off = self._off_its_map(x, y) if self._has_a_rim else None
+            x, y = transformer(str(self.target.crs), str(self.source.crs)).transform(x, y)
+            if off is not None:
+                x = np.where(off, np.inf, x)
         return np.stack(_affine(self.source, self._around_the_source(x), y, inverse=True))
 
     def control_grid(self, rows: slice, columns: slice) -> ControlGrid:
@@ -193,6 +196,16 @@ class PixelMapping(InGraph):
             return x - self._turn * np.round((x - middle) / self._turn)
 
     @functools.cached_property
+    def _has_a_rim(self) -> bool:
+        """Whether some of the target lies beyond the rim of its own map, as far as samples tell."""
+        rows, columns = (np.linspace(0.0, n, EDGES) for n in self.target.shape)
+        x, y = _affine(self.target, *np.meshgrid(columns, rows))
+        return bool(self._off_its_map(x, y).any())
+
+    def _off_its_map(self, x: Positions, y: Positions) -> NDArray[np.bool_]:
+        return off_the_map(self.target.crs, x, y, abs(self.target.resolution.x))
+
+    @functools.cached_property
     def _turn(self) -> float | None:
         """Easting after which the CRS of the source repeats itself, None if it need not be known.
 
@@ -207,8 +220,8 @@ class PixelMapping(InGraph):
         rows, columns = self.source.shape
         v, u = np.meshgrid(np.linspace(0, rows, 5), np.linspace(0, columns, 5))
         there = np.stack(_affine(self.source, u, v))
-        degrees = _transformer(str(crs), "EPSG:4326").transform(*there)
-        back = np.stack(_transformer("EPSG:4326", str(crs)).transform(*degrees))
+        degrees = transformer(str(crs), "EPSG:4326").transform(*there)
+        back = np.stack(transformer("EPSG:4326", str(crs)).transform(*degrees))
         with np.errstate(invalid="ignore"):
             off = back - there
             beyond = np.hypot(*off) > abs(self.source.resolution.x)
@@ -247,10 +260,3 @@ def _widths(exact_u: Positions, exact_v: Positions) -> Positions:
                 steps.append(float(np.median(finite)) if finite.size else 0.0)
             widths[place, axis] = math.hypot(*steps)
     return widths
-
-
-@functools.lru_cache(maxsize=32)
-def _transformer(target: str, source: str) -> Transformer:
-    from pyproj import Transformer
-
-    return Transformer.from_crs(target, source, always_xy=True)
