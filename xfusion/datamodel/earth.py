@@ -57,7 +57,8 @@ def off_the_map(
     away, back = transformer(str(crs), DEGREES), transformer(DEGREES, str(crs))
     here = np.stack(back.transform(*away.transform(x, y)))
     with np.errstate(invalid="ignore"):
-        return ~(np.hypot(*(here - np.stack([x, y]))) <= within)
+        off: NDArray[np.bool_] = ~(np.hypot(*(here - np.stack([x, y]))) <= within)
+    return off
 
 
 @functools.lru_cache(maxsize=32)

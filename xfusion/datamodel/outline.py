@@ -113,9 +113,9 @@ def _outline(geobox: GeoBox) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
 
 def _degrees(geobox: GeoBox, x: Any, y: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return longitude and latitude of positions in a grid."""
-    here = [np.asarray(axis) for axis in geobox.pix2wld(x, y)]  # type: ignore[no-untyped-call]  # odc-geo's are not typed
-    longitude, latitude = transformer(str(geobox.crs), DEGREES).transform(*here)
-    off = off_the_map(geobox.crs, here[0], here[1], abs(geobox.resolution.x))
+    east, north = map(np.asarray, geobox.pix2wld(x, y))  # type: ignore[no-untyped-call]  # odc-geo's are not typed
+    longitude, latitude = transformer(str(geobox.crs), DEGREES).transform(east, north)
+    off = off_the_map(geobox.crs, east, north, abs(geobox.resolution.x))
     return np.where(off, np.inf, longitude), np.asarray(latitude)
 
 
