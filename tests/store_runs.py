@@ -69,7 +69,7 @@ class KilledError(Exception):
 
 def break_off(dataset: xr.Dataset, store: Path) -> None:
     """Leave an unfinished run of a Dataset: its last batch is never written."""
-    from xfusion.store import write as module
+    from xfusion.store import tasks as module
 
     written = iter(range(10**6))
 

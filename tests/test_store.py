@@ -56,7 +56,8 @@ def test_the_attributes_of_a_store_are_short_and_tell_no_folder_of_this_machine(
     )
     store = tmp_path / "w.zarr"
     break_off(water, store)
-    assert str(inputs) not in (store / ".xfusion" / "root.json").read_text()
+    (root,) = (store / ".xfusion").glob("*/root.json")
+    assert str(inputs) not in root.read_text()
     back = xf.to_zarr(water, store, progress=False)
     for metadata in store.rglob("zarr.json"):
         assert str(tmp_path) not in metadata.read_text()
@@ -193,7 +194,7 @@ def test_each_time_of_a_series_is_a_block_of_its_own(tmp_path: Path) -> None:
     mu = xr.DataArray(np.ones((20, 4, 4), np.float32), dims=("time", "y", "x"))
     dataset = xf.retrieval(mu, mu).chunk(time=1)
     break_off(dataset, tmp_path / "w.zarr")
-    assert list((tmp_path / "w.zarr" / ".xfusion" / "done").iterdir())
+    assert [*(tmp_path / "w.zarr" / ".xfusion").glob("*/done/*.json")]
     xf.to_zarr(dataset, tmp_path / "w.zarr", progress=False)
 
 

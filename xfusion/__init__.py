@@ -31,6 +31,7 @@ from .masks.shares import completeness
 from .products import SensorProduct, Sentinel1Product, Sentinel2Product
 from .run.memory import compute
 from .stac.profiles import Catalog
+from .store.soundness import verify
 from .store.write import to_zarr
 from .warp.coregistration import coregister
 from .warp.target import common_grid
@@ -74,4 +75,5 @@ __all__ = [
     "to_cog",
     "to_zarr",
     "usable",
+    "verify",
 ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import functools
 import sys
 import sysconfig
@@ -22,6 +21,7 @@ from xfusion.raster.file import RasterFile
 from xfusion.raster.patience import is_on_the_web
 
 INPUT, ASSET, PARAMETER = "input ", "asset ", "parameter "  # begin what a job calls these
+CHANGED = ", changed "  # in the state of a file, before what its name and time do not tell
 SHOWN = 3  # differences that an error tells
 STANDARD_LIBRARY = sysconfig.get_path("stdlib")
 
@@ -61,6 +61,12 @@ def metadata_of(dataset: xr.Dataset) -> dict[str, str]:
         job |= {f"attribute {name}.{k}": _as_stored(v) for k, v in variable.attrs.items()}
     job |= {f"attribute {k}": _as_stored(v) for k, v in dataset.attrs.items() if k != JOB}
     return job
+
+
+def inputs_of(dataset: xr.Dataset) -> dict[str, str]:
+    """Describe the files that are read, as they are now."""
+    described = _of_graph(dataset)
+    return {k: v for k, v in described.items() if k.startswith((INPUT, ASSET))}
 
 
 def differences(before: Mapping[str, str], now: Mapping[str, str]) -> str:
@@ -202,5 +208,10 @@ def _written(path: str) -> str:
 
 def _state(file: Path) -> str:
     status = file.stat()
-    written = dt.datetime.fromtimestamp(status.st_mtime, dt.UTC)
-    return f"{status.st_size} bytes, written {written.isoformat()}"
+    written, changed = (_moment(ns) for ns in (status.st_mtime_ns, status.st_ctime_ns))
+    # a file that was replaced may have the size and the time of the one before
+    return f"{status.st_size} bytes, written {written}{CHANGED}{changed}, inode {status.st_ino}"
+
+
+def _moment(nanoseconds: int) -> str:
+    return f"{np.datetime64(nanoseconds, 'ns')}Z"

@@ -10,9 +10,11 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from .fingerprint import ASSET, INPUT, PARAMETER, differences, metadata_of
+from xfusion.datamodel.provenance import JOB
+
+from .fingerprint import ASSET, CHANGED, INPUT, PARAMETER, differences, metadata_of
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -20,19 +22,23 @@ if TYPE_CHECKING:
     from .place import Place
 
 MOST_INPUTS = 12  # that are noted by name: of the files of a long series the digest must do
-DIGEST, VERSION, MARKS = "digest", "xfusion", "parameters"
+DIGEST, METADATA = "digest", "metadata"
+VERSION, MARKS = "xfusion", "parameters"
 HALF = 4  # characters of a mark for the name of a parameter, and for its value
 
 
-def note_of(job: Mapping[str, str]) -> str:
+def note_of(job: Mapping[str, str], metadata: str = "") -> str:
     """Return what a finished store keeps of a job.
 
     Parameters
     ----------
     job : mapping
         As :func:`~xfusion.store.fingerprint.job_of` describes it.
+    metadata : str
+        Digest of the metadata of the store.
     """
     note = {DIGEST: _hash(json.dumps(job, sort_keys=True), 32), VERSION: job.get(VERSION, "")}
+    note[METADATA] = metadata
     note |= dict([*_inputs(job).items()][:MOST_INPUTS])
     parameters = {k: v for k, v in job.items() if k.startswith(PARAMETER)}
     return json.dumps(note | {MARKS: "".join(_mark(k, v) for k, v in parameters.items())})
@@ -41,6 +47,17 @@ def note_of(job: Mapping[str, str]) -> str:
 def is_of(note: str, job: Mapping[str, str]) -> bool:
     """Whether a finished store is of a job, by its note."""
     return _read(note).get(DIGEST) == _read(note_of(job))[DIGEST]
+
+
+def digest_of(root: Mapping[str, Any]) -> str:
+    """Return the digest of the metadata of all of a store, without the note that holds it."""
+    attributes = {k: v for k, v in root.get("attributes", {}).items() if k != JOB}
+    return _hash(json.dumps({**root, "attributes": attributes}, sort_keys=True), 32)
+
+
+def noted_digest(root: Mapping[str, Any]) -> str | None:
+    """Return the digest that was noted when the store was written, None if none was."""
+    return _read(str(root.get("attributes", {}).get(JOB, ""))).get(METADATA) or None
 
 
 def named_differences(note: str, place: Place, job: Mapping[str, str]) -> str:
@@ -75,8 +92,14 @@ def _inputs(job: Mapping[str, str]) -> dict[str, str]:
     for name, state in job.items():
         if name.startswith(INPUT):
             file = name.removeprefix(INPUT).replace("\\", "/").rpartition("/")[2]
-            inputs.setdefault(f"{INPUT}{file}", []).append(state)
+            inputs.setdefault(f"{INPUT}{file}", []).append(_short(state))
     return {name: ", ".join(sorted(states)) for name, states in inputs.items()}
+
+
+def _short(state: str) -> str:
+    """Return the state of a file with what only tells two files apart as a mark."""
+    shown, apart, rest = state.partition(CHANGED)
+    return f"{shown}, as {_hash(rest, HALF)}" if apart else state
 
 
 def _is_metadata(name: str) -> bool:

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import itertools
 import json
 import os
+import re
+import time
 import warnings
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import xarray as xr
 
@@ -20,19 +24,22 @@ from xfusion.stac.untrusted import local_path
 if TYPE_CHECKING:
     from zarr.abc.store import Store as ZarrStore
 
+T = TypeVar("T")
 StoreLike: TypeAlias = "str | os.PathLike[str] | ZarrStore"
 
-# Of a run that is not finished, inside the store. The root's own metadata are there as well until
-# the end: without them nobody takes the half of a result for the whole.
+# Of what is not finished, inside the store. The root's own metadata are there as well until the
+# end: without them nobody takes the half of a result for the whole.
 STATE = ".xfusion"
-JOB_KEY, READY_KEY, ROOT_KEY, RUN_KEY, DONE_KEY = (
-    f"{STATE}/{name}" for name in ("job.json", "ready", "root.json", "run", "done")
-)
+JOB_KEY = f"{STATE}/job.json"
 ROOT = "zarr.json"
-PARTIAL = ".partial"  # what zarr leaves of a file while it is killed
+OF_AN_ARRAY = re.compile(r"zarr\.json|c(/\d+)*")  # its keys
+AT_A_TIME = 16  # requests to an object store
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+NOT_EMPTY = (errno.ENOTEMPTY, errno.EEXIST, errno.ENOENT)
 NOT_OURS = (errno.EACCES, errno.EPERM, errno.EROFS)
+
+ATTEMPTS, PAUSE = 20, 0.05  # seconds between them
 
 ABSENT, FINISHED, UNFINISHED, FOREIGN = "absent", "finished", "unfinished", "foreign"
 
@@ -72,6 +79,14 @@ class Place:
         content = _sync(self.zarr.get(key, default_buffer_prototype()))
         return None if content is None else content.to_bytes()
 
+    def json(self, key: str) -> dict[str, Any] | None:
+        """Return the JSON object that a key holds, None if there is none or it is not whole."""
+        try:
+            content = json.loads(self.read(key) or b"null")
+        except (ValueError, RecursionError):
+            return None
+        return content if isinstance(content, dict) else None
+
     def has(self, key: str) -> bool:
         """Whether there is a key."""
         return bool(_sync(self.zarr.exists(key)))
@@ -94,76 +109,98 @@ class Place:
 
         return sorted(_sync(gathered()))
 
+    def tail(self, key: str, length: int) -> bytes | None:
+        """Return the last bytes of what a key holds, None if there is none."""
+        from zarr.abc.store import SuffixByteRequest
+        from zarr.core.buffer import default_buffer_prototype
+
+        part = _sync(self.zarr.get(key, default_buffer_prototype(), SuffixByteRequest(length)))
+        return None if part is None else part.to_bytes()
+
+    def children(self, prefix: str = "") -> list[str]:
+        """Return the names right below a prefix."""
+
+        async def gathered() -> list[str]:
+            return [name async for name in self.zarr.list_dir(prefix)]
+
+        return sorted(name.strip("/") for name in _sync(gathered()))
+
+    def move(self, source: str, target: str) -> None:
+        """Move what a key holds to another key; what was there is replaced, at once.
+
+        Raises
+        ------
+        FileNotFoundError
+            If the key holds nothing.
+        """
+        from zarr.storage import LocalStore, ObjectStore
+
+        if isinstance(self.zarr, LocalStore):
+            path = self.zarr.root / target
+            path.parent.mkdir(parents=True, exist_ok=True)
+            (self.zarr.root / source).replace(path)
+        elif isinstance(self.zarr, ObjectStore):
+            import obstore
+
+            obstore.copy(self.zarr.store, source, target)
+        else:
+            content = self.read(source)
+            if content is None:
+                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), source)
+            self.write(target, content)
+
+    def for_each(self, keys: Sequence[T], act: Callable[[T], object]) -> None:
+        """Do something with each of many keys, on an object store with some at a time."""
+        from zarr.storage import LocalStore, MemoryStore
+
+        if isinstance(self.zarr, LocalStore | MemoryStore):
+            for key in keys:
+                act(key)
+            return
+        with ThreadPoolExecutor(AT_A_TIME) as pool:
+            for _ in pool.map(act, keys):
+                pass
+
+    def delete_folder(self, prefix: str) -> None:
+        """Delete all below a prefix, also while another run still adds to it."""
+        for attempt in itertools.count():
+            try:
+                _sync(self.zarr.delete_dir(prefix))
+            except OSError as error:
+                if error.errno not in NOT_EMPTY or attempt == ATTEMPTS:
+                    raise
+                time.sleep(PAUSE)
+            else:
+                return
+
+    def delete_array(self, name: str) -> None:
+        """Delete an array at the root, if that is what is there."""
+        keys = [key.removeprefix(f"{name}/") for key in self.listed(f"{name}/")]
+        if all(OF_AN_ARRAY.fullmatch(key) for key in keys):
+            self.delete_folder(name)
+
     def state(self) -> str:
         """Return what is there."""
         if self.has(ROOT):  # perhaps not tidied up yet
             return FINISHED
         if self.has(JOB_KEY):
             return UNFINISHED
-        return FOREIGN if self.listed() else ABSENT
-
-    def job(self) -> dict[str, str]:
-        """Return the job of an unfinished run."""
-        try:
-            job: dict[str, str] = json.loads(self.read(JOB_KEY) or b"")
-        except ValueError as error:
-            msg = (
-                f"{self.name}: {JOB_KEY} is not whole, so nobody knows what was begun there: "
-                "begin anew with resume=False"
-            )
-            raise ValueError(msg) from error
-        return job
-
-    def check_run(self, run: str) -> None:
-        """Raise where another run has begun meanwhile: two would undo each other's work."""
-        if self.read(RUN_KEY) != run.encode():
-            msg = f"another run has taken over {self.name}: let it finish, then call again"
-            raise RuntimeError(msg)
-
-    def clear(self) -> None:
-        """Delete an unfinished run; last what tells that it was one."""
-        for key in self.listed(f"{STATE}/"):
-            if key != JOB_KEY:
-                self.delete(key)
-        try:
-            names = {n.removeprefix("variable ") for n in self.job() if n.startswith("variable ")}
-        except ValueError:
-            names = {key.partition("/")[0] for key in self.listed() if key.endswith(f"/{ROOT}")}
-        for name in names:
-            _sync(self.zarr.delete_dir(name))
-        if self.has(JOB_KEY):
-            self.delete(JOB_KEY)
-            _sync(self.zarr.delete_dir(STATE))
-
-    def done(self) -> set[int]:
-        """Return the numbers of the blocks that are noted as written."""
-        notes = (self.read(key) for key in self.listed(f"{DONE_KEY}/") if not key.endswith(PARTIAL))
-        return {number for note in notes for number in json.loads(note or b"[]")}
+        names = self.children()
+        return FOREIGN if [name for name in names if name != STATE] else ABSENT
 
     def array(self, name: str) -> Any:
-        """Open one of the arrays."""
+        """Open one of the arrays, to be written whole block by whole block."""
         import zarr
 
-        return zarr.open_array(self.zarr, path=name, mode="r+", zarr_format=3)
+        # a block that is not there is lost, not empty
+        with quiet_zarr(), zarr.config.set({"array.write_empty_chunks": True}):
+            return zarr.open_array(self.zarr, path=name, mode="r+", zarr_format=3)
 
-    def finish(self) -> None:
-        """Write what tells a finished store, and tidy up; may be called again."""
-        import zarr
-
-        for key in self.listed():
-            if key.endswith(PARTIAL):
-                self.delete(key)
-        if not self.has(ROOT):
-            root = self.read(ROOT_KEY)
-            if root is None:
-                msg = f"{self.name} was changed by another run: call again"
-                raise RuntimeError(msg)
-            self.write(ROOT, root)
-        with quiet_zarr():
-            zarr.consolidate_metadata(self.zarr, zarr_format=3)
-        for key in sorted(self.listed(f"{STATE}/"), key=JOB_KEY.__eq__):
-            self.delete(key)
-        _sync(self.zarr.delete_dir(STATE))
+    def tidy(self) -> None:
+        """Delete what a finished run has left of its state."""
+        if self.has(ROOT) and self.children(STATE):
+            with contextlib.suppress(OSError):
+                self.delete_folder(STATE)
 
     def opened(self, blocks: Mapping[Hashable, tuple[int, ...]]) -> xr.Dataset:
         """Open it lazily."""
@@ -220,9 +257,3 @@ def _sync(awaited: Any) -> Any:
     from zarr.core.sync import sync
 
     return sync(awaited)
-
-
-def run_of(store: ZarrStore) -> str | None:
-    """Return which run a worker finds in a store."""
-    run = Place(store).read(RUN_KEY)
-    return None if run is None else run.decode()

@@ -9,52 +9,63 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
+from xfusion.datamodel.components import is_component
 from xfusion.datamodel.flags import Exclusion
 from xfusion.datamodel.grid import spatial_dims
 from xfusion.datamodel.names import MASK
 from xfusion.datamodel.provenance import JOB
 from xfusion.run.scheduler import lazy_variables
 
-from .notes import note_of
-from .place import JOB_KEY, READY_KEY, ROOT, ROOT_KEY, Place, quiet_zarr
+from .notes import digest_of, note_of
+from .place import ROOT, STATE, Place, quiet_zarr
 
 if TYPE_CHECKING:
     from zarr.abc.store import Store as ZarrStore
 
+LEVEL = 0  # of zstd: Zarr's own choice
 CHUNK = 512  # pixels a side, at most, of what is compressed in one piece
 
 
-def begin(place: Place, dataset: xr.Dataset, job: Mapping[str, str]) -> None:
-    """Write everything but the pixels."""
+def template_of(dataset: xr.Dataset, job: Mapping[str, str]) -> dict[str, bytes]:
+    """Return what a store holds besides its pixels: keys and their contents.
+
+    Raises
+    ------
+    ValueError
+        If an attribute or a name is none that a store can hold.
+    """
+    from zarr.codecs import Crc32cCodec, ZstdCodec
     from zarr.storage import MemoryStore
 
+    _check_names(dataset)
     _check_attrs(dataset)
-    encoding: dict[Any, dict[str, Any]] = {
-        name: {
+    # any reader of Zarr sees by the checksum that a chunk is not what was written
+    codecs = {"compressors": (ZstdCodec(level=LEVEL), Crc32cCodec())}
+    encoding: dict[Any, dict[str, Any]] = {name: dict(codecs) for name in dataset.variables}
+    for name, variable in lazy_variables(dataset).items():
+        dims = spatial_dims(dataset) or ()
+        encoding[name] |= {
             "chunks": tuple(_chunk(c[0]) if d in dims else c[0] for d, c in _blocks(variable)),
             "shards": tuple(c[0] for _, c in _blocks(variable)),
         }
-        for dims in [spatial_dims(dataset) or ()]
-        for name, variable in lazy_variables(dataset).items()
-    }
     if MASK in encoding:
         encoding[MASK] |= {"fill_value": int(Exclusion.UNKNOWN)}
-    # aside, as the root's metadata must not be seen yet
     template: Any = MemoryStore()
     with quiet_zarr():
-        _without_blocks(dataset).assign_attrs({JOB: note_of(job)}).to_zarr(
+        _without_blocks(dataset).to_zarr(
             template,
             mode="w",
             compute=False,
-            consolidated=False,
+            consolidated=True,
             zarr_format=3,
             encoding=encoding,
             safe_chunks=False,  # blocks are shards
+            write_empty_chunks=True,
         )
-    place.write(JOB_KEY, json.dumps(job).encode())
-    for key, content in _contents(template).items():
-        place.write(ROOT_KEY if key == ROOT else key, content)
-    place.write(READY_KEY, b"")
+    contents = _contents(template)
+    root = json.loads(contents[ROOT])
+    root["attributes"][JOB] = note_of(job, digest_of(root))
+    return contents | {ROOT: json.dumps(root, indent=2).encode()}
 
 
 def _contents(store: ZarrStore) -> dict[str, bytes]:
@@ -74,6 +85,17 @@ def _without_blocks(dataset: xr.Dataset) -> xr.Dataset:
     return dataset.assign({k: v for k, v in empty.items() if k in dataset.data_vars}).assign_coords(
         {k: v for k, v in empty.items() if k in dataset.coords}
     )
+
+
+def _check_names(dataset: xr.Dataset) -> None:
+    """Refuse names that would lead out of the store, or to what is its own."""
+    for name in dataset.variables:
+        if not is_component(name) or name in (ROOT, STATE):
+            msg = (
+                f"the variable {name!r} cannot be a folder of a Zarr store: .rename with a plain "
+                "name, without '/', of its own"
+            )
+            raise ValueError(msg)
 
 
 def _check_attrs(dataset: xr.Dataset) -> None:

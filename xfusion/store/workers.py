@@ -10,7 +10,7 @@ import xarray as xr
 from xfusion.run.progress import Advance
 from xfusion.run.scheduler import lazy_variables, scheduler_of, worker_count
 
-from .place import Place, run_of
+from .lease import Lease, holder_of
 
 BLOCKS_A_WORKER = 8  # of a batch
 BLOCKS_ON_CLUSTER = 64  # of a batch, at least: workers come where there is work for them
@@ -24,14 +24,14 @@ class Local:
     def __init__(self, get: Any) -> None:
         self.get = get
 
-    def check(self, place: Place, run: str) -> None:
+    def check(self, lease: Lease) -> None:
         """Refuse workers that do not see the store."""
         from dask import local, threaded
         from zarr.storage import MemoryStore
 
-        del run  # all processes of one machine see its files
-        if isinstance(place.zarr, MemoryStore) and self.get not in (threaded.get, local.get_sync):
-            raise TypeError(IN_MEMORY.format(place.name))
+        # all processes of one machine see its files
+        if isinstance(lease.zarr, MemoryStore) and self.get not in (threaded.get, local.get_sync):
+            raise TypeError(IN_MEMORY.format(lease.name))
 
     def batch(self) -> int:
         """Return how many blocks are computed before a note is made."""
@@ -57,17 +57,17 @@ class Cluster:
     def __init__(self, client: Any) -> None:
         self.client = client
 
-    def check(self, place: Place, run: str) -> None:
+    def check(self, lease: Lease) -> None:
         """Refuse workers that do not see the store."""
         from zarr.storage import MemoryStore
 
-        if isinstance(place.zarr, MemoryStore):
-            raise TypeError(IN_MEMORY.format(place.name))
-        runs = self.client.run(run_of, place.zarr)
-        blind = sorted(str(worker) for worker, visible in runs.items() if visible != run)
+        if isinstance(lease.zarr, MemoryStore):
+            raise TypeError(IN_MEMORY.format(lease.name))
+        runs = self.client.run(holder_of, lease.zarr)
+        blind = sorted(str(worker) for worker, visible in runs.items() if visible != lease.run)
         if blind:
             msg = (
-                f"{place.name} is another one, or none, for the workers {', '.join(blind)}: choose "
+                f"{lease.name} is another one, or none, for the workers {', '.join(blind)}: choose "
                 "a store that all see under this name, on a shared disk or an object store"
             )
             raise OSError(msg)
@@ -90,7 +90,7 @@ class Cluster:
             self.client.cancel(futures)
 
 
-def workers_of(dataset: xr.Dataset) -> Local | Cluster:
-    """Return who computes a Dataset."""
+def workers_of(dataset: xr.Dataset, timeout: float) -> Local | Cluster:
+    """Return who computes a Dataset; a cluster is waited for so long."""
     scheduler, client = scheduler_of(lazy_variables(dataset).values())
     return Local(scheduler) if client is None else Cluster(client)

@@ -2,43 +2,35 @@
 
 from __future__ import annotations
 
-import json
 import os
-import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import xarray as xr
-from numpy.typing import NDArray
 
 from xfusion.datamodel.provenance import JOB
 from xfusion.datamodel.validation import Retrieval, as_retrieval
-from xfusion.run.progress import progress_of
 from xfusion.run.scheduler import lazy_variables
 
 from .blocks import in_blocks
-from .fingerprint import differences, job_of
+from .filling import Filling
+from .fingerprint import job_of
+from .lease import held
 from .notes import is_of, named_differences
-from .place import (
-    DONE_KEY,
-    FINISHED,
-    FOREIGN,
-    JOB_KEY,
-    READY_KEY,
-    ROOT,
-    RUN_KEY,
-    UNFINISHED,
-    Place,
-    StoreLike,
-)
-from .template import begin
-from .workers import workers_of
+from .place import FINISHED, FOREIGN, ROOT, UNFINISHED, Place, StoreLike
+from .soundness import check_root, root_of
+from .template import template_of
 
 
 def to_zarr(
-    dataset: Retrieval, /, store: StoreLike, *, resume: bool = True, progress: bool = True
+    dataset: Retrieval,
+    /,
+    store: StoreLike,
+    *,
+    resume: bool = True,
+    force: bool = False,
+    timeout: float = 60.0,
+    progress: bool = True,
 ) -> xr.Dataset:
     """Compute a retrieval block by block into a Zarr store.
 
@@ -54,6 +46,10 @@ def to_zarr(
         ``xfusion[cloud]`` is needed, with credentials from the environment.
     resume : bool
         Go on with an unfinished run; False discards it and begins anew.
+    force : bool
+        Take the store from another run that still writes to it. That one ends with an error.
+    timeout : float
+        Seconds to wait for the workers of a cluster, while none of them answers.
     progress : bool
         Show how far it is, with the time that is left.
 
@@ -105,49 +101,23 @@ def to_zarr(
     lazy = in_blocks(_with_lone_values(as_retrieval(dataset)))
     job = job_of(lazy)
     place = Place(store)
+    filling = Filling(place, lazy, job, template_of(lazy, job), timeout, progress)
     with place.named_errors():
-        state = place.state()
-        if state == FINISHED:
-            _same_result(place, job)
-            if place.has(JOB_KEY):
-                place.finish()
-        elif state == FOREIGN:
+        if place.state() == FOREIGN:
             msg = (
                 f"{place.name} holds data that xfusion did not write: nothing was changed; "
                 "choose another store, or delete it"
             )
             raise FileExistsError(msg)
-        else:
-            if state == UNFINISHED and resume:
-                _same_job(place, job)
-            elif state == UNFINISHED:
-                place.clear()
-            _run(place, lazy, job, progress=progress)
+        if place.state() != FINISHED:
+            with held(place, force=force) as lease:
+                # another run may have ended meanwhile
+                if place.state() != FINISHED:
+                    filling.write(lease, resume=resume)
+        _same_result(place, job)
+        filling.mend(force=force)
+        place.tidy()
         return place.opened(lazy.chunksizes)
-
-
-def _run(place: Place, dataset: xr.Dataset, job: Mapping[str, str], *, progress: bool) -> None:
-    run = uuid.uuid4().hex
-    if not place.has(READY_KEY):
-        place.clear()
-        begin(place, dataset, job)
-    place.write(RUN_KEY, run.encode())
-    _fill(place, dataset, run, progress=progress)
-    place.finish()
-
-
-def _same_job(place: Place, job: Mapping[str, str]) -> None:
-    before = place.job()
-    # without pixels there is nothing to be mixed
-    if before != job and place.has(READY_KEY):
-        msg = (
-            f"{place.name} holds an unfinished run of another job: "
-            f"{differences(before, job)}. Nothing was changed; run that one, choose "
-            "another store, or begin anew with resume=False"
-        )
-        raise ValueError(msg)
-    if before != job:
-        place.clear()
 
 
 def is_store(path: str | os.PathLike[str]) -> bool:
@@ -171,11 +141,15 @@ def open_store(store: StoreLike) -> xr.Dataset:
     with place.named_errors():
         state = place.state()
         if state == UNFINISHED:
-            msg = f"{place.name} is an unfinished run of {len(place.done())} blocks: go on with it"
+            msg = (
+                f"{place.name} is a run that has not finished: call xf.to_zarr again as it was, "
+                "and it goes on"
+            )
             raise ValueError(msg)
         if state != FINISHED:
             msg = f"{place.name} is no finished Zarr store"
             raise ValueError(msg)
+        check_root(place)
         return place.opened({})
 
 
@@ -195,8 +169,7 @@ def _with_lone_values(dataset: xr.Dataset) -> xr.Dataset:
 
 
 def _same_result(place: Place, job: Mapping[str, str]) -> None:
-    attrs = json.loads(place.read(ROOT) or b"{}").get("attributes", {})
-    before = attrs.get(JOB)
+    before = root_of(place).get("attributes", {}).get(JOB)
     if before is None:
         what = "a Zarr group that xf.to_zarr did not write"
     else:
@@ -205,65 +178,3 @@ def _same_result(place: Place, job: Mapping[str, str]) -> None:
         what = f"the finished result of another job: {named_differences(before, place, job)}"
     msg = f"{place.name} holds {what}. Nothing was changed; choose another store, or delete it"
     raise FileExistsError(msg)
-
-
-def _fill(place: Place, dataset: xr.Dataset, run: str, *, progress: bool) -> None:
-    """Compute what no former run has, batch by batch."""
-    units, graph = _written_by(dataset, place)
-    done = place.done()
-    left = [number for number in range(len(units)) if number not in done]
-    workers = workers_of(dataset)
-    workers.check(place, run)
-    total, before = len(units), len(units) - len(left)
-    with progress_of(total, f"writing {place.name}", done=before, show=progress) as advance:
-        while left:
-            size = workers.batch()
-            batch, left = left[:size], left[size:]
-            workers.run(*_part(graph, [units[number] for number in batch]), advance)
-            place.check_run(run)
-            # only now: what is marked is there
-            place.write(f"{DONE_KEY}/{batch[0]}.json", json.dumps(batch).encode())
-        place.check_run(run)
-
-
-def _written_by(dataset: xr.Dataset, place: Place) -> tuple[list[Any], dict[Any, Any]]:
-    """Return the task that writes each block of all variables, and the graph of them all."""
-    from dask.highlevelgraph import HighLevelGraph
-
-    dims = dataset["mu"].dims
-    # xarray stores bool as int8, say
-    arrays = {
-        name: xr.conventions.encode_cf_variable(variable, name=name).data
-        for name, variable in lazy_variables(dataset).items()
-    }
-    graph = dict(HighLevelGraph.merge(*(a.__dask_graph__() for a in arrays.values())))
-    # no two runs on a cluster share a task
-    write, block = (f"{what}-{uuid.uuid4().hex}" for what in ("write", "block"))
-    units: dict[Any, list[Any]] = {}
-    for name, array in arrays.items():
-        target = place.array(str(name))
-        own = dataset.variables[name].dims
-        axes = [own.index(d) for d in dims if d in own]
-        starts = [np.concatenate([[0], np.cumsum(c)]).tolist() for c in array.chunks]
-        for index in np.ndindex(array.numblocks):
-            region = tuple(slice(s[i], s[i + 1]) for s, i in zip(starts, index, strict=True))
-            task = (f"{write}-{name}", *index)
-            graph[task] = (_write, target, region, (array.name, *index))
-            units.setdefault(tuple(index[axis] for axis in axes), []).append(task)
-    for unit, tasks in units.items():
-        graph[(block, *unit)] = (_all_written, tasks)
-    return [(block, *unit) for unit in units], graph
-
-
-def _write(target: Any, region: tuple[slice, ...], block: NDArray[Any]) -> None:
-    target[region] = block
-
-
-def _all_written(_: Sequence[None]) -> None:
-    """End a block: each of its variables is in the store."""
-
-
-def _part(graph: Mapping[Any, Any], keys: list[Any]) -> tuple[dict[Any, Any], list[Any]]:
-    from dask.optimization import cull
-
-    return cull(graph, keys)[0], keys

@@ -1,0 +1,235 @@
+"""Two runs on one store, in any order of start, stop, freeze and kill: never a mixture."""
+
+import contextlib
+import itertools
+import multiprocessing
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import xarray as xr
+
+import xfusion as xf
+from tests.store_runs import contents
+from xfusion.store import lease
+
+SIDE, BLOCK = 24, 4
+
+
+class Run:
+    """A run in another process."""
+
+    def __init__(
+        self, store: Path, value: int, *, pause: float, resume: bool = True, force: bool = False
+    ) -> None:
+        # a new process from one that has imported everything already, and has no threads
+        processes = multiprocessing.get_context("forkserver")
+        processes.set_forkserver_preload([__name__])
+        ours, theirs = processes.Pipe()
+        arguments = (theirs, str(store), float(value), pause, resume, force)
+        self.process = processes.Process(target=work, args=arguments, daemon=True)
+        self.process.start()
+        self.pipe = ours
+        assert ours.recv() == "ready"
+
+    def go(self) -> None:
+        self.pipe.send("go")
+
+    def signal(self, number: int) -> None:
+        if self.process.is_alive():
+            assert self.process.pid is not None
+            os.kill(self.process.pid, number)
+
+    def end(self) -> bool:
+        """Wait for the end, and return whether it finished."""
+        self.process.join(60)
+        assert self.process.exitcode is not None
+        said = ""
+        # one that was killed says nothing
+        with contextlib.suppress(EOFError):
+            said = self.pipe.recv()
+        if self.process.exitcode == 0 and said != "finished":
+            known = ("another run", "unfinished run of another job", "finished result of another")
+            assert any(text in said for text in known), said
+        return bool(said == "finished")
+
+
+def work(pipe: Any, store: str, value: float, pause: float, resume: bool, force: bool) -> None:
+    lease.BEAT_EVERY, lease.SILENT_FOR, lease.LOOK_EVERY = 0.05, 0.6, 0.02
+
+    def slow(block: Any, dtype: Any = np.float32) -> Any:
+        time.sleep(pause)
+        return np.full_like(block, value)
+
+    zeros = xr.DataArray(np.zeros((SIDE, SIDE), np.float32), dims=("y", "x")).chunk(BLOCK)
+    mu = zeros.copy(data=zeros.data.map_blocks(slow, dtype=np.float32))
+    water = xf.retrieval(mu, zeros + 1)
+    pipe.send("ready")
+    pipe.recv()
+    try:
+        xf.to_zarr(water, store, resume=resume, force=force, progress=False)
+        pipe.send("finished")
+    except (RuntimeError, ValueError, OSError) as error:
+        pipe.send(f"{type(error).__name__}: {error}")
+
+
+def values_in(store: Path) -> set[float] | None:
+    """Return which values a finished store holds, None if none is finished."""
+    try:
+        water = xr.open_zarr(store).load()
+    except (FileNotFoundError, OSError, KeyError, ValueError):
+        return None
+    assert np.isfinite(water.mu).all()
+    return {*np.unique(water.mu).tolist()}
+
+
+def published(store: Path) -> dict[str, str]:
+    return {k: v for k, v in contents(store).items() if not k.startswith(".xfusion")}
+
+
+@pytest.fixture
+def running() -> Iterator[list[Run]]:
+    runs: list[Run] = []
+    yield runs
+    for run in runs:
+        run.signal(signal.SIGCONT)
+        run.signal(signal.SIGKILL)
+        run.process.join()
+
+
+PAIRS = [
+    (what, resume, force, moment)
+    for what in ("let it run", "kill", "freeze", "freeze and wake at once")
+    for resume, force in ((True, False), (False, False), (False, True))
+    for moment in (0.0, 0.1, 0.25, 0.4)
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("what", "resume", "force", "moment"), PAIRS)
+def test_of_two_runs_at_once_a_finished_store_is_that_of_one(
+    tmp_path: Path, running: list[Run], what: str, resume: bool, force: bool, moment: float
+) -> None:
+    store = tmp_path / "w.zarr"
+    a = Run(store, 1, pause=0.03)
+    running.append(a)
+    b = Run(store, 2, pause=0.002, resume=resume, force=force)
+    running.append(b)
+    a.go()
+    time.sleep(moment)
+    if what == "kill":
+        a.signal(signal.SIGKILL)
+    elif what.startswith("freeze"):
+        a.signal(signal.SIGSTOP)
+    b.go()
+    if what == "freeze and wake at once":
+        time.sleep(0.1)
+        a.signal(signal.SIGCONT)
+    finished = {2.0} if b.end() else set()
+    after_b = values_in(store)
+    a.signal(signal.SIGCONT)
+    finished |= {1.0} if a.end() else set()
+    found = values_in(store)
+    assert found is None or (len(found) == 1 and found <= finished)
+    # what was whole once stays as it was
+    assert after_b is None or found == after_b
+    assert bool(finished) == (found is not None)
+
+
+@pytest.mark.slow
+def test_a_run_that_wakes_after_another_has_finished_changes_nothing(
+    tmp_path: Path, running: list[Run]
+) -> None:
+    store = tmp_path / "w.zarr"
+    a = Run(store, 1, pause=0.2)
+    running.append(a)
+    a.go()
+    time.sleep(0.5)
+    a.signal(signal.SIGSTOP)
+    b = Run(store, 2, pause=0.0, resume=False)
+    running.append(b)
+    b.go()
+    assert b.end()
+    before = {
+        p: p.read_bytes() for p in store.rglob("*") if p.is_file() and ".xfusion" not in p.parts
+    }
+    a.signal(signal.SIGCONT)
+    assert not a.end()
+    after = {
+        p: p.read_bytes() for p in store.rglob("*") if p.is_file() and ".xfusion" not in p.parts
+    }
+    assert after == before
+    assert values_in(store) == {2.0}
+
+
+def retrieval(value: float) -> xr.Dataset:
+    mu = xr.DataArray(np.full((8, 8), value, np.float32), dims=("y", "x"))
+    return xf.retrieval(mu, mu * 0 + 1).chunk(4)
+
+
+def test_a_run_that_lives_keeps_its_store_unless_it_is_forced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from xfusion.store import tasks
+
+    store = tmp_path / "w.zarr"
+    seen = []
+
+    def write(target: Any, region: Any, block: Any) -> None:
+        if not seen:
+            seen.append("the first")
+            with pytest.raises(RuntimeError, match=rf"{os.getpid()}.*force=True"):
+                xf.to_zarr(retrieval(2.0), store, progress=False)
+            with pytest.raises(RuntimeError, match="another run writes to"):
+                xf.to_zarr(retrieval(2.0), store, resume=False, progress=False)
+            xf.to_zarr(retrieval(2.0), store, resume=False, force=True, progress=False)
+        target[region] = block
+
+    monkeypatch.setattr(tasks, "_write", write)
+    with pytest.raises(RuntimeError, match="another run has taken over"):
+        xf.to_zarr(retrieval(1.0), store, progress=False)
+    assert values_in(store) == {2.0}
+
+
+def test_a_silent_run_of_another_machine_is_waited_for_and_then_taken_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lease, "SILENT_FOR", 0.6)
+    monkeypatch.setattr(lease, "NOTICE", 0.1)
+    monkeypatch.setattr(lease, "LOOK_EVERY", 0.05)
+    store = tmp_path / "w.zarr"
+    state = store / ".xfusion"
+    (state / "beats").mkdir(parents=True)
+    (state / "beats" / "theirs").write_text("7")
+    (state / "run").write_text('{"run": "theirs", "host": "far", "pid": "9", "machine": "other"}')
+    begun = time.monotonic()
+    with pytest.warns(UserWarning, match="process 9 on far has not ended"):
+        xf.to_zarr(retrieval(1.0), store, progress=False)
+    assert time.monotonic() - begun > 0.6
+    assert values_in(store) == {1.0}
+    assert not state.exists()
+
+
+def test_a_run_of_another_machine_that_beats_is_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lease, "SILENT_FOR", 30.0)
+    monkeypatch.setattr(lease, "LOOK_EVERY", 0.01)
+    counts = itertools.count()
+    store = tmp_path / "w.zarr"
+    state = store / ".xfusion"
+    (state / "beats").mkdir(parents=True)
+    (state / "beats" / "theirs").write_text("7")
+    (state / "run").write_text('{"run": "theirs", "host": "far", "pid": "9", "machine": "other"}')
+
+    def sleep(_: float) -> None:
+        (state / "beats" / "theirs").write_text(str(next(counts)))
+
+    monkeypatch.setattr(lease.time, "sleep", sleep)
+    with pytest.raises(RuntimeError, match="process 9 on far"):
+        xf.to_zarr(retrieval(1.0), store, progress=False)

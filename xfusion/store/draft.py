@@ -1,0 +1,141 @@
+"""A result that is not finished: kept apart from the store it will be, and moved there whole.
+
+Each job that is begun has a draft of its own. A run that another has taken over, or that wakes
+from a long sleep, writes to a draft that is gone, and cannot reach the finished store.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import uuid
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xfusion.datamodel.components import is_component
+
+from .lease import BEATS, RUN_KEY, Lease
+from .place import JOB_KEY, ROOT, STATE, Place
+from .soundness import Shard
+
+DRAFT = "draft"  # of a job: the name of its draft
+VARIABLE = "variable "  # begins what a job calls its variables
+
+
+@dataclass(frozen=True)
+class Draft:
+    """The folder of an unfinished result in the store."""
+
+    place: Place
+    name: str
+
+    @classmethod
+    def begun(cls, place: Place, job: Mapping[str, str]) -> Draft:
+        """Begin one, and note of which job it is."""
+        draft = cls(place, uuid.uuid4().hex)
+        place.write(JOB_KEY, json.dumps({DRAFT: draft.name, **job}).encode())
+        return draft
+
+    @property
+    def folder(self) -> str:
+        """Where all of it is."""
+        return f"{STATE}/{self.name}"
+
+    def path(self, key: str) -> str:
+        """Return where a key of the store is until it is finished."""
+        return f"{self.folder}/{'root.json' if key == ROOT else f'arrays/{key}'}"
+
+    def write(self, contents: Mapping[str, bytes]) -> None:
+        """Write metadata and coordinates, which are small."""
+        for key, content in contents.items():
+            self.place.write(self.path(key), content)
+
+    def note(self, blocks: list[int]) -> None:
+        """Note that some blocks are written."""
+        self.place.write(f"{self.folder}/done/{blocks[0]}.json", json.dumps(blocks).encode())
+
+    def done(self) -> set[int]:
+        """Return the numbers of the blocks that are noted as written; a torn note notes none."""
+        done: set[int] = set()
+        for key in self.place.listed(f"{self.folder}/done/"):
+            with contextlib.suppress(ValueError, TypeError):
+                done.update(int(number) for number in json.loads(self.place.read(key) or b"[]"))
+        return done
+
+    def drop(self, shards: Iterable[Shard]) -> None:
+        """Delete what there is of some blocks."""
+        written = {*self.place.listed(f"{self.folder}/arrays/")}
+        keys = {self.path(shard.key) for shard in shards}
+        self.place.for_each(sorted(written & keys), self.place.delete)
+
+    def target(self, name: str, lease: Lease) -> Target:
+        """Return what takes the blocks of a variable."""
+        return Target(self.place.array(self.path(name)), lease)
+
+    def publish(self, lease: Lease) -> None:
+        """Move it to where readers look; last what makes a store of it."""
+        keys = self.place.listed(f"{self.folder}/arrays/")
+        # what a killed writer leaves of a file is none of the result
+        keys = [key for key in keys if not key.endswith(".partial")]
+        lease.check()
+        self.place.for_each(keys, lambda key: self._move(key, lease))
+        lease.check()
+        self.place.move(self.path(ROOT), ROOT)
+
+    def _move(self, key: str, lease: Lease) -> None:
+        try:
+            self.place.move(key, key.removeprefix(f"{self.folder}/arrays/"))
+        except FileNotFoundError:
+            # taken over: the draft is the other's
+            lease.check()
+            raise
+
+
+@dataclass(frozen=True)
+class Target:
+    """An array of a draft, to whoever holds the lease."""
+
+    array: Any
+    lease: Lease
+
+    def __setitem__(self, region: tuple[slice, ...], block: NDArray[np.generic]) -> None:
+        self.lease.check()
+        self.array[region] = block
+
+
+def job_of_draft(place: Place) -> tuple[Draft | None, dict[str, str]]:
+    """Return the draft that is in a store, and its job.
+
+    Raises
+    ------
+    ValueError
+        If what is noted of it is not whole.
+    """
+    job = place.json(JOB_KEY)
+    if job is None:
+        msg = (
+            f"{place.name}: {JOB_KEY} is not whole, so nobody knows what was begun there: "
+            "begin anew with resume=False"
+        )
+        raise ValueError(msg)
+    name = job.pop(DRAFT, None)
+    return (Draft(place, name) if is_component(name) and name != STATE else None), job
+
+
+def discard(place: Place, lease: Lease, job: Iterable[str]) -> None:
+    """Delete an unfinished result: its drafts first, so that nothing more is moved out of them."""
+    lease.check()
+    for name in place.children(STATE):
+        if f"{STATE}/{name}" not in (RUN_KEY, BEATS, JOB_KEY):
+            place.delete_folder(f"{STATE}/{name}")
+    for name in job:
+        variable = name.removeprefix(VARIABLE)
+        # what was published before a run broke off
+        if name != variable and is_component(variable) and variable not in (STATE, ROOT):
+            lease.check()
+            place.delete_array(variable)
+    place.delete(JOB_KEY)

@@ -1,0 +1,78 @@
+"""The tasks that compute and write the blocks of a retrieval."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from xfusion.run.scheduler import lazy_variables
+
+from .draft import Draft
+from .lease import Lease
+from .soundness import Shard, shard_of
+
+
+@dataclass(frozen=True)
+class Block:
+    """The same part of all variables."""
+
+    task: tuple[Any, ...]
+    """The key of what writes it."""
+    shards: tuple[Shard, ...]
+    """What is written, of each variable."""
+
+
+def blocks_of(
+    dataset: xr.Dataset, draft: Draft, lease: Lease
+) -> tuple[list[Block], dict[Any, Any]]:
+    """Return the blocks of a retrieval, and the graph of the tasks that write them."""
+    from dask.highlevelgraph import HighLevelGraph
+
+    dims = dataset["mu"].dims
+    # xarray stores bool as int8, say
+    arrays = {
+        str(name): xr.conventions.encode_cf_variable(variable, name=name).data
+        for name, variable in lazy_variables(dataset).items()
+    }
+    graph = dict(HighLevelGraph.merge(*(a.__dask_graph__() for a in arrays.values())))
+    # no two runs on a cluster share a task
+    write, block = (f"{what}-{uuid.uuid4().hex}" for what in ("write", "block"))
+    tasks: dict[Any, list[Any]] = {}
+    shards: dict[Any, list[Shard]] = {}
+    for name, array in arrays.items():
+        target = draft.target(name, lease)
+        own = dataset.variables[name].dims
+        axes = [own.index(d) for d in dims if d in own]
+        starts = [np.concatenate([[0], np.cumsum(c)]).tolist() for c in array.chunks]
+        for index in np.ndindex(array.numblocks):
+            region = tuple(slice(s[i], s[i + 1]) for s, i in zip(starts, index, strict=True))
+            task = (f"{write}-{name}", *index)
+            graph[task] = (_write, target, region, (array.name, *index))
+            unit = tuple(index[axis] for axis in axes)
+            tasks.setdefault(unit, []).append(task)
+            shards.setdefault(unit, []).append(shard_of(target.array, name, index))
+    for unit, written in tasks.items():
+        graph[(block, *unit)] = (_all_written, written)
+    return [Block((block, *unit), tuple(shards[unit])) for unit in tasks], graph
+
+
+def part_of(graph: Mapping[Any, Any], blocks: Sequence[Block]) -> tuple[dict[Any, Any], list[Any]]:
+    """Return the part of a graph that writes some blocks, and the keys of these."""
+    from dask.optimization import cull
+
+    keys = [block.task for block in blocks]
+    return cull(graph, keys)[0], keys
+
+
+def _write(target: Any, region: tuple[slice, ...], block: NDArray[Any]) -> None:
+    target[region] = block
+
+
+def _all_written(_: Sequence[None]) -> None:
+    """End a block: each of its variables is in the store."""
