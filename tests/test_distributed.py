@@ -20,7 +20,7 @@ from zarr.storage import MemoryStore
 
 import xfusion as xf
 from tests.store_runs import contents, fused, write_inputs
-from xfusion.store import workers
+from xfusion.store import cluster as module
 
 
 @pytest.fixture(scope="module")
@@ -71,11 +71,11 @@ def test_a_worker_that_is_killed_changes_nothing(
 
     def kill() -> None:
         # as soon as the run is under way
-        while not list((tmp_path / "two.zarr").glob("mu/c/*/*")):
+        while not list((tmp_path / "two.zarr").glob("**/mu/c/*/*")):
             time.sleep(0.005)
         pid = next(iter(client.run(os.getpid).values()))
         os.kill(pid, signal.SIGKILL)
-        killed.append(len(list((tmp_path / "two.zarr").glob("mu/c/*/*"))))
+        killed.append(len(list((tmp_path / "two.zarr").glob("**/mu/c/*/*"))))
 
     killer = threading.Thread(target=kill)
     killer.start()
@@ -102,7 +102,7 @@ def test_workers_that_do_not_see_the_store_are_refused(
 def test_a_worker_that_finds_another_run_is_named(
     client: Client, inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(workers, "run_of", lambda _: "another")
+    monkeypatch.setattr(module, "holder_of", lambda _: "another")
     with pytest.raises(OSError, match=r"w.zarr is another one, or none, for the workers tcp://"):
         xf.to_zarr(fused(inputs), tmp_path / "w.zarr", progress=False)
 

@@ -29,7 +29,8 @@ def small(side: int = 8, block: int = 4) -> xr.Dataset:
 
 
 def read(store: Path) -> xr.Dataset:
-    return xr.open_zarr(store).load().drop_attrs()
+    found: xr.Dataset = xr.open_zarr(store).load().drop_attrs()
+    return found
 
 
 NAMES = ["../victim", "/abs/victim", "..", ".", "", "a/b", ".xfusion", "zarr.json", "a\0b", "a\\b"]

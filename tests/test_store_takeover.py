@@ -178,7 +178,7 @@ def test_a_run_that_lives_keeps_its_store_unless_it_is_forced(
     from xfusion.store import tasks
 
     store = tmp_path / "w.zarr"
-    seen = []
+    seen: list[str] = []
 
     def write(target: Any, region: Any, block: Any) -> None:
         if not seen:
@@ -230,6 +230,6 @@ def test_a_run_of_another_machine_that_beats_is_left_alone(
     def sleep(_: float) -> None:
         (state / "beats" / "theirs").write_text(str(next(counts)))
 
-    monkeypatch.setattr(lease.time, "sleep", sleep)
+    monkeypatch.setattr(time, "sleep", sleep)
     with pytest.raises(RuntimeError, match="process 9 on far"):
         xf.to_zarr(retrieval(1.0), store, progress=False)

@@ -9,12 +9,36 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, TypeAlias
-
-Advance: TypeAlias = Callable[[int], None]
+from typing import Any
 
 LARGE = 100_000  # units that are shown in thousands or millions
 LINE_EVERY = 30.0  # seconds between the lines of a log
+
+
+class Advance:
+    """To be called with the number of units that are done, by any thread."""
+
+    def __init__(
+        self, done: Callable[[int], object] = lambda _: None, say: Callable[[str], object] = str
+    ) -> None:
+        self._done, self._say = done, say
+        self._lock = threading.Lock()
+        self._waits_for = ""
+
+    def __call__(self, units: int) -> None:
+        """Count units that are done."""
+        with self._lock:
+            if self._waits_for:
+                self._say("")
+                self._waits_for = ""
+            self._done(units)
+
+    def waits(self, what: str) -> None:
+        """Show what the run waits for, until it goes on."""
+        with self._lock:
+            if what != self._waits_for:
+                self._waits_for = what
+                self._say(what)
 
 
 @contextmanager
@@ -38,11 +62,11 @@ def progress_of(
 
     Yields
     ------
-    callable
+    Advance
         To be called with the number of units that are done.
     """
     if not show:
-        yield lambda _: None
+        yield Advance()
         return
     if sys.stderr.isatty() or _in_jupyter():
         # without widgets tqdm's bar for notebooks is a warning
@@ -50,22 +74,11 @@ def progress_of(
         tqdm: Any = importlib.import_module("tqdm.auto" if widgets else "tqdm").tqdm
         scale = total >= LARGE
         with tqdm(total=total, initial=done, desc=what, unit=f" {unit}s", unit_scale=scale) as bar:
-            yield _locked(bar.update)
+            yield Advance(bar.update, bar.set_postfix_str)
         return
     lines = _Lines(total, what, done, unit)
     lines.say()
-    yield _locked(lines.advance)
-
-
-def _locked(advance: Callable[[int], object]) -> Advance:
-    """Let any thread advance."""
-    lock = threading.Lock()
-
-    def one_at_a_time(units: int) -> None:
-        with lock:
-            advance(units)
-
-    return one_at_a_time
+    yield Advance(lines.advance, lines.add)
 
 
 class _Lines:
@@ -80,6 +93,11 @@ class _Lines:
         self.done += units
         if self.done >= self.total or time.monotonic() - self.shown_at >= LINE_EVERY:
             self.say()
+
+    def add(self, text: str) -> None:
+        if text:
+            sys.stderr.write(f"{self.what}: {text}\n")
+            sys.stderr.flush()
 
     def say(self) -> None:
         self.shown_at = time.monotonic()

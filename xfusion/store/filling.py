@@ -12,6 +12,7 @@ from xfusion.datamodel.caller import warn
 from xfusion.run.progress import progress_of
 from xfusion.run.scheduler import lazy_variables
 
+from .cluster import LostWorkersError
 from .draft import Draft, discard, job_of_draft
 from .fingerprint import differences, inputs_of
 from .lease import Lease, held
@@ -123,17 +124,26 @@ class Filling:
         if not left:
             return
         workers = workers_of(self.dataset, self.timeout)
-        workers.check(lease)
         total, before = len(blocks), len(done)
         what = f"writing {self.place.name}"
         with progress_of(total, what, done=before, show=self.progress) as advance:
-            while left:
-                size = workers.batch()
-                batch, left = left[:size], left[size:]
-                workers.run(*part_of(graph, [blocks[number] for number in batch]), advance)
-                lease.check()
-                # only now: what is marked is there
-                draft.note(batch)
+            try:
+                workers.check(lease, advance)
+                while left:
+                    size = workers.batch()
+                    batch = left[:size]
+                    workers.run(*part_of(graph, [blocks[number] for number in batch]), advance)
+                    lease.check()
+                    # only now: what is marked is there
+                    draft.note(batch)
+                    left = left[size:]
+            except LostWorkersError as error:
+                msg = (
+                    f"{self.place.name}: {error}. {total - len(left)} of {total} blocks are "
+                    "written and noted: call to_zarr again, it goes on; timeout= is how many "
+                    "seconds workers are waited for"
+                )
+                raise LostWorkersError(msg) from error
 
     def _check_inputs(self, lease: Lease) -> None:
         """Refuse a result of inputs that were others at the end than at the beginning."""

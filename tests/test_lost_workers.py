@@ -1,0 +1,203 @@
+"""Clusters that lose workers: word within seconds, an end in time, and a run that can go on."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import dask
+import numpy as np
+import pytest
+import xarray as xr
+from distributed import Client, LocalCluster
+
+import xfusion as xf
+from tests.store_runs import contents
+from xfusion.store import cluster as module
+
+SIDE, BLOCK = 32, 4
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "SILENT_AFTER", 3.0)
+    monkeypatch.setattr(module, "NOTICE", 0.5)
+
+
+@contextlib.contextmanager
+def clients(workers: int = 2, **options: Any) -> Iterator[Client]:
+    with (
+        LocalCluster(
+            n_workers=workers,
+            threads_per_worker=1,
+            processes=True,
+            dashboard_address=None,
+            host="127.0.0.1",
+            **options,
+        ) as cluster,
+        Client(cluster) as client,
+    ):
+        client.wait_for_workers(workers, timeout=60)
+        yield client
+
+
+def slowly(block: Any, pause: float = 0.05) -> Any:
+    time.sleep(pause)
+    return block
+
+
+def retrieval(pause: float = 0.05) -> xr.Dataset:
+    values = np.arange(1, SIDE * SIDE + 1, dtype=np.float32).reshape(SIDE, SIDE)
+    mu = xr.DataArray(values, dims=("y", "x")).chunk(BLOCK)
+    slow = mu.copy(data=mu.data.map_blocks(slowly, pause=pause, dtype=np.float32))
+    return xf.retrieval(slow, mu / 10)
+
+
+def right(store: Path) -> None:
+    water = xr.open_zarr(store).load()
+    np.testing.assert_array_equal(water.mu.to_numpy().ravel(), np.arange(1, SIDE * SIDE + 1))
+
+
+def when_under_way(store: Path, act: Any) -> threading.Thread:
+    def wait() -> None:
+        while not list(store.glob(".xfusion/*/arrays/mu/c/*/*")):
+            time.sleep(0.01)
+        act()
+
+    thread = threading.Thread(target=wait)
+    thread.start()
+    return thread
+
+
+@pytest.mark.slow
+def test_blocks_of_a_worker_that_freezes_are_given_to_the_others(tmp_path: Path) -> None:
+    store = tmp_path / "w.zarr"
+    with clients() as client:
+        pids = [*client.run(os.getpid).values()]
+        frozen = when_under_way(store, lambda: os.kill(pids[0], signal.SIGSTOP))
+        try:
+            begun = time.monotonic()
+            xf.to_zarr(retrieval(), store, progress=False, timeout=30)
+            assert time.monotonic() - begun < 60
+        finally:
+            frozen.join()
+            os.kill(pids[0], signal.SIGCONT)
+        right(store)
+
+
+@pytest.mark.slow
+def test_a_run_whose_workers_are_all_frozen_says_so_ends_and_can_go_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = tmp_path / "w.zarr"
+    with clients() as client:
+        pids = [*client.run(os.getpid).values()]
+
+        def freeze() -> None:
+            for pid in pids:
+                os.kill(pid, signal.SIGSTOP)
+
+        frozen = when_under_way(store, freeze)
+        begun = time.monotonic()
+        try:
+            with pytest.raises(
+                OSError,
+                match=r"w.zarr: no worker has answered for 4 s.* of 64 blocks .*to_zarr again",
+            ):
+                xf.to_zarr(retrieval(), store, timeout=4)
+        finally:
+            frozen.join()
+            for pid in pids:
+                os.kill(pid, signal.SIGCONT)
+        assert time.monotonic() - begun < 30
+        assert "waiting for workers" in capsys.readouterr().err
+        xf.to_zarr(retrieval(), store, progress=False)
+        right(store)
+
+
+@pytest.mark.slow
+def test_a_run_whose_workers_have_gone_ends_and_can_go_on_with_others(tmp_path: Path) -> None:
+    store = tmp_path / "w.zarr"
+    with clients() as client:
+        cluster: Any = client.cluster
+        gone = when_under_way(store, lambda: cluster.scale(0))
+        with pytest.raises(OSError, match="no worker has answered for 3 s"):
+            xf.to_zarr(retrieval(), store, progress=False, timeout=3)
+        gone.join()
+        cluster.scale(1)
+        xf.to_zarr(retrieval(), store, progress=False)
+        right(store)
+
+
+def test_a_cluster_that_adapts_is_given_work_before_it_has_workers(tmp_path: Path) -> None:
+    store = tmp_path / "w.zarr"
+    with (
+        LocalCluster(
+            n_workers=0, threads_per_worker=1, dashboard_address=None, host="127.0.0.1"
+        ) as cluster,
+        Client(cluster),
+    ):
+        cluster.adapt(minimum=0, maximum=1, interval="100ms")
+        xf.to_zarr(retrieval(0.0), store, progress=False)
+        right(store)
+
+
+@pytest.mark.slow
+def test_a_block_that_is_too_large_for_the_workers_is_told(tmp_path: Path) -> None:
+    def greedy(block: Any) -> Any:
+        os.kill(os.getpid(), signal.SIGKILL)  # as the nanny does, or the kernel
+        return block
+
+    water = retrieval(0.0)
+    mu = water.mu.copy(data=water.mu.data.map_blocks(greedy, meta=np.empty((0, 0), np.float32)))
+    with (
+        dask.config.set({"distributed.scheduler.allowed-failures": 1}),
+        clients(1),
+        pytest.raises(OSError, match=r"w.zarr: a block was begun again .* memory"),
+    ):
+        xf.to_zarr(water.assign(mu=mu), tmp_path / "w.zarr", progress=False, timeout=30)
+
+
+@pytest.mark.slow
+def test_a_run_whose_scheduler_is_killed_ends_and_can_go_on_without(tmp_path: Path) -> None:
+    store = tmp_path / "w.zarr"
+    address = tmp_path / "scheduler.json"
+    parts = [
+        subprocess.Popen(
+            [sys.executable, "-m", "distributed.cli.dask_scheduler", "--host", "127.0.0.1",
+             "--port", "0", "--no-dashboard", "--scheduler-file", str(address)],
+            stderr=subprocess.DEVNULL,
+        ),
+        subprocess.Popen(
+            [sys.executable, "-m", "distributed.cli.dask_worker", "--scheduler-file", str(address),
+             "--nthreads", "1", "--no-dashboard", "--local-directory", str(tmp_path)],
+            stderr=subprocess.DEVNULL,
+        ),
+    ]  # fmt: skip
+    try:
+        with dask.config.set({"distributed.comm.timeouts.connect": "3s"}):
+            client = Client(scheduler_file=str(address), timeout="60s")
+            try:
+                client.wait_for_workers(1, timeout=60)
+                killed = when_under_way(store, parts[0].kill)
+                begun = time.monotonic()
+                with pytest.raises(OSError, match=r"w.zarr: the scheduler .*to_zarr again"):
+                    xf.to_zarr(retrieval(), store, progress=False)
+                assert time.monotonic() - begun < 60
+                killed.join()
+            finally:
+                client.close(timeout=1)
+    finally:
+        for part in parts:
+            part.kill()
+            part.wait()
+    xf.to_zarr(retrieval(), store, progress=False)
+    right(store)
+    xf.to_zarr(retrieval(), tmp_path / "v.zarr", progress=False)
+    assert contents(store) == contents(tmp_path / "v.zarr")

@@ -1,0 +1,202 @@
+"""Blocks computed by the workers of a cluster, some of which freeze, die or never come."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Any
+
+from xfusion.run.progress import Advance
+from xfusion.run.scheduler import worker_count
+
+from .lease import Lease, holder_of
+
+BLOCKS_A_WORKER = 8  # of a batch
+BLOCKS_ON_CLUSTER = 64  # of a batch, at least: workers come where there is work for them
+IN_MEMORY = "{} is in the memory of this process, its workers are others: choose a folder"
+
+LOOK_EVERY = 0.02  # seconds, at what has ended
+ASK_EVERY = 1.0  # seconds, the scheduler for its workers
+SILENT_AFTER = 15.0  # seconds without a sign of life: a worker gives one every few seconds
+NOTICE = 5.0  # seconds of waiting after which the user is told
+
+
+class LostWorkersError(OSError):
+    """The cluster does not go on."""
+
+
+class Cluster:
+    """The workers of a :class:`distributed.Client`."""
+
+    def __init__(self, client: Any, timeout: float) -> None:
+        self.client = client
+        self._workers = _Workers(client, timeout)
+
+    def check(self, lease: Lease, advance: Advance) -> None:
+        """Refuse workers that do not see the store, of those that answer."""
+        from zarr.storage import MemoryStore
+
+        if isinstance(lease.zarr, MemoryStore):
+            raise TypeError(IN_MEMORY.format(lease.name))
+        asked: dict[str, Any] = {}
+        try:
+            with _named_losses():
+                # a cluster that adapts has no workers before there is work
+                asked[""] = self.client.submit(holder_of, lease.zarr, pure=False)
+                for worker in self._workers.wait(advance):
+                    asked[worker] = self.client.submit(
+                        holder_of, lease.zarr, workers=[worker], pure=False
+                    )
+                del asked[""]
+                self._workers.wait_for(asked.values())
+                runs = {w: future.result() for w, future in asked.items() if future.done()}
+        finally:
+            with contextlib.suppress(Exception):
+                self.client.cancel(list(asked.values()))
+        blind = sorted(worker for worker, run in runs.items() if run != lease.run)
+        if blind:
+            msg = (
+                f"{lease.name} is another one, or none, for the workers {', '.join(blind)}: choose "
+                "a store that all see under this name, on a shared disk or an object store"
+            )
+            raise OSError(msg)
+
+    def batch(self) -> int:
+        """Return how many blocks are computed before a note is made."""
+        return max(BLOCKS_ON_CLUSTER, BLOCKS_A_WORKER * worker_count(self.client))
+
+    def run(self, graph: Mapping[Any, Any], keys: list[Any], advance: Advance) -> None:
+        """Compute some blocks.
+
+        Raises
+        ------
+        LostWorkersError
+            If no worker answers for too long, the scheduler is gone, or workers die of a block.
+        """
+        left = dict.fromkeys(keys)
+        while left:
+            # others than those that are frozen, if there are such
+            some = self._workers.wait(advance) if self._workers.silent() else None
+            with _named_losses():
+                futures = self.client.get(graph, [*left], workers=some, sync=False)
+            key_of = dict(zip(futures, [*left], strict=True))
+            try:
+                for future in self._workers.ended(futures, advance):
+                    with _named_losses():
+                        future.result()
+                    del left[key_of[future]]
+                    advance(1)
+            finally:
+                # an error that is kept would keep these, and the cluster its failed tasks
+                with contextlib.suppress(Exception):
+                    self.client.cancel(futures)
+
+
+class _Workers:
+    """Which workers give signs of life."""
+
+    def __init__(self, client: Any, timeout: float) -> None:
+        self.client, self.timeout = client, timeout
+        # worker -> its last sign, by its own clock, and when that was seen to change, by ours
+        self._seen: dict[str, tuple[Any, float]] = {}
+        self._asked = -ASK_EVERY
+        self._answering: list[str] = []
+        self._silent: set[str] = set()
+        self._paused: set[str] = set()
+
+    def answering(self) -> list[str]:
+        """Return those that answer and take work, as of a moment ago."""
+        now = time.monotonic()
+        if now - self._asked < ASK_EVERY:
+            return self._answering
+        try:
+            workers = self.client.scheduler_info(n_workers=-1)["workers"]
+        except Exception as error:
+            msg = "the scheduler of the cluster does not answer"
+            raise LostWorkersError(msg) from error
+        self._asked = now
+        for name, worker in workers.items():
+            sign = worker.get("last_seen"), worker.get("metrics", {}).get("time")
+            if self._seen.get(name, (None,))[0] != sign:
+                self._seen[name] = sign, now
+        self._silent = {name for name in workers if now - self._seen[name][1] > SILENT_AFTER}
+        self._paused = {name for name, w in workers.items() if w.get("status") == "paused"}
+        self._answering = [name for name in workers if name not in self._silent | self._paused]
+        return self._answering
+
+    def silent(self) -> set[str]:
+        """Return those that the scheduler still counts on, though they are frozen."""
+        self.answering()
+        return self._silent
+
+    def wait(self, advance: Advance) -> list[str]:
+        """Return the workers that answer, once there is one."""
+        begun = time.monotonic()
+        while not (answering := self.answering()):
+            waited = time.monotonic() - begun
+            if waited > self.timeout:
+                raise LostWorkersError(self._silence())
+            if waited > NOTICE:
+                advance.waits("waiting for workers")
+            time.sleep(LOOK_EVERY)
+        return answering
+
+    def ended(self, futures: Sequence[Any], advance: Advance) -> Iterator[Any]:
+        """Yield what has ended; stop where the rest must be given to other workers."""
+        from distributed import as_completed
+
+        ends = as_completed(futures)
+        frozen, since = self.silent(), time.monotonic()
+        while not ends.is_empty():
+            while ends.has_ready():
+                yield ends.next()
+                since = time.monotonic()
+            if not self.answering():
+                self.wait(advance)
+                since = time.monotonic()
+            # a worker that is frozen keeps its blocks, until the scheduler gives it up
+            if not self.silent() <= frozen and time.monotonic() - since > SILENT_AFTER:
+                return
+            time.sleep(LOOK_EVERY)
+
+    def wait_for(self, futures: Collection[Any]) -> None:
+        """Wait until each has ended, or some have and the others do not for a while."""
+        begun = time.monotonic()
+        while not all(future.done() for future in futures):
+            waited = time.monotonic() - begun
+            if waited > self.timeout:
+                raise LostWorkersError(self._silence())
+            if waited > NOTICE and any(future.done() for future in futures):
+                return
+            time.sleep(LOOK_EVERY)
+
+    def _silence(self) -> str:
+        paused = "; some are paused, as they have no memory left" if self._paused else ""
+        return (
+            f"no worker has answered for {self.timeout:.0f} s, of {len(self._seen)} that were "
+            f"seen{paused}"
+        )
+
+
+@contextlib.contextmanager
+def _named_losses() -> Iterator[None]:
+    """Tell what is lost with a scheduler or with its workers from what a block raises."""
+    from concurrent.futures import CancelledError as Cancelled
+
+    from distributed import CancelledError, KilledWorker
+    from distributed.comm.core import CommClosedError
+
+    try:
+        yield
+    except KilledWorker as error:
+        msg = (
+            "a block was begun again and again, as the workers that computed it died, most often "
+            "for want of memory: give them more"
+        )
+        raise LostWorkersError(msg) from error
+    except (Cancelled, CancelledError, CommClosedError) as error:
+        msg = (
+            "the scheduler of the cluster is gone, or has forgotten its work: connect a new Client"
+        )
+        raise LostWorkersError(msg) from error
