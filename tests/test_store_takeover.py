@@ -51,7 +51,7 @@ class Run:
         assert self.process.exitcode is not None
         said = ""
         # one that was killed says nothing
-        with contextlib.suppress(EOFError):
+        with contextlib.suppress(EOFError, ConnectionResetError):
             said = self.pipe.recv()
         if self.process.exitcode == 0 and said != "finished":
             known = ("another run", "unfinished run of another job", "finished result of another")

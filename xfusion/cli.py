@@ -12,19 +12,19 @@ import click
 from click.core import ParameterSource
 
 from .console import (
+    SENSOR_VALUES,
+    WithSensors,
     cluster,
     numbers_by_sensor,
     one_line_errors,
     progress_bar,
+    refuse_file,
     terminated_is_interrupted,
     warnings_in_lines,
 )
 from .datamodel.version import __version__
 from .fusion.rules import RULES
 from .masks.exclusion import NDVI_MAX
-
-SENSOR_VALUES = 4  # NAME MU SIGMA MASK
-FILES = (".tif", ".tiff", ".nc", ".json", ".vrt")  # what a result is not one of
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -76,34 +76,7 @@ def demo_command(out: Path, size: float, seed: int, quiet: bool, debug: bool) ->
             click.echo(f"  {path}")
 
 
-class _Sensors(click.Command):
-    """A command whose --sensor takes three or four values, which click has no option for."""
-
-    def parse_args(self, context: click.Context, args: list[str]) -> list[str]:
-        return super().parse_args(context, _with_masks(args))
-
-
-def _with_masks(args: list[str]) -> list[str]:
-    """Give each --sensor an empty mask where it has none."""
-    whole: list[str] = []
-    while args:
-        first, *args = args
-        whole.append(first)
-        if first.startswith("--sensor="):
-            whole[-1], _, value = first.partition("=")
-            args = [value, *args]
-        if whole[-1] == "--sensor":
-            ends = (i for i, word in enumerate(args) if word.startswith("--") or word == "-h")
-            end = next(ends, len(args))
-            values, args = args[:end], args[end:]
-            if len(values) not in (SENSOR_VALUES - 1, SENSOR_VALUES):
-                msg = f"--sensor takes NAME MU SIGMA [MASK], not {' '.join(values) or 'nothing'}"
-                raise click.UsageError(msg)
-            whole += [*values, *[""] * (SENSOR_VALUES - len(values))]
-    return whole
-
-
-@main.command(cls=_Sensors)
+@main.command(cls=WithSensors)
 @click.option("--s1", nargs=2, metavar="MU SIGMA", help="Sentinel-1; masked by GFM.")
 @click.option("--s2", nargs=2, metavar="MU SIGMA", help="Sentinel-2; masked by SCL and NDVI.")
 @click.option(
@@ -168,6 +141,16 @@ def _with_masks(args: list[str]) -> list[str]:
     show_default=True,
     help="Go on with an unfinished Zarr store; or begin anew, and replace the files of a folder.",
 )
+@click.option(
+    "--force", is_flag=True, help="Take a Zarr store from another run that still writes to it."
+)
+@click.option(
+    "--timeout",
+    type=click.FloatRange(min=0),
+    default=60.0,
+    show_default=True,
+    help="Seconds to wait for workers of a cluster, while none of them answers.",
+)
 @click.option("--quiet", is_flag=True, help="Print nothing but errors.")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 def fuse(
@@ -186,6 +169,8 @@ def fuse(
     correlation: float,
     scheduler: str | None,
     resume: bool,  # noqa: FBT001  # as click passes it
+    force: bool,  # noqa: FBT001  # as click passes it
+    timeout: float,
     quiet: bool,  # noqa: FBT001  # as click passes it
     debug: bool,  # noqa: FBT001  # as click passes it
 ) -> None:
@@ -202,13 +187,7 @@ def fuse(
     if correlation and rule != "gaussian":
         msg = f"--correlation is for the rule gaussian, not for {rule}"
         raise click.UsageError(msg)
-    name, _, ending = out.rstrip("/").rpartition(".")
-    if f".{ending.lower()}" in FILES and not Path(out).is_dir():
-        msg = (
-            f"--out {out} looks like a file, but a result is several: give a folder for mu.tif, "
-            f"sigma.tif and so on, --out {name}, or a store, --out {name}.zarr"
-        )
-        raise click.UsageError(msg)
+    refuse_file(out)
     source_of = click.get_current_context().get_parameter_source
     for name, of, files in (
         ("catalog_s1", "s1", s1),
@@ -251,7 +230,7 @@ def fuse(
                 correlation=correlation,
             )
             if is_store(out):
-                fused.to_zarr(out, resume=resume, progress=not quiet)
+                fused.to_zarr(out, resume=resume, force=force, timeout=timeout, progress=not quiet)
             else:
                 fused.to_cog(out, overwrite=not resume, progress=not quiet)
         if not quiet:
@@ -293,3 +272,25 @@ def info(file: str, debug: bool) -> None:  # noqa: FBT001  # click passes option
             click.echo("parameters")
             for name, value in summary.parameters.items():
                 click.echo(f"  {name:<32}{value}")
+
+
+@main.command("verify")
+@click.argument("store")
+@click.option("--quiet", is_flag=True, help="No progress.")
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+def verify_command(store: str, quiet: bool, debug: bool) -> None:  # noqa: FBT001  # as click passes it
+    """Check that a finished Zarr store is what was written.
+
+    STORE is a folder or URL. All of it is read; what is broken is printed, and the command ends
+    with an error. The command that wrote the store, given again, computes that anew.
+    """
+    with one_line_errors(debug=debug):
+        from .store.soundness import verify
+
+        broken = verify(store, progress=not quiet)
+        for key, fault in broken.items():
+            click.echo(f"{key}: {fault}")
+        if broken:
+            msg = f"{store} is broken in {len(broken)} places: give the command that wrote it again"
+            raise click.ClickException(msg)
+        click.echo(f"{store} is sound")

@@ -7,6 +7,7 @@ import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from pathlib import Path
 from typing import Any
 
 import click
@@ -14,6 +15,36 @@ import click
 from .wording import in_words_of_the_command
 
 CONNECT_TIMEOUT = 30  # seconds for a scheduler to answer
+SENSOR_VALUES = 4  # NAME MU SIGMA MASK
+FILES = (".tif", ".tiff", ".nc", ".json", ".vrt")  # what a result is not one of
+
+
+class WithSensors(click.Command):
+    """A command whose --sensor takes three or four values, which click has no option for."""
+
+    def parse_args(self, context: click.Context, args: list[str]) -> list[str]:
+        """Read the options, each sensor with four values."""
+        return super().parse_args(context, _with_masks(args))
+
+
+def _with_masks(args: list[str]) -> list[str]:
+    """Give each --sensor an empty mask where it has none."""
+    whole: list[str] = []
+    while args:
+        first, *args = args
+        whole.append(first)
+        if first.startswith("--sensor="):
+            whole[-1], _, value = first.partition("=")
+            args = [value, *args]
+        if whole[-1] == "--sensor":
+            ends = (i for i, word in enumerate(args) if word.startswith("--") or word == "-h")
+            end = next(ends, len(args))
+            values, args = args[:end], args[end:]
+            if len(values) not in (SENSOR_VALUES - 1, SENSOR_VALUES):
+                msg = f"--sensor takes NAME MU SIGMA [MASK], not {' '.join(values) or 'nothing'}"
+                raise click.UsageError(msg)
+            whole += [*values, *[""] * (SENSOR_VALUES - len(values))]
+    return whole
 
 
 @contextmanager
@@ -29,6 +60,17 @@ def cluster(address: str | None) -> Iterator[None]:
         raise ImportError(msg) from error
     with Client(address, timeout=CONNECT_TIMEOUT):
         yield
+
+
+def refuse_file(out: str) -> None:
+    """Refuse the name of a file for a result, with what may be meant."""
+    name, _, ending = out.rstrip("/").rpartition(".")
+    if f".{ending.lower()}" in FILES and not Path(out).is_dir():
+        msg = (
+            f"--out {out} looks like a file, but a result is several: give a folder for mu.tif, "
+            f"sigma.tif and so on, --out {name}, or a store, --out {name}.zarr"
+        )
+        raise click.UsageError(msg)
 
 
 def numbers_by_sensor(option: str, values: Sequence[str], names: Sequence[str]) -> dict[str, float]:

@@ -31,7 +31,9 @@ WORDS = {
         "the fourth value of --sensor"
     ),
     r"begin anew with resume=False": "begin anew with --restart",
-    r"blocks: go on with it": "blocks: go on with it, by the same command as before",
+    r"call xf\.to_zarr again as it was, and it goes on": "give the same command again, it goes on",
+    r"take the store from it with force=True": "take the store from it with --force",
+    r"timeout= is how many": "--timeout is how many",
     r"call to_zarr again": "give the same command again",
     r"pass overwrite=True to replace it, or another folder or prefix": (
         "give --restart to replace it, or another --out"

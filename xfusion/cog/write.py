@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 import errno
-import tempfile
-from collections.abc import Iterator, Mapping
+import functools
+import os
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
 
 from xfusion.datamodel.caller import warn
+from xfusion.datamodel.components import is_component, local_path
 from xfusion.datamodel.earth import check_is_on_earth
 from xfusion.datamodel.grid import geobox_of, spatial_dims
 from xfusion.datamodel.names import MU
 from xfusion.datamodel.validation import Retrieval, as_retrieval
 from xfusion.raster.file import FilePath
+from xfusion.run.objects import is_address
 
 from .acquisitions import named_by_time
 from .block_file import TILE, check_whole, free_bytes, named_errors, write_blocks
 from .item import stac_item, write_item
+from .objects import Write, to_objects
+from .scratch import aside
 
 if TYPE_CHECKING:
     import pystac
@@ -39,7 +44,7 @@ def to_cog(
     overwrite: bool = False,
     item: bool | None = None,
     progress: bool = True,
-) -> dict[str, Path]:
+) -> dict[str, Any]:
     """Write each variable of a retrieval as a cloud-optimised GeoTIFF, and a STAC item.
 
     Of a cube with a dim `time`, files and an item for each time.
@@ -52,8 +57,11 @@ def to_cog(
         A retrieval, dims (y, x) or (latitude, longitude), and `time` of a cube; a lazy one is
         computed, by the scheduler of dask that is set, time by time, best in blocks of one. A
         variable with a dim more, such as `weight`, becomes a file of several bands.
-    folder : path
-        Made if it is missing. While it is written, it also holds the pixels uncompressed.
+    folder : path or URL
+        Made if it is missing. While it is written, it also holds the pixels uncompressed. To an
+        address such as ``s3://bucket/water``, for which ``xfusion[cloud]`` is needed, files are
+        sent once they are whole, the item last; until then they are in the folder of this machine
+        for temporary files. Credentials come from the environment.
     prefix : str
         Begins each file's name: ``<prefix><variable>.tif`` and ``<prefix>item.json``; of a cube
         ``<prefix><time>_<variable>.tif``, where the time is as in ``20230620T050000``.
@@ -70,7 +78,7 @@ def to_cog(
     -------
     dict
         Variable -> file, and "item" -> item; of a cube with the time before both, such as
-        "20230620T050000_mu".
+        "20230620T050000_mu". Of an address, the addresses.
 
     Raises
     ------
@@ -103,10 +111,38 @@ def to_cog(
     ['water_item.json', 'water_mu.tif', 'water_sigma.tif']
     """
     dataset = as_retrieval(dataset)
+    check_is_on_earth(geobox_of(dataset))
+    text = os.fspath(folder)
+
+    def writing(called: str) -> Write:
+        return functools.partial(
+            _write, dataset, prefix=prefix, called=called, item=item, progress=progress
+        )
+
+    if is_address(text):
+        return {
+            **to_objects(text, writing(text.rstrip("/").rpartition("/")[2]), overwrite=overwrite)
+        }
+    local = Path(local_path(text))
+    return {
+        **writing(local.resolve().name)(
+            local, functools.partial(_refuse_existing, overwrite=overwrite)
+        )
+    }
+
+
+def _write(
+    dataset: xr.Dataset,
+    folder: Path,
+    refuse: Callable[[Collection[Path]], None],
+    *,
+    prefix: str,
+    called: str,
+    item: bool | None,
+    progress: bool,
+) -> dict[str, Path]:
+    """Write files and items to a folder of this machine, or nothing if some are refused."""
     geobox = geobox_of(dataset)
-    check_is_on_earth(geobox)
-    folder = Path(folder)
-    whole = folder.resolve().name or "result"
     scenes = named_by_time(dataset)
     rasters: dict[str, dict[str, Path]] = {}
     items: dict[Path, pystac.Item] = {}
@@ -116,27 +152,27 @@ def to_cog(
         names = {str(name): folder / f"{prefix}{label}{name}.tif" for name in scene.data_vars}
         files |= {f"{label}{name}": path for name, path in names.items()}
         rasters[label] = names
-        item_id = f"{prefix}{label}" if prefix.strip("._- ") else f"{whole}_{label}"
+        item_id = f"{prefix}{label}" if prefix.strip("._- ") else f"{called or 'result'}_{label}"
         described = None
         if item is not False:
             described = _item(scene, names, item_id.strip("._- "), asked_for=bool(item))
         if described is not None:
             files[f"{label}{ITEM}"] = folder / f"{prefix}{label}{ITEM}.json"
             items[files[f"{label}{ITEM}"]] = described
-    _refuse_existing(files, overwrite=overwrite)
-    with _aside(folder) as aside, _small_cache():
+    refuse(files.values())
+    with aside(folder) as beside, _small_cache():
         for label, scene in scenes.items():
             _check_space(scene, folder)
-            parts = write_blocks(scene, geobox, aside, rasters[label], progress=progress)
+            parts = write_blocks(scene, geobox, beside, rasters[label], progress=progress)
             for name, part in parts.items():
                 path = rasters[label][name]
                 with named_errors(path):
-                    _write_cog(part, aside / path.name, scene[name].dtype)
+                    _write_cog(part, beside / path.name, scene[name].dtype)
                 part.unlink()
         for path, described in items.items():
-            write_item(described, aside / path.name)
+            write_item(described, beside / path.name)
         for path in files.values():
-            (aside / path.name).replace(path)
+            (beside / path.name).replace(path)
     return files
 
 
@@ -164,7 +200,11 @@ def _check(dataset: xr.Dataset, prefix: str) -> None:
                 f".drop_vars({name!r})"
             )
             raise ValueError(msg)
-    if Path(prefix).name != prefix and prefix:
+    for name in dataset.data_vars:
+        if not is_component(name):
+            msg = f"the variable {name!r} cannot be the name of a file: .rename with a plain one"
+            raise ValueError(msg)
+    if prefix and not is_component(prefix):
         msg = f"{prefix=} begins the name of a file, it has no folder: put that into `folder`"
         raise ValueError(msg)
     if ITEM in dataset.data_vars:
@@ -185,24 +225,11 @@ def _item(
         return None
 
 
-def _refuse_existing(files: Mapping[str, Path], *, overwrite: bool) -> None:
-    for path in files.values():
+def _refuse_existing(paths: Collection[Path], *, overwrite: bool) -> None:
+    for path in paths:
         if path.is_dir() or (path.exists() and not overwrite):
             msg = f"{path} exists: pass overwrite=True to replace it, or another folder or prefix"
             raise FileExistsError(errno.EEXIST, msg)
-
-
-@contextmanager
-def _aside(folder: Path) -> Iterator[Path]:
-    """Make the folder, and one in it that is gone afterwards with all that was left in it."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        aside = tempfile.TemporaryDirectory(prefix=".xfusion-", dir=folder)
-    except OSError as error:
-        msg = f"{folder} cannot be written, {error.strerror}: choose another folder"
-        raise OSError(error.errno, msg) from error
-    with aside as name:
-        yield Path(name)
 
 
 @contextmanager

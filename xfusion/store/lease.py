@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
-import socket
-import sys
 import threading
 import time
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from xfusion.datamodel.caller import warn
+from xfusion.run.process import has_ended, this_process
 
 from .place import STATE, Place
 
@@ -68,9 +65,13 @@ def held(place: Place, *, force: bool) -> Iterator[Lease]:
     beating = threading.Thread(target=_beat, args=(place, lease.run, ended), daemon=True)
     try:
         place.write(f"{BEATS}/{lease.run}", b"0")
-        place.write(RUN_KEY, json.dumps(_self() | {"run": lease.run}).encode())
+        place.write(RUN_KEY, json.dumps(this_process() | {"run": lease.run}).encode())
         beating.start()
         yield lease
+    except Exception:
+        # whatever fails as its draft is gone
+        lease.check()
+        raise
     finally:
         _alive.discard(lease.run)
         ended.set()
@@ -134,43 +135,8 @@ def _holder(place: Place) -> dict[str, str] | None:
 
 
 def _is_dead(holder: dict[str, str]) -> bool:
-    """Whether a run has ended for certain: its process on this machine is gone."""
-    here = _self()
-    if holder.get("machine") != here["machine"] or not here["machine"]:
-        return False
-    if holder.get("pid") == here["pid"]:
-        return holder.get("begun") != here["begun"] or holder["run"] not in _alive
-    return _begun(str(holder.get("pid"))) != holder.get("begun")
-
-
-def _self() -> dict[str, str]:
-    pid = str(os.getpid())
-    return {
-        "host": socket.gethostname(),
-        "pid": pid,
-        "begun": _begun(pid) or "",
-        "machine": _machine(),
-    }
-
-
-def _machine() -> str:
-    """Return what two processes have in common that see each other by their numbers."""
-    if not sys.platform.startswith("linux"):
-        return ""
-    try:
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-        # containers of one machine number their processes each for itself
-        return f"{boot} {Path('/proc/self/ns/pid').readlink()}"
-    except OSError:
-        return ""
-
-
-def _begun(pid: str) -> str | None:
-    """Return when a process of this machine was begun, None if there is none: numbers recur."""
-    try:
-        status = Path(f"/proc/{int(pid)}/stat").read_text()
-    except (OSError, ValueError):
-        return None
-    # behind the name, which may hold anything
-    fields = status.rpartition(")")[2].split()
-    return None if fields[0] == "Z" else fields[19]
+    """Whether a run has ended for certain: its process is gone, or goes on with something else."""
+    ours = this_process()
+    if all(holder.get(name) == value for name, value in ours.items()):
+        return holder["run"] not in _alive
+    return has_ended(holder)

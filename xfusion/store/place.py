@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import xarray as xr
 
-from xfusion.datamodel.redaction import public, without_secrets
-from xfusion.stac.untrusted import local_path
+from xfusion.datamodel.components import local_path
+from xfusion.datamodel.redaction import public
+from xfusion.run.objects import failure_of, is_address, is_of_an_object_store, object_store
 
 if TYPE_CHECKING:
     from zarr.abc.store import Store as ZarrStore
@@ -56,15 +57,14 @@ class Place:
 
     def __init__(self, store: StoreLike) -> None:
         from zarr.abc.store import Store as ZarrStore
-        from zarr.storage import LocalStore
+        from zarr.storage import LocalStore, ObjectStore
 
         self.address = str(store)
         if isinstance(store, ZarrStore):
             self.name, self.zarr = str(store), store
-        elif "://" in os.fspath(store) and not str(store).startswith("file://"):
+        elif is_address(os.fspath(store)):
             self.name = public(str(store))
-            with self.named_errors():
-                self.zarr = _object_store(str(store))
+            self.zarr = ObjectStore(object_store(str(store)))
         else:
             path = Path(local_path(os.fspath(store)))
             if path.exists() and not path.is_dir():
@@ -225,23 +225,9 @@ class Place:
             msg = f"{self.name}: {os.strerror(error.errno)}: {mend}"
             raise OSError(error.errno, msg) from error
         except Exception as error:
-            if not type(error).__module__.startswith("obstore"):
+            if not is_of_an_object_store(error):
                 raise
-            message = str(error).partition("Debug source")[0]
-            message = " ".join(message.split()).replace(self.address, self.name)
-            msg = f"{self.name}: {without_secrets(message, self.address)}"
-            raise OSError(msg) from None
-
-
-def _object_store(url: str) -> ZarrStore:
-    try:
-        import obstore.store
-    except ImportError as error:
-        msg = f"{public(url)} needs the package obstore: pip install 'xfusion[cloud]'"
-        raise ImportError(msg) from error
-    from zarr.storage import ObjectStore
-
-    return ObjectStore(obstore.store.from_url(url))
+            raise OSError(failure_of(error, self.address)) from None
 
 
 @contextlib.contextmanager

@@ -142,7 +142,7 @@ def open_store(store: StoreLike) -> xr.Dataset:
         state = place.state()
         if state == UNFINISHED:
             msg = (
-                f"{place.name} is a run that has not finished: call xf.to_zarr again as it was, "
+                f"{place.name} is an unfinished run: call xf.to_zarr again as it was, "
                 "and it goes on"
             )
             raise ValueError(msg)

@@ -1,0 +1,73 @@
+"""Files in an object store: made on this machine, and sent once they are whole."""
+
+from __future__ import annotations
+
+import errno
+import functools
+import tempfile
+from collections.abc import Callable, Collection
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from xfusion.datamodel.redaction import public
+from xfusion.run.objects import failure_of, is_of_an_object_store, object_store
+
+# Given a folder, and what refuses files of names that are there already, it returns the files.
+Write: TypeAlias = Callable[[Path, Callable[[Collection[Path]], None]], dict[str, Path]]
+
+
+def to_objects(url: str, write: Write, *, overwrite: bool) -> dict[str, str]:
+    """Write files to an address, and return their own.
+
+    Parameters
+    ----------
+    url : str
+        Such as ``s3://bucket/folder``.
+    write : callable
+        Makes the files.
+    overwrite : bool
+        Replace objects of their names.
+
+    Raises
+    ------
+    FileExistsError
+        If there is one, unless `overwrite`. Nothing is computed before.
+    OSError
+        If the store does not take them.
+    """
+    store = object_store(url)
+
+    def refuse(paths: Collection[Path]) -> None:
+        for path in paths:
+            if not overwrite and _is_there(store, path.name, url):
+                msg = (
+                    f"{public(url)}/{path.name} exists: pass overwrite=True to replace it, or "
+                    "another folder or prefix"
+                )
+                raise FileExistsError(errno.EEXIST, msg)
+
+    with tempfile.TemporaryDirectory(prefix="xfusion-") as local:
+        files = write(Path(local), refuse)
+        # an item that is there has its files
+        for path in sorted(files.values(), key=lambda path: path.suffix == ".json"):
+            _asked(url, functools.partial(store.put, path.name, path))
+    return {name: f"{public(url).rstrip('/')}/{path.name}" for name, path in files.items()}
+
+
+def _is_there(store: Any, name: str, url: str) -> bool:
+    try:
+        _asked(url, functools.partial(store.head, name))
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def _asked(url: str, ask: Callable[[], Any]) -> None:
+    try:
+        ask()
+    except FileNotFoundError:
+        raise
+    except Exception as error:
+        if not is_of_an_object_store(error):
+            raise
+        raise OSError(failure_of(error, url)) from None
