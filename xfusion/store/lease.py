@@ -67,11 +67,12 @@ def held(place: Place, *, force: bool) -> Iterator[Lease]:
         place.write(f"{BEATS}/{lease.run}", b"0")
         place.write(RUN_KEY, json.dumps(this_process() | {"run": lease.run}).encode())
         beating.start()
-        yield lease
-    except Exception:
-        # whatever fails as its draft is gone
-        lease.check()
-        raise
+        try:
+            yield lease
+        except Exception:
+            # whatever fails as its draft is gone
+            lease.check()
+            raise
     finally:
         _alive.discard(lease.run)
         ended.set()
