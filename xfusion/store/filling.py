@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import xarray as xr
@@ -39,7 +40,7 @@ class Filling:
         """Compute what no former run has, and make a finished store of it."""
         draft = self._draft(lease, resume=resume)
         draft.write(self.template)
-        blocks, graph = blocks_of(self.dataset, draft, lease)
+        blocks, graph = blocks_of(self.dataset, partial(draft.target, lease=lease))
         # noted, but lost with the power perhaps
         noted = draft.done() & {*range(len(blocks))}
         done = {number for number in noted if self._is_there(blocks[number], draft)}
@@ -73,7 +74,7 @@ class Filling:
             with held(self.place, force=force) as lease:
                 draft = Draft.begun(self.place, self.job)
                 draft.write(self.template)
-                blocks, graph = blocks_of(self.dataset, draft, lease)
+                blocks, graph = blocks_of(self.dataset, partial(draft.target, lease=lease))
                 sound = {
                     number
                     for number, block in enumerate(blocks)

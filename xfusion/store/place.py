@@ -23,10 +23,11 @@ from xfusion.datamodel.redaction import public
 from xfusion.run.objects import failure_of, is_address, is_of_an_object_store, object_store
 
 if TYPE_CHECKING:
+    from icechunk import Repository
     from zarr.abc.store import Store as ZarrStore
 
 T = TypeVar("T")
-StoreLike: TypeAlias = "str | os.PathLike[str] | ZarrStore"
+StoreLike: TypeAlias = "str | os.PathLike[str] | ZarrStore | Repository"
 
 # Of what is not finished, inside the store. The root's own metadata are there as well until the
 # end: without them nobody takes the half of a result for the whole.
@@ -40,6 +41,10 @@ NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 NOT_EMPTY = (errno.ENOTEMPTY, errno.EEXIST, errno.ENOENT)
 NOT_OURS = (errno.EACCES, errno.EPERM, errno.EROFS)
 
+OF_A_SESSION = (
+    "a session of Icechunk is committed by who opened it, once: give the repository itself, "
+    "to_zarr(repository), and each batch is a commit"
+)
 ATTEMPTS, PAUSE = 20, 0.05  # seconds between them
 
 ABSENT, FINISHED, UNFINISHED, FOREIGN = "absent", "finished", "unfinished", "foreign"
@@ -62,15 +67,18 @@ class Place:
         self.address = str(store)
         if isinstance(store, ZarrStore):
             self.name, self.zarr = str(store), store
-        elif is_address(os.fspath(store)):
+            _check_is_changeable(store)
+        elif not isinstance(store, str | os.PathLike):
+            raise TypeError(OF_A_SESSION)
+        elif is_address(path := os.fspath(store)):
             self.name = public(str(store))
             self.zarr = ObjectStore(object_store(str(store)))
         else:
-            path = Path(local_path(os.fspath(store)))
-            if path.exists() and not path.is_dir():
-                msg = f"{path} is a file, and a Zarr store a folder: choose another path"
+            folder = Path(local_path(path))
+            if folder.exists() and not folder.is_dir():
+                msg = f"{folder} is a file, and a Zarr store a folder: choose another path"
                 raise FileExistsError(msg)
-            self.name, self.zarr = str(path), LocalStore(path.absolute())
+            self.name, self.zarr = str(folder), LocalStore(folder.absolute())
 
     def read(self, key: str) -> bytes | None:
         """Return the content of a key, None if there is none."""
@@ -190,11 +198,7 @@ class Place:
 
     def array(self, name: str) -> Any:
         """Open one of the arrays, to be written whole block by whole block."""
-        import zarr
-
-        # a block that is not there is lost, not empty
-        with quiet_zarr(), zarr.config.set({"array.write_empty_chunks": True}):
-            return zarr.open_array(self.zarr, path=name, mode="r+", zarr_format=3)
+        return opened_array(self.zarr, name)
 
     def tidy(self) -> None:
         """Delete what a finished run has left of its state."""
@@ -228,6 +232,31 @@ class Place:
             if not is_of_an_object_store(error):
                 raise
             raise OSError(failure_of(error, self.address)) from None
+
+
+def _check_is_changeable(store: ZarrStore) -> None:
+    """Refuse a store in which a run cannot keep its state, or go on after another."""
+    kind = type(store).__name__
+    if type(store).__module__.startswith("icechunk"):
+        raise TypeError(OF_A_SESSION)
+    if not (store.supports_writes and store.supports_deletes and store.supports_listing):
+        msg = (
+            f"a {kind} cannot be changed once it is written, so no run could go on with it: write "
+            "a folder, and pack that when it is finished"
+        )
+        raise TypeError(msg)
+    if store.read_only:
+        msg = f"the {kind} is open for reading only: open it with read_only=False"
+        raise ValueError(msg)
+
+
+def opened_array(store: ZarrStore, name: str) -> Any:
+    """Open an array, to be written whole block by whole block."""
+    import zarr
+
+    # a block that is not there is lost, not empty
+    with quiet_zarr(), zarr.config.set({"array.write_empty_chunks": True}):
+        return zarr.open_array(store, path=name, mode="r+", zarr_format=3)
 
 
 @contextlib.contextmanager

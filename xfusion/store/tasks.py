@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,8 +13,6 @@ from numpy.typing import NDArray
 
 from xfusion.run.scheduler import lazy_variables
 
-from .draft import Draft
-from .lease import Lease
 from .soundness import Shard, shard_of
 
 
@@ -29,9 +27,17 @@ class Block:
 
 
 def blocks_of(
-    dataset: xr.Dataset, draft: Draft, lease: Lease
+    dataset: xr.Dataset, target_of: Callable[[str], Any]
 ) -> tuple[list[Block], dict[Any, Any]]:
-    """Return the blocks of a retrieval, and the graph of the tasks that write them."""
+    """Return the blocks of a retrieval, and the graph of the tasks that write them.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        A retrieval in blocks of one size.
+    target_of : callable
+        Returns of a variable's name what takes its blocks; its `array` is one of zarr.
+    """
     from dask.highlevelgraph import HighLevelGraph
 
     dims = dataset["mu"].dims
@@ -46,7 +52,7 @@ def blocks_of(
     tasks: dict[Any, list[Any]] = {}
     shards: dict[Any, list[Shard]] = {}
     for name, array in arrays.items():
-        target = draft.target(name, lease)
+        target = target_of(name)
         own = dataset.variables[name].dims
         axes = [own.index(d) for d in dims if d in own]
         starts = [np.concatenate([[0], np.cumsum(c)]).tolist() for c in array.chunks]

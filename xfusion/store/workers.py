@@ -22,12 +22,17 @@ class Local:
 
     def check(self, lease: Lease, advance: Advance) -> None:
         """Refuse workers that do not see the store."""
-        from dask import local, threaded
         from zarr.storage import MemoryStore
 
         del advance  # nobody is waited for; all processes of one machine see its files
-        if isinstance(lease.zarr, MemoryStore) and self.get not in (threaded.get, local.get_sync):
+        if isinstance(lease.zarr, MemoryStore) and not self.shares_memory():
             raise TypeError(IN_MEMORY.format(lease.name))
+
+    def shares_memory(self) -> bool:
+        """Whether the workers are threads of this process."""
+        from dask import local, threaded
+
+        return self.get in (threaded.get, local.get_sync)
 
     def batch(self) -> int:
         """Return how many blocks are computed before a note is made."""

@@ -13,6 +13,7 @@ from xfusion.datamodel.validation import Retrieval, as_retrieval
 from xfusion.run.scheduler import lazy_variables
 
 from .blocks import in_blocks
+from .commits import is_repository, write_commits
 from .filling import Filling
 from .fingerprint import job_of
 from .lease import held
@@ -41,9 +42,10 @@ def to_zarr(
     ----------
     dataset : Dataset or product
         A retrieval, lazy for it to be larger than memory.
-    store : path, URL or zarr store
+    store : path, URL, zarr store or icechunk.Repository
         A folder of this machine; or an address such as ``s3://bucket/water.zarr``, for which
-        ``xfusion[cloud]`` is needed, with credentials from the environment.
+        ``xfusion[cloud]`` is needed, with credentials from the environment; or a repository of
+        Icechunk, on whose branch ``main`` each batch is a commit.
     resume : bool
         Go on with an unfinished run; False discards it and begins anew.
     force : bool
@@ -100,6 +102,8 @@ def to_zarr(
     _needs_zarr()
     lazy = in_blocks(_with_lone_values(as_retrieval(dataset)))
     job = job_of(lazy)
+    if is_repository(store):
+        return write_commits(lazy, job, store, resume=resume, progress=progress)
     place = Place(store)
     filling = Filling(place, lazy, job, template_of(lazy, job), timeout, progress)
     with place.named_errors():
