@@ -112,6 +112,11 @@ def test_a_local_crs_is_named_where_a_place_on_the_earth_is_needed(
     # what needs none; the labels have units, as odc-geo gives them
     site = site.assign_coords(x=site.x.assign_attrs(units="metre"))
     site.fusion.gaussian(site).fusion.to_zarr(tmp_path / "w.zarr", progress=False)
+    np.testing.assert_array_equal(site.fusion.coregister(site).mu, site.mu)
+    part = site.isel(x=slice(1, None))
+    np.testing.assert_array_equal(site.fusion.coregister(part).mu, part.mu)
+    with pytest.raises(ValueError, match=r"a building site.*local CRS.*Dataset or DataArray"):
+        site.fusion.coregister(xf.common_grid(part, resolution=5))
 
 
 # Leading dims

@@ -96,12 +96,28 @@ def grid_coords(like: Any) -> tuple[tuple[Hashable, Hashable], dict[Hashable, xr
 
     geobox = as_geobox(like)
     obj = getattr(like, "dataset", like)
+    if not (geobox.crs.geographic or geobox.crs.projected):  # type: ignore[union-attr]  # as_geobox saw that it has one
+        # of a local CRS odc-geo makes no labels
+        return _own_coords(obj, geobox)
     if not isinstance(obj, xr.Dataset | xr.DataArray):
         return geobox.dimensions, xr_coords(geobox, SPATIAL_REF)
     dims = spatial_dims(obj)
     assert dims is not None  # noqa: S101  # as_geobox found them
     coords = xr_coords(geobox, SPATIAL_REF, dims=(str(dims[0]), str(dims[1])))
     return dims, {k: obj.coords.get(k, v) for k, v in coords.items()}
+
+
+def _own_coords(
+    obj: Any, geobox: GeoBox
+) -> tuple[tuple[Hashable, Hashable], dict[Hashable, xr.DataArray]]:
+    dims = spatial_dims(obj) if isinstance(obj, xr.Dataset | xr.DataArray) else None
+    if dims is None or not {*dims, SPATIAL_REF} <= {*obj.coords}:
+        msg = (
+            f"a grid in {crs_name(geobox.crs)}, a local CRS, has no labels of its own: give a "
+            "Dataset or DataArray that has them as `like`"
+        )
+        raise ValueError(msg)
+    return dims, {name: obj.coords[name] for name in (*dims, SPATIAL_REF)}
 
 
 def spatial_ref_of(geobox: GeoBox) -> xr.DataArray:
