@@ -112,6 +112,33 @@ def test_nodata_that_no_file_declares_can_be_said(tmp_path: Path) -> None:
     np.testing.assert_array_equal(xf.raster.open_raster(small, nodata=255), [[1, np.nan]])
 
 
+@pytest.mark.parametrize(
+    ("said", "message"),
+    [
+        ({"scale": 0}, "scale=0 makes of sigma what is no standard deviation"),
+        ({"scale": -0.01}, "scale=-0.01 makes of sigma"),
+        ({"scale": np.nan}, "scale=nan: give a number"),
+        ({"scale": "0.01"}, "scale='0.01': give a number"),
+        ({"offset": np.inf}, "offset=inf: give a number"),
+        ({"nodata": "none"}, "nodata='none': give a number, or leave it out"),
+    ],
+)
+def test_numbers_that_make_none_of_sigma_are_told_at_opening(
+    said: Any, message: str, tmp_path: Path
+) -> None:
+    path = write(tmp_path / "mu.tif", np.ones((2, 2), np.float32))
+    with nothing_computes(), pytest.raises(ValueError, match=message):
+        xf.SensorProduct.open(path, path, **said)
+    xf.SensorProduct.open(path, path, nodata=np.nan, scale=0.5)
+
+
+def test_an_alpha_band_is_kept_as_the_mask_that_it_is(tmp_path: Path) -> None:
+    both = np.stack([np.zeros((2, 2), np.uint8), np.array([[0, 255], [255, 255]], np.uint8)])
+    path = write(tmp_path / "mask.tif", both, photometric="minisblack", alpha="yes")
+    with pytest.raises(ValueError, match=r"2 bands.*gdal_translate -b 1 -mask 2"):
+        xf.raster.open_raster(path)
+
+
 @pytest.mark.parametrize("internal", [True, False], ids=["internal", ".msk"])
 def test_where_a_mask_file_is_not_valid_nothing_is_known(internal: bool, tmp_path: Path) -> None:
     one = write(tmp_path / "one.tif", np.ones((1, 3), np.float32))

@@ -200,7 +200,8 @@ def test_doubled_labels_of_a_leading_dim_are_noticed_too() -> None:
 
 # arguments that messages name in Python, where the command has an option or another way
 ARGUMENT = re.compile(
-    r"\b(catalog|items|datetime|resume|overwrite|item|allow_local|offset|time|to_zarr|grid)=(?![=}])"
+    r"\b(catalog|items|datetime|resume|overwrite|item|allow_local|offset|time|to_zarr|grid"
+    r"|scale|nodata)=(?![=}])"
 )
 # what the command never meets: it gives no items, no interval, and an address or a path
 NOT_OF_THE_COMMAND = (

@@ -52,6 +52,11 @@ WORDS = {
     r"a bool mask \(True = excluded\) goes through .*": (
         "write the file as uint8 flags, 0 where usable and 128 where not"
     ),
+    r"scale=0\.01 of percent, or scale=1 if": "--scale 0.01 of percent, or --scale 1 if",
+    r"Say scale= or nodata= of": "Say --scale or --nodata of",
+    r"choose a grid with common_grid": "choose a grid over all, --grid CRS,RESOLUTION",
+    r"^scale=": "--scale ",
+    r"^nodata=": "--nodata ",
     r"\bcorrelation=": "--correlation ",
     r"\bgrid=": "--grid ",
 }

@@ -23,6 +23,7 @@ from xfusion.datamodel.times import Time, as_time
 from .file import FilePath, RasterFile, remember
 from .georeference import check_place, is_of_heights
 from .naming import warn_of_exchanged
+from .unpacking import check_numbers
 
 CHUNK = 1536  # pixels a side: 9 MiB of float32; larger ones need more memory, smaller more time
 SPATIAL = "y", "x"
@@ -174,6 +175,7 @@ def open_retrieval(
     UserWarning
         If the names or tags of the files say that `mu` and `sigma` have changed places.
     """
+    check_numbers(nodata=nodata, scale=scale, offset=offset)
     of_pixels: dict[str, Any] = {"masked": True, "nodata": nodata, "scale": scale}
     means, stored = _opened(mu, chunks, offset=offset, **of_pixels)
     no_offset = None if scale is None and offset is None else 0.0
@@ -205,6 +207,7 @@ def open_retrieval(
 def _look(path: FilePath) -> Stored:
     """Return how a file stores its band; refuse what cannot be a layer of a retrieval."""
     import rasterio
+    from rasterio.enums import MaskFlags
     from rasterio.errors import NotGeoreferencedWarning
 
     with warnings.catch_warnings():
@@ -213,7 +216,10 @@ def _look(path: FilePath) -> Stored:
             if file.count != 1:
                 count = file.count or f"{len(file.subdatasets)} subdatasets instead of"
                 xarray = "; or open it with xarray, and build xf.retrieval(ds['mu'], ds['sigma'])"
-                mend = f"split it, e.g. gdal_translate -b 1{'' if file.count else xarray}"
+                # an alpha band says what is missing
+                alpha = bool(file.count) and MaskFlags.alpha in file.mask_flag_enums[0]
+                with_mask = f" -mask {file.count}" if alpha else ""
+                mend = f"split it, e.g. gdal_translate -b 1{with_mask if file.count else xarray}"
                 msg = f"{public(str(path))}: {count} bands, one is needed: {mend}"
                 raise ValueError(msg)
             dtype = np.dtype(file.dtypes[0])
