@@ -97,6 +97,11 @@ def test_a_file_with_a_crs_and_no_geotransform_is_refused(tmp_path: Path) -> Non
         path = write(tmp_path / "mu.tif", ones, transform=Affine.identity())
     with pytest.raises(ValueError, match=r"mu.tif: no geotransform"):
         xf.SensorProduct.open(path, path)
+    # nor does it get a place where rioxarray opened it, with the labels of GDAL's identity
+    opened = rioxarray.open_rasterio(path).squeeze("band", drop=True)  # type: ignore[union-attr]  # one file
+    assert opened.x[0] == 0.5
+    with pytest.raises(ValueError, match=r"identity.*\.rio\.write_transform"):
+        geobox_of(opened)
 
 
 def test_a_part_of_a_rotated_file_lies_where_it_did(tmp_path: Path) -> None:
@@ -148,7 +153,7 @@ def test_empty_and_equal_labels_are_told() -> None:
     with pytest.raises(ValueError, match="no pixels along 'y'"):
         geobox_of(on(NORTH_UP)[:0])
     array = on(NORTH_UP)
-    with pytest.raises(ValueError, match="no direction"):
+    with pytest.raises(ValueError, match=r"no direction: give each pixel its own"):
         geobox_of(array.assign_coords(x=np.full(5, 7.0)))
 
 

@@ -57,7 +57,10 @@ def axis_of(obj: xr.Dataset | xr.DataArray, dim: Hashable) -> Axis | None:
         return Axis(float(labels[0]), None)
     first, step = _line(labels)
     if step == 0:
-        msg = f"the labels of {dim!r} begin and end at {labels[0]}, it has no direction: sort them"
+        msg = (
+            f"the labels of {dim!r} begin and end at {labels[0]}, it has no direction: give each "
+            f"pixel its own, .assign_coords({dim}=...)"
+        )
         raise ValueError(msg)
     regular = first + step * np.arange(size)
     off = np.abs(labels - regular)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 Dims = tuple[Hashable, Hashable]
 Corner = tuple[float, float]  # outer edge of the first pixel of a file, and the size of a pixel
 
+UNPLACED = (0.0, 1.0, 0.0, 0.0, 0.0, 1.0)  # of GDAL
 PIXEL = "pixel"  # units of labels that count the pixels of a rotated grid from its corner
 OF_EACH_PIXEL = "yc", "xc"  # coordinates of two dims, as rioxarray gives a rotated grid
 
@@ -73,6 +74,13 @@ def transform_of(obj: xr.Dataset | xr.DataArray, dims: Dims) -> Affine:
     place = place_of(obj)
     if place.gcps is not None:
         msg = "the grid is given by ground control points: warp it first, .rio.reproject(crs)"
+        raise ValueError(msg)
+    if place.geotransform == UNPLACED:
+        msg = (
+            "the GeoTransform is the identity, as GDAL has it of files without any, so the pixels "
+            "have no place: .rio.write_transform(transform) and labels, or warp the file first, "
+            "e.g. gdalwarp"
+        )
         raise ValueError(msg)
     axes = [axis_of(obj, dim) for dim in dims]
     for dim in dims:
