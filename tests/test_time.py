@@ -177,6 +177,18 @@ def test_spans_of_groups_are_joined_label_by_label_and_along_them() -> None:
     assert not {START, END} & {*year.coords}
 
 
+def test_the_label_of_a_group_is_no_acquisition() -> None:
+    times = days("2023-06-05", "2023-06-20", "2023-06-25")
+    halves = cube(times).resample(time="15D", origin="2023-06-01")
+    half = halves.map(lambda each: xf.gaussian(each, dim="time")).isel(time=1)
+    assert half.time == np.datetime64("2023-06-16")
+    fused = xf.gaussian(half, scene("2023-07-01"))
+    assert (fused.attrs[START], fused.attrs[END]) == (
+        "2023-06-20T00:00:00Z",
+        "2023-07-01T00:00:00Z",
+    )
+
+
 def test_pairs_fused_in_groups_have_each_their_span() -> None:
     def first_two(each: xr.Dataset) -> xr.Dataset:
         return xf.gaussian(each.isel(time=0), each.isel(time=1))
@@ -364,6 +376,11 @@ def test_times_that_do_not_fit_are_not_a_matter_of_the_grid() -> None:
     assert "coregister" not in str(told.value)
     with pytest.raises(ValueError, match=r"3 of 2023-01-01.* and 4 of 2023-01-01.*reindex"):
         xf.gaussian(a, a.isel(time=slice(3)))
+    # a label that is missing in both is one label
+    some = a.assign_coords(time=days("2023-01-01", "NaT", "2023-03-01", "2023-04-01"))
+    assert xf.gaussian(some, some).time.isnull().sum() == 1
+    with pytest.raises(ValueError, match=r"has dims \('y', 'x'\).*\.isel\(time=0\)"):
+        xf.gaussian(a, a.isel(time=0))
     nearest = b.reindex(time=a.time, method="nearest", tolerance="3D")
     np.testing.assert_allclose(
         xf.gaussian(a, nearest, use_mask=False).sigma,

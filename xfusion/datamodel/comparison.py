@@ -93,10 +93,11 @@ def on_grid_of(
     """
     obj = with_spatial_dims(obj, first)
     there = spatial_dims(first)
-    if obj.sizes.keys() ^ first.sizes.keys():
+    more = [d for d in (*obj.sizes, *first.sizes) if (d in obj.sizes) != (d in first.sizes)]
+    if more:
         msg = (
             f"{names[0]} has dims {tuple(obj.sizes)}, {names[1]} has {tuple(first.sizes)}: "
-            "select or expand a dim so that both have the same, e.g. .isel(time=0)"
+            f"select or expand a dim so that both have the same, e.g. .isel({more[0]}=0)"
         )
         raise ValueError(msg)
     apart = next((d for d in first.sizes if d not in (there or ()) and _apart(obj, first, d)), None)
@@ -175,7 +176,10 @@ def _transforms(a: GeoBox, b: GeoBox) -> str:
 
 
 def _apart(obj: xr.Dataset, first: xr.Dataset, dim: Hashable) -> bool:
-    return obj.sizes[dim] != first.sizes[dim] or not _same_labels(obj, first, dim)
+    if obj.sizes[dim] != first.sizes[dim] or (dim in obj.indexes) != (dim in first.indexes):
+        return True
+    # a label that is missing in both is the same
+    return dim in obj.indexes and not obj.indexes[dim].equals(first.indexes[dim])
 
 
 def _few(obj: xr.Dataset, dim: Hashable) -> str:

@@ -70,10 +70,11 @@ def _moments(retrievals: Sequence[xr.Dataset]) -> list[np.datetime64]:
     """Return the times of acquisition of retrievals, and of what they were fused of."""
     moments: list[np.datetime64] = []
     for retrieval in retrievals:
-        time = retrieval.coords.get("time")
-        if time is not None and time.ndim == 0 and time.dtype.kind == "M":
+        time, stated = retrieval.coords.get("time"), stated_span(retrieval)
+        # beside a span it is a label, such as the first day of a month that was fused
+        if not stated and time is not None and time.ndim == 0 and time.dtype.kind == "M":
             moments.append(time.to_numpy()[()])
-        for end in stated_span(retrieval).values():
+        for end in stated.values():
             # a text that is no date says nothing
             with contextlib.suppress(ValueError):
                 moments.append(as_time(end))
