@@ -64,3 +64,11 @@ def test_what_cannot_be_a_flag_is_told(
 ) -> None:
     with pytest.raises(error, match=message):
         xf.flags(xr.DataArray(np.zeros((1, 2), qa), dims=("y", "x")), **options)
+
+
+def test_a_quality_band_that_is_no_mask_is_led_to_its_meaning() -> None:
+    qa = np.zeros((1, 2), np.uint16)
+    with pytest.raises(ValueError, match=r"mask is uint16.*xf\.flags\(qa, cloud="):
+        xf.retrieval(np.ones((1, 2)), 0.1, qa)
+    with pytest.raises(TypeError, match=r"qa is a ndarray: say where it lies"):
+        xf.flags(qa, cloud=3)  # type: ignore[arg-type]

@@ -91,7 +91,8 @@ def validate(dataset: xr.Dataset) -> xr.Dataset:
     if MASK in dataset.data_vars and dataset[MASK].dtype != np.uint8:
         msg = (
             f"mask is {dataset[MASK].dtype}, not uint8 flags: a bool mask (True = excluded) goes "
-            "through xf.retrieval(mu, sigma, mask) or ds.fusion.exclude(mask)"
+            "through xf.retrieval(mu, sigma, mask) or ds.fusion.exclude(mask), a quality band "
+            "through xf.flags(qa, cloud=...)"
         )
         raise ValueError(msg)
     units, sigma_units = units_of(mu), units_of(dataset[SIGMA])

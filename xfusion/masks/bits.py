@@ -46,7 +46,7 @@ def flags(
     Raises
     ------
     TypeError
-        If a name is no flag.
+        If a name is no flag, or `qa` no DataArray.
     ValueError
         If `qa` is not of integers, has no such bit or cannot have such a value.
 
@@ -59,6 +59,10 @@ def flags(
     >>> [str(xf.Exclusion(int(f))) for f in xf.flags(qa, cloud=[1, 3], shadow=4, unknown=0)]
     ['0', '1', '2', '32']
     """
+    given: object = qa
+    if not isinstance(given, xr.DataArray):
+        msg = f"qa is a {type(given).__name__}: say where it lies, e.g. retrieval.mu.copy(data=qa)"
+        raise TypeError(msg)
     unknown_names = sorted(reasons.keys() - NAMES.keys())
     if unknown_names:
         msg = f"flags() has no flag {unknown_names[0]!r}: name one of {list(NAMES)}"
