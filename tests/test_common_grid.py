@@ -103,6 +103,25 @@ def test_a_grid_over_the_pole_reaches_it_all_around() -> None:
     assert search_boxes(box)[0][::2] == (-180.0, 180.0)
 
 
+@pytest.mark.parametrize("left", [-180.0, 0.0, -30.0])
+@pytest.mark.parametrize("crs", ["EPSG:4326", "EPSG:4258"])
+def test_the_last_column_of_the_earth_is_not_cut_off(left: float, crs: str) -> None:
+    earth = grid("EPSG:4326", left, 90, 1.0, (180, 360))
+    found = xf.common_grid(earth, crs=crs, resolution=1)
+    assert found.boundingbox.bbox == (left, -90.0, left + 360, 90.0)
+    tile = grid("EPSG:4326", left + 20, 50, 1.0, (10, 30))
+    assert xf.common_grid(tile, crs=crs, resolution=1).shape == (10, 30)
+    cylinder = grid("EPSG:6933", -17367530.445161372, 7e6, 1e5, (140, 348))
+    assert xf.common_grid(cylinder, crs=crs, resolution=1).shape[1] == 360
+
+
+@pytest.mark.parametrize("crs", ["EPSG:5773", "EPSG:4978"])
+def test_a_crs_without_a_plane_has_no_grid(crs: str) -> None:
+    box = grid("EPSG:32633", 500_000, 5_000_000, 10.0, (100, 100))
+    with pytest.raises(ValueError, match=r"crs='EPSG:\d+' is a (Vertical|Geocentric) CRS"):
+        xf.common_grid(box, crs=crs, resolution=10)
+
+
 def test_pixels_of_the_first_are_kept() -> None:
     first = grid("EPSG:32633", 500_003.7, 5_000_001.9, 10.0, (40, 50))
     second = grid("EPSG:32632", 972_000.0, 5_018_000.0, 20.0, (60, 60))
@@ -143,6 +162,9 @@ def test_coregister_takes_a_crs_a_path_and_says_what_else(tmp_path: Path) -> Non
         water.fusion.coregister("EPSG:4326")
     with pytest.raises(ValueError, match=r"'nowhere.tif' is no file and no CRS"):
         water.fusion.coregister("nowhere.tif")
+    for like, name in ((file, r"the file .*g.tif"), (box, "a GeoBox"), (water, "a Dataset")):
+        with pytest.raises(ValueError, match=rf"resolution=5 is of a CRS, but `like` is {name}"):
+            water.fusion.coregister(like, resolution=5)
 
 
 def test_retrievals_that_miss_the_grid_are_told_with_both_extents() -> None:
@@ -151,6 +173,8 @@ def test_retrievals_that_miss_the_grid_are_told_with_both_extents() -> None:
     with pytest.warns(UserWarning, match=r"do not overlap: x 500000 to 500400.*x 700000 to 700400"):
         missed = here.fusion.coregister(there)
     assert not missed.fusion.usable.any()
+    with pytest.warns(UserWarning, match=r"radar and the grid do not overlap"):
+        here.assign_attrs(sensor="radar").fusion.coregister(there)
 
 
 MODIS = "+proj=sinu +lon_0=0 +x_0=0 +y_0=0 +R=6371007.181 +units=m +no_defs"

@@ -130,10 +130,10 @@ def coregister(
     layers[:2] = [v if v.dtype == dtype else v.astype(dtype) for v in layers[:2]]
     mapping = PixelMapping.between(source, target)
     if not mapping.meets():
+        name = dataset.attrs.get("sensor", "the retrieval")
         warn(
-            f"the retrieval and the grid do not overlap: {extent_of(source)}, and "
-            f"{extent_of(target)}; all pixels are missing. Check CRS and extents, or choose a grid "
-            "with common_grid"
+            f"{name} and the grid do not overlap: {extent_of(source)}, and {extent_of(target)}; "
+            "all pixels are missing. Check CRS and extents, or choose a grid with common_grid"
         )
     warp = Warp(
         mapping=mapping,

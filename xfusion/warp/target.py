@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from xfusion.datamodel.comparison import same_crs
 from xfusion.datamodel.grid import as_geobox, crs_name, geobox_of
+from xfusion.datamodel.redaction import public
 from xfusion.raster.asset import check_size
 
 if TYPE_CHECKING:
@@ -79,6 +80,12 @@ def common_grid(
         msg = f"PROJ knows no CRS {crs!r}: name it as in 'EPSG:4326'"
         raise ValueError(msg) from error
     assert wanted is not None  # noqa: S101  # as_geobox saw that it has one
+    if not (wanted.geographic or wanted.projected or same_crs(wanted, grids[0].crs)):
+        msg = (
+            f"{crs=} is a {wanted.proj.type_name}, which has no plane for a grid: give a "
+            "geographic or projected one, such as 'EPSG:4326'"
+        )
+        raise ValueError(msg)
     if resolution is None:
         if not same_crs(wanted, grids[0].crs):
             msg = (
@@ -105,6 +112,13 @@ def target_of(like: Any, source: GeoBox, resolution: float | None) -> Any:
         return geobox_of(open_raster(like, masked=False).to_dataset(name="grid"))
     if resolution is None and not isinstance(like, str | int) and not hasattr(like, "to_wkt"):
         return like
+    if is_file or not (isinstance(like, str | int) or hasattr(like, "to_wkt")):
+        what = f"the file {public(str(like))}" if is_file else f"a {type(like).__name__}"
+        msg = (
+            f"{resolution=} is of a CRS, but `like` is {what}, which has its own: leave it out, or "
+            "give xf.common_grid(like, resolution=...), with a GeoBox or Dataset of the same place"
+        )
+        raise ValueError(msg)
     try:
         crs = CRS.from_user_input(like)
     except CRSError as error:
@@ -179,6 +193,9 @@ def _in_crs(grid: GeoBox, crs: Any, *, around: GeoBox) -> Points:
     if own:
         return x - TURN * np.round((x.mean() - middle) / TURN), y
     x = middle + (x - middle + TURN / 2) % TURN - TURN / 2
+    # the meridian opposite is at both ends of a grid all around
+    opposite = TURN / 2 - np.abs(x - middle) <= ROUNDING
+    x, y = np.append(x, 2 * middle - x[opposite]), np.append(y, y[opposite])
     poles = [pole for pole in (90.0, -90.0) if _holds(grid, crs, pole)]
     if poles:
         x = np.append(x, [middle - TURN / 2, middle + TURN / 2])
