@@ -237,17 +237,13 @@ def gfm_item(
     return item(name, instant, geobox, assets, properties, collection="GFM")
 
 
-def gfm_flags(*frames: Pixels, lacking: Pixels | None = None) -> Pixels:
-    """Excluded where a frame says so, usable where one saw nothing to exclude, else unknown.
-
-    Never usable where `lacking`: there lies an item without its mask.
-    """
+def gfm_flags(*frames: Pixels) -> Pixels:
+    """Excluded where a frame says so, usable where one saw nothing to exclude, else unknown."""
     expected = np.full(frames[0].shape, 32, np.uint8)
     for place in np.ndindex(expected.shape):
         said = {int(frame[place]) for frame in frames} - {255}
         if said:
-            hidden = lacking is not None and lacking[place]
-            expected[place] = 16 if 1 in said else 32 if hidden else 0
+            expected[place] = 16 if 1 in said else 0
     return expected
 
 

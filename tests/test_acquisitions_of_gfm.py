@@ -68,8 +68,7 @@ def test_a_gfm_day_has_the_right_mask_at_every_pixel(
     tmp_path: Path, nodata: float | None, time: str, passes: tuple[str, ...]
 ) -> None:
     items, frames = gfm_day(tmp_path, nodata)
-    lacking = LACKING if "05" in passes else None
-    expected = c.gfm_flags(*(f[0] for each in passes for f in frames[each]), lacking=lacking)
+    expected = c.gfm_flags(*(f[0] for each in passes for f in frames[each]))
     assert {0, 16, 32} == set(np.unique(expected))
     for order in (items, items[::-1]):
         masked, said = c.attach_gfm(order, time)
@@ -88,7 +87,7 @@ def test_the_mask_is_right_on_another_grid(tmp_path: Path) -> None:
     u, v = exact_positions(c.EQUI7, target)
     within = inside(c.EQUI7, u, v)
     rows, columns = (np.where(within, p, 0).astype(int) for p in (v, u))
-    flags = c.gfm_flags(*(frame[0] for frame in frames["05"]), lacking=LACKING)
+    flags = c.gfm_flags(*(frame[0] for frame in frames["05"]))
     expected = np.where(within, flags[rows, columns], 32)
     certain = (abs(u - np.round(u)) > 1e-3) & (abs(v - np.round(v)) > 1e-3)
     like = c.retrieval(target, time=f"{c.DAY}T05:10")
@@ -106,7 +105,7 @@ def test_of_two_passes_the_whole_day_or_the_nearest_is_said(tmp_path: Path) -> N
     both, _ = c.attach_gfm(items, f"{c.DAY}T17:30:00", datetime=c.DAY)
     np.testing.assert_array_equal(
         both["mask"],
-        c.gfm_flags(*(f[0] for each in frames.values() for f in each), lacking=LACKING),
+        c.gfm_flags(*(f[0] for each in frames.values() for f in each)),
     )
 
 
@@ -120,7 +119,7 @@ def test_of_two_passes_the_whole_day_or_the_nearest_is_said(tmp_path: Path) -> N
         (None, "16:45:00", True),
     ],
 )
-def test_what_a_frame_saw_is_not_usable_where_an_item_without_its_mask_may_exclude_it(
+def test_the_verdict_of_the_frames_stands_beside_an_item_without_its_mask(
     tmp_path: Path, time: str | None, at: str, how: str, *, matters: bool
 ) -> None:
     """Each of 255, 0 and 1 of two frames meets each of the other, in and outside the bare item."""
@@ -136,10 +135,8 @@ def test_what_a_frame_saw_is_not_usable_where_an_item_without_its_mask_may_exclu
         )
         for second, frame in zip(("00", "25"), frames, strict=True)
     ]
-    expected = c.gfm_flags(*frames, lacking=LACKING if matters else None)
-    usable = c.gfm_flags(*frames) == 0
-    assert usable[LACKING].any()
-    assert usable[~LACKING].any()
+    expected = c.gfm_flags(*frames)
+    assert {0, 16, 32} == set(expected[LACKING]) == set(expected[~LACKING])
     options: dict[str, Any] = {"on_read_error": "flag"} if how == "flag" else {}
     chunks = {"y": 17, "x": 11} if how == "lazy" else None
     masked, said = c.attach_gfm(
@@ -152,22 +149,12 @@ def test_what_a_frame_saw_is_not_usable_where_an_item_without_its_mask_may_exclu
     assert any("lacks the assets ['exclusion_mask']" in warning for warning in said) == matters
 
 
-def test_an_item_that_says_nothing_of_its_grid_may_lie_anywhere(tmp_path: Path) -> None:
-    items, frames = gfm_day(tmp_path)
-    for name in ("proj:wkt2", "proj:shape", "proj:transform"):
-        bare = bare_item("05:10:50")
-        del bare["properties"][name]
-        for chunks in (None, {"y": 17}):
-            masked, _ = c.attach_gfm([*items[:3], bare], f"{c.DAY}T05:10:10", chunks=chunks)
-            everywhere = np.ones(c.EQUI7.shape, bool)
-            expected = c.gfm_flags(*(f[0] for f in frames["05"]), lacking=everywhere)
-            np.testing.assert_array_equal(masked["mask"], expected)
-
-
-def test_the_warning_of_an_item_without_its_mask_says_how_to_go_on_without(tmp_path: Path) -> None:
+def test_the_warning_of_an_item_without_its_mask_says_that_it_might_have_excluded_more(
+    tmp_path: Path,
+) -> None:
     items, frames = gfm_day(tmp_path)
     _, said = c.attach_gfm(items, f"{c.DAY}T05:10:10")
-    assert any("pass the other items as items=" in warning for warning in said)
+    assert [f"item '{items[-1]['id']}'" in w and "excluded more" in w for w in said] == [True]
     masked, said = c.attach_gfm(items[:-1], f"{c.DAY}T05:10:10")
     np.testing.assert_array_equal(masked["mask"], c.gfm_flags(*(f[0] for f in frames["05"])))
     assert not said
@@ -267,6 +254,60 @@ def test_items_that_are_none_or_of_other_days_are_told_with_the_mend() -> None:
         LookupError, match="none of the 1 items= of 'GFM' is of datetime='2023-06-2"
     ):
         c.attach_gfm([bare_item("05:10:50")], c.DAY, datetime="2023-06-21")
+
+
+class WithWater(xf.Sentinel1Product):
+    """As a stranger would: the GFM exclusion mask, and not the water that is always there."""
+
+    @staticmethod
+    def exclusion(bands: xr.Dataset) -> xr.DataArray:
+        flags = xf.gfm_exclusion(bands)
+        water = bands["reference_water_mask"].isin([1, 2]) * np.uint8(xf.Exclusion.USER)
+        return flags | water.astype(np.uint8)
+
+    recipe = xf.MaskRecipe(
+        exclusion=exclusion,
+        bands={"exclusion_mask": "nearest", "reference_water_mask": "nearest"},
+        catalog=dataclasses.replace(
+            xf.stac.EODC,
+            assets={name: name for name in ("exclusion_mask", "reference_water_mask")},
+        ),
+        combine="excluded",
+    )
+
+
+@pytest.mark.parametrize("replaced", [True, False])
+@pytest.mark.parametrize("how", ["eager", "lazy", "flag"])
+def test_a_band_that_a_subclass_adds_leaves_excluded_what_a_frame_excludes(
+    tmp_path: Path, how: str, *, replaced: bool
+) -> None:
+    """Every pair of values of two bands meets every other one of another frame."""
+    values = np.array([0, 1, 255], np.uint8)
+    index = np.arange(48 * 60).reshape(c.EQUI7.shape)
+    layers = [values[index // 3**k % 3] for k in range(4)]
+    items = []
+    expected: Any = np.full(c.EQUI7.shape, 32)
+    for time, mask, water in (("05:10:00", *layers[:2]), ("05:10:25", *layers[2:])):
+        hrefs = {
+            name: c.write(tmp_path / f"{name}{time[-2:]}.tif", layer, c.EQUI7)
+            for name, layer in (("exclusion_mask", mask), ("reference_water_mask", water))
+        }
+        items.append(c.gfm_item(time, c.EQUI7, **hrefs))
+        own = np.select([mask == 0, mask == 1], [0, 16], 32) | np.where(water == 1, 128, 0)
+        expected = ((expected | own) & ~32) | (expected & own & 32)
+    recipe = WithWater.recipe
+    if replaced:
+        recipe = dataclasses.replace(
+            xf.Sentinel1Product.recipe,
+            **{name: getattr(recipe, name) for name in ("exclusion", "bands", "catalog")},
+        )
+    chunks = {"y": 17, "x": 11} if how == "lazy" else None
+    options: dict[str, Any] = {"on_read_error": "flag"} if how == "flag" else {}
+    for order in (items, items[::-1]):
+        for time in (c.DAY, f"{c.DAY}T05:10"):
+            like = c.retrieval(c.EQUI7, time=time, chunks=chunks)
+            masked = xf.attach_mask(like, recipe, items=order, allow_local=True, **options)
+            np.testing.assert_array_equal(masked["mask"], expected)
 
 
 def test_a_pass_without_its_mask_is_unknown_and_another_is_no_replacement(tmp_path: Path) -> None:

@@ -16,8 +16,8 @@ import xfusion as xf
 from tests import catalogues
 from xfusion import stac
 from xfusion.demo.scene import Scene, write_scene
+from xfusion.masks.grouping import grouped_by_pass as passes
 from xfusion.masks.offset import offset_of
-from xfusion.masks.passes import grouped_by_pass as passes
 from xfusion.stac import as_items, complete_items, day_interval
 from xfusion.stac.untrusted import check_hrefs, is_local
 

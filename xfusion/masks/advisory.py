@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+import operator
 from typing import Any
 
 import numpy as np
 import xarray as xr
+from numpy.typing import NDArray
 
 from xfusion.datamodel.cf import annotate
 from xfusion.datamodel.provenance import missing_attrs
 
+from .exclusion import flags_of
+from .grouping import grouped_by_frame
 from .loading import READ_FAILED, Loading, load_bands
 from .mosaic import OnReadError
 from .passes import Passes, check_passes
@@ -39,16 +44,28 @@ def with_advisory_flags(
         passes.catalog, assets={band: key}, nodata=advisory.nodata, offset=0.0
     )
     checked = check_passes(passes, profile, otherwise="the others say which flags a pixel has")
-    items = [(item, 0.0) for complete in checked.complete for item in complete]
-    # a frame that could not be read might have had more flags than one that could
-    loading = Loading(profile, {band: "nearest"}, None, on_read_error, each_counts=True, union=True)
-    loaded = load_bands(items, masked, loading)
-    layers = {ADVISORY: loaded[band].assign_attrs(_attrs(advisory))}
-    if READ_FAILED in loaded:
+    loading = Loading(profile, {band: "nearest"}, None, {band: "uint8"}, on_read_error)
+    frames = [frame for items in checked.complete for frame in grouped_by_frame(items)]
+    # without any there is nothing in each pixel
+    each = [load_bands([(i, 0.0) for i in frame], masked, loading) for frame in frames or [[]]]
+    of_all = functools.partial(flags_of, _of_both, nodata=advisory.nodata)
+    flags = functools.reduce(of_all, [loaded[band] for loaded in each])
+    layers = {ADVISORY: flags.assign_attrs(_attrs(advisory))}
+    if on_read_error == "flag":
+        # a frame that could not be read might have had more flags than one that could
+        failed = functools.reduce(operator.or_, [loaded[READ_FAILED] for loaded in each])
         attrs = {"long_name": f"not all {advisory.long_name} could be read"}
-        layers[ADVISORY_FAILED] = loaded[READ_FAILED].assign_attrs(attrs)
+        layers[ADVISORY_FAILED] = failed.assign_attrs(attrs)
     missing = missing_attrs(masked.attrs, checked.missing_assets)
     return annotate(masked.assign(layers).assign_attrs(missing))
+
+
+def _of_both(
+    flags: NDArray[np.uint8], other: NDArray[np.uint8], *, nodata: int
+) -> NDArray[np.uint8]:
+    """Return the flags of two frames; of one alone where the other did not see the pixel."""
+    seen, also = flags != nodata, other != nodata
+    return np.where(seen & also, flags | other, np.where(seen, flags, other))
 
 
 def _attrs(advisory: AdvisoryFlags) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -32,7 +32,8 @@ from xfusion.stac.searching import with_offset
 
 from .advisory import with_advisory_flags
 from .combining import combine_excluded, combine_usable
-from .loading import READ_FAILED, Loading, load_bands, may_show
+from .grouping import grouped_by_frame
+from .loading import READ_FAILED, Loading, load_bands
 from .mosaic import OnReadError
 from .offset import Decision, offset_of
 from .passes import Search, check_passes, find_passes
@@ -41,8 +42,8 @@ from .recipe import MaskRecipe, check_assets
 OTHERWISE = {
     "usable": "its pixels are UNKNOWN unless another item has them",
     "excluded": (
-        "the pixels of its grid are UNKNOWN, unless another item excludes them, as it might; "
-        "to go on without it, pass the other items as items="
+        "its pixels are UNKNOWN unless another item of the pass has them, whose verdict stands, "
+        "although this one might have excluded more"
     ),
 }  # what becomes of the pixels of an item that lacks an asset
 
@@ -103,8 +104,7 @@ def attach_mask(
         read, unless `on_read_error` is "flag": if a file is not as its item says, in shape,
         transform, CRS or dtype.
     LookupError
-        If there are no items, or, with a recipe that combines "excluded", none within 90 minutes
-        of the moment.
+        If there are no items, or, of a moment, none within 90 minutes of it.
     ConnectionError
         If the catalogue does not answer, or answers with an error, within ten minutes.
     OSError
@@ -160,12 +160,14 @@ def attached(
     checked = check_passes(passes, profile, otherwise=OTHERWISE[recipe.combine])
     if not checked.complete:
         warn(f"no item of {profile.collection!r} has all assets: all pixels are UNKNOWN")
-    decided = [[(item, offset_of(item, profile)) for item in items] for items in checked.complete]
-    decisions = {item.id: decision for items in decided for item, decision in items}
+    apart = checked.complete
+    if each_counts:
+        # the one that has observed a pixel best might not be the one that excludes it
+        apart = [frame for items in apart for frame in grouped_by_frame(items)]
+    decided = [[(item, offset_of(item, profile)) for item in items] for items in apart]
+    decisions = [(item.id, decision) for items in decided for item, decision in items]
     _warn_of(decisions)
-    loading = Loading(
-        profile, recipe.bands, recipe.observed, on_read_error, each_counts=each_counts
-    )
+    loading = Loading(profile, recipe.bands, recipe.observed, recipe.dtypes, on_read_error)
     flags = [
         _flags(recipe, load_bands([(i, d.offset) for i, d in items], dataset, loading))
         for items in decided
@@ -173,17 +175,13 @@ def attached(
     combine = combine_excluded if each_counts else combine_usable
     nothing = xr.full_like(dataset[MU], int(Exclusion.UNKNOWN), dtype=np.uint8)
     combined = functools.reduce(combine, flags) if flags else nothing
-    if each_counts and flags and checked.incomplete:
-        # an item whose layer is missing might exclude what the others do not
-        doubtful = (combined == 0) & may_show(checked.incomplete, dataset)
-        combined = combined.where(~doubtful, np.uint8(Exclusion.UNKNOWN)).astype(np.uint8)
     attrs = mask_attrs(
         dataset.attrs,
         catalog=passes.source,
         collection=profile.collection,
         items=passes.ids,
         lacking=checked.missing_assets,
-        offsets={k: d.text for k, d in decisions.items()} if _has_reflectances(recipe) else {},
+        offsets=_texts(decisions) if _has_reflectances(recipe) else {},
         links=passes.links,
     )
     masked = exclude(dataset, combined).assign_attrs(attrs)
@@ -264,10 +262,18 @@ def _flags(recipe: MaskRecipe, bands: xr.Dataset) -> xr.DataArray:
     return flags.where(~failed, np.uint8(Exclusion.READ_FAILED)).astype(np.uint8)
 
 
-def _warn_of(decisions: Mapping[str, Decision]) -> None:
-    doubtful = {item: decision for item, decision in decisions.items() if decision.doubtful}
+def _texts(decisions: Sequence[tuple[str, Decision]]) -> dict[str, str]:
+    """Return what is said of each item; of two that have one id, what is said of either."""
+    texts: dict[str, list[str]] = {}
+    for item, decision in decisions:
+        texts.setdefault(item, []).append(decision.text)
+    return {item: "; ".join(dict.fromkeys(each)) for item, each in texts.items()}
+
+
+def _warn_of(decisions: Sequence[tuple[str, Decision]]) -> None:
+    doubtful = [(item, decision) for item, decision in decisions if decision.doubtful]
     if doubtful:
-        each = "; ".join(f"{item}: {decision.text}" for item, decision in doubtful.items())
+        each = "; ".join(f"{item}: {decision.text}" for item, decision in doubtful)
         warn(
             f"the offset of the reflectances of {len(doubtful)} items is not certain: {each}. "
             "Say offset=0 or offset=-1000 if you know it"

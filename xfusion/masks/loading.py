@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 
 from xfusion.datamodel.graph import InGraph
 from xfusion.datamodel.grid import geobox_of, grid_coords
-from xfusion.raster.asset import READ_ERRORS
+from xfusion.raster.asset import READ_ERRORS, check_bands, look_into
 from xfusion.raster.file import RasterFile
-from xfusion.stac.items import asset_grid, stated_grid
+from xfusion.stac.asset_bands import AssetBand, asset_band
+from xfusion.stac.items import asset_grid
 from xfusion.stac.profiles import Catalog
 from xfusion.stac.untrusted import asset_href, local_path
 from xfusion.warp.blocks import Blocks
@@ -25,7 +26,6 @@ from .mosaic import (
     NOTHING,
     PART,
     Bands,
-    Footprints,
     Mosaic,
     Observed,
     OnReadError,
@@ -66,23 +66,18 @@ class Loading:
     catalog: Catalog
     """Which asset is which band, and their nodata; it has no assets but these."""
     resampling: Mapping[str, str]
-    """Band to "nearest" (loaded as uint8) or "bilinear" (as float32, nodata as NaN)."""
-    observed: Observed | None = None
+    """Band to "nearest" or "bilinear" (loaded as float32, nodata as NaN)."""
+    observed: Observed | None
     """How much of a pixel an item has observed; None is all where each band has a value."""
+    dtypes: Mapping[str, str]
+    """Dtypes in which "nearest" bands are loaded, instead of those of their files."""
     on_read_error: OnReadError = "raise"
-    each_counts: bool = False
-    """Whether it takes all items that cover a pixel to judge it."""
-    union: bool = False
-    """Whether bands hold bit flags, and a pixel has those of all items."""
 
     def fill(self, band: str) -> float:
         """Return what stands for "not observed" in a loaded band."""
         nearest = self.resampling[band] == "nearest"
-        return float(self.catalog.nodata_of(band)) if nearest else np.nan
-
-    def dtype(self, band: str) -> np.dtype[Any]:
-        """Return the dtype of a loaded band."""
-        return np.dtype(np.uint8 if self.resampling[band] == "nearest" else np.float32)
+        # not as a float, which is not any integer of 64 bits
+        return self.catalog.nodata_of(band) if nearest else np.nan
 
 
 def load_bands(items: Sequence[ItemAndOffset], like: xr.Dataset, loading: Loading) -> xr.Dataset:
@@ -92,7 +87,7 @@ def load_bands(items: Sequence[ItemAndOffset], like: xr.Dataset, loading: Loadin
     ----------
     items : sequence of (pystac.Item, float)
         Items of one pass with all assets of the catalogue, and what to add to the reflectance
-        numbers of each.
+        numbers of each; of those that observed a pixel alike the first is taken.
     like : Dataset
         A retrieval; its grid and blocks. Lazy where its `mu` is.
     loading : Loading
@@ -102,49 +97,31 @@ def load_bands(items: Sequence[ItemAndOffset], like: xr.Dataset, loading: Loadin
     Dataset
         The bands, with the spatial dims of `like`; nodata outside every footprint. With
         `on_read_error` "flag" also `read_failed`, bool.
+
+    Raises
+    ------
+    ValueError
+        If an asset has several bands and none is the one, or classes that would be interpolated.
+    OSError
+        If an item does not say where its bands lie or what they hold, and its file does not open,
+        unless `on_read_error` is "flag".
     """
     target = geobox_of(like)
     dims, coords = grid_coords(like)
     names = list(loading.catalog.assets)
+    located = [_located(item, offset, loading) for item, offset in items]
+    dtypes = _loaded_dtypes(located, loading)
     mosaic = Mosaic(
-        items=tuple(_warped(item, offset, target, loading) for item, offset in items),
-        bands=tuple((band, loading.fill(band), loading.dtype(band)) for band in names),
+        items=tuple(_warped(each, target, loading, dtypes) for each in located),
+        bands=tuple((band, loading.fill(band), dtypes[band]) for band in names),
         target=target.shape.yx,
         observed=loading.observed or BandsObserved({b: loading.fill(b) for b in names}),
         on_read_error=loading.on_read_error,
-        each_counts=loading.each_counts,
-        union=loading.union,
     )
     layers = warp_mosaic(mosaic, _blocks(like))
     if loading.on_read_error == "flag":
         names.append(READ_FAILED)
     return xr.Dataset({b: (dims, a) for b, a in zip(names, layers, strict=True)}, coords)
-
-
-def may_show(items: Sequence[pystac.Item], like: xr.Dataset) -> xr.DataArray:
-    """Return which pixels of a retrieval items may show, by the grids on which they say to lie.
-
-    Parameters
-    ----------
-    items : sequence of pystac.Item
-        One that states no grid may show any pixel.
-    like : Dataset
-        A retrieval; its grid and blocks.
-
-    Returns
-    -------
-    DataArray of bool
-        Lazy where `mu` of the retrieval is.
-    """
-    target = geobox_of(like)
-    dims, coords = grid_coords(like)
-    grids = [*dict.fromkeys(stated_grid(item) for item in items)]
-    stated = [grid for grid in grids if grid is not None]
-    if len(stated) < len(grids):
-        return xr.full_like(like["mu"], fill_value=True, dtype=np.bool_)
-    mappings = tuple(PixelMapping.between(grid, target) for grid in stated)
-    (layer,) = warp_mosaic(Footprints(mappings, target.shape.yx), _blocks(like))
-    return xr.DataArray(layer, coords, dims)
 
 
 def _blocks(like: xr.Dataset) -> Blocks | None:
@@ -153,45 +130,126 @@ def _blocks(like: xr.Dataset) -> Blocks | None:
     return (sizes[rows], sizes[columns]) if sizes else None
 
 
-def _warped(item: pystac.Item, offset: float, target: GeoBox, loading: Loading) -> WarpedItem:
+@dataclass(frozen=True)
+class Located:
+    """An item, and what is known of its bands before any pixel is read."""
+
+    item: pystac.Item
+    offset: float
+    grids: Mapping[str, GeoBox]
+    bands: Mapping[str, AssetBand]
+    stored: Mapping[str, np.dtype[Any]]
+    """Dtypes of the files of "nearest" bands, where `Loading.dtypes` does not say one."""
+
+
+def _located(item: pystac.Item, offset: float, loading: Loading) -> Located | None:
+    """Return where the bands of an item are and what they hold, None if that cannot be read."""
     catalog = loading.catalog
+    bands = {band: asset_band(item, key, band) for band, key in catalog.assets.items()}
+    for band, found in bands.items():
+        if found.holds_classes and loading.resampling[band] == "bilinear":
+            msg = (
+                f"asset {catalog.assets[band]!r} of item {item.id!r} holds classes, which have no "
+                f"mean: bands={{{band!r}: 'nearest'}} in the recipe, not 'bilinear'"
+            )
+            raise ValueError(msg)
     try:
         grids = {band: asset_grid(item, key, catalog) for band, key in catalog.assets.items()}
+        classes = [b for b, how in loading.resampling.items() if how == "nearest"]
+        unknown = [band for band in classes if band not in loading.dtypes]
+        stored = {band: _stored_dtype(item, catalog, band, bands[band]) for band in unknown}
     except READ_ERRORS:
-        # it does not say where it lies, and its file does not open
+        # it does not say where it lies, or what it holds, and its file does not open
         if loading.on_read_error == "raise":
             raise
+        return None
+    return Located(item, offset, grids, bands, stored)
+
+
+def _stored_dtype(
+    item: pystac.Item, catalog: Catalog, band: str, found: AssetBand
+) -> np.dtype[Any]:
+    """Return the dtype of a band as its item says it, else as its file does."""
+    if found.dtype is not None:
+        return found.dtype
+    path = local_path(asset_href(item, catalog.assets[band]))
+
+    def dtype(file: Any) -> str:
+        check_bands(file, found.count, path)
+        return str(file.dtypes[found.number - 1])
+
+    return np.dtype(look_into(path, catalog.signer, dtype))
+
+
+def _loaded_dtypes(items: Iterable[Located | None], loading: Loading) -> dict[str, np.dtype[Any]]:
+    """Return for each band a dtype that holds what all files hold, and what means "not observed".
+
+    Raises
+    ------
+    ValueError
+        If there is none.
+    """
+    known = [item for item in items if item is not None]
+    dtypes = {}
+    for band, how in loading.resampling.items():
+        if how == "bilinear":
+            dtypes[band] = np.dtype(np.float32)
+            continue
+        stated = loading.dtypes.get(band)
+        stored = {item.stored[band] for item in known} if stated is None else {np.dtype(stated)}
+        # where no file opens, one that has whatever a rule asks of it
+        kinds = sorted(stored or {np.dtype(np.int64)}, key=str)
+        dtype = np.result_type(*kinds, np.min_scalar_type(loading.fill(band)))
+        if dtype.kind == "f" and all(kind.kind != "f" for kind in kinds):
+            msg = (
+                f"the files of the band {band!r} hold {[str(kind) for kind in kinds]}, nodata is "
+                f"{loading.fill(band):g}: no dtype of integers holds them all; give another nodata"
+            )
+            raise ValueError(msg)
+        dtypes[band] = dtype
+    return dtypes
+
+
+def _warped(
+    located: Located | None,
+    target: GeoBox,
+    loading: Loading,
+    dtypes: Mapping[str, np.dtype[Any]],
+) -> WarpedItem:
+    if located is None:
         return WarpedItem(())
+    catalog, grids = loading.catalog, located.grids
     alike: dict[Any, list[str]] = {}
     for band in catalog.assets:
-        alike.setdefault((grids[band], loading.resampling[band]), []).append(band)
+        kind = (grids[band], loading.resampling[band], dtypes[band])
+        alike.setdefault(kind, []).append(band)
     return WarpedItem(
         tuple(
             WarpedBands(
                 names=tuple(bands),
-                files=tuple(_file(item, catalog, band, grid, loading) for band in bands),
+                files=tuple(_file(located, catalog, band, dtype) for band in bands),
                 mapping=PixelMapping.between(grid, target),
                 resampling=resampling,
                 nodata=tuple(catalog.nodata_of(band) for band in bands),
-                offset=0.0 if resampling == "nearest" else offset,
-                dtype=loading.dtype(bands[0]),
+                offset=0.0 if resampling == "nearest" else located.offset,
+                dtype=dtype,
                 on_read_error=loading.on_read_error,
             )
-            for (grid, resampling), bands in alike.items()
+            for (grid, resampling, dtype), bands in alike.items()
         )
     )
 
 
-def _file(
-    item: pystac.Item, catalog: Catalog, band: str, grid: GeoBox, loading: Loading
-) -> RasterFile:
+def _file(located: Located, catalog: Catalog, band: str, dtype: np.dtype[Any]) -> RasterFile:
     return RasterFile(
-        local_path(asset_href(item, catalog.assets[band])),
-        grid.shape.yx,
-        loading.dtype(band),
+        local_path(asset_href(located.item, catalog.assets[band])),
+        located.grids[band].shape.yx,
+        dtype,
         masked=False,
         missing=catalog.nodata_of(band),
         trusted=False,
-        grid=grid,
+        grid=located.grids[band],
+        band=located.bands[band].number,
+        bands=located.bands[band].count,
         signer=catalog.signer,
     )

@@ -66,6 +66,8 @@ class WarpedBands(InGraph):
         if self.resampling == "nearest":
             for pixels, fill, plane in zip(stored, self.fills, out, strict=True):
                 band = pixels.astype(self.dtype, copy=False)
+                if band.dtype.kind == "f":
+                    band = np.where(np.isnan(band), self.dtype.type(fill), band)
                 nearest.copy_nearest(band, window, grid, outside=fill, out=plane)
         else:
             for k in range(0, len(out), 2):
@@ -154,10 +156,6 @@ class Mosaic(InGraph):
     observed: Observed
     """NOTHING, PART or ALL of a pixel, from its bands."""
     on_read_error: OnReadError = "raise"
-    each_counts: bool = False
-    """Whether it takes all items that cover a pixel to judge it, not the best one."""
-    union: bool = False
-    """Whether bands hold bit flags, and a pixel has those of all items."""
 
     @property
     def dtypes(self) -> list[np.dtype[Any]]:
@@ -188,7 +186,7 @@ class Mosaic(InGraph):
         merged = merged or self._complete({}, shape)
         if self.on_read_error == "raise":
             return tuple(merged.values())
-        if not self.each_counts and failed.any():
+        if failed.any():
             failed &= self.observed(merged) < ALL
         return (*merged.values(), failed)
 
@@ -200,49 +198,16 @@ class Mosaic(InGraph):
 
     def _merge(self, merged: Bands, layers: Bands) -> None:
         better = self.observed(layers) > self.observed(merged)
-        for name, fill, _ in self.bands:
-            if self.union:
-                both = (merged[name] != fill) & (layers[name] != fill)
-                np.bitwise_or(merged[name], layers[name], out=merged[name], where=both)
+        for name, _, _ in self.bands:
             np.copyto(merged[name], layers[name], where=better)
 
 
-@dataclass(frozen=True)
-class Footprints(InGraph):
-    """Where grids of which no pixel is known lie in another grid."""
-
-    mappings: tuple[PixelMapping, ...]
-    target: tuple[int, int]
-
-    @property
-    def dtypes(self) -> list[np.dtype[Any]]:
-        """Dtype of the one layer of a block."""
-        return [np.dtype(np.bool_)]
-
-    def on(self, rows: slice, columns: slice) -> tuple[NDArray[Any], ...]:
-        """Return for one block of the target where a pixel is in one of the grids."""
-        from xfusion.kernels import nearest  # numba takes half a second to import
-
-        shape = rows.stop - rows.start, columns.stop - columns.start
-        covered = np.zeros(shape, np.uint8)
-        for mapping in self.mappings:
-            grid = mapping.control_grid(rows, columns)
-            window = mapping.window(grid)
-            if window is not None:
-                # read like a file, so that its edge is exactly that of a file on this grid
-                inside = np.empty(shape, np.uint8)
-                pixels = np.ones(window.shape, np.uint8)
-                nearest.copy_nearest(pixels, window, grid, outside=0, out=inside)
-                covered |= inside
-        return (covered.view(np.bool_),)
-
-
-def warp_mosaic(mosaic: Mosaic | Footprints, blocks: Blocks | None) -> list[Any]:
+def warp_mosaic(mosaic: Mosaic, blocks: Blocks | None) -> list[Any]:
     """Warp a mosaic onto its target, block by block.
 
     Parameters
     ----------
-    mosaic : Mosaic or Footprints
+    mosaic : Mosaic
     blocks : pair of tuples of int, or None
         Rows and columns of a lazy result's blocks, None to read now.
 

@@ -7,15 +7,18 @@ some say both, and some say the one and do the other.
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from xfusion.raster.asset import READ_ERRORS, look_into
+from xfusion.raster.asset import READ_ERRORS, check_bands, look_into
+from xfusion.stac.asset_bands import AssetBand, asset_band
+from xfusion.stac.processing import baseline_of, offset_applied
 from xfusion.stac.profiles import Catalog
 from xfusion.stac.untrusted import asset_href, local_path
 
@@ -25,10 +28,9 @@ if TYPE_CHECKING:
     import pystac
     from rasterio.windows import Window
 
-FIRST_BASELINE = 4.0  # with the 1 000
+FIRST_BASELINE = 4, 0  # with the 1 000
 ADDED = 1000.0
 
-PROCESSING = "processing:version"  # of STAC 1.1: the baseline
 APPLIED, DECLARED, BASELINE = "boa_offset_applied", "raster:offset", "processing baseline"
 APPLIED_FIRST = (APPLIED, DECLARED, BASELINE)
 DECLARED_FIRST = (DECLARED, APPLIED, BASELINE)
@@ -67,10 +69,10 @@ def offset_of(item: pystac.Item, catalog: Catalog) -> Decision:
     item : pystac.Item
     catalog : Catalog
         Its `offset` is a number; or "metadata", to take what the item declares
-        (``raster:offset`` over ``raster:scale``, else ``earthsearch:boa_offset_applied``, else
-        its processing baseline); or "auto", to let the darkest pixels decide where these
-        contradict each other, say nothing, or come with ``earthsearch:boa_offset_applied``,
-        which is known to be wrong either way.
+        (``raster:offset`` over ``raster:scale``, else ``boa_offset_applied``, else its processing
+        baseline, whatever the prefixes of these); or "auto", to let the darkest pixels decide
+        where these contradict each other, say nothing, or come with ``boa_offset_applied``, which
+        is known to be wrong either way.
 
     Returns
     -------
@@ -133,35 +135,19 @@ def _texts(statements: Mapping[str, float]) -> str:
 def _statements(item: pystac.Item, catalog: Catalog) -> dict[str, float]:
     """Return what an item says of its offset: source of the statement -> offset."""
     offsets: dict[str, float] = {}
-    baseline = _baseline(item)
-    applied = item.properties.get("earthsearch:boa_offset_applied")
+    baseline, applied = baseline_of(item), offset_applied(item)
     if applied is not None:
         has_it = not applied and (baseline is None or baseline >= FIRST_BASELINE)
         offsets[APPLIED] = -ADDED if has_it else 0.0
-    asset = item.assets[catalog.assets.get(RED) or next(iter(catalog.assets.values()))]
-    for fields in _band_fields(asset):
-        scale = _number(fields.get("raster:scale", fields.get("scale")))
-        offset = _number(fields.get("raster:offset", fields.get("offset")))
-        if scale and offset is not None:
-            offsets[DECLARED] = round(offset / scale, 6)
-            break
+    band = RED if RED in catalog.assets else next(iter(catalog.assets))
+    fields = asset_band(item, catalog.assets[band], band).fields
+    scale = _number(fields.get("raster:scale", fields.get("scale")))
+    offset = _number(fields.get("raster:offset", fields.get("offset")))
+    if scale and offset is not None:
+        offsets[DECLARED] = round(offset / scale, 6)
     if baseline is not None:
         offsets[BASELINE] = -ADDED if baseline >= FIRST_BASELINE else 0.0
     return offsets
-
-
-def _band_fields(asset: pystac.Asset) -> Iterator[Mapping[str, Any]]:
-    """Yield the fields of an asset, and of its bands in STAC 1.0 and 1.1."""
-    yield asset.extra_fields
-    for name in ("raster:bands", "bands"):
-        for band in asset.extra_fields.get(name) or ():
-            if isinstance(band, Mapping):
-                yield band
-
-
-def _baseline(item: pystac.Item) -> float | None:
-    numbers = (_number(item.properties.get(f)) for f in ("s2:processing_baseline", PROCESSING))
-    return next((baseline for baseline in numbers if baseline is not None), None)
 
 
 def _number(value: Any) -> float | None:
@@ -191,20 +177,26 @@ def _sampled(item: pystac.Item, catalog: Catalog, bands: Sequence[str]) -> list[
     """Read some pixels of bands of one extent, at the same places, none of the first twice."""
     from rasterio.enums import Resampling
 
-    paths = [local_path(asset_href(item, catalog.assets[band])) for band in bands]
+    keys = [catalog.assets[band] for band in bands]
+    paths = [local_path(asset_href(item, key)) for key in keys]
+    places = [asset_band(item, key, band) for key, band in zip(keys, bands, strict=True)]
     sizes = [look_into(path, catalog.signer, _size) for path in paths]
     # without overviews the whole of it would be decoded
     whole = all(small for _, small in sizes)
     parts, share = (1, 1.0) if whole else (PARTS, SHARE)
     rows, columns = (max(1, min(SAMPLE, int(n * share)) // parts) for n in sizes[0][0])
 
-    def sample(file: Any) -> NDArray[Any]:
+    def sample(file: Any, place: AssetBand) -> NDArray[Any]:
+        check_bands(file, place.count, file.name)
         # of whole classes, and no mixture of water and land: pixels, not their mean
         to: dict[str, Any] = {"out_shape": (rows, columns), "resampling": Resampling.nearest}
         windows = _windows(file.shape, parts, share)
-        return np.stack([file.read(1, window=window, **to) for window in windows])
+        return np.stack([file.read(place.number, window=window, **to) for window in windows])
 
-    return [look_into(path, catalog.signer, sample) for path in paths]
+    return [
+        look_into(path, catalog.signer, functools.partial(sample, place=place))
+        for path, place in zip(paths, places, strict=True)
+    ]
 
 
 def _size(file: Any) -> tuple[tuple[int, int], bool]:

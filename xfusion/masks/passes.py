@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -18,15 +18,13 @@ from xfusion.stac.interval import of_interval
 from xfusion.stac.items import Items, as_items, complete_items, item_time
 from xfusion.stac.profiles import Catalog, CatalogLike, catalog_profile
 from xfusion.stac.searching import search as find_items
-from xfusion.stac.untrusted import check_grids, check_hrefs, is_link, is_local
+from xfusion.stac.untrusted import check_hrefs, is_link, is_local
 
+from .grouping import ANOTHER_PASS, PASS_GAP, grouped_by_pass
 from .recipe import MaskRecipe
 
 if TYPE_CHECKING:
     import pystac
-
-PASS_GAP = dt.timedelta(minutes=10)  # frames of one pass follow within seconds
-ANOTHER_PASS = dt.timedelta(minutes=90)  # a satellite is back after about 100, over other ground
 
 
 @dataclass(frozen=True)
@@ -81,10 +79,8 @@ class CheckedPasses:
 
     complete: list[list[pystac.Item]]
     """Items that have all assets and may be read, pass by pass."""
-    incomplete: list[pystac.Item]
-    """The others, of all passes."""
     missing_assets: Mapping[str, list[str]]
-    """Id of each of these to the assets that it lacks."""
+    """Id of each of the others to the assets that it lacks."""
 
 
 def find_passes(dataset: xr.Dataset, recipe: MaskRecipe, search: Search) -> Passes:
@@ -95,14 +91,14 @@ def find_passes(dataset: xr.Dataset, recipe: MaskRecipe, search: Search) -> Pass
     dataset : Dataset
         A retrieval with a CRS.
     recipe : MaskRecipe
-        One that combines "excluded" takes of several passes the one nearest to the time of the
-        retrieval, if that is more than a day.
+        The catalogue that is searched if no other is named.
     search : Search
 
     Raises
     ------
     LookupError
-        If there are no items, or the nearest pass is an orbit away.
+        If there are no items; or, of a retrieval whose time is more than a day, if the nearest
+        pass is an orbit away.
     ValueError
         If there is no date.
 
@@ -111,9 +107,9 @@ def find_passes(dataset: xr.Dataset, recipe: MaskRecipe, search: Search) -> Pass
     UserWarning
         If the nearest pass is more than ten minutes away.
     """
-    profile, nearest = search.profile(recipe.catalog), recipe.combine == "excluded"
-    # one that is nearest must be whole, or a frame that excludes might be left out
-    reach = ANOTHER_PASS + PASS_GAP if nearest else PASS_GAP
+    profile = search.profile(recipe.catalog)
+    # the pass that is nearest must be whole, or a frame that excludes might be left out
+    reach = ANOTHER_PASS + PASS_GAP
     origin: str | None = profile.url
     if search.items is None:
         items, source = _search(dataset, recipe, search, reach), profile.url
@@ -122,10 +118,8 @@ def find_passes(dataset: xr.Dataset, recipe: MaskRecipe, search: Search) -> Pass
         # a catalogue beside items says what their assets are; only of a local one they are
         local = search.catalog is not None and is_local(profile.url)
         origin = profile.url if local else None
-    passes = grouped_by_pass(items)
-    if nearest:
-        # of all items: what lacks its asset is unknown, and another pass is no replacement
-        passes = _nearest(passes, profile, _instant(dataset, search.datetime))
+    # of all items: what lacks its asset is unknown, and another pass is no replacement
+    passes = _nearest(grouped_by_pass(items), profile, _instant(dataset, search.datetime))
     return Passes(passes, profile, public(source), search.allow_local, origin)
 
 
@@ -151,18 +145,15 @@ def check_passes(passes: Passes, profile: Catalog, *, otherwise: str) -> Checked
         If an item lacks an asset.
     """
     complete: list[list[pystac.Item]] = []
-    incomplete: list[pystac.Item] = []
     missing_assets: dict[str, list[str]] = {}
     for items in passes.items:
         whole, missing = complete_items(items, profile)
         check_hrefs(whole, profile, allow_local=passes.allow_local, origin=passes.origin)
         complete += [whole] if whole else []
-        incomplete += [item for item in items if item.id in missing]
         missing_assets |= missing
-    check_grids(incomplete)
     for item, assets in missing_assets.items():
         warn(f"item {item!r} of {profile.collection!r} lacks the assets {assets}: {otherwise}")
-    return CheckedPasses(complete, incomplete, missing_assets)
+    return CheckedPasses(complete, missing_assets)
 
 
 def _search(
@@ -264,20 +255,3 @@ def _nearest(
             raise LookupError(msg)
         warn(f"{situation}: it is used; {all_of_day}")
     return [nearest]
-
-
-def grouped_by_pass(items: Iterable[pystac.Item]) -> list[list[pystac.Item]]:
-    """Group items by pass of the satellite.
-
-    The frames of a pass show one acquisition. A gap of more than ten minutes begins another pass,
-    so that each is judged by itself.
-    """
-    grouped: list[list[pystac.Item]] = []
-    last = None
-    for item in sorted(items, key=lambda item: (item_time(item), item.id)):
-        moment = item_time(item)
-        if last is None or moment - last > PASS_GAP:
-            grouped.append([])
-        grouped[-1].append(item)
-        last = moment
-    return grouped

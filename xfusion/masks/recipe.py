@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 import xarray as xr
@@ -14,6 +14,7 @@ from .mosaic import Observed
 
 BandResampling: TypeAlias = Literal["nearest", "bilinear"]
 Combine: TypeAlias = Literal["usable", "excluded"]
+INTEGERS = tuple(f"{kind}{size}" for kind in ("uint", "int") for size in (8, 16, 32, 64))
 ExclusionRule: TypeAlias = Callable[..., xr.DataArray]
 
 
@@ -62,23 +63,29 @@ class MaskRecipe:
 
     exclusion: ExclusionRule
     """Dataset of the bands on the grid of the retrieval -> uint8 flags of
-    :class:`~xfusion.Exclusion`; pure. Called once for each pass of the satellite."""
+    :class:`~xfusion.Exclusion`; pure. Called once for each pass of the satellite, or, where
+    `combine` is "excluded", for each of its frames."""
 
     bands: Mapping[str, BandResampling]
-    """Band to "nearest" (loaded as uint8) or "bilinear" (as float32, nodata as NaN): how it is
-    brought onto the grid."""
+    """Band to "nearest" (classes and bits, loaded in `dtypes`) or "bilinear" (as float32, nodata
+    as NaN): how it is brought onto the grid."""
 
     catalog: Catalog
     """Where the bands are, unless the caller names another catalogue."""
 
     combine: Combine = "usable"
-    """Several acquisitions: "usable" where one is; or "excluded" where one excludes, UNKNOWN where
-    an item may show the pixel that lacks an asset, and of several passes the one nearest to the
-    acquisition, if its time of day is known."""
+    """Several acquisitions of a day: "usable" where one is; or "excluded" where one excludes, and
+    where one of the frames does that overlap in an acquisition. Of a retrieval whose time of day
+    is known it is the acquisition nearest to it alone."""
 
     observed: Observed | None = None
     """How much of a pixel an item has observed, where items of a pass overlap: bands by name ->
-    0 nothing, 1 part or 2 all of it. By default all where each band has a value."""
+    0 nothing, 1 part or 2 all of it. By default all where each band has a value. Where `combine`
+    is "excluded", frames are judged by themselves, and this is of processings of one frame."""
+
+    dtypes: Mapping[str, str] = field(default_factory=dict)
+    """Dtypes in which "nearest" bands are loaded whose classes are known, such as "uint8", whatever
+    their files store them as. Of the others it is that of the files, as items or files say."""
 
     advisory: AdvisoryFlags | None = None
     """Flags that can be had beside the mask."""
@@ -92,6 +99,10 @@ class MaskRecipe:
         if unknown or not self.bands:
             msg = f"bands={dict(self.bands)}: each band must be 'nearest' or 'bilinear'"
             raise ValueError(msg)
+        for band, dtype in self.dtypes.items():
+            if dtype not in INTEGERS or self.bands.get(band, "nearest") != "nearest":
+                msg = f"dtypes[{band!r}]={dtype!r}: 'nearest' bands have one of {[*INTEGERS]}"
+                raise ValueError(msg)
         check_assets(self.catalog, self.bands)
 
 

@@ -31,12 +31,6 @@ from .passes import Search
 from .recipe import AdvisoryFlags, MaskRecipe
 
 
-def _gfm_observed(bands: Bands) -> NDArray[np.uint8]:
-    """Where frames of the GFM exclusion mask overlap, excluded wins."""
-    gfm = bands[GFM]
-    return np.where(gfm == GFM_NODATA, NOTHING, np.where(gfm == 0, PART, ALL)).astype(np.uint8)
-
-
 def _s2_observed(bands: Bands) -> NDArray[np.uint8]:
     """Where Sentinel-2 tiles overlap, the one that has a class, red and near infrared wins."""
     has_class = bands[SCL] != NO_CLASS
@@ -50,7 +44,7 @@ GFM_MASK = MaskRecipe(
     bands={GFM: "nearest"},
     catalog=EODC,
     combine="excluded",
-    observed=_gfm_observed,
+    dtypes={GFM: "uint8"},
     advisory=AdvisoryFlags(
         band="advisory_flags",
         long_name="GFM advisory flags",
@@ -65,6 +59,7 @@ S2_MASK = MaskRecipe(
     bands={RED: "bilinear", NIR: "bilinear", SCL: "nearest"},
     catalog=EARTH_SEARCH,
     observed=_s2_observed,
+    dtypes={SCL: "uint8"},
 )
 
 
@@ -98,10 +93,9 @@ def attach_gfm_mask(
     -------
     Dataset
         The retrieval with the flags GFM and UNKNOWN added, see
-        :func:`~xfusion.gfm_exclusion`. Where frames of one pass overlap, excluded wins, then
-        UNKNOWN of an item without the mask, whose frame may be anywhere in its tile; of several
-        passes the one nearest to the time of the retrieval is used, all of the day if only that
-        is known.
+        :func:`~xfusion.gfm_exclusion`. Where frames of one pass overlap, excluded wins; UNKNOWN is
+        what none of those that have a mask observed. Of several passes the one nearest to the time
+        of the retrieval is used, all of the day if only that is known.
 
     Raises
     ------
@@ -158,8 +152,16 @@ def attach_s2_mask(
     Returns
     -------
     Dataset
-        The retrieval with the flags of :func:`~xfusion.s2_exclusion` added. Where
-        acquisitions overlap, usable wins.
+        The retrieval with the flags of :func:`~xfusion.s2_exclusion` added. Of several passes
+        the one nearest to the time of the retrieval is used; if only its day is known all of that,
+        and usable wins where they overlap. Of two processings the newer is used where it observed
+        the pixel.
+
+    Raises
+    ------
+    LookupError
+        If there are no items, or none within 90 minutes of the time of the retrieval: they are
+        of another acquisition.
 
     Warns
     -----

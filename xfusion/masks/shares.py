@@ -28,7 +28,7 @@ def completeness(dataset: Retrieval, /) -> xr.Dataset:
     Dataset
         `items_found` and `assets_missing`, numbers of items and of (item, asset) pairs;
         `read_failed`, share of pixels that could not be read; `unknown`, share that no item
-        observed, or that one may show whose asset is missing; `observed`, share that is neither;
+        with all its assets observed; `observed`, share that is neither;
         `usable`, share that is usable. With the advisory flags of GFM, if they were attached with
         `on_read_error` "flag", `advisory_read_failed`, share of pixels where not all of theirs
         could be read. Shares are of all pixels, 0 to 1, and lazy where the retrieval is; a cube

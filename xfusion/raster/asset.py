@@ -83,6 +83,26 @@ def check_size(shape: tuple[int, ...], where: str, *, most: float = np.inf) -> N
         raise ValueError(msg)
 
 
+def check_bands(file: Any, count: int, path: str) -> None:
+    """Refuse a file that has not as many bands as is known of it: the first might be any.
+
+    Raises
+    ------
+    ValueError
+    """
+    from rasterio.enums import ColorInterp
+
+    # one that says where there are pixels at all is mostly not spoken of
+    seen = sum(color != ColorInterp.alpha for color in file.colorinterp)
+    if count not in (file.count, seen):
+        named = count if count > 1 else "none"
+        msg = (
+            f"{public(path)} has {file.count} bands, its item names {named} of them: "
+            "list all, with their names, in `bands` of the asset"
+        )
+        raise ValueError(msg)
+
+
 def _of_sane_size(file: Any) -> Any:
     name, blocks = public(file.name), file.block_shapes[0]
     try:

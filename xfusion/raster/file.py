@@ -19,7 +19,8 @@ from xfusion.datamodel.comparison import same_crs, same_geobox
 from xfusion.datamodel.graph import InGraph
 from xfusion.datamodel.redaction import public
 
-from .asset import READ_ERRORS, opened
+from .asset import READ_ERRORS, check_bands, opened
+from .classes import as_classes
 from .patience import WAITS, longest_silence, read_with_retries
 
 if TYPE_CHECKING:
@@ -53,6 +54,10 @@ class RasterFile(InGraph):
     offset: float | None = None
     missing: float | None = None
     """What these, and pixels that a mask in the file excludes, become where they are not NaN."""
+    band: int = 1
+    """Which band of the file it is, from 1."""
+    bands: int = 1
+    """How many bands a catalogue says that the file has."""
     signer: Callable[[str], str] | None = None
     """Turns the path into what is opened, at each read: signatures expire."""
 
@@ -121,7 +126,7 @@ class RasterFile(InGraph):
         """Return the parts of a window by the file's own blocks; none if it does not open."""
         try:
             with self._opened() as file:
-                sides = file.block_shapes[0]
+                sides = file.block_shapes[self.band - 1]
         except READ_ERRORS:
             # it was asked often enough before, and not of this window alone
             WAITS.give_up(self.path)
@@ -139,29 +144,31 @@ class RasterFile(InGraph):
 
         window = Window.from_slices(rows, columns)
         with self._opened(options) as file:
-            flags = set(file.mask_flag_enums[0])
+            place = self.band - 1
+            flags = set(file.mask_flag_enums[place])
+            nodata = file.nodatavals[place]
             if not self.masked:
-                raw: NDArray[Any] = file.read(1, window=window)
+                stored: NDArray[Any] = file.read(self.band, window=window)
+                raw = as_classes(stored, self.dtype, nodata, self.missing, self.path)
                 if self.missing is not None and self.nodata is not None:
-                    raw[raw == self.nodata] = self.missing
+                    raw[stored == self.nodata] = self.missing
                 # a nodata that it declares may be a class of its own, as that of SCL is
                 if self.missing is not None and flags & {MaskFlags.per_dataset, MaskFlags.alpha}:
-                    raw[file.read_masks(1, window=window) == 0] = self.missing
+                    raw[file.read_masks(self.band, window=window) == 0] = self.missing
                 return raw
             if flags <= {MaskFlags.all_valid, MaskFlags.nodata}:
-                pixels = file.read(1, window=window)
-                nodata = file.nodata
+                pixels = file.read(self.band, window=window)
                 missing = None if nodata is None or np.isnan(nodata) else pixels == nodata
                 if nodata is not None and pixels.dtype == np.float32:
                     missing = pixels == np.float32(nodata)
             else:
-                both = file.read(1, window=window, masked=True)
+                both = file.read(self.band, window=window, masked=True)
                 pixels, missing = both.data, np.ma.getmaskarray(both)
             if self.nodata is not None:
                 declared = pixels == float(self.nodata)
                 missing = declared if missing is None else missing | declared
-            scale = file.scales[0] if self.scale is None else self.scale
-            offset = file.offsets[0] if self.offset is None else self.offset
+            scale = file.scales[place] if self.scale is None else self.scale
+            offset = file.offsets[place] if self.offset is None else self.offset
         values: NDArray[Any] = pixels.astype(self.dtype, copy=False)
         if (scale, offset) != (1.0, 0.0):
             values = (values * scale + offset).astype(self.dtype, copy=False)
@@ -183,10 +190,8 @@ class RasterFile(InGraph):
                 "it or its catalogue said: open it anew, or correct the item"
             )
             raise ValueError(msg)
-        if self.dtype.kind == "u" and not np.can_cast(file.dtypes[0], self.dtype):
-            # a class beyond 255 would be taken for another
-            msg = f"{public(self.path)} holds {file.dtypes[0]}, not classes of {self.dtype}"
-            raise ValueError(msg)
+        if not self.trusted:
+            check_bands(file, self.bands, self.path)
         if self.grid is None:
             return
         from odc.geo.geobox import GeoBox

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 import math
 import os
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from xfusion.datamodel.redaction import public
 from xfusion.raster.asset import look_into
 from xfusion.raster.georeference import check_place
 
 from .api import malformed
+from .asset_bands import asset_of, has_asset
 from .profiles import Catalog
 from .untrusted import asset_href, local_path, stated_crs
 
@@ -31,12 +34,23 @@ def complete_items(
     """
     complete, lacking = [], {}
     for item in items:
-        missing = [key for key in catalog.assets.values() if key not in item.assets]
+        missing = [key for key in catalog.assets.values() if not has_asset(item, key)]
         if missing:
             lacking[item.id] = missing
         else:
             complete.append(item)
     return complete, lacking
+
+
+def without_repeats(items: Iterable[pystac.Item]) -> list[pystac.Item]:
+    """Return the items without those that came before; another one of the same id is none."""
+    different: dict[Any, pystac.Item] = {}
+    for item in items:
+        # signatures differ from one answer to the next
+        hrefs = {key: public(asset.href) for key, asset in item.assets.items()}
+        said = json.dumps([item.properties, hrefs], sort_keys=True, default=str)
+        different.setdefault((item.collection_id, item.id, said), item)
+    return [*different.values()]
 
 
 def as_items(items: Items) -> list[pystac.Item]:
@@ -81,7 +95,7 @@ def asset_grid(item: pystac.Item, key: str, catalog: Catalog) -> GeoBox:
     from odc.geo.geobox import GeoBox
 
     where = f"asset {key!r} of item {item.id!r}"
-    of_asset, of_item = item.assets[key].extra_fields, item.properties
+    of_asset, of_item = asset_of(item, key).extra_fields, item.properties
     crs = next((c for c in map(stated_crs, (of_asset, of_item)) if c is not None), None)
     # shape and transform of one level: the bands of an item differ in resolution
     for fields in (of_asset, of_item):
@@ -99,16 +113,6 @@ def asset_grid(item: pystac.Item, key: str, catalog: Catalog) -> GeoBox:
         return GeoBox(file.shape, file.transform, file.crs.to_wkt())
 
     return look_into(local_path(asset_href(item, key)), catalog.signer, grid)
-
-
-def stated_grid(item: pystac.Item) -> GeoBox | None:
-    """Return the grid on which an item says to lie, None if it does not; opens nothing."""
-    fields = item.properties
-    crs = stated_crs(fields)
-    shape, transform = fields.get("proj:shape"), fields.get("proj:transform")
-    if crs is None or not shape or not transform:
-        return None
-    return _grid(shape, transform, crs, f"item {item.id!r}")
 
 
 def _grid(shape: Any, transform: Any, crs: Any, where: str) -> GeoBox:

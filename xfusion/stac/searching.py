@@ -13,6 +13,7 @@ from xfusion.datamodel.times import Time
 
 from .api import malformed, search_api
 from .interval import day_interval, of_interval
+from .items import without_repeats
 from .profiles import Catalog, CatalogLike, Offset, catalog_profile
 from .untrusted import local_path
 
@@ -69,7 +70,7 @@ def search(catalog: CatalogLike, geobox: GeoBox, datetime: Time, *, default: Cat
     else:
         each = [search_api(catalog, profile, bbox, f"{start}/{end}") for bbox in boxes]
         # an item on both sides of the antimeridian comes twice
-        items = [*{item.id: item for some in each for item in some}.values()]
+        items = without_repeats(item for some in each for item in some)
     if not items:
         rounded = " and ".join(str(tuple(round(b, 5) for b in box)) for box in boxes)
         msg = (

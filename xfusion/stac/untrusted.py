@@ -16,6 +16,7 @@ from urllib.request import url2pathname
 from xfusion.datamodel.redaction import is_on_loopback, public
 from xfusion.raster.asset import check_size
 
+from .asset_bands import asset_of
 from .profiles import Catalog
 
 if TYPE_CHECKING:
@@ -132,22 +133,9 @@ def check_hrefs(
         for key in catalog.assets.values():
             where = f"asset {key!r} of item {item.id!r}"
             _check_href(asset_href(item, key), where, allow_local=allow_local, origin=origin)
-            for fields in (item.assets[key].extra_fields, item.properties):
+            for fields in (asset_of(item, key).extra_fields, item.properties):
                 _check_claim(fields.get("proj:shape"), where)
                 _check_crs(stated_crs(fields), where)
-
-
-def check_grids(items: Iterable[pystac.Item]) -> None:
-    """Refuse items whose grid, as they state it themselves, has no possible size or names a file.
-
-    Raises
-    ------
-    ValueError
-        As :func:`check_hrefs`, which does so for items whose assets are read.
-    """
-    for item in items:
-        _check_claim(item.properties.get("proj:shape"), f"item {item.id!r}")
-        _check_crs(stated_crs(item.properties), f"item {item.id!r}")
 
 
 def _check_href(href: str, where: str, *, allow_local: bool, origin: str | None) -> None:
@@ -230,7 +218,7 @@ def asset_href(item: pystac.Item, key: str) -> str:
 
     Of an asset in s3 its https alternate, if it has one and there are no credentials for s3.
     """
-    asset = item.assets[key]
+    asset = asset_of(item, key)
     # pystac would resolve file: URLs against the address of the API as well
     absolute = asset.href if _scheme(asset.href) else asset.get_absolute_href()
     href = absolute or asset.href
