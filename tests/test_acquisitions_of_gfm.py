@@ -308,6 +308,9 @@ def test_a_band_that_a_subclass_adds_leaves_excluded_what_a_frame_excludes(
             like = c.retrieval(c.EQUI7, time=time, chunks=chunks)
             masked = xf.attach_mask(like, recipe, items=order, allow_local=True, **options)
             np.testing.assert_array_equal(masked["mask"], expected)
+            product = type("Product", (WithWater,), {"recipe": recipe})(dataset=like)
+            masked = product.attach_mask(items=order, allow_local=True, **options)
+            np.testing.assert_array_equal(masked.mask, expected)
 
 
 def test_a_pass_without_its_mask_is_unknown_and_another_is_no_replacement(tmp_path: Path) -> None:

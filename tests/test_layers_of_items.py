@@ -115,9 +115,13 @@ def test_the_name_of_a_band_may_be_said_with_the_asset(
     keys["scl"] = "image.X9"
     with pytest.raises(ValueError, match=r"asset 'image'.*'X0'.*not exactly one is 'X9'"):
         c.attach_s2([named], dataclasses.replace(ES, assets=keys))
-    keys["scl"] = "other.X1"
-    _, said = c.attach_s2([named], dataclasses.replace(ES, assets=keys))
-    assert any("lacks the assets ['other.X1']" in warning for warning in said)
+    for missing, assets in (("other.X1", {}), ("scl.tif", {"scl": {"href": "https://a.org/b"}})):
+        lacking = copy.deepcopy(named)
+        lacking["assets"] |= assets
+        profile = dataclasses.replace(ES, assets=keys | {"scl": missing})
+        masked, said = c.attach_s2([lacking], profile)
+        assert any(f"lacks the assets ['{missing}']" in warning for warning in said)
+        assert (masked["mask"] == 32).all()
 
 
 @pytest.mark.parametrize(

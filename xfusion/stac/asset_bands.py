@@ -46,8 +46,9 @@ class AssetBand:
 
 
 def has_asset(item: pystac.Item, key: str) -> bool:
-    """Whether an item has the asset of a key, which may name a band of it."""
-    return key in item.assets or ("." in key and key.rpartition(".")[0] in item.assets)
+    """Whether an item has the asset of a key, or the asset of bands that it names one of."""
+    of_bands = item.assets.get(key.rpartition(".")[0]) if "." in key else None
+    return key in item.assets or (of_bands is not None and bool(_bands(of_bands)))
 
 
 def asset_of(item: pystac.Item, key: str) -> pystac.Asset:

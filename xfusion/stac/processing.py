@@ -27,7 +27,7 @@ NUMBERS = re.compile(r"\s*[vN]?(\d{1,9}(?:\.\d{1,9})*)\s*", re.IGNORECASE)
 # at the Planetary Computer
 PRODUCT = re.compile(
     r"(?P<satellite>S2[A-Z])_MSIL\w{2}_(?P<datatake>\d{8}T\d{6})_(N(?P<baseline>\d{4})_)?R\d{3}_"
-    r"T\w{5}_(?P<processing>\d{8}T\d{6})"
+    r"T[^\W_]{5}(_(?P<processing>\d{8}T\d{6}))?"
 )
 DATATAKE = re.compile(r"G(?P<satellite>S2[A-Z])_(?P<datatake>\d{8}T\d{6})_")
 
@@ -117,7 +117,7 @@ def _products(item: pystac.Item) -> Iterator[re.Match[str]]:
 
 def _time(item: pystac.Item) -> np.datetime64:
     *times, made = (item.properties.get(name) for name in TIMES)
-    of_products = (product["processing"] for product in _products(item))
+    of_products = (product["processing"] for product in _products(item) if product["processing"])
     for value in (*times, *of_products, made):
         with contextlib.suppress(ValueError):
             # anything but text is no time of JSON
