@@ -181,6 +181,37 @@ def test_a_band_that_says_where_there_are_pixels_is_not_one_of_several(tmp_path:
     np.testing.assert_array_equal(masked["mask"], np.where(seen == 0, 32, frame * 16))
 
 
+def test_a_file_of_several_pages_is_refused(scene: c.Scene, tmp_path: Path) -> None:
+    """The first of them is all that is seen of it, as of a file of one."""
+    hrefs = c.stored(scene, tmp_path, raw=False)
+    hrefs["scl"] = str(tmp_path / "pages.tif")
+    pages = scene.scl, scene.scl[::-1]
+    for pixels, append in zip(pages, ("NO", "YES"), strict=True):
+        options: dict[str, Any] = {"driver": "GTiff", "APPEND_SUBDATASET": append}
+        c.write(Path(hrefs["scl"]), pixels, scene.coarse, blocksize=None, **options)
+    items = [c.earth_search(scene, hrefs, baseline="02.12")]
+    with pytest.raises(ValueError, match="pages.tif has 2 pages"):
+        c.attach_s2(items, ES)
+    with pytest.raises(ValueError, match=r"pages.tif: 2 pages, one is needed: name one, .*DIR:1:"):
+        xf.raster.open_raster(hrefs["scl"])
+    second = xf.raster.open_raster(f"GTIFF_DIR:2:{hrefs['scl']}", masked=False)
+    np.testing.assert_array_equal(second, pages[1])
+
+
+@pytest.mark.parametrize("band", ["red", "scl"])
+def test_complex_numbers_are_no_layer(scene: c.Scene, tmp_path: Path, band: str) -> None:
+    hrefs = c.stored(scene, tmp_path, raw=False)
+    grid = scene.coarse if band == "scl" else scene.geobox
+    pixels = getattr(scene, band).astype(np.complex64)
+    hrefs[band] = c.write(tmp_path / "complex.tif", pixels, grid, driver="GTiff")
+    items = [c.earth_search(scene, hrefs, baseline="02.12")]
+    with pytest.raises(ValueError, match="complex.tif holds complex64, not real numbers"):
+        c.attach_s2(items, ES)
+    recipe = xf.MaskRecipe(exclusion=xf.s2_exclusion, bands={band: "nearest"}, catalog=ES)
+    with pytest.raises(ValueError, match="complex.tif holds complex64, not real numbers"):
+        xf.attach_mask(c.retrieval(), recipe, items=items, allow_local=True)
+
+
 # Classes and bits of 16 and 32 bits
 
 

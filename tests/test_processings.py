@@ -274,6 +274,19 @@ def test_whether_the_offset_was_applied_is_read_whatever_its_prefix(
     np.testing.assert_array_equal(masked["mask"], OLD.mask(offset))
 
 
+def test_what_an_item_says_both_ways_it_does_not_say(
+    pair: tuple[dict[str, Any], dict[str, Any]],
+) -> None:
+    item, _ = pair
+    item["properties"] |= {
+        "earthsearch:boa_offset_applied": True,
+        "s2:boa_offset_applied": False,
+        "s2:processing_baseline": "04.00",
+    }
+    masked, _ = c.attach_s2([item], ES, offset="metadata")
+    assert json.loads(masked.attrs["mask_offsets"])["a"].startswith("-1000 (processing baseline")
+
+
 def test_two_items_of_one_id_keep_their_own_offsets(tmp_path: Path) -> None:
     """One of two halves has the 1000 in its numbers; with the other's offset it would be wrong."""
     scene = c.landscape(seed=6)

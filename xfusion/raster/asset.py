@@ -84,7 +84,7 @@ def check_size(shape: tuple[int, ...], where: str, *, most: float = np.inf) -> N
 
 
 def check_bands(file: Any, count: int, path: str) -> None:
-    """Refuse a file that has not as many bands as is known of it: the first might be any.
+    """Refuse a file whose bands are not those that are known of it: the first might be any.
 
     Raises
     ------
@@ -100,6 +100,15 @@ def check_bands(file: Any, count: int, path: str) -> None:
             f"{public(path)} has {file.count} bands, its item names {named} of them: "
             "list all, with their names, in `bands` of the asset"
         )
+        raise ValueError(msg)
+    if file.subdatasets:
+        msg = (
+            f"{public(path)} has {len(file.subdatasets)} pages, of which an item cannot name one: "
+            "make each an asset"
+        )
+        raise ValueError(msg)
+    if any(dtype.startswith("complex") for dtype in file.dtypes):
+        msg = f"{public(path)} holds {file.dtypes[0]}, not real numbers: correct the asset"
         raise ValueError(msg)
 
 

@@ -79,7 +79,7 @@ def open_raster(
     Raises
     ------
     ValueError
-        If the file has several bands, complex numbers, or does not say where it lies.
+        If the file has several bands or pages, complex numbers, or does not say where it lies.
     """
     mode: dict[str, Any] = {"masked": masked, "nodata": nodata, "scale": scale, "offset": offset}
     return _opened(path, chunks, **mode)[0]
@@ -221,6 +221,11 @@ def _look(path: FilePath) -> Stored:
                 with_mask = f" -mask {file.count}" if alpha else ""
                 mend = f"split it, e.g. gdal_translate -b 1{with_mask if file.count else xarray}"
                 msg = f"{public(str(path))}: {count} bands, one is needed: {mend}"
+                raise ValueError(msg)
+            if file.driver == "GTiff" and file.subdatasets:
+                # each may have another size, so that none is a band
+                mend = f"name one, such as {public(file.subdatasets[0])}"
+                msg = f"{public(str(path))}: {len(file.subdatasets)} pages, one is needed: {mend}"
                 raise ValueError(msg)
             dtype = np.dtype(file.dtypes[0])
             if dtype.kind == "c":

@@ -70,10 +70,13 @@ def baseline_of(item: pystac.Item) -> tuple[int, ...] | None:
 
 
 def offset_applied(item: pystac.Item) -> bool | None:
-    """Return whether the numbers of an item have their offset applied, None if it does not say."""
+    """Return whether the numbers of an item have their offset applied.
+
+    None if it does not say, or says both.
+    """
     says = {"true": True, "1": True, "false": False, "0": False}
-    answers = (says.get(str(value).strip().lower()) for value in _stated(item, APPLIED))
-    return next((answer for answer in answers if answer is not None), None)
+    answers = {says.get(str(value).strip().lower()) for value in _stated(item, APPLIED)} - {None}
+    return answers.pop() if len(answers) == 1 else None
 
 
 def datatake_of(item: pystac.Item) -> tuple[str, str] | None:
