@@ -21,10 +21,12 @@ ES = xf.stac.EARTH_SEARCH
 OLD, NEW = c.landscape(seed=4), c.landscape(seed=5)
 
 
-def mask_of(*scenes: c.Scene) -> np.ndarray:
+def mask_of(*scenes: c.Scene, added: float = 0.0) -> np.ndarray:
     """The mask of the first of two that saw a pixel: with a class, red and near infrared."""
     first, second = scenes
-    expected: np.ndarray = np.where(sees(second) & ~sees(first), second.mask(), first.mask())
+    expected: np.ndarray = np.where(
+        sees(second) & ~sees(first), second.mask(added), first.mask(added)
+    )
     return expected
 
 
@@ -272,6 +274,21 @@ def test_whether_the_offset_was_applied_is_read_whatever_its_prefix(
     offset = 0 if applied else -1000
     assert f"boa_offset_applied says {offset:g}" in masked.attrs["mask_offsets"]
     np.testing.assert_array_equal(masked["mask"], OLD.mask(offset))
+
+
+@pytest.mark.parametrize(
+    "junk", [None, True, [], {}, "", "\udc80", 10**400, "9" * 5000, float("nan"), "x", "2023-99-99"]
+)
+def test_what_says_nothing_of_a_processing_is_passed_over(
+    pair: tuple[dict[str, Any], dict[str, Any]], junk: Any
+) -> None:
+    for item, facts in zip(pair, STATEMENTS["version"], strict=True):
+        item["assets"]["red"]["raster:bands"] = [{"scale": junk, "offset": junk}]
+        names = ("s2:processing_baseline", "sentinel:processing_baseline", "created", "s2:sequence")
+        item["properties"] |= dict.fromkeys(names, junk) | facts
+        item["properties"] |= {"s2:datatake_id": junk, "s2:product_uri": junk}
+    masked, _ = c.attach_s2(pair, ES, offset="metadata")
+    np.testing.assert_array_equal(masked["mask"], mask_of(NEW, OLD, added=-1000))
 
 
 def test_what_an_item_says_both_ways_it_does_not_say(
