@@ -13,6 +13,7 @@ import xarray as xr
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from pyproj import CRS
+from rasterio.enums import ColorInterp
 
 import xfusion as xf
 from tests import catalogues as c
@@ -24,8 +25,9 @@ ONE_ASSET = dataclasses.replace(ES, assets=dict.fromkeys(("red", "nir", "scl"), 
 DTYPES = ["uint8", "int8", "uint16", "int16", "uint32", "int32", "float32", "float64"]
 
 
-def write_bands(path: Path, bands: list[np.ndarray], alpha: np.ndarray | None = None) -> str:
-    pixels = np.stack(bands if alpha is None else [*bands, alpha]).astype(bands[0].dtype)
+def write_bands(path: Path, bands: list[np.ndarray], alpha: int | None = None) -> str:
+    """Write bands, one of which may be alpha."""
+    pixels = np.stack(bands).astype(bands[0].dtype)
     with rasterio.open(
         path,
         "w",
@@ -39,8 +41,11 @@ def write_bands(path: Path, bands: list[np.ndarray], alpha: np.ndarray | None = 
         tiled=True,
         blockxsize=16,
         blockysize=16,
-        alpha="YES" if alpha is not None else "NO",
     ) as file:
+        if alpha is not None:
+            colors = [*file.colorinterp]
+            colors[alpha] = ColorInterp.alpha
+            file.colorinterp = colors
         file.write(pixels)
     return str(path)
 
@@ -168,7 +173,7 @@ def test_a_file_of_other_bands_than_its_item_says_is_refused(image: dict[str, An
 def test_a_band_that_says_where_there_are_pixels_is_not_one_of_several(tmp_path: Path) -> None:
     frame = np.random.default_rng(0).integers(0, 2, c.GRID.shape).astype(np.uint8)
     seen = np.random.default_rng(1).choice([0, 255], c.GRID.shape).astype(np.uint8)
-    href = write_bands(tmp_path / "gfm.tif", [frame], seen)
+    href = write_bands(tmp_path / "gfm.tif", [frame, seen], alpha=1)
     found = c.item(
         "gfm",
         f"{c.DAY}T05:10:00Z",
@@ -179,6 +184,12 @@ def test_a_band_that_says_where_there_are_pixels_is_not_one_of_several(tmp_path:
     )
     masked = c.retrieval().fusion.attach_gfm_mask(items=[found], allow_local=True)
     np.testing.assert_array_equal(masked["mask"], np.where(seen == 0, 32, frame * 16))
+    # but before another it would be taken for that
+    found["assets"]["exclusion_mask"]["href"] = write_bands(
+        tmp_path / "other.tif", [seen, frame], alpha=0
+    )
+    with pytest.raises(ValueError, match="other.tif has 2 bands, its item names none"):
+        c.retrieval().fusion.attach_gfm_mask(items=[found], allow_local=True)
 
 
 def test_a_file_of_several_pages_is_refused(scene: c.Scene, tmp_path: Path) -> None:

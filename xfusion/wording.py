@@ -23,7 +23,6 @@ WORDS = {
     r"ask for fewer days, or pass items=": "give {catalog} a file with those to use",
     r", or pass its items as items=": ", or give another {catalog}",
     r"leave it out of items=": "leave it out, giving {catalog} a file with the others",
-    r"pass the other items as items=": "give {catalog} a file with the other items",
     # items of a file of this machine may have its files read
     r"pass allow_local=True if you trust it": "if you trust it, give {catalog} a file with it",
     r"Say offset=0 or offset=-1000 if you know it": (

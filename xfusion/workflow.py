@@ -62,7 +62,8 @@ def fuse_files(
         At least two.
     date : str, datetime64 or datetime, optional
         Day or moment of acquisition, UTC; needed for the masks of "s1" and "s2" unless the files
-        say it.
+        say it. A moment is that of each: of a day with acquisitions hours apart give the day, or
+        let the files say theirs.
     grid : str, optional
         The grid of the result: the name of a sensor, a raster file, or ``"CRS,resolution"`` such
         as ``"EPSG:4326,0.0001"``, over what any sensor covers. By default that of "s2", or of
@@ -84,7 +85,7 @@ def fuse_files(
         If there are fewer than two sensors, two of one name, an unknown grid, or files that do
         not fit each other.
     LookupError
-        If a catalogue has no items of the day.
+        If a catalogue has no items of the day, or of a moment none within 90 minutes.
     """
     names = [sensor.name for sensor in sensors]
     if len(sensors) < FEWEST:

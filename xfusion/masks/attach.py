@@ -76,8 +76,9 @@ def attach_mask(
         those of each time.
     datetime : str, datetime64 or datetime, optional
         Day or moment of acquisition, UTC; by default that of the retrieval. Items of its day are
-        searched, and with a moment those beyond midnight that may be of its pass. Midnight is
-        taken as a day without a time. Not of a cube, which has a time for each mask.
+        searched, and with a moment those beyond midnight that may be of its pass; of a moment the
+        pass is used that is nearest, of a day all. Midnight is taken as a day without a time. Not
+        of a cube, which has a time for each mask.
     offset : float, "auto" or "metadata", optional
         What to add to reflectance numbers, instead of what the catalogue says, see
         :func:`xfusion.masks.offset.offset_of`.

@@ -92,9 +92,11 @@ def check_bands(file: Any, count: int, path: str) -> None:
     """
     from rasterio.enums import ColorInterp
 
-    # one that says where there are pixels at all is mostly not spoken of
-    seen = sum(color != ColorInterp.alpha for color in file.colorinterp)
-    if count not in (file.count, seen):
+    colors = [*file.colorinterp]
+    while len(colors) > 1 and colors[-1] == ColorInterp.alpha:
+        # the last, which says where there are pixels at all, is mostly not spoken of
+        colors.pop()
+    if count not in (file.count, len(colors)):
         named = count if count > 1 else "none"
         msg = (
             f"{public(path)} has {file.count} bands, its item names {named} of them: "
