@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import sys
 from collections.abc import Mapping
@@ -44,7 +45,8 @@ class AssetHandler(FaultyHandler):
         if content is None:
             return Reply(HTTPStatus.NOT_FOUND)
         content = fault.spoil(content)
-        headers = {"Accept-Ranges": "bytes"}
+        tag = hashlib.sha256(content).hexdigest()[:16]
+        headers = {"Accept-Ranges": "bytes", "ETag": f'"{tag}"'}
         window = byte_range(self.headers.get("Range"), len(content))
         if window is None:
             return Reply(HTTPStatus.OK, content, headers=headers)

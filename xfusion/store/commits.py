@@ -19,7 +19,7 @@ from xfusion.datamodel.provenance import JOB
 from xfusion.run.progress import progress_of
 
 from .draft import VARIABLE
-from .fingerprint import differences, inputs_of
+from .fingerprint import changed_inputs, differences
 from .notes import is_of
 from .place import ROOT, opened_array, quiet_zarr
 from .tasks import Block, blocks_of, part_of
@@ -91,12 +91,11 @@ def write_commits(
         branch.begin(template, job, before or {})
     blocks, graph = blocks_of(dataset, branch.target)
     _fill(branch, dataset, blocks, graph, done & {*range(len(blocks))}, progress=progress)
-    now = inputs_of(dataset)
-    then = {name: job[name] for name in now if name in job}
-    if now != then:
+    changed = changed_inputs(dataset, job)
+    if changed:
         msg = (
-            f"{branch.name}: inputs changed while they were read: {differences(then, now)}. Open "
-            "them again, and call to_zarr with resume=False"
+            f"{branch.name}: inputs changed while they were read: {changed}. Open them again, and "
+            "call to_zarr with resume=False"
         )
         raise OSError(msg)
     branch.finish(template[ROOT])

@@ -15,7 +15,7 @@ from xfusion.run.scheduler import lazy_variables
 
 from .cluster import LostWorkersError
 from .draft import Draft, discard, job_of_draft
-from .fingerprint import differences, inputs_of
+from .fingerprint import changed_inputs, differences
 from .lease import Lease, held
 from .place import JOB_KEY, ROOT, Place
 from .soundness import broken_blocks, changed_files, is_written
@@ -148,13 +148,12 @@ class Filling:
 
     def _check_inputs(self, lease: Lease) -> None:
         """Refuse a result of inputs that were others at the end than at the beginning."""
-        now = inputs_of(self.dataset)
-        before = {name: self.job[name] for name in now if name in self.job}
-        if now != before:
+        changed = changed_inputs(self.dataset, self.job)
+        if changed:
             discard(self.place, lease, self.job if not self.place.has(ROOT) else {})
             msg = (
                 f"{self.place.name}: inputs changed while they were read: "
-                f"{differences(before, now)}. Nothing is kept of what was computed: once they are "
-                "all there, open them and call to_zarr again"
+                f"{changed}. Nothing is kept of what was computed: once they are all there, open "
+                "them and call to_zarr again"
             )
             raise OSError(msg)

@@ -6,7 +6,6 @@ import functools
 import sys
 import sysconfig
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,9 +18,9 @@ from xfusion.datamodel.redaction import public
 from xfusion.datamodel.version import __version__
 from xfusion.raster.file import RasterFile
 from xfusion.raster.patience import is_on_the_web
+from xfusion.raster.state import ON_THE_WEB, differ, state_of
 
 INPUT, ASSET, PARAMETER = "input ", "asset ", "parameter "  # begin what a job calls these
-CHANGED = ", changed "  # in the state of a file, before what its name and time do not tell
 SHOWN = 3  # differences that an error tells
 STANDARD_LIBRARY = sysconfig.get_path("stdlib")
 
@@ -63,10 +62,11 @@ def metadata_of(dataset: xr.Dataset) -> dict[str, str]:
     return job
 
 
-def inputs_of(dataset: xr.Dataset) -> dict[str, str]:
-    """Describe the files that are read, as they are now."""
-    described = _of_graph(dataset)
-    return {k: v for k, v in described.items() if k.startswith((INPUT, ASSET))}
+def changed_inputs(dataset: xr.Dataset, job: Mapping[str, str]) -> str:
+    """Name in a line which files are not what they were when a job was described; "" if none."""
+    now = {k: v for k, v in _of_graph(dataset).items() if k.startswith((INPUT, ASSET))}
+    changed = {k: v for k, v in now.items() if differ(job.get(k, ON_THE_WEB), v)}
+    return differences({k: job[k] for k in changed}, changed) if changed else ""
 
 
 def differences(before: Mapping[str, str], now: Mapping[str, str]) -> str:
@@ -124,7 +124,8 @@ def _walked(part: Any, seen: set[int]) -> Iterator[tuple[str, str]]:
     if isinstance(part, RasterFile):
         # an asset of a catalogue is told by its item as well
         kind = INPUT if part.trusted else ASSET
-        yield f"{kind}{public(part.path)}", _written(part.path)
+        assets = not part.trusted and is_on_the_web(part.path)
+        yield f"{kind}{public(part.path)}", ON_THE_WEB if assets else state_of(part.path)
     if isinstance(part, functools.partial) and _is_ours(part.func):
         of = part.func.__name__
         yield from (
@@ -152,7 +153,7 @@ def _code(function: Any) -> Iterator[tuple[str, str]]:
     path = getattr(module, "__file__", None)
     installed = path is None or "site-packages" in path or path.startswith(STANDARD_LIBRARY)
     if not installed and not _is_ours(function) and module is not sys.modules["__main__"]:
-        yield f"code {path}", _written(str(path))
+        yield f"code {path}", state_of(str(path))
 
 
 def _parts(part: Any) -> list[Any]:
@@ -191,27 +192,3 @@ def _text(value: Any) -> str | None:
         if None not in texts.values():
             return str(texts if isinstance(value, Mapping) else tuple(texts.values()))
     return None
-
-
-def _written(path: str) -> str:
-    if is_on_the_web(path):
-        return "on the web"
-    files = [Path(path)]
-    if files[0].suffix.lower() == ".vrt":
-        # its pixels are in others
-        import rasterio
-
-        with rasterio.open(path) as mosaic:
-            files = [Path(file) for file in mosaic.files if Path(file).exists()]
-    return "; ".join(_state(file) for file in files)
-
-
-def _state(file: Path) -> str:
-    status = file.stat()
-    written, changed = (_moment(ns) for ns in (status.st_mtime_ns, status.st_ctime_ns))
-    # a file that was replaced may have the size and the time of the one before
-    return f"{status.st_size} bytes, written {written}{CHANGED}{changed}, inode {status.st_ino}"
-
-
-def _moment(nanoseconds: int) -> str:
-    return f"{np.datetime64(nanoseconds, 'ns')}Z"

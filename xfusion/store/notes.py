@@ -13,8 +13,9 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from xfusion.datamodel.provenance import JOB
+from xfusion.raster.state import CHANGED
 
-from .fingerprint import ASSET, CHANGED, INPUT, PARAMETER, differences, metadata_of
+from .fingerprint import ASSET, INPUT, PARAMETER, differences, metadata_of
 
 if TYPE_CHECKING:
     import xarray as xr
