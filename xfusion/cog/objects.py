@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from xfusion.datamodel.redaction import public
-from xfusion.run.objects import failure_of, is_of_an_object_store, object_store
+from xfusion.run.objects import failure_of, is_of_an_object_store, object_store, patiently
 
 # Given a folder, and what refuses files of names that are there already, it returns the files.
 Write: TypeAlias = Callable[[Path, Callable[[Collection[Path]], None]], dict[str, Path]]
@@ -64,7 +64,7 @@ def _is_there(store: Any, name: str, url: str) -> bool:
 
 def _asked(url: str, ask: Callable[[], Any]) -> None:
     try:
-        ask()
+        patiently(ask)
     except FileNotFoundError:
         raise
     except Exception as error:

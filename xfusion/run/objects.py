@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+import time
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from xfusion.datamodel.redaction import public, without_secrets
+
+T = TypeVar("T")
+ATTEMPTS, PAUSE = 4, 0.25  # seconds between them, doubled each time
+AT_ONCE = 10.0  # seconds: what failed later was tried again by obstore, for as long as it does
 
 
 def is_address(path: str) -> bool:
@@ -45,3 +51,21 @@ def failure_of(error: BaseException, url: str) -> str:
     message = str(error).partition("Debug source")[0]
     message = " ".join(message.split()).replace(url, public(url))
     return f"{public(url)}: {without_secrets(message, url)}"
+
+
+def patiently(ask: Callable[..., T], *arguments: Any) -> T:
+    """Return what a request gives, asked again where the connection broke within the answer.
+
+    Obstore asks again by itself where there was no answer at all. The request must be one that may
+    be done twice.
+    """
+    for attempt in range(1, ATTEMPTS):
+        begun = time.monotonic()
+        try:
+            return ask(*arguments)
+        except Exception as error:
+            broke = is_of_an_object_store(error) and type(error).__name__ == "GenericError"
+            if not broke or time.monotonic() - begun > AT_ONCE:
+                raise
+        time.sleep(PAUSE * 2**attempt)
+    return ask(*arguments)

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xfusion.datamodel.components import is_component
+from xfusion.run.objects import patiently
 
 from .lease import BEATS, RUN_KEY, Lease
 from .place import JOB_KEY, ROOT, STATE, Place
@@ -104,7 +105,7 @@ class Target:
 
     def __setitem__(self, region: tuple[slice, ...], block: NDArray[np.generic]) -> None:
         self.lease.check()
-        self.array[region] = block
+        patiently(self.array.__setitem__, region, block)
 
 
 def job_of_draft(place: Place) -> tuple[Draft | None, dict[str, str]]:

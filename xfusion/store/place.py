@@ -20,7 +20,13 @@ import xarray as xr
 
 from xfusion.datamodel.components import local_path
 from xfusion.datamodel.redaction import public
-from xfusion.run.objects import failure_of, is_address, is_of_an_object_store, object_store
+from xfusion.run.objects import (
+    failure_of,
+    is_address,
+    is_of_an_object_store,
+    object_store,
+    patiently,
+)
 
 if TYPE_CHECKING:
     from icechunk import Repository
@@ -84,7 +90,7 @@ class Place:
         """Return the content of a key, None if there is none."""
         from zarr.core.buffer import default_buffer_prototype
 
-        content = _sync(self.zarr.get(key, default_buffer_prototype()))
+        content = _sync(self.zarr.get, key, default_buffer_prototype())
         return None if content is None else content.to_bytes()
 
     def json(self, key: str) -> dict[str, Any] | None:
@@ -97,17 +103,17 @@ class Place:
 
     def has(self, key: str) -> bool:
         """Whether there is a key."""
-        return bool(_sync(self.zarr.exists(key)))
+        return bool(_sync(self.zarr.exists, key))
 
     def write(self, key: str, content: bytes) -> None:
         """Set the content of a key."""
         from zarr.core.buffer import default_buffer_prototype
 
-        _sync(self.zarr.set(key, default_buffer_prototype().buffer.from_bytes(content)))
+        _sync(self.zarr.set, key, default_buffer_prototype().buffer.from_bytes(content))
 
     def delete(self, key: str) -> None:
         """Delete a key."""
-        _sync(self.zarr.delete(key))
+        _sync(self.zarr.delete, key)
 
     def listed(self, prefix: str = "") -> list[str]:
         """Return the keys below a prefix."""
@@ -115,14 +121,14 @@ class Place:
         async def gathered() -> list[str]:
             return [key async for key in self.zarr.list_prefix(prefix)]
 
-        return sorted(_sync(gathered()))
+        return sorted(_sync(gathered))
 
     def tail(self, key: str, length: int) -> bytes | None:
         """Return the last bytes of what a key holds, None if there is none."""
         from zarr.abc.store import SuffixByteRequest
         from zarr.core.buffer import default_buffer_prototype
 
-        part = _sync(self.zarr.get(key, default_buffer_prototype(), SuffixByteRequest(length)))
+        part = _sync(self.zarr.get, key, default_buffer_prototype(), SuffixByteRequest(length))
         return None if part is None else part.to_bytes()
 
     def children(self, prefix: str = "") -> list[str]:
@@ -131,7 +137,7 @@ class Place:
         async def gathered() -> list[str]:
             return [name async for name in self.zarr.list_dir(prefix)]
 
-        return sorted(name.strip("/") for name in _sync(gathered()))
+        return sorted(name.strip("/") for name in _sync(gathered))
 
     def move(self, source: str, target: str) -> None:
         """Move what a key holds to another key; what was there is replaced, at once.
@@ -150,7 +156,7 @@ class Place:
         elif isinstance(self.zarr, ObjectStore):
             import obstore
 
-            obstore.copy(self.zarr.store, source, target)
+            patiently(obstore.copy, self.zarr.store, source, target)
         else:
             content = self.read(source)
             if content is None:
@@ -173,7 +179,7 @@ class Place:
         """Delete all below a prefix, also while another run still adds to it."""
         for attempt in itertools.count():
             try:
-                _sync(self.zarr.delete_dir(prefix))
+                _sync(self.zarr.delete_dir, prefix)
             except OSError as error:
                 if error.errno not in NOT_EMPTY or attempt == ATTEMPTS:
                     raise
@@ -268,7 +274,7 @@ def quiet_zarr() -> Iterator[None]:
         yield
 
 
-def _sync(awaited: Any) -> Any:
+def _sync(ask: Callable[..., Any], *arguments: Any) -> Any:
     from zarr.core.sync import sync
 
-    return sync(awaited)
+    return patiently(lambda: sync(ask(*arguments)))

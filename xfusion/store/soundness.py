@@ -13,6 +13,7 @@ import numpy as np
 
 from xfusion.datamodel.caller import warn
 from xfusion.kernels import parallel
+from xfusion.run.objects import is_of_an_object_store, patiently
 from xfusion.run.progress import progress_of
 
 from .notes import digest_of, noted_digest
@@ -232,7 +233,10 @@ def _fault_of(place: Place, block: _Block) -> str | None:
         if not is_written(place, shard, ""):
             return "its index is not what was written"
     try:
-        _ = block.array[block.region]
-    except Exception as error:  # noqa: BLE001  # whatever a codec raises of damaged bytes
+        patiently(block.array.__getitem__, block.region)
+    except Exception as error:
+        # whatever a codec raises of damaged bytes
+        if is_of_an_object_store(error):
+            raise
         return f"{type(error).__name__}: {error}".splitlines()[0]
     return None

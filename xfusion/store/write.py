@@ -107,19 +107,21 @@ def to_zarr(
     place = Place(store)
     filling = Filling(place, lazy, job, template_of(lazy, job), timeout, progress)
     with place.named_errors():
-        if place.state() == FOREIGN:
+        state = place.state()
+        if state == FOREIGN:
             msg = (
                 f"{place.name} holds data that xfusion did not write: nothing was changed; "
                 "choose another store, or delete it"
             )
             raise FileExistsError(msg)
-        if place.state() != FINISHED:
+        if state != FINISHED:
             with held(place, force=force) as lease:
                 # another run may have ended meanwhile
                 if place.state() != FINISHED:
                     filling.write(lease, resume=resume)
         _same_result(place, job)
-        filling.mend(force=force)
+        if state == FINISHED:
+            filling.mend(force=force)
         place.tidy()
         return place.opened(lazy.chunksizes)
 

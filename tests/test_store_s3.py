@@ -1,0 +1,97 @@
+"""Results in S3, behind a proxy that loses answers: right, or an error, and never a mixture."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import rasterio
+import xarray as xr
+from odc.geo.geobox import GeoBox
+from odc.geo.xr import xr_zeros
+
+import xfusion as xf
+from tests.s3_server import BUCKET, s3_server
+from xfusion.store import tasks
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module", params=[0, 7], ids=["well", "with faults"])
+def endpoint(request: pytest.FixtureRequest) -> Iterator[str]:
+    with s3_server(every=request.param) as url:
+        yield url
+
+
+@pytest.fixture(autouse=True)
+def credentials(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {
+        "AWS_ENDPOINT": endpoint,
+        "AWS_ALLOW_HTTP": "true",
+        "AWS_ACCESS_KEY_ID": "nobody",
+        "AWS_SECRET_ACCESS_KEY": "nothing",
+        "AWS_REGION": "us-east-1",
+    }.items():
+        monkeypatch.setenv(name, value)
+
+
+def retrieval(value: float = 0.0) -> xr.Dataset:
+    grid = GeoBox.from_bbox((16, 48, 16.16, 48.16), "EPSG:4326", resolution=0.01)
+    mu = xr_zeros(grid, dtype="float32") + np.arange(16, dtype=np.float32) + value
+    return xf.retrieval(mu, mu * 0 + 1, mask=mu == 3, sensor="s1", time="2023-06-20").chunk(8)
+
+
+@pytest.fixture
+def url(request: pytest.FixtureRequest) -> str:
+    name = "".join(c if c.isalnum() else "-" for c in request.node.name)
+    return f"s3://{BUCKET}/{name}"
+
+
+def test_a_store_in_s3_is_that_of_a_folder_and_is_sound(url: str, tmp_path: Path) -> None:
+    there = xf.to_zarr(retrieval(), f"{url}.zarr", progress=False)
+    here = xf.to_zarr(retrieval(), tmp_path / "w.zarr", progress=False)
+    xr.testing.assert_equal(there.load(), here.load())
+    assert xf.verify(f"{url}.zarr", progress=False) == {}
+    again = xf.to_zarr(retrieval(), f"{url}.zarr", progress=False)
+    xr.testing.assert_equal(again.load(), here.load())
+
+
+def test_a_run_in_s3_that_was_taken_over_reaches_nothing(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun: list[str] = []
+
+    def write(target: Any, region: Any, block: Any) -> None:
+        target[region] = block
+        if not begun:
+            begun.append("the first")
+            with pytest.raises(RuntimeError, match="force=True"):
+                xf.to_zarr(retrieval(1), f"{url}.zarr", resume=False, progress=False)
+            xf.to_zarr(retrieval(1), f"{url}.zarr", resume=False, force=True, progress=False)
+
+    monkeypatch.setattr(tasks, "_write", write)
+    with pytest.raises(RuntimeError, match="another run has taken over"):
+        xf.to_zarr(retrieval(0), f"{url}.zarr", progress=False)
+    monkeypatch.undo()
+
+
+def test_files_in_s3_are_those_of_a_folder(url: str, endpoint: str, tmp_path: Path) -> None:
+    files = xf.to_cog(retrieval(), url, progress=False)
+    here = xf.to_cog(retrieval(), tmp_path / "out", progress=False)
+    assert {*files} == {*here}
+    options = {
+        "AWS_S3_ENDPOINT": endpoint.removeprefix("http://"),
+        "AWS_HTTPS": "NO",
+        "AWS_VIRTUAL_HOSTING": "FALSE",
+        "GDAL_HTTP_MAX_RETRY": "5",
+        "GDAL_HTTP_RETRY_DELAY": "0.1",
+    }
+    with (
+        rasterio.Env(**options),
+        rasterio.open(files["mu"]) as there,
+        rasterio.open(here["mu"]) as file,
+    ):
+        np.testing.assert_array_equal(there.read(), file.read())
+    with pytest.raises(FileExistsError, match="overwrite=True"):
+        xf.to_cog(retrieval(), url, progress=False)
