@@ -69,11 +69,13 @@ def to_zarr(
         If the unfinished run there has other inputs or parameters; it names the difference.
     OSError
         If the store cannot be written, there is no room left, or workers do not see it; if an
-        input is not there. What is written stays, for the run to go on.
+        input is not there, or changed meanwhile; if the workers of a cluster do not answer. What
+        is written stays, for the run to go on.
     RuntimeError
-        If another run on the same store has begun meanwhile.
+        If another run writes to the store, or has taken it over.
     TypeError
-        If the store is in the memory of this process, and others compute.
+        If the store is in the memory of this process, and others compute; if it is a zip file or
+        another that cannot be changed.
     ImportError
         If zarr is not installed, or obstore for an address.
 
@@ -86,9 +88,9 @@ def to_zarr(
 
     Of a MultiIndex the levels are written, as coordinates of its dim; ``.set_index`` makes it anew.
 
-    An unfinished store has no metadata at its root and does not open; its blocks that are not
-    written are NaN and UNKNOWN. It survives that the process is killed; after a loss of power
-    the last batches may have to be written anew, with ``resume=False``.
+    An unfinished store has no metadata at its root and does not open. Blocks that are lost, with
+    the power say, are computed again. A finished store of the same job is read once, and what of
+    it is not what was written, by its checksums, is computed anew.
 
     Examples
     --------
