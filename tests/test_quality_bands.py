@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import rioxarray  # noqa: F401  # registers .rio
 import xarray as xr
 from hypothesis import given
 from hypothesis import strategies as st
@@ -72,3 +73,11 @@ def test_a_quality_band_that_is_no_mask_is_led_to_its_meaning() -> None:
         xf.retrieval(np.ones((1, 2)), 0.1, qa)
     with pytest.raises(TypeError, match=r"qa is a ndarray: say where it lies"):
         xf.flags(qa, cloud=3)  # type: ignore[arg-type]
+
+
+def test_flags_stay_where_their_band_lies() -> None:
+    qa = xr.DataArray(np.zeros((2, 3), np.uint16), dims=("y", "x"))
+    qa = qa.assign_coords(y=[5000015.0, 5000005.0], x=[500005.0, 500015.0, 500025.0])
+    qa = qa.rio.write_crs("EPSG:32633")
+    for found in (xf.flags(qa, cloud=3), xf.flags(qa, cloud=3).fusion.merge_mask(xf.flags(qa))):
+        assert found.rio.crs == qa.rio.crs

@@ -7,7 +7,7 @@ accessor ``.fusion`` on Dataset and DataArray; every method there is a function 
 from . import raster, stac
 from .accessor import DataArrayFusion, DatasetFusion
 from .cog.write import to_cog
-from .datamodel.building import exclude, from_samples, retrieval, usable
+from .datamodel.building import from_samples, retrieval, usable
 from .datamodel.flags import Exclusion
 from .datamodel.version import __version__
 from .fusion.combine import fuse, gaussian
@@ -25,6 +25,7 @@ from .masks.exclusion import (
     s2_validity,
     scl_validity,
 )
+from .masks.own_mask import exclude
 from .masks.recipe import AdvisoryFlags, MaskRecipe
 from .masks.sentinel import attach_gfm_mask, attach_s2_mask
 from .masks.shares import completeness

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import xarray as xr
 
 from .cog.write import to_cog
-from .datamodel.building import exclude, from_samples, usable
+from .datamodel.building import from_samples, usable
 from .fusion.combine import fuse, gaussian
 from .fusion.conflict import flag_conflict
 from .fusion.merged_masks import merge_mask
@@ -21,6 +21,7 @@ from .masks.exclusion import (
     s2_validity,
     scl_validity,
 )
+from .masks.own_mask import exclude
 from .masks.sentinel import attach_gfm_mask, attach_s2_mask
 from .masks.shares import completeness
 from .methods import of_object, refuse_unknown

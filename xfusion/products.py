@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 import xarray as xr
 
 from .cog.write import to_cog
-from .datamodel.building import exclude, usable
+from .datamodel.building import usable
 from .datamodel.cf import annotate
 from .datamodel.chunks import Chunks
 from .datamodel.grid import geobox_of
@@ -20,6 +20,7 @@ from .fusion.combine import fuse, gaussian
 from .fusion.conflict import flag_conflict
 from .fusion.probability import exceedance
 from .masks.attach import attach_mask
+from .masks.own_mask import exclude
 from .masks.recipe import MaskRecipe
 from .masks.sentinel import GFM_MASK, S2_MASK, attach_gfm_mask, attach_s2_mask
 from .masks.shares import completeness

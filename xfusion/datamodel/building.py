@@ -66,7 +66,7 @@ def retrieval(
     if not isinstance(mu, xr.DataArray):
         mu = np.asarray(mu) if not hasattr(mu, "dtype") else mu
         mu = xr.DataArray(mu, dims=_plain_dims(np.ndim(mu)))
-    mu = decoded(_plain(mu).rename(MU))
+    mu = decoded(unwrapped(mu).rename(MU))
     mean = mu.to_dataset(name=MU)
     if spatial_dims(mean) is not None:
         mean = _canonical_spatial_ref(mean)
@@ -135,71 +135,34 @@ def from_samples(
     return retrieval(mu, sigma, sensor=sensor, time=time)
 
 
-def exclude(
-    dataset: Retrieval, /, excluded: xr.DataArray, *, flag: Exclusion = Exclusion.USER
-) -> xr.Dataset:
-    """Exclude pixels of a retrieval.
+def with_flags(dataset: xr.Dataset, flags: xr.DataArray) -> xr.Dataset:
+    """Return a retrieval with flags, uint8 on its grid, added to those it has.
 
-    Parameters
-    ----------
-    dataset : Dataset
-        A retrieval.
-    excluded : DataArray, on the same grid
-        bool, True where a pixel is to be excluded; or uint8 flags of :class:`Exclusion`.
-        Dims that it lacks are broadcast.
-    flag : Exclusion
-        What a True in `excluded` sets.
-
-    Returns
-    -------
-    Dataset
-        The retrieval with the flags added to those it had. Excluding again changes nothing.
+    Dims that the flags lack are broadcast.
 
     Raises
     ------
     ValueError
-        If `excluded` is neither bool nor uint8, or lies on another grid.
-
-    Examples
-    --------
-    >>> import numpy as np, xarray as xr, xfusion as xf
-    >>> water = xf.retrieval(np.full((1, 2), 0.8), np.full((1, 2), 0.1))
-    >>> shadow = xr.DataArray([[True, False]], dims=("y", "x"))
-    >>> water.fusion.exclude(shadow).mask.values
-    array([[128,   0]], dtype=uint8)
+        If they lie on another grid.
     """
-    dataset = as_retrieval(dataset)
-    layer: object = excluded
-    if not isinstance(layer, xr.DataArray):
-        msg = (
-            f"`excluded` is a {type(layer).__name__}, not a DataArray: say where it lies, e.g. "
-            "retrieval.mu.copy(data=excluded)"
-        )
-        raise TypeError(msg)
-    excluded = _plain(excluded)
-    if excluded.dtype == bool:
-        flags = excluded * np.uint8(Exclusion(flag))
-    elif excluded.dtype == np.uint8:
-        flags = excluded
-    else:
-        msg = (
-            f"`excluded` is {excluded.dtype}, not bool (True = exclude) or uint8 flags: "
-            "say what its values mean, e.g. `excluded == 1`"
-        )
-        raise ValueError(msg)
-    located = _with_crs_of(with_spatial_dims(flags.to_dataset(name=MASK), dataset), dataset)
+    located = located_like(flags, dataset)
     leading = [d for d in dataset[MU].dims if d not in located.dims]
     mean = dataset[[MU]].isel(dict.fromkeys(leading, 0), drop=True)
     aligned = on_grid_of(
         located,
         mean,
         names=("`excluded`", "the retrieval"),
-        mend=".rio.reproject_match(retrieval.mu) on it",
+        mend=".rio.write_crs('EPSG:...') on it, which says where it lies,",
     )[MASK].variable
     if MASK in dataset:
         aligned = dataset[MASK].variable | aligned
     aligned = aligned.set_dims(dataset[MU].sizes).transpose(*dataset[MU].dims)
     return annotate(dataset.assign({MASK: aligned}))
+
+
+def located_like(layer: xr.DataArray, dataset: xr.Dataset) -> xr.Dataset:
+    """Return the Dataset of a layer, with the CRS of a retrieval unless it has its own."""
+    return _with_crs_of(with_spatial_dims(layer.to_dataset(name=MASK), dataset), dataset)
 
 
 def usable(dataset: Retrieval, /) -> xr.DataArray:
@@ -248,14 +211,14 @@ def _aligned(array: xr.DataArray | ArrayLike, name: str, mean: xr.Dataset) -> xr
             raise ValueError(msg)
         plain = array if hasattr(array, "dtype") else np.asarray(array)
         return xr.Variable(mu.dims, plain)
-    array = _plain(array) if name == MASK else decoded(_plain(array).rename(name))
+    array = unwrapped(array) if name == MASK else decoded(unwrapped(array).rename(name))
     other = _canonical_spatial_ref(array.to_dataset(name=name))
     other = _with_crs_of(other, mean)
     aligned = on_grid_of(other, mean, names=(name, MU), mend=f"{name}.rio.reproject_match(mu)")
     return aligned[name].variable.transpose(*mu.dims)
 
 
-def _plain(array: xr.DataArray) -> xr.DataArray:
+def unwrapped(array: xr.DataArray) -> xr.DataArray:
     """Return the array without pint, its units as text, and without the one band of a file."""
     if array.sizes.get(BAND) == 1:
         array = array.isel({BAND: 0}, drop=True)

@@ -69,6 +69,18 @@ def _datum_name(crs: Any) -> str:
     return name.lower()
 
 
+def lies_on(obj: xr.Dataset, first: xr.Dataset) -> bool:
+    """Whether the spatial dims of two objects are one grid, see :func:`on_grid_of`."""
+    dims = spatial_dims(first)
+    if dims is None or spatial_dims(obj) != dims:
+        return spatial_dims(obj) == dims
+    one, other = (
+        each.isel({dim: 0 for dim in each.sizes if dim not in dims}, drop=True)
+        for each in (obj, first)
+    )
+    return not _differences(one, other, dims)
+
+
 def on_grid_of(
     obj: xr.Dataset, first: xr.Dataset, *, names: tuple[str, str], mend: str
 ) -> xr.Dataset:

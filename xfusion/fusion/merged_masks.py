@@ -85,9 +85,9 @@ def merge_mask(mask: xr.DataArray, /, *others: xr.DataArray, how: How = "any") -
             join="exact",
             dask="parallelized",
             output_dtypes=[np.uint8],
-            keep_attrs=False,
+            keep_attrs=True,  # those of coordinates, too: without them there is no CRS
         )
-        return flags.rename(mask.name).assign_attrs(FLAG_ATTRS)
+        return flags.rename(mask.name).drop_attrs(deep=False).assign_attrs(FLAG_ATTRS)
     return (
         merged.rename(mask.name)
         .drop_attrs(deep=False)

@@ -78,10 +78,10 @@ def exceedance(
         join="exact",
         dask="parallelized",
         output_dtypes=[np.result_type(dataset[MU].dtype, dataset[SIGMA].dtype)],
-        keep_attrs=False,
+        keep_attrs=True,  # those of coordinates, too: without them there is no CRS
     )
     attrs = {"long_name": f"probability of exceeding {limit:g}", "units": "1"}
-    return probability.rename("exceedance").assign_attrs(attrs)
+    return probability.rename("exceedance").drop_attrs(deep=False).assign_attrs(attrs)
 
 
 def _exceedance(mu: NDArray[Any], sigma: NDArray[Any], **arguments: Any) -> NDArray[Any]:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from xfusion.datamodel.building import exclude
+from xfusion.datamodel.building import with_flags
 from xfusion.datamodel.caller import warn
 from xfusion.datamodel.cf import annotate
 from xfusion.datamodel.earth import check_is_on_earth
@@ -185,7 +185,7 @@ def attached(
         offsets=_texts(decisions) if _has_reflectances(recipe) else {},
         links=passes.links,
     )
-    masked = exclude(dataset, combined).assign_attrs(attrs)
+    masked = with_flags(dataset, combined).assign_attrs(attrs)
     if advisory_flags:
         return with_advisory_flags(masked, passes, recipe, on_read_error=on_read_error)
     return masked

@@ -90,9 +90,9 @@ def flags(
         },
         dask="parallelized",
         output_dtypes=[np.uint8],
-        keep_attrs=False,
+        keep_attrs=True,  # those of coordinates, too: without them there is no CRS
     )
-    return result.rename(MASK).assign_attrs(FLAG_ATTRS)
+    return result.rename(MASK).drop_attrs(deep=False).assign_attrs(FLAG_ATTRS)
 
 
 def _numbers(name: str, numbers: Any) -> tuple[int, ...]:

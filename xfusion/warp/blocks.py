@@ -46,11 +46,11 @@ class Warp(InGraph):
     ) -> None:
         """Warp the window of mu, sigma and, where there is one, mask onto one block, `out`.
 
-        No window is a block that misses the source.
+        Or of flags alone, by the nearest pixel. No window is a block that misses the source.
         """
         from xfusion.kernels import nearest, resample
 
-        fills = (np.nan, np.nan, self.outside)
+        fills = (np.nan, np.nan, self.outside) if len(out) > 1 else (self.outside,)
         if window is None:
             for plane, fill in zip(out, fills, strict=False):
                 plane[...] = fill
@@ -99,7 +99,7 @@ def warp_blocks(warp: Warp, layers: Sequence[xr.Variable], blocks: Blocks | None
     ----------
     warp : Warp
     layers : sequence of Variable
-        mu, sigma and perhaps mask, of one shape.
+        mu, sigma and perhaps mask, of one shape; or flags alone.
     blocks : pair of tuples of int, or None
         Rows and columns of the result's blocks, None for arrays in memory.
 
