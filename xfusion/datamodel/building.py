@@ -153,7 +153,8 @@ def with_flags(dataset: xr.Dataset, flags: xr.DataArray) -> xr.Dataset:
         mean,
         names=("`excluded`", "the retrieval"),
         mend=".rio.write_crs('EPSG:...') on it, which says where it lies,",
-    )[MASK].variable
+    )[MASK].variable.copy(deep=False)
+    aligned.attrs = {}  # what they were made of may say of itself what is not so of flags
     if MASK in dataset:
         aligned = dataset[MASK].variable | aligned
     aligned = aligned.set_dims(dataset[MU].sizes).transpose(*dataset[MU].dims)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import xarray as xr
@@ -13,7 +13,9 @@ from xfusion.datamodel.flags import FLAG_ATTRS, Exclusion
 from xfusion.datamodel.names import MASK
 from xfusion.datamodel.nodata import declared_nodata
 
-Numbers: TypeAlias = int | Sequence[int]
+from .named_bits import By, Field, classification_of, field_of
+
+Numbers: TypeAlias = int | str | Sequence[int | str]
 
 NAMES = {str(flag.name).lower(): flag for flag in Exclusion}
 
@@ -22,7 +24,8 @@ def flags(
     qa: xr.DataArray,
     /,
     *,
-    by: Literal["bit", "value"] = "bit",
+    by: By = "bit",
+    fields: Any = None,
     **reasons: Numbers,
 ) -> xr.DataArray:
     """Flags of exclusion from an integer quality band, such as those of Landsat, MODIS or Fmask.
@@ -30,13 +33,19 @@ def flags(
     Parameters
     ----------
     qa : DataArray of integers
-        The quality band. Its declared nodata becomes UNKNOWN. Of a field of several bits take the
-        number first, such as ``(qa >> 8) & 3``, and read it by value.
+        The quality band. Its declared nodata becomes UNKNOWN. Of a field of several bits without
+        names take the number first, such as ``(qa >> 8) & 3``, and read it by value.
     by : {"bit", "value"}
         Whether numbers are bits, counted from 0, any of which may be set; or values of the band.
-    **reasons : int or sequence of int
+    fields : pystac.Asset or mapping, optional
+        What an item says of the band, in ``classification:bitfields`` or
+        ``classification:classes``; its names then stand for bits. By default what the attributes
+        of `qa` say under these names.
+    **reasons : int, str or a sequence of them
         Name of a flag of :class:`Exclusion` in small letters -> what stands for it:
-        `cloud`, `shadow`, `vegetation`, `defective`, `gfm`, `unknown`, `user`.
+        `cloud`, `shadow`, `vegetation`, `defective`, `gfm`, `unknown`, `user`. Either numbers, or
+        names of `fields`: ``"cloud"`` of a bit or a class, ``"cloud_confidence:high"`` of a value
+        of several bits.
 
     Returns
     -------
@@ -48,7 +57,8 @@ def flags(
     TypeError
         If a name is no flag, or `qa` no DataArray.
     ValueError
-        If `qa` is not of integers, has no such bit or cannot have such a value.
+        If `qa` is not of integers, has no such bit or cannot have such a value; or if there is
+        no such name.
 
     Examples
     --------
@@ -57,6 +67,18 @@ def flags(
     >>> import numpy as np, xarray as xr, xfusion as xf
     >>> qa = xr.DataArray(np.array([21824, 22280, 23888, 1], np.uint16), dims="x")
     >>> [str(xf.Exclusion(int(f))) for f in xf.flags(qa, cloud=[1, 3], shadow=4, unknown=0)]
+    ['0', '1', '2', '32']
+
+    The same by the names of its item:
+
+    >>> fields = [
+    ...     {"name": "fill", "offset": 0, "length": 1},
+    ...     {"name": "dilated_cloud", "offset": 1, "length": 1},
+    ...     {"name": "cloud", "offset": 3, "length": 1},
+    ...     {"name": "cloud_shadow", "offset": 4, "length": 1},
+    ... ]
+    >>> named = {"cloud": ["cloud", "dilated_cloud"], "shadow": "cloud_shadow", "unknown": "fill"}
+    >>> [str(xf.Exclusion(int(f))) for f in xf.flags(qa, fields=fields, **named)]
     ['0', '1', '2', '32']
     """
     given: object = qa
@@ -77,15 +99,21 @@ def flags(
             "is missing"
         )
         raise ValueError(msg)
-    meanings = {int(NAMES[name]): _numbers(name, number) for name, number in reasons.items()}
-    for number in (n for numbers in meanings.values() for n in numbers):
-        _check_number(number, qa.dtype, by)
+    stated = classification_of(qa.attrs if fields is None else fields)
+    meanings = {
+        int(NAMES[name]): tuple(
+            field_of(number, stated, by) if isinstance(number, str) else _field(number, by)
+            for number in _numbers(name, numbers)
+        )
+        for name, numbers in reasons.items()
+    }
+    for field in (f for some in meanings.values() for f in some):
+        _check(field, qa.dtype)
     result: xr.DataArray = xr.apply_ufunc(
         _flags,
         qa,
         kwargs={
             "meanings": meanings,
-            "by_bit": by == "bit",
             "nodata": [value for value in declared_nodata(qa) if float(value).is_integer()],
         },
         dask="parallelized",
@@ -95,34 +123,43 @@ def flags(
     return result.rename(MASK).drop_attrs(deep=False).assign_attrs(FLAG_ATTRS)
 
 
-def _numbers(name: str, numbers: Any) -> tuple[int, ...]:
-    each = numbers if isinstance(numbers, Sequence | np.ndarray | range) else (numbers,)
-    if not all(isinstance(n, int | np.integer) and not isinstance(n, bool) for n in each):
-        msg = f"{name}={numbers!r}: give a whole number or several"
+def _numbers(name: str, numbers: Any) -> tuple[int | str, ...]:
+    several = isinstance(numbers, Sequence | np.ndarray | range) and not isinstance(numbers, str)
+    each = numbers if several else (numbers,)
+    if not all(isinstance(n, int | np.integer | str) and not isinstance(n, bool) for n in each):
+        msg = f"{name}={numbers!r}: give a whole number or several, or names of fields="
         raise ValueError(msg)
-    return tuple(int(n) for n in each)
+    return tuple(n if isinstance(n, str) else int(n) for n in each)
 
 
-def _check_number(number: int, dtype: np.dtype[Any], by: str) -> None:
+def _field(number: int, by: By) -> Field:
+    return Field(number, 1, 1) if by == "bit" else Field(0, 0, number)
+
+
+def _check(field: Field, dtype: np.dtype[Any]) -> None:
     limits = np.iinfo(dtype)
-    lowest, highest = (0, limits.bits - 1) if by == "bit" else (int(limits.min), int(limits.max))
+    if field.length:
+        by, number, lowest, highest = "bit", field.offset, 0, limits.bits - 1
+        number = number if number < 0 else number + field.length - 1
+    else:
+        by, number, lowest, highest = "value", field.value, int(limits.min), int(limits.max)
     if not lowest <= number <= highest:
         msg = f"qa is {dtype} and has no {by} {number}: it has {lowest} to {highest}"
         raise ValueError(msg)
 
 
 def _flags(
-    qa: NDArray[Any],
-    *,
-    meanings: dict[int, tuple[int, ...]],
-    by_bit: bool,
-    nodata: Sequence[float],
+    qa: NDArray[Any], *, meanings: dict[int, tuple[Field, ...]], nodata: Sequence[float]
 ) -> NDArray[np.uint8]:
     mask = np.zeros(qa.shape, np.uint8)
-    for flag, numbers in meanings.items():
-        for number in numbers:
-            here = (qa >> qa.dtype.type(number)) & 1 == 1 if by_bit else qa == number
+    bits = qa.view(f"u{qa.dtype.itemsize}")
+    for flag, fields in meanings.items():
+        for offset, length, value in fields:
+            here = qa == value
+            if length:
+                ones = bits.dtype.type((1 << length) - 1)
+                here = (bits >> bits.dtype.type(offset)) & ones == bits.dtype.type(value)
             mask |= here.astype(np.uint8) * np.uint8(flag)
-    for value in nodata:
-        mask[qa == value] = np.uint8(Exclusion.UNKNOWN)
+    for missing in nodata:
+        mask[qa == missing] = np.uint8(Exclusion.UNKNOWN)
     return mask
