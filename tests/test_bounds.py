@@ -56,3 +56,84 @@ def test_bounds_once_applied_stay_known() -> None:
     assert a.fusion.exceedance(0.0, bounded=(0, 1)).item() == 1.0
     with pytest.raises(ValueError, match="lower and the upper bound"):
         xf.gaussian(a, b, bounded=(0, 1, 5))  # type: ignore[arg-type]  # the point
+
+
+def tail(mu: float, sigma: float, upper: float) -> tuple[float, float]:
+    """Mean and deviation of what is left between 0 and a bound, far out in the tail of a normal.
+
+    There the density falls as exp(-t z), with t and its moments in standard deviations.
+    """
+    z = -mu / sigma
+    width = z * (upper / sigma)
+    share = np.exp(-width) / -np.expm1(-width) if width < 700 else 0.0
+    mean = 1 - (width * share if share else 0.0)
+    square = 2 - ((width**2 + 2 * width) * share if share else 0.0)
+    return sigma * mean / z, sigma * np.sqrt(square - mean**2) / z
+
+
+@pytest.mark.parametrize("sign", [-1, 1])
+@pytest.mark.parametrize("upper", [1.0, np.inf])
+@pytest.mark.parametrize("z", [1e4, 1e7, 1e8, 1e9, 1e12, 1e60, 1e140, 1e153, 1e155, 1e200, 1e300])
+def test_bounds_far_out_in_a_tail_leave_an_exponential(z: float, upper: float, sign: int) -> None:
+    for sigma in (1.0, 1e-5):
+        mu = -z * sigma
+        if not np.isfinite(mu):
+            continue
+        mean, deviation = tail(mu, sigma, upper)
+        bounded = (0.0, upper) if sign < 0 else (-upper, 0.0)
+        fused = xf.gaussian(*sensors_of([sign * -mu], [sigma]), bounded=bounded)
+        assert fused["mask"].item() == 0
+        np.testing.assert_allclose(fused.mu.item() * -sign, mean, rtol=1e-6)
+        np.testing.assert_allclose(fused.sigma.item(), deviation, rtol=1e-6)
+        (parent,) = sensors_of([mu], [sigma])
+        above = parent.fusion.exceedance(mean, bounded=(0.0, upper)).item()
+        np.testing.assert_allclose(above, np.exp(-1), rtol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@given(
+    mu=st.floats(allow_nan=False, allow_infinity=False),
+    sigma=st.floats(0, allow_infinity=False),
+    bounds=st.tuples(st.floats(allow_nan=False), st.floats(allow_nan=False)),
+)
+def test_no_bounded_result_is_usable_and_no_number(
+    dtype: type, mu: float, sigma: float, bounds: tuple[float, float]
+) -> None:
+    lower, upper = sorted(bounds)
+    most = float(np.finfo(dtype).max)
+    with np.errstate(over="ignore"):
+        (parent,) = sensors_of([float(dtype(mu))], [float(dtype(sigma))])
+    if lower == upper:
+        return
+    parent = parent.astype(dtype)
+    if max(lower, -upper) > most:
+        with pytest.raises(ValueError, match=r"bounded=.*whose largest number.*float64"):
+            xf.gaussian(parent, bounded=(lower, upper), sigma_floor=0)
+        return
+    fused = xf.gaussian(parent, bounded=(lower, upper), sigma_floor=0)
+    if fused["mask"].item() == 0:
+        with np.errstate(over="ignore"):
+            assert dtype(lower) <= fused.mu.item() <= dtype(upper)
+            assert 0 <= fused.sigma.item() <= dtype(sigma)
+    else:
+        assert not (np.isfinite(dtype(mu)) and np.isfinite(dtype(sigma))) or (
+            # a mean beyond the largest number
+            abs(mu) + sigma > most / 4
+        )
+        assert fused["mask"].item() == 32
+        assert fused["source"].item() == 0
+        assert np.isnan(fused.mu.item())
+        assert np.isnan(fused.sigma.item())
+
+
+def test_a_floor_beyond_the_numbers_of_the_inputs_is_refused() -> None:
+    (one,) = sensors_of([0.5], [0.1])
+    with pytest.raises(ValueError, match=r"sigma_floor=1e\+300: mu and sigma are float32.*3.4e\+3"):
+        xf.gaussian(one.astype("float32"), sigma_floor=1e300)
+    assert xf.gaussian(one, sigma_floor=1e300).sigma.item() == 1e300
+
+
+def test_a_rule_of_the_callers_own_that_has_no_number_leaves_the_pixel_out() -> None:
+    (one,) = sensors_of([0.5], [0.1])
+    fused = xf.fuse(one, one, rule=lambda m, s, _: (m[0], s[0] * np.inf))
+    assert (fused["mask"].item(), fused["source"].item()) == (32, 0)

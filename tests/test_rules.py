@@ -3,6 +3,7 @@
 import functools
 import itertools
 import warnings
+from fractions import Fraction
 from typing import Any
 
 import hypothesis.extra.numpy as hnp
@@ -430,3 +431,14 @@ def test_parameters_of_a_rule_can_be_written(tmp_path: Any) -> None:
     fused.to_netcdf(tmp_path / "fused.nc")
     assert fused.attrs["fusion_rule"].endswith("first")
     assert fused.attrs["fusion_flag"] == 1
+
+
+@given(st.lists(st.integers(-9, 9), min_size=2, max_size=2), st.integers(0, 9))
+def test_the_mixture_of_the_smallest_numbers_is_their_mean(mus: list[int], sigma: int) -> None:
+    smallest = 5e-324
+    sensors = sensors_of([mu * smallest for mu in mus], [sigma * smallest] * len(mus))
+    fused = xf.fuse(*sensors, rule="mixture", sigma_floor=0)
+    mean = Fraction(sum(mus), len(mus))
+    assert abs(Fraction(fused.mu.item()) / Fraction(smallest) - mean) <= Fraction(1, 2)
+    spread = np.sqrt(sigma**2 + np.mean([(mu - round(mean)) ** 2 for mu in mus]))
+    assert abs(fused.sigma.item() / smallest - spread) <= 1

@@ -64,6 +64,20 @@ class FusionTask(InGraph):
                 raise ValueError(msg)
         self.correlation  # noqa: B018  # checked when it is made
 
+    def check_fits(self, dtype: np.dtype[Any]) -> None:
+        """Refuse a floor or bounds that the dtype of the result has no number for."""
+        most = float(np.finfo(dtype).max)
+        # mu is between the bounds
+        least = 0.0 if self.bounded is None else max(self.bounded[0], -self.bounded[1])
+        stated = ("sigma_floor", self.sigma_floor), ("bounded", self.bounded)
+        for (name, value), number in zip(stated, (self.sigma_floor, least), strict=True):
+            if number > most:
+                msg = (
+                    f"{name}={value!r}: mu and sigma are {dtype}, whose largest number is "
+                    f"{most:.3g}: give less, or convert them, .astype('float64')"
+                )
+                raise ValueError(msg)
+
     @functools.cached_property
     def correlation(self) -> NDArray[np.float64]:
         """The correlation matrix of the sensors' errors."""
@@ -203,6 +217,8 @@ class FusionTask(InGraph):
             truncated.truncate(
                 layers["mu"], layers["sigma"], lower=lower, upper=upper, threads=threads
             )
+        if self.bounded is not None or not isinstance(self.rule, str):
+            _leave_out_what_is_none(layers)
         return layers
 
     def _apply_callable(
@@ -252,6 +268,17 @@ class FusionTask(InGraph):
 
         length = max(1, BLOCK_SIZE // self.sensor_count)
         map_ranges(on_range, mu.size, threads=threads, length=length)
+
+
+def _leave_out_what_is_none(layers: Mapping[str, NDArray[Any]]) -> None:
+    """Let no pixel seem usable whose result is no number, as one that overflows."""
+    none = ~(np.isfinite(layers["mu"]) & np.isfinite(layers["sigma"])) & (layers["mask"] == 0)
+    if none.any():
+        layers["mask"][none] = np.uint8(Exclusion.UNKNOWN)
+        layers["source"][none] = 0
+        for name in ("mu", "sigma", "weight"):
+            if layers.get(name) is not None and layers[name].size:
+                layers[name][none] = np.nan
 
 
 def _callable_provenance(rule: Rule, arguments: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:

@@ -233,6 +233,7 @@ def _fused_layers(
     masked = [use_mask and MASK in r for r in retrievals]
     arrays = [r[v] for v in (MU, SIGMA) for r in retrievals]
     dtype = np.result_type(*(a.dtype for a in arrays))
+    task.check_fits(dtype)
     arrays += [r[MASK] for r, has_mask in zip(retrievals, masked, strict=True) if has_mask]
     lazy = any(a.chunks is not None for a in arrays)
     if stacked and lazy:

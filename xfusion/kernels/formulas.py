@@ -116,11 +116,20 @@ def minimum_sigma(n: int, m: Any, s: Any, ok: Any, weights: Any, low: float) -> 
 @spliced
 def mixture(n: int, m: Any, s: Any, ok: Any, weights: Any, number: int) -> Any:
     """``mu = sum(m_i) / N, sigma^2 = sum(s_i^2 + (m_i - mu)^2) / N``: the equal linear pool."""
-    mean = 0.0
+    # the smallest numbers lose bits when they are divided, the largest overflow when they are added
+    largest = 0.0
     for k in range(n):
         weights[k] = 1.0 if ok[k] else 0.0
         if ok[k]:
-            mean += m[k] / number
+            largest = max(largest, abs(m[k]))
+    small = largest < 1e300
+    mean = 0.0
+    least, most = math.inf, -math.inf
+    for k in range(n):
+        if ok[k]:
+            mean += m[k] if small else m[k] / number
+            least, most = min(least, m[k]), max(most, m[k])
+    mean = min(max(mean / number if small else mean, least), most)
     scale = 0.0
     for k in range(n):
         if ok[k]:

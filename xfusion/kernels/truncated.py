@@ -12,56 +12,70 @@ from .compile import compiled
 from .parallel import map_ranges
 
 NODES, WEIGHTS = np.polynomial.legendre.leggauss(32)  # exact to 1e-12 on the ranges below
-FAR = 64.0  # beyond exp(-FAR / 2) of its largest value a density is nothing
+EIGHT = 8.0  # standard deviations: a density is nothing beside what is further in
+FAR = EIGHT * EIGHT  # the same of its logarithm, twice, in a tail
+FORTY = 40.0  # standard deviations: a density is 0
+FARTHEST = 1e300
 NARROW = 0.1  # standard deviations: the closed form cancels between closer bounds
-POINT = 1e-9  # standard deviations: a normal density is flat between closer bounds
 ROOT_HALF = math.sqrt(0.5)
 ROOT_2_PI = math.sqrt(2.0 * math.pi)
 
 
 @compiled
-def _range(a: float, b: float) -> Any:
-    """Return the part of a to b where the standard normal density is not nothing, and its peak."""
+def _range(m: float, s: float, lower: float, upper: float) -> Any:
+    """Return the peak of a density between bounds, and where around it the density is something.
+
+    All in standard deviations: the peak from the mean, the range from the peak. Far out in a tail
+    the range is a small part of the peak, and would be lost in a difference of the two.
+    """
+    a, b = (lower - m) / s, (upper - m) / s
     peak = min(max(0.0, a), b)
-    reach = math.sqrt(peak * peak + FAR)
-    return max(a, -reach), min(b, reach), peak
+    if peak == 0.0:
+        return max(a, -FORTY), min(b, FORTY), peak
+    # beyond this the range is nothing beside any number there is
+    peak = min(max(peak, -FARTHEST), FARTHEST)
+    reach = FAR / (math.hypot(peak, EIGHT) + abs(peak))
+    width = min((upper - lower) / s, reach)
+    return (0.0, width, peak) if peak > 0.0 else (-width, 0.0, peak)
 
 
 @compiled
-def _mass(a: float, b: float, peak: float) -> float:
-    """Return the integral from a to b of the standard normal density, which is 1 at `peak`."""
-    half, middle = 0.5 * (b - a), 0.5 * (a + b)
+def _density(t: float, peak: float) -> float:
+    """Return the standard normal density at a distance from its peak, where it is 1."""
+    return math.exp(-t * (peak + 0.5 * t))
+
+
+@compiled
+def _mass(low: float, high: float, peak: float) -> float:
+    """Return the integral of the density between two distances from its peak."""
+    half, middle = 0.5 * (high - low), 0.5 * (low + high)
     mass = 0.0
     for node in range(NODES.size):
-        t = middle + half * NODES[node]
-        mass += WEIGHTS[node] * math.exp(-0.5 * (t - peak) * (t + peak))
+        mass += WEIGHTS[node] * _density(middle + half * NODES[node], peak)
     return mass * half
 
 
 @compiled
-def _moments(a: float, b: float) -> Any:
-    """Return mean and standard deviation of a standard normal between a and b."""
-    if a <= 0.0 <= b and b - a > NARROW:
-        below, above = math.exp(-0.5 * a * a), math.exp(-0.5 * b * b)
-        mass = 0.5 * (math.erf(b * ROOT_HALF) - math.erf(a * ROOT_HALF)) * ROOT_2_PI
+def _moments(low: float, high: float, peak: float) -> Any:
+    """Return mean, from the peak, and standard deviation of a density in a range around it."""
+    if peak == 0.0 and high - low > NARROW:
+        below, above = _density(low, 0.0), _density(high, 0.0)
+        mass = 0.5 * (math.erf(high * ROOT_HALF) - math.erf(low * ROOT_HALF)) * ROOT_2_PI
         mean = (below - above) / mass
-        edge = (a * below if below > 0.0 else 0.0) - (b * above if above > 0.0 else 0.0)
-        return mean, math.sqrt(max(0.0, 1.0 + edge / mass - mean * mean))
-    # in the tails, and between close bounds, the terms above cancel: by quadrature
-    low, high, peak = _range(a, b)
-    half, middle = 0.5 * (high - low), 0.5 * (low + high)
+        return mean, math.sqrt(max(0.0, 1.0 + (low * below - high * above) / mass - mean * mean))
+    # in the tails, and between close bounds, the terms above cancel: by quadrature, in units of
+    # the range, whose square may be no number
+    width = high - low
     mass = mean = square = 0.0
     for node in range(NODES.size):
-        t = half * NODES[node]
-        density = WEIGHTS[node] * math.exp(-0.5 * (middle + t - peak) * (middle + t + peak))
+        density = WEIGHTS[node] * _density(low + 0.5 * width * (1.0 + NODES[node]), peak)
         mass += density
-        mean += density * t
+        mean += density * NODES[node]
     mean /= mass
     for node in range(NODES.size):
-        t = half * NODES[node]
-        density = WEIGHTS[node] * math.exp(-0.5 * (middle + t - peak) * (middle + t + peak))
-        square += density * (t - mean) ** 2
-    return middle + mean, math.sqrt(square / mass)
+        density = WEIGHTS[node] * _density(low + 0.5 * width * (1.0 + NODES[node]), peak)
+        square += density * (NODES[node] - mean) ** 2
+    return low + 0.5 * width * (1.0 + mean), 0.5 * width * math.sqrt(square / mass)
 
 
 @compiled
@@ -72,16 +86,11 @@ def _truncate(mu: Any, sigma: Any, start: int, stop: int, lower: float, upper: f
         if math.isnan(m) or math.isnan(s):
             out_mu[i] = out_sigma[i] = np.nan
         elif s > 0.0:
-            a, b = (lower - m) / s, (upper - m) / s
-            if math.isinf(a) and math.isinf(b) and (a > 0.0) == (b > 0.0):
-                out_mu[i], out_sigma[i] = min(max(m, lower), upper), s
-            elif b - a < POINT:
-                # nothing is known but the bounds
-                out_mu[i], out_sigma[i] = 0.5 * (lower + upper), (upper - lower) / math.sqrt(12.0)
-            else:
-                mean, deviation = _moments(a, b)
-                out_mu[i] = min(max(m + s * mean, lower), upper)
-                out_sigma[i] = s * deviation
+            low, high, peak = _range(m, s, lower, upper)
+            mean, deviation = _moments(low, high, peak)
+            nearest = min(max(m, lower), upper)
+            out_mu[i] = min(max(nearest + s * mean, lower), upper)
+            out_sigma[i] = s * deviation
         else:
             out_mu[i], out_sigma[i] = min(max(m, lower), upper), s
 
@@ -110,13 +119,12 @@ def _exceedance(
         elif math.isinf(lower) and math.isinf(upper):
             out[i] = 0.5 * math.erfc((threshold - m) / s * ROOT_HALF)
         else:
-            a, b = (lower - m) / s, (upper - m) / s
-            t = (threshold - m) / s
-            low, high, peak = _range(a, b)
-            if not low < high:
-                out[i] = 1.0 if m > threshold else 0.0
+            low, high, peak = _range(m, s, lower, upper)
+            low, high = max(low, -EIGHT), min(high, EIGHT)
+            t = min(max((threshold - min(max(m, lower), upper)) / s, low), high)
+            if low == high:
+                out[i] = 1.0 if min(max(m, lower), upper) > threshold else 0.0
             else:
-                t = min(max(t, low), high)
                 above, below = _mass(t, high, peak), _mass(low, t, peak)
                 out[i] = above / (above + below)
 
