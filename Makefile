@@ -17,7 +17,7 @@ FOR_docs := -e . --group docs
 FOR_hooks := $(FOR_test) --group dev
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-min test-latest lint hooks docs bench clean
+.PHONY: help demo test test-min test-latest fuzz lint hooks docs bench clean
 
 help: ## Show this text
 	@echo "make TARGET [ARGS='...'] [PYTHON=python3.12]"
@@ -38,6 +38,9 @@ test-latest: $(LATEST)/.created ## The same on the newest versions of everything
 	@$(LATEST)/bin/python -m pip install -qq --upgrade pip
 	@$(LATEST)/bin/python -m pip install -qq --upgrade --upgrade-strategy eager $(FOR_test)
 	@$(LATEST)/bin/python -m pytest $(ARGS)
+
+fuzz: $(VENV)/.test ## Try functions on random inputs, with checked indices; count them: $(ARGS)
+	@$(BIN)/python -m tests.fuzzing $(ARGS)
 
 lint: $(VENV)/.lint ## Check style, format, types, notebooks and names of files
 	$(BIN)/ruff check .
