@@ -292,9 +292,9 @@ def test_a_fifth_catalogue_is_one_record(scene: c.Scene, tmp_path: Path) -> None
         ({"offset": "automatic"}, "offset='automatic'"),
         ({"offset": float("nan")}, "offset=nan"),
         ({"nodata": {"red": 0}}, r"no value for the bands \['nir', 'scl'\]"),
-        ({"nodata": float("nan")}, r"nodata=nan is no whole number"),
+        ({"nodata": 0.5}, r"nodata=0.5 is no whole number"),
         ({"nodata": "255"}, r"nodata='255' is no whole number"),
-        ({"nodata": {"red": 0, "nir": 0, "scl": None}}, r"nodata=None is no whole number"),
+        ({"nodata": {"red": 0, "nir": 0, "scl": "0"}}, r"nodata='0' is no whole number"),
     ],
 )
 def test_a_record_that_cannot_work_is_refused_when_it_is_made(
@@ -339,7 +339,7 @@ def test_real_items_say_their_grids_and_offsets(shared_data: Path) -> None:
         check_hrefs([found], profile, allow_local=False)
         said = offset_of(found, dataclasses.replace(profile, offset="metadata"))
         assert (said.offset, said.doubtful) == (offset, profile is ES)
-        for band, key in profile.assets.items():
+        for band, key in profile.keys_of(found.collection_id).items():
             size = 20 if band == "scl" else 10
             grid = asset_grid(found, key, profile)
             assert grid.crs is not None

@@ -6,7 +6,7 @@ from typing import Any
 
 TEXT = (Path(__file__).parents[1] / "docs/own-masks.md").read_text()
 CODE = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
-RESULT = re.compile(r"^(?P<call>\S.*?\.tolist\(\))  # (?P<flags>\[.*\])$", re.MULTILINE)
+RESULT = re.compile(r"^(?P<call>\S.*?\))  # (?P<flags>[\[{].*[\]}])$", re.MULTILINE)
 
 
 def test_code_of_the_page_runs_and_gives_the_flags_beside_it() -> None:

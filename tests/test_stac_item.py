@@ -232,7 +232,7 @@ def masked(sensor: str, **links: str) -> xr.Dataset:
     attrs = mask_attrs(
         {},
         catalog="https://example.org",
-        collection="GFM",
+        collections=["GFM"],
         items=[*links],
         lacking={},
         offsets={},

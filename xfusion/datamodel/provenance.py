@@ -26,7 +26,7 @@ def mask_attrs(
     before: Mapping[Any, Any],
     *,
     catalog: str,
-    collection: str,
+    collections: Sequence[str],
     items: Sequence[str],
     lacking: Mapping[str, Sequence[str]],
     offsets: Mapping[str, str],
@@ -38,7 +38,8 @@ def mask_attrs(
     ----------
     before : mapping
         Attributes of the retrieval that the mask is attached to.
-    catalog, collection : str
+    catalog : str
+    collections : sequence of str
         Where the items are from; without secrets.
     items : sequence of str
         Ids of all items found.
@@ -51,7 +52,7 @@ def mask_attrs(
     """
     attrs = {
         CATALOG: _joined(before.get(CATALOG), [catalog]),
-        COLLECTION: _joined(before.get(COLLECTION), [collection]),
+        COLLECTION: _joined(before.get(COLLECTION), collections),
         ITEMS: _joined(before.get(ITEMS), items),
         ITEMS_FOUND: int(before.get(ITEMS_FOUND, 0)) + len(items),
         **missing_attrs(before, lacking),

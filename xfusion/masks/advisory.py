@@ -50,7 +50,7 @@ def with_advisory_flags(
     each = [load_bands([(i, 0.0) for i in frame], masked, loading) for frame in frames or [[]]]
     of_all = functools.partial(flags_of, _of_both, nodata=advisory.nodata)
     flags = functools.reduce(of_all, [loaded[band] for loaded in each])
-    layers = {ADVISORY: flags.assign_attrs(_attrs(advisory))}
+    layers = {ADVISORY: flags.drop_attrs(deep=False).assign_attrs(_attrs(advisory))}
     if on_read_error == "flag":
         # a frame that could not be read might have had more flags than one that could
         failed = functools.reduce(operator.or_, [loaded[READ_FAILED] for loaded in each])

@@ -179,7 +179,7 @@ def attached(
     attrs = mask_attrs(
         dataset.attrs,
         catalog=passes.source,
-        collection=profile.collection,
+        collections=profile.collections,
         items=passes.ids,
         lacking=checked.missing_assets,
         offsets=_texts(decisions) if _has_reflectances(recipe) else {},

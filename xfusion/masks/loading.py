@@ -14,7 +14,7 @@ from xfusion.datamodel.graph import InGraph
 from xfusion.datamodel.grid import geobox_of, grid_coords
 from xfusion.raster.asset import READ_ERRORS, check_bands, look_into
 from xfusion.raster.file import RasterFile
-from xfusion.stac.asset_bands import AssetBand, asset_band
+from xfusion.stac.asset_bands import AssetBand, asset_band, asset_of
 from xfusion.stac.items import asset_grid
 from xfusion.stac.profiles import Catalog
 from xfusion.stac.untrusted import asset_href, local_path
@@ -33,6 +33,7 @@ from .mosaic import (
     WarpedItem,
     warp_mosaic,
 )
+from .named_bits import stated_by_all
 
 if TYPE_CHECKING:
     import pystac
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 READ_FAILED = "read_failed"  # a layer beside the bands: where they could not be read
 
 ItemAndOffset: TypeAlias = "tuple[pystac.Item, float]"
+DtypeAndFill: TypeAlias = tuple[np.dtype[Any], float]
 
 
 @dataclass(frozen=True)
@@ -73,12 +75,6 @@ class Loading:
     """Dtypes in which "nearest" bands are loaded, instead of those of their files."""
     on_read_error: OnReadError = "raise"
 
-    def fill(self, band: str) -> float:
-        """Return what stands for "not observed" in a loaded band."""
-        nearest = self.resampling[band] == "nearest"
-        # not as a float, which is not any integer of 64 bits
-        return self.catalog.nodata_of(band) if nearest else np.nan
-
 
 def load_bands(items: Sequence[ItemAndOffset], like: xr.Dataset, loading: Loading) -> xr.Dataset:
     """Load the bands of one pass on the grid of a retrieval.
@@ -96,7 +92,8 @@ def load_bands(items: Sequence[ItemAndOffset], like: xr.Dataset, loading: Loadin
     -------
     Dataset
         The bands, with the spatial dims of `like`; nodata outside every footprint. With
-        `on_read_error` "flag" also `read_failed`, bool.
+        `on_read_error` "flag" also `read_failed`, bool. Attributes of "nearest" bands say what
+        nodata is, and what the items say that the numbers mean.
 
     Raises
     ------
@@ -110,18 +107,36 @@ def load_bands(items: Sequence[ItemAndOffset], like: xr.Dataset, loading: Loadin
     dims, coords = grid_coords(like)
     names = list(loading.catalog.assets)
     located = [_located(item, offset, loading) for item, offset in items]
-    dtypes = _loaded_dtypes(located, loading)
+    stored = {band: _stored_as(band, located, loading) for band in names}
+    dtypes = {band: dtype for band, (dtype, _) in stored.items()}
+    fills = {band: fill for band, (_, fill) in stored.items()}
     mosaic = Mosaic(
-        items=tuple(_warped(each, target, loading, dtypes) for each in located),
-        bands=tuple((band, loading.fill(band), dtypes[band]) for band in names),
+        items=tuple(_warped(each, target, loading, stored) for each in located),
+        bands=tuple((band, fills[band], dtypes[band]) for band in names),
         target=target.shape.yx,
-        observed=loading.observed or BandsObserved({b: loading.fill(b) for b in names}),
+        observed=loading.observed or BandsObserved(fills),
         on_read_error=loading.on_read_error,
     )
     layers = warp_mosaic(mosaic, _blocks(like))
     if loading.on_read_error == "flag":
         names.append(READ_FAILED)
-    return xr.Dataset({b: (dims, a) for b, a in zip(names, layers, strict=True)}, coords)
+    attrs = {band: _attrs(band, items, loading, fills[band]) for band in fills}
+    return xr.Dataset(
+        {b: (dims, a, attrs.get(b, {})) for b, a in zip(names, layers, strict=True)}, coords
+    )
+
+
+def _attrs(
+    band: str, items: Sequence[ItemAndOffset], loading: Loading, fill: float
+) -> dict[str, Any]:
+    """Return what is known of the numbers of a band, as :func:`xfusion.flags` reads it."""
+    if loading.resampling[band] != "nearest":
+        return {}
+    assets = [
+        (item.id, asset_of(item, loading.catalog.keys_of(item.collection_id)[band]))
+        for item, _ in items
+    ]
+    return {**stated_by_all(assets, band), "nodata": fill}
 
 
 def _blocks(like: xr.Dataset) -> Blocks | None:
@@ -145,19 +160,20 @@ class Located:
 def _located(item: pystac.Item, offset: float, loading: Loading) -> Located | None:
     """Return where the bands of an item are and what they hold, None if that cannot be read."""
     catalog = loading.catalog
-    bands = {band: asset_band(item, key, band) for band, key in catalog.assets.items()}
+    keys = catalog.keys_of(item.collection_id)
+    bands = {band: asset_band(item, key, band) for band, key in keys.items()}
     for band, found in bands.items():
         if found.holds_classes and loading.resampling[band] == "bilinear":
             msg = (
-                f"asset {catalog.assets[band]!r} of item {item.id!r} holds classes, which have no "
+                f"asset {keys[band]!r} of item {item.id!r} holds classes, which have no "
                 f"mean: bands={{{band!r}: 'nearest'}} in the recipe, not 'bilinear'"
             )
             raise ValueError(msg)
     try:
-        grids = {band: asset_grid(item, key, catalog) for band, key in catalog.assets.items()}
+        grids = {band: asset_grid(item, key, catalog) for band, key in keys.items()}
         classes = [b for b, how in loading.resampling.items() if how == "nearest"]
         unknown = [band for band in classes if band not in loading.dtypes]
-        stored = {band: _stored_dtype(item, catalog, band, bands[band]) for band in unknown}
+        stored = {b: _stored_dtype(item, catalog, keys[b], bands[b]) for b in unknown}
     except READ_ERRORS:
         # it does not say where it lies, or what it holds, and its file does not open
         if loading.on_read_error == "raise":
@@ -166,13 +182,11 @@ def _located(item: pystac.Item, offset: float, loading: Loading) -> Located | No
     return Located(item, offset, grids, bands, stored)
 
 
-def _stored_dtype(
-    item: pystac.Item, catalog: Catalog, band: str, found: AssetBand
-) -> np.dtype[Any]:
+def _stored_dtype(item: pystac.Item, catalog: Catalog, key: str, found: AssetBand) -> np.dtype[Any]:
     """Return the dtype of a band as its item says it, else as its file does."""
     if found.dtype is not None:
         return found.dtype
-    path = local_path(asset_href(item, catalog.assets[band]))
+    path = local_path(asset_href(item, key))
 
     def dtype(file: Any) -> str:
         check_bands(file, found.count, path)
@@ -181,56 +195,58 @@ def _stored_dtype(
     return np.dtype(look_into(path, catalog.signer, dtype))
 
 
-def _loaded_dtypes(items: Iterable[Located | None], loading: Loading) -> dict[str, np.dtype[Any]]:
-    """Return for each band a dtype that holds what all files hold, and what means "not observed".
+def _stored_as(band: str, items: Iterable[Located | None], loading: Loading) -> DtypeAndFill:
+    """Return a dtype that holds what all files of a band hold, and what means "not observed".
 
     Raises
     ------
     ValueError
         If there is none.
     """
-    known = [item for item in items if item is not None]
-    dtypes = {}
-    for band, how in loading.resampling.items():
-        if how == "bilinear":
-            dtypes[band] = np.dtype(np.float32)
-            continue
-        stated = loading.dtypes.get(band)
-        stored = {item.stored[band] for item in known} if stated is None else {np.dtype(stated)}
-        # where no file opens, one that has whatever a rule asks of it
-        kinds = sorted(stored or {np.dtype(np.int64)}, key=str)
-        dtype = np.result_type(*kinds, np.min_scalar_type(loading.fill(band)))
-        if dtype.kind == "f" and all(kind.kind != "f" for kind in kinds):
-            msg = (
-                f"the files of the band {band!r} hold {[str(kind) for kind in kinds]}, nodata is "
-                f"{loading.fill(band):g}: no dtype of integers holds them all; give another nodata"
-            )
-            raise ValueError(msg)
-        dtypes[band] = dtype
-    return dtypes
+    if loading.resampling[band] == "bilinear":
+        return np.dtype(np.float32), np.nan
+    stated, nodata = loading.dtypes.get(band), loading.catalog.nodata_of(band)
+    known = {item.stored[band] for item in items if item is not None} if stated is None else ()
+    # where no file opens, one that has whatever a rule asks of it
+    nothing = np.int64 if nodata is not None else np.int32
+    kinds = sorted(known or {np.dtype(stated or nothing)}, key=str)
+    if nodata is None:
+        # a number that none of them holds
+        common = np.result_type(*kinds)
+        if common.kind == "f":
+            return common, np.nan
+        nodata = -1 if common.kind == "u" else int(np.iinfo(common).min) - 1
+    dtype = np.result_type(*kinds, np.min_scalar_type(nodata))
+    if dtype.kind not in "iu" and all(kind.kind != "f" for kind in kinds):
+        msg = (
+            f"the files of the band {band!r} hold {[str(kind) for kind in kinds]}, nodata is "
+            f"{nodata:g}: no dtype of integers holds them all; give another nodata"
+        )
+        raise ValueError(msg)
+    return dtype, nodata
 
 
 def _warped(
     located: Located | None,
     target: GeoBox,
     loading: Loading,
-    dtypes: Mapping[str, np.dtype[Any]],
+    stored: Mapping[str, DtypeAndFill],
 ) -> WarpedItem:
     if located is None:
         return WarpedItem(())
     catalog, grids = loading.catalog, located.grids
     alike: dict[Any, list[str]] = {}
     for band in catalog.assets:
-        kind = (grids[band], loading.resampling[band], dtypes[band])
+        kind = (grids[band], loading.resampling[band], stored[band][0])
         alike.setdefault(kind, []).append(band)
     return WarpedItem(
         tuple(
             WarpedBands(
                 names=tuple(bands),
-                files=tuple(_file(located, catalog, band, dtype) for band in bands),
+                files=tuple(_file(located, catalog, band, *stored[band]) for band in bands),
                 mapping=PixelMapping.between(grid, target),
                 resampling=resampling,
-                nodata=tuple(catalog.nodata_of(band) for band in bands),
+                nodata=tuple(_number(catalog.nodata_of(b), stored[b][1]) for b in bands),
                 offset=0.0 if resampling == "nearest" else located.offset,
                 dtype=dtype,
                 on_read_error=loading.on_read_error,
@@ -240,13 +256,19 @@ def _warped(
     )
 
 
-def _file(located: Located, catalog: Catalog, band: str, dtype: np.dtype[Any]) -> RasterFile:
+def _number(nodata: float | None, fill: float) -> float:
+    return fill if nodata is None else nodata
+
+
+def _file(
+    located: Located, catalog: Catalog, band: str, dtype: np.dtype[Any], fill: float
+) -> RasterFile:
     return RasterFile(
-        local_path(asset_href(located.item, catalog.assets[band])),
+        local_path(asset_href(located.item, catalog.keys_of(located.item.collection_id)[band])),
         located.grids[band].shape.yx,
         dtype,
         masked=False,
-        missing=catalog.nodata_of(band),
+        missing=_number(catalog.nodata_of(band), fill),
         trusted=False,
         grid=located.grids[band],
         band=located.bands[band].number,

@@ -54,6 +54,26 @@ def classification_of(asset: Any) -> dict[str, Any]:
     return {}
 
 
+def stated_by_all(assets: Sequence[tuple[str, Any]], band: str) -> dict[str, Any]:
+    """Return what the assets of all of some items, by their ids, say of the numbers of a band.
+
+    Raises
+    ------
+    ValueError
+        If two of them say different things: one rule would read one of them wrongly.
+    """
+    stated = [(item, classification_of(asset)) for item, asset in assets]
+    for item, each in stated:
+        if each != stated[0][1]:
+            msg = (
+                f"the items {stated[0][0]!r} and {item!r} of one pass give the numbers of {band!r} "
+                f"different meanings, {str(stated[0][1])[:200]} and {str(each)[:200]}: correct one "
+                "of them, or attach their masks one after the other"
+            )
+            raise ValueError(msg)
+    return stated[0][1] if stated else {}
+
+
 def field_of(name: str, stated: Mapping[str, Any], by: By) -> Field:
     """Return the bits and the value that a name stands for.
 

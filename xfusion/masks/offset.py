@@ -140,7 +140,7 @@ def _statements(item: pystac.Item, catalog: Catalog) -> dict[str, float]:
         has_it = not applied and (baseline is None or baseline >= FIRST_BASELINE)
         offsets[APPLIED] = -ADDED if has_it else 0.0
     band = RED if RED in catalog.assets else next(iter(catalog.assets))
-    fields = asset_band(item, catalog.assets[band], band).fields
+    fields = asset_band(item, catalog.keys_of(item.collection_id)[band], band).fields
     scale = _number(fields.get("raster:scale", fields.get("scale")))
     offset = _number(fields.get("raster:offset", fields.get("offset")))
     if scale and offset is not None:
@@ -165,7 +165,8 @@ def _darkest(item: pystac.Item, catalog: Catalog) -> tuple[float | None, bool]:
     if RED not in catalog.assets:
         return None, False
     red, *classes = _sampled(item, catalog, [b for b in (RED, SCL) if b in catalog.assets])
-    observed = red != catalog.nodata_of(RED)
+    nodata = catalog.nodata_of(RED)
+    observed = np.isfinite(red) if nodata is None else np.isfinite(red) & (red != nodata)
     for scl in classes:
         dark = red[observed & np.isin(scl, DARK_CLASSES)]
         if dark.size >= FEWEST:
@@ -179,7 +180,7 @@ def _sampled(item: pystac.Item, catalog: Catalog, bands: Sequence[str]) -> list[
     """Read some pixels of bands of one extent, at the same places, none of the first twice."""
     from rasterio.enums import Resampling
 
-    keys = [catalog.assets[band] for band in bands]
+    keys = [catalog.keys_of(item.collection_id)[band] for band in bands]
     paths = [local_path(asset_href(item, key)) for key in keys]
     places = [asset_band(item, key, band) for key, band in zip(keys, bands, strict=True)]
     sizes = [look_into(path, catalog.signer, _size) for path in paths]

@@ -150,6 +150,8 @@ class RasterFile(InGraph):
             if not self.masked:
                 stored: NDArray[Any] = file.read(self.band, window=window)
                 raw = as_classes(stored, self.dtype, nodata, self.missing, self.path)
+                if self.missing is not None and np.isnan(self.missing):
+                    raw = raw.astype(self.dtype, copy=False)  # integers have no NaN
                 if self.missing is not None and self.nodata is not None:
                     raw[stored == self.nodata] = self.missing
                 # a nodata that it declares may be a class of its own, as that of SCL is

@@ -36,7 +36,7 @@ def search_api(
     of_requests = APIError, RequestException, bounds.ExceededError
     failures = *of_requests, JSONDecodeError, DoesNotConformTo, STACError
     search = _search_of_ours if isinstance(catalog, Catalog | str | os.PathLike) else _search
-    query = {"collections": [profile.collection], "bbox": bbox, "datetime": interval}
+    query = {"collections": [*profile.collections], "bbox": bbox, "datetime": interval}
     try:
         try:
             items = within(bounds.LONGEST, lambda: search(catalog, profile, query))

@@ -34,7 +34,8 @@ def complete_items(
     """
     complete, lacking = [], {}
     for item in items:
-        missing = [key for key in catalog.assets.values() if not has_asset(item, key)]
+        keys = catalog.keys_of(item.collection_id).values()
+        missing = [key for key in keys if not has_asset(item, key)]
         if missing:
             lacking[item.id] = missing
         else:

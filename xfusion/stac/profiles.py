@@ -6,7 +6,7 @@ import dataclasses
 import math
 import numbers
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 if TYPE_CHECKING:
@@ -33,15 +33,17 @@ class Catalog:
     url: str
     """URL of the STAC API, or path of an item collection (a JSON file) on this machine."""
 
-    collection: str
-    """The collection to search."""
+    collection: str | Sequence[str]
+    """The collection to search, or several that are searched as one."""
 
-    assets: Mapping[str, str]
-    """Band, as the exclusion rules call it, to the key of its asset."""
+    assets: Mapping[str, str | Mapping[str, str]]
+    """Band, as the exclusion rules call it, to the key of its asset; or to the key in each
+    collection, where these differ."""
 
-    nodata: int | Mapping[str, int] = 0
+    nodata: float | Mapping[str, float | None] | None = 0
     """Value that means "not observed", of all bands or band by band; it overrides what
-    items and files say, or do not say."""
+    items and files say, or do not say. None where every number is an observation, NaN of files
+    of floats."""
 
     offset: Offset = 0.0
     """What to add to the digital numbers of reflectance bands: a number for all items, or how
@@ -61,14 +63,52 @@ class Catalog:
         if by_band is not None and (without := self.assets.keys() - by_band):
             msg = f"nodata has no value for the bands {sorted(without)}: add them, or give a number"
             raise ValueError(msg)
+        named = self.collections
+        ids: tuple[object, ...] = named
+        if not ids or not all(isinstance(name, str) and name for name in ids):
+            msg = f"collection={self.collection!r}: give its id, or a list of several"
+            raise ValueError(msg)
+        for band, key in self.assets.items():
+            lacking = [] if isinstance(key, str) else [name for name in named if name not in key]
+            if lacking:
+                msg = f"assets has for {band!r} no key in the collections {lacking}: add them"
+                raise ValueError(msg)
         for value in (self.nodata,) if by_band is None else by_band.values():
+            if value is None or (isinstance(value, numbers.Real) and math.isnan(value)):
+                continue
             if not (isinstance(value, numbers.Real) and float(value).is_integer()):
                 msg = f"nodata={value!r} is no whole number: give one, or one for each band"
                 raise ValueError(msg)
 
-    def nodata_of(self, band: str) -> int:
-        """Return the nodata value of a band."""
-        return int(self.nodata[band] if isinstance(self.nodata, Mapping) else self.nodata)
+    def nodata_of(self, band: str) -> int | None:
+        """Return the nodata value of a band; None if it has none, or only NaN."""
+        value = self.nodata[band] if isinstance(self.nodata, Mapping) else self.nodata
+        return None if value is None or math.isnan(value) else int(value)
+
+    @property
+    def collections(self) -> tuple[str, ...]:
+        """The ids of all its collections."""
+        one = isinstance(self.collection, str)
+        return (str(self.collection),) if one else tuple(self.collection)
+
+    def keys_of(self, collection: str | None) -> dict[str, str]:
+        """Return the key of the asset of each band, in items of a collection.
+
+        Raises
+        ------
+        ValueError
+            If keys differ from collection to collection, and it is none of these.
+        """
+        keys = {}
+        for band, key in self.assets.items():
+            if not isinstance(key, str) and collection not in key:
+                msg = (
+                    f"an item is of the collection {collection!r}, in which assets has no key for "
+                    f"{band!r}, but in {[*key]}: add it, or leave the item out"
+                )
+                raise ValueError(msg)
+            keys[band] = key if isinstance(key, str) else key[str(collection)]
+        return keys
 
 
 def sign_planetary_computer(href: str) -> str:

@@ -106,7 +106,7 @@ def _search_file(
 
     def matches(item: pystac.Item) -> bool:
         touches = any(_touches(item, bbox) for bbox in boxes)
-        return item.collection_id == profile.collection and touches
+        return item.collection_id in profile.collections and touches
 
     return of_interval(filter(matches, items), "/".join(interval))
 

@@ -130,7 +130,7 @@ def check_hrefs(
         has; or if its CRS may name a file.
     """
     for item in items:
-        for key in catalog.assets.values():
+        for key in catalog.keys_of(item.collection_id).values():
             where = f"asset {key!r} of item {item.id!r}"
             _check_href(asset_href(item, key), where, allow_local=allow_local, origin=origin)
             for fields in (asset_of(item, key).extra_fields, item.properties):
