@@ -413,3 +413,31 @@ def test_restart_replaces_the_files_of_a_folder(served: Served, tmp_path: Path) 
     assert ".tif exists: give --restart to replace it, or another --out" in again.output
     assert call("fuse", *arguments, "--rule", "mixture", "--restart").exit_code == 0
     assert "mixture" in call("info", tmp_path / "out").output
+
+
+def test_an_address_with_a_password_is_refused_without_it(
+    served: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("y.tif", "y.zarr", "y"):
+        result = call("fuse", *served.arguments, "--out", f"foo://user:hunter2@x/{name}")
+        assert result.exit_code != 0
+        assert "hunter2" not in result.output
+        assert f"foo://x/{name}" in result.output
+    assert [*tmp_path.iterdir()] == []
+
+
+def test_a_store_is_verified_and_what_is_broken_is_named(served: Served, tmp_path: Path) -> None:
+    store = tmp_path / "w.zarr"
+    assert call("fuse", *served.arguments, "--out", store).exit_code == 0
+    sound = call("verify", store)
+    assert (sound.exit_code, f"{store} is sound" in sound.output) == (0, True)
+    shard = store / "mu" / "c" / "0" / "0"
+    shard.write_bytes(shard.read_bytes()[:-3])
+    broken = call("verify", store, "--quiet")
+    assert broken.exit_code == 1
+    assert "mu/c/0/0: its index is not what was written" in broken.output
+    again = call("fuse", *served.arguments, "--out", store)
+    assert (again.exit_code, "mu/c/0/0 did not read" in again.output) == (0, True)
+    assert call("verify", store).exit_code == 0
+    assert call("verify", tmp_path / "none.zarr").exit_code == 1

@@ -22,6 +22,7 @@ from .console import (
     terminated_is_interrupted,
     warnings_in_lines,
 )
+from .datamodel.redaction import public
 from .datamodel.version import __version__
 from .fusion.rules import RULES
 from .masks.exclusion import NDVI_MAX
@@ -236,7 +237,7 @@ def fuse(
         if not quiet:
             ranges = [f"mu of {n}: {fused.dataset.attrs[RANGE + n]} (of a sample)" for n in names]
             click.echo("\n".join(ranges))
-            click.echo(f"{out} is whole; what it contains: xfusion info {out}")
+            click.echo(f"{public(out)} is whole; what it contains: xfusion info {public(out)}")
 
 
 @main.command()
@@ -254,7 +255,7 @@ def info(file: str, debug: bool) -> None:  # noqa: FBT001  # click passes option
 
         summary = summarise(open_result(file))
         size = " x ".join(f"{d} {n}" for d, n in summary.sizes.items())
-        click.echo(f"{file}: {size}{f', {summary.crs}' if summary.crs else ''}")
+        click.echo(f"{public(file)}: {size}{f', {summary.crs}' if summary.crs else ''}")
         click.echo(f"sensors: {', '.join(summary.sensors) or 'unknown'}")
         if summary.time:
             click.echo(f"time: {summary.time}")
@@ -287,10 +288,10 @@ def verify_command(store: str, quiet: bool, debug: bool) -> None:  # noqa: FBT00
     with one_line_errors(debug=debug):
         from .store.soundness import verify
 
-        broken = verify(store, progress=not quiet)
+        broken, name = verify(store, progress=not quiet), public(store)
         for key, fault in broken.items():
             click.echo(f"{key}: {fault}")
         if broken:
-            msg = f"{store} is broken in {len(broken)} places: give the command that wrote it again"
+            msg = f"{name} is broken in {len(broken)} places: give the command that wrote it again"
             raise click.ClickException(msg)
-        click.echo(f"{store} is sound")
+        click.echo(f"{name} is sound")

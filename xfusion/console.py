@@ -12,6 +12,7 @@ from typing import Any
 
 import click
 
+from .datamodel.redaction import public
 from .wording import in_words_of_the_command
 
 CONNECT_TIMEOUT = 30  # seconds for a scheduler to answer
@@ -64,6 +65,7 @@ def cluster(address: str | None) -> Iterator[None]:
 
 def refuse_file(out: str) -> None:
     """Refuse the name of a file for a result, with what may be meant."""
+    out = public(out)
     name, _, ending = out.rstrip("/").rpartition(".")
     if f".{ending.lower()}" in FILES and not Path(out).is_dir():
         msg = (

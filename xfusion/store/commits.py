@@ -94,8 +94,8 @@ def write_commits(
     changed = changed_inputs(dataset, job)
     if changed:
         msg = (
-            f"{branch.name}: inputs changed while they were read: {changed}. Open them again, and "
-            "call to_zarr with resume=False"
+            f"{branch.name}: inputs changed while they were read: {changed}. Once they are all "
+            "there, begin anew with resume=False"
         )
         raise OSError(msg)
     branch.finish(template[ROOT])
