@@ -1,8 +1,10 @@
 """What is kept of compiled kernels is what was compiled, of these dtypes and this source."""
 
+import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -81,3 +83,88 @@ def run(folder: Path) -> str:
     )
     assert any((folder / "cache").rglob("*.nbc"))
     return done.stdout.strip()
+
+
+CALLER = """
+import numpy as np
+import xfusion as xf
+ones = np.ones((4, 4), "float32")
+fused = xf.gaussian(xf.retrieval(ones, ones), xf.retrieval(ones, ones))
+print(fused.sigma.values.round(3)[0, 0])
+"""
+
+
+def fused(cache: Path) -> str:
+    """What a process of its own fuses, with kernels that are kept in a folder."""
+    env = {**os.environ, "NUMBA_CACHE_DIR": str(cache), "PYTHONPATH": str(REPOSITORY)}
+    command = [sys.executable, "-c", CALLER]
+    done = subprocess.run(
+        command, check=False, capture_output=True, text=True, env=env, timeout=300
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def kept_in(cache: Path) -> dict[str, bytes]:
+    return {file.name: file.read_bytes() for file in cache.rglob("*.nb[ic]")}
+
+
+DAMAGES: dict[str, Callable[[bytes], bytes]] = {
+    "empty": lambda _: b"",
+    "cut": lambda content: content[: len(content) // 2],
+    "cut late": lambda content: content[:-1],
+    "zeros": lambda content: bytes(len(content)),
+    "one bit": lambda content: content[:-9] + bytes([content[-9] ^ 16]) + content[-8:],
+    "noise": lambda content: bytes(range(256)) * (len(content) // 256 + 1),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize("what", ["index", "code"])
+def test_a_version_that_is_damaged_is_compiled_and_kept_anew(
+    cache: Any, what: str, damage: str
+) -> None:
+    versions = compiling._versions_of(cache)
+    versions.save("float32", "code for float32")
+    versions.save("float64", "code for float64")
+    (index,) = Path(versions._cache_path).glob("*.nbi")
+    files = [index] if what == "index" else [*Path(versions._cache_path).glob("*.nbc")]
+    for file in files:
+        file.write_bytes(DAMAGES[damage](file.read_bytes()))
+    assert versions.load("float32") is None
+    assert versions.load("float64") is None
+    versions.save("float32", "code anew")
+    assert compiling._versions_of(cache).load("float32") == "code anew"
+    assert compiling._versions_of(cache).load("float64") is None
+
+
+@pytest.mark.parametrize("length", [0, 1, 7, 40, 60])
+def test_an_index_of_any_length_is_no_error(cache: Any, length: int) -> None:
+    versions = compiling._versions_of(cache)
+    versions.save("float32", "code")
+    index = Path(versions._index_path)
+    index.write_bytes(index.read_bytes()[:length])
+    assert versions.load("float32") is None
+
+
+def test_what_cannot_be_kept_is_used_all_the_same(cache: Any) -> None:
+    versions = compiling._versions_of(cache)
+    Path(versions._index_path).mkdir(parents=True)
+    versions.save("float32", "code")
+    assert versions.load("float32") is None
+
+
+@pytest.mark.slow
+def test_a_cache_that_was_cut_off_by_a_loss_of_power_is_rebuilt(tmp_path: Path) -> None:
+    """A new process, with what numba itself finds: as users meet it."""
+    assert fused(tmp_path) == "0.707"
+    whole = kept_in(tmp_path)
+    assert any(name.endswith(".nbc") for name in whole)
+    for number, file in enumerate(sorted(tmp_path.rglob("*.nb[ic]"))):
+        file.write_bytes(file.read_bytes()[: number % 2 * 100])
+    assert fused(tmp_path) == "0.707"
+    # what was damaged is whole, and a third process need not compile it
+    again = kept_in(tmp_path)
+    assert {name for name in again if name.endswith(".nbi") and len(again[name]) < 101} == set()
+    assert fused(tmp_path) == "0.707"
+    assert kept_in(tmp_path) == again

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import pickle
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
@@ -10,6 +11,8 @@ from typing import Any, TypeVar, cast
 from uuid import uuid4
 
 import numba
+
+DIGEST = hashlib.sha256().digest_size
 
 Kernel = TypeVar("Kernel", bound=Callable[..., object])
 
@@ -66,10 +69,12 @@ def _cache_of(function: Callable[..., object]) -> Any:
 def _versions_of(cache: Any) -> Any:
     """Return the files of a cache, in which versions are kept apart more carefully.
 
-    numba's own differ in two things, both of which end in wrong numbers without an error. It counts
-    the files of a kernel, so that two processes that save versions for two dtypes at once choose
-    one name, and either finds the code of the other behind it. And it looks at the source of the
-    kernel alone, not at what is compiled into it from other files.
+    numba's own differ in three things. Two end in wrong numbers without an error: it counts the
+    files of a kernel, so that two processes that save versions for two dtypes at once choose one
+    name, and either finds the code of the other behind it; and it looks at the source of the
+    kernel alone, not at what is compiled into it from other files. The third ends in an error at
+    each call, for ever: it takes a file that is empty or cut, by a full disk or a loss of power,
+    for a whole one.
     """
     caching: Any = import_module("numba.core.caching")
 
@@ -78,7 +83,44 @@ def _versions_of(cache: Any) -> Any:
             name: str = self._data_name_pattern.format(number=number)
             return name.replace(".nbc", f".{uuid4().hex[:16]}.nbc")
 
+        def save(self, key: Any, data: Any) -> None:
+            try:
+                super().save(key, data)
+            except OSError:
+                return  # such as a full disk: what is compiled is used, and compiled again
+
+        def _dump(self, obj: Any) -> bytes:
+            dumped: bytes = super()._dump(obj)
+            return hashlib.sha256(dumped).digest() + dumped
+
+        def _save_index(self, overloads: dict[Any, str]) -> None:
+            index = self._dump((self._version, self._source_stamp, overloads))
+            with self._open_for_write(self._index_path) as file:
+                file.write(index)
+
+        def _load_index(self) -> dict[Any, str]:
+            try:
+                *of_what, names = _loaded(Path(self._index_path).read_bytes())
+            except Exception:  # noqa: BLE001  # pickle raises anything, of what is cut
+                return {}  # there is none, or none that can be used
+            return dict(names) if of_what == [self._version, self._source_stamp] else {}
+
+        def _load_data(self, name: str) -> Any:
+            try:
+                return _loaded(Path(self._data_path(name)).read_bytes())
+            except Exception as error:
+                raise OSError(name) from error  # which numba takes for a file that is missing
+
     return Versions(cache.cache_path, cache._impl.filename_base, SOURCES)  # noqa: SLF001  # its name
+
+
+def _loaded(data: bytes) -> Any:
+    """Return what was dumped, if it is as it was."""
+    digest, dumped = data[:DIGEST], data[DIGEST:]
+    if hashlib.sha256(dumped).digest() != digest:
+        msg = "it is not as it was written"
+        raise pickle.UnpicklingError(msg)
+    return pickle.loads(dumped)  # noqa: S301  # as numba does
 
 
 def _sources() -> str:
