@@ -47,6 +47,7 @@ class Fault:
         "truncate",  # the content ends early, and its length says so
         "garble",  # random bytes from `after` on
         "close",  # the connection ends within the body
+        "late close",  # the same, after a pause of some seconds
         "reset",  # the same, by a TCP reset
         "stall",  # a pause of some seconds within the body, which then goes on
         "drip",  # the same after each further byte
@@ -167,7 +168,7 @@ class FaultyHandler(BaseHTTPRequestHandler):
         body = b"" if self.command == "HEAD" else reply.body
         head = self.head(reply)
         message = head + body
-        if fault.kind in {"close", "reset", "stall", "drip"}:
+        if fault.kind in {"close", "late close", "reset", "stall", "drip"}:
             sent = 0 if fault.part is None else len(head) + int(len(body) * fault.part)
             self.wfile.write(message[:sent])
             message = message[sent:]
@@ -181,6 +182,8 @@ class FaultyHandler(BaseHTTPRequestHandler):
                         return
                 return
             else:
+                if fault.kind == "late close":
+                    select.select([self.connection], [], [], fault.seconds)
                 self.hang_up(reset=fault.kind == "reset")
                 return
         self.wfile.write(message)

@@ -21,7 +21,7 @@ from xfusion.datamodel.redaction import public
 
 from .asset import READ_ERRORS, check_bands, opened
 from .classes import as_classes
-from .patience import WAITS, longest_silence, read_with_retries
+from .patience import MUCH_LOST, WAITS, longest_silence, read_with_retries
 
 if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox
@@ -76,9 +76,10 @@ class RasterFile(InGraph):
         rows, columns = (slice(*part.indices(n)) for part, n in zip(index, self.shape, strict=True))
         return self.read(rows, columns)
 
-    def read(self, rows: slice, columns: slice) -> NDArray[Any]:
-        """Read a window, shape (rows, columns)."""
-        return read_with_retries(self.path, functools.partial(self._read, rows, columns))
+    def read(self, rows: slice, columns: slice, seconds: float = np.inf) -> NDArray[Any]:
+        """Read a window, shape (rows, columns); on the web not anew after so many seconds."""
+        read = functools.partial(self._read, rows, columns)
+        return read_with_retries(self.path, read, seconds)
 
     def read_what_can_be(
         self, rows: slice, columns: slice, *, fill: float
@@ -94,8 +95,11 @@ class RasterFile(InGraph):
         """
         given_up = WAITS.is_given_up(self.path)
         if not given_up:
+            # who has waited long for it does not ask again and again, but goes on to its blocks
+            seconds = MUCH_LOST - WAITS.lost(self.path)
             try:
-                return self.read(rows, columns), None
+                with WAITS.counted(self.path):
+                    return self.read(rows, columns, seconds), None
             except READ_ERRORS:
                 given_up = WAITS.is_given_up(self.path)
                 if given_up:
@@ -113,12 +117,12 @@ class RasterFile(InGraph):
             place = part[0].start - rows.start, part[1].start - columns.start
             region = tuple(slice(p, p + s.stop - s.start) for p, s in zip(place, part, strict=True))
             try:
-                with WAITS.noted(self.path):
+                with WAITS.noted(self.path), WAITS.counted(self.path):
                     pixels[region] = self._read(*part, {})
                 failed[region] = False
             except READ_ERRORS:
                 left -= time.monotonic() - since
-                if left <= 0:
+                if left <= 0 or WAITS.is_given_up(self.path):
                     break
         return pixels, failed
 

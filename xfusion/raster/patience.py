@@ -33,6 +33,11 @@ ATTEMPTS = 3  # GDAL itself gives up at a body that breaks off or a time-out, an
 ATTEMPT_DELAY = 0.5  # seconds, doubled each time
 FINAL = ("response code: 401", "response code: 403", "response code: 404", "response code: 410")
 GIVEN_UP_FOR = 30.0  # seconds
+# Of all failed reads of a file, each of which may be quick: a server that breaks off every body
+# would else be met anew at each of thousands of blocks.
+MOST_LOST = 40.0  # seconds, after which it is left alone; the read in which they end may take more
+MUCH_LOST = 10.0  # seconds, after which it is asked once for each window
+REMEMBERED_FOR = 600.0  # seconds since the last of them
 MOST_FILES = 4096  # that are remembered, the last ones
 
 
@@ -81,6 +86,8 @@ class Waits:
         self._waited: OrderedDict[str, tuple[float, float]] = OrderedDict()
         # file -> when it may be asked again
         self._given_up: OrderedDict[str, float] = OrderedDict()
+        # file -> seconds of its failed reads, whatever came of it between them, and the last one
+        self._lost: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
     @contextmanager
     def noted(self, path: str) -> Iterator[None]:
@@ -110,19 +117,47 @@ class Waits:
                 self._given_up[path] = time.monotonic() + GIVEN_UP_FOR
                 self._forget_oldest(self._given_up)
 
+    @contextmanager
+    def counted(self, path: str) -> Iterator[None]:
+        """Count the time of a read, with its pauses, as lost, if it fails."""
+        start = time.monotonic()
+        try:
+            yield
+        except Exception:
+            if is_on_the_web(path):
+                now = time.monotonic()
+                with self._lock:
+                    self._lost[path] = self._lost_of(path, now) + now - start, now
+                    self._lost.move_to_end(path)
+                    self._forget_oldest(self._lost)
+            raise
+
+    def lost(self, path: str) -> float:
+        """Return how many seconds reads of a file took that failed, of late."""
+        with self._lock:
+            return self._lost_of(path, time.monotonic())
+
+    def _lost_of(self, path: str, now: float) -> float:
+        seconds, last = self._lost.get(path, (0.0, now))
+        return seconds if now - last < REMEMBERED_FOR else 0.0
+
     def is_given_up(self, path: str) -> bool:
         """Whether a file has not answered so long or so often that it is left alone for now."""
         with self._lock:
             until = self._given_up.get(path, 0.0)
             waited, since = self._waited.get(path, (0.0, 0.0))
-        now = time.monotonic()
-        return now < until or (waited >= longest_silence() and now - since < waited)
+            now = time.monotonic()
+            lost = self._lost_of(path, now)
+        if now < until or lost >= MOST_LOST:
+            return True
+        return bool(waited >= longest_silence() and now - since < waited)
 
     def forget(self) -> None:
         """Ask all files anew, as when the network is back."""
         with self._lock:
             self._waited.clear()
             self._given_up.clear()
+            self._lost.clear()
 
     def _forget_oldest(self, files: OrderedDict[str, Any]) -> None:
         while len(files) > self._most:
@@ -132,7 +167,7 @@ class Waits:
 WAITS = Waits()
 
 
-def read_with_retries(path: str, read: Callable[[dict[str, str]], T]) -> T:
+def read_with_retries(path: str, read: Callable[[dict[str, str]], T], seconds: float = np.inf) -> T:
     """Read a file, and again if that fails on the web; a time-out counts as another attempt.
 
     Parameters
@@ -140,7 +175,10 @@ def read_with_retries(path: str, read: Callable[[dict[str, str]], T]) -> T:
     path : str
     read : callable
         Takes further options of GDAL.
+    seconds : float
+        After which there is no further attempt, but after a time-out.
     """
+    begun = time.monotonic()
     if not is_on_the_web(path):
         return read({})
     attempts, options = 0, dict[str, str]()
@@ -150,8 +188,10 @@ def read_with_retries(path: str, read: Callable[[dict[str, str]], T]) -> T:
             with WAITS.noted(path):
                 return read(options)
         except OSError as error:
-            attempts += 1 + int((time.monotonic() - start) / longest_silence())
-            if attempts >= ATTEMPTS or any(final in str(error) for final in FINAL):
+            now, silence = time.monotonic(), longest_silence()
+            attempts += 1 + int((now - start) / silence)
+            late = now - begun >= seconds and now - start < silence
+            if late or attempts >= ATTEMPTS or any(final in str(error) for final in FINAL):
                 raise
         time.sleep(ATTEMPT_DELAY * 2**pause)
         options = uncached(path)
@@ -161,5 +201,7 @@ def read_with_retries(path: str, read: Callable[[dict[str, str]], T]) -> T:
 def uncached(path: str) -> dict[str, str]:
     """Return options by which GDAL asks the server, not its own memory of failures."""
     scheme, _, rest = path.partition("?")[0].partition("://")
-    cached_as = f"/vsis3/{rest}" if scheme == "s3" else f"/vsicurl/{scheme}://{rest}"
+    # a fragment is not sent, but "#" may be part of a key in s3
+    name = f"/vsicurl/{scheme}://{rest.partition('#')[0]}"
+    cached_as = f"/vsis3/{rest}" if scheme == "s3" else name
     return {"CPL_VSIL_CURL_NON_CACHED": cached_as}

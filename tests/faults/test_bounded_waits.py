@@ -1,0 +1,107 @@
+"""Bodies that break off, again and again: how long a file may take with all of its blocks."""
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+import rasterio
+from odc.geo.geobox import GeoBox
+
+from tests.asset_server import serve_folder
+from tests.faults.assets import READ_FAILED, item, projection, random, target, write
+from tests.faulty import Fault
+from xfusion.raster import patience
+
+BLOCKS = 3  # a side: nine
+GRID = GeoBox((1536, 1536), rasterio.Affine(10, 0, 5e5, 0, -10, 5e6), "EPSG:32634")
+PIXELS = random(1).integers(0, 2, GRID.shape).astype("uint8")
+LONGEST = 60  # seconds, as docs/catalogues.md says
+PATIENT = {"GDAL_HTTP_RETRY_DELAY": "0.5", "GDAL_HTTP_TIMEOUT": "300"}  # as it is by default
+
+FAULTS = {
+    "at once": Fault("close", after=2**15, part=0.3),
+    "reset": Fault("reset", after=2**15, part=0.3),
+    "late": Fault("late close", after=2**15, part=0.3, seconds=3),
+    "just not silent": Fault("late close", after=2**15, part=0.3, seconds=27),
+    "late in the file": Fault("late close", after=200_000, part=0.3, seconds=3),
+    "busy": Fault("status", status=503, after=2**15),
+}
+
+
+@pytest.fixture(scope="module")
+def broken(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    folder = tmp_path_factory.mktemp("broken")
+    write(folder / "well" / "exclusion_mask.tif", PIXELS, GRID)
+    for name in FAULTS:
+        (folder / name.replace(" ", "_")).symlink_to(folder / "well", target_is_directory=True)
+    faults = {f"/{name.replace(' ', '_')}/*": fault for name, fault in FAULTS.items()}
+    with serve_folder(folder, faults) as url:
+        yield url
+
+
+def mask_over(root: str) -> Any:
+    one = item("gfm", root)
+    one["assets"]["exclusion_mask"] |= projection(GRID)
+    like = target(GRID, GRID.shape[0] // BLOCKS)
+    return like.fusion.attach_gfm_mask(items=[one], on_read_error="flag")["mask"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", FAULTS)
+@pytest.mark.parametrize("scheduler", ["threads", "synchronous"])
+def test_all_blocks_of_a_file_together_take_no_longer_than_is_said(
+    broken: str, case: str, scheduler: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the pauses and time-outs that users have."""
+    monkeypatch.setattr(patience, "ATTEMPT_DELAY", 0.5)
+    for name, value in PATIENT.items():
+        monkeypatch.setenv(name, value)
+    start = time.monotonic()
+    mask = mask_over(f"{broken}/{case.replace(' ', '_')}").compute(scheduler=scheduler).values
+    assert time.monotonic() - start < LONGEST
+    read = mask != READ_FAILED
+    assert not read.all()
+    np.testing.assert_array_equal(mask[read], (PIXELS * 16)[read])
+
+
+def test_what_was_lost_is_counted_over_blocks_that_were_read_between(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock = iter(np.arange(0.0, 1e6, 1.0))
+    monkeypatch.setattr(time, "monotonic", lambda: next(clock))
+    monkeypatch.setattr(patience, "MOST_LOST", 20.0)
+    waits, path = patience.Waits(), "http://127.0.0.1/a.tif"
+    failures = 0
+    while not waits.is_given_up(path):
+        fail(waits, path)
+        failures += 1
+        with waits.noted(path), waits.counted(path):
+            pass  # this one is read
+    assert 5 <= failures <= 20
+    assert waits.is_given_up(path)
+    assert not waits.is_given_up("http://127.0.0.1/b.tif")
+
+
+def test_a_file_that_was_lost_gets_another_chance_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [0.0]
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
+    waits, path = patience.Waits(), "http://127.0.0.1/a.tif"
+    fail(waits, path, lambda: clock.append(clock.pop() + patience.MOST_LOST))
+    assert waits.is_given_up(path)
+    clock[0] += patience.REMEMBERED_FOR - 1
+    assert waits.is_given_up(path)
+    clock[0] += 1
+    assert not waits.is_given_up(path)
+    assert waits.lost(path) == 0
+    # of a file of this machine nothing is counted
+    fail(waits, "/data/a.tif", lambda: clock.append(clock.pop() + 1000))
+    assert not waits.is_given_up("/data/a.tif")
+
+
+def fail(waits: patience.Waits, path: str, wait: Callable[[], None] = lambda: None) -> None:
+    with contextlib.suppress(ZeroDivisionError), waits.noted(path), waits.counted(path):
+        wait()
+        1 / 0  # noqa: B018  # the point
