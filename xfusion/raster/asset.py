@@ -11,6 +11,7 @@ import numpy as np
 
 from xfusion.datamodel.redaction import public, without_secrets
 
+from .address import opened_as
 from .patience import gdal_options, is_on_the_web, read_with_retries
 from .signing import signed
 
@@ -38,7 +39,7 @@ def opened(
     with (
         _named_errors(href),
         rasterio.Env(**ours, **(options or {})),
-        rasterio.open(href) if trusted else open_asset(href) as file,
+        rasterio.open(opened_as(href)) if trusted else open_asset(href) as file,
     ):
         yield file
 
@@ -67,13 +68,14 @@ def open_asset(path: str) -> Any:
     from rasterio.errors import RasterioIOError
 
     *others, last = ASSET_DRIVERS
+    name = opened_as(path)
     for driver in others:
         try:
-            return _of_sane_size(rasterio.open(path, driver=driver))
+            return _of_sane_size(rasterio.open(name, driver=driver), path)
         except RasterioIOError as error:
             if "not recognized" not in str(error):
                 raise
-    return _of_sane_size(rasterio.open(path, driver=last))
+    return _of_sane_size(rasterio.open(name, driver=last), path)
 
 
 def check_size(shape: tuple[int, ...], where: str, *, most: float = np.inf) -> None:
@@ -114,8 +116,8 @@ def check_bands(file: Any, count: int, path: str) -> None:
         raise ValueError(msg)
 
 
-def _of_sane_size(file: Any) -> Any:
-    name, blocks = public(file.name), file.block_shapes[0]
+def _of_sane_size(file: Any, path: str) -> Any:
+    name, blocks = public(path), file.block_shapes[0]
     try:
         check_size(file.shape, name)
         check_size(blocks, f"each block of {name}", most=MAX_BLOCK)

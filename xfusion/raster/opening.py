@@ -20,6 +20,7 @@ from xfusion.datamodel.redaction import public
 from xfusion.datamodel.tags import OF_ALL, UNPACKED
 from xfusion.datamodel.times import Time, as_time
 
+from .address import opened_as
 from .file import FilePath, RasterFile, remember
 from .georeference import check_place, is_of_heights
 from .naming import warn_of_exchanged
@@ -93,7 +94,7 @@ def _opened(path: FilePath, chunks: Chunks, **mode: Any) -> tuple[xr.DataArray, 
         # workers, and a later run, may be in another folder
         path = Path(path).absolute()
     stored = _look(path)
-    opened = rioxarray.open_rasterio(path, parse_coordinates=not stored.rotated)
+    opened = rioxarray.open_rasterio(opened_as(path), parse_coordinates=not stored.rotated)
     assert isinstance(opened, xr.DataArray)  # noqa: S101  # a file of one band is
     single = opened.isel({dim: 0 for dim in opened.dims if dim not in SPATIAL})
     # the time of a netCDF file; others number bands
@@ -212,7 +213,7 @@ def _look(path: FilePath) -> Stored:
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", NotGeoreferencedWarning)  # it is an error, below
-        with rasterio.open(path) as file:
+        with rasterio.open(opened_as(path)) as file:
             if file.count != 1:
                 count = file.count or f"{len(file.subdatasets)} subdatasets instead of"
                 xarray = "; or open it with xarray, and build xf.retrieval(ds['mu'], ds['sigma'])"
@@ -256,7 +257,7 @@ def _explained(band: xr.DataArray, path: FilePath) -> xr.DataArray:
         return band
     import rasterio
 
-    with rasterio.open(path) as file:
+    with rasterio.open(opened_as(path)) as file:
         tags = file.tags()
     if "Conventions" not in tags:  # a netCDF file, whose tags have longer names
         return band
