@@ -158,6 +158,9 @@ LINK_LOCAL = [
     "http://[fe80::1]/a.tif",
     "http://[fe80::1%25eth0]/a.tif",
     "http://[::ffff:169.254.169.254]/a.tif",
+    "http://100.100.100.200/a.tif",
+    "http://[fd00:ec2::254]/a.tif",
+    "http://metadata.google.internal/a.tif",
 ]
 LOOPBACK = [
     "http://127.0.0.1/a.tif",
@@ -175,9 +178,9 @@ PRIVATE = [
     "http://10.0.0.1/a.tif",
     "http://172.16.5.4:9000/a.tif",
     "https://192.168.1.1/a.tif",
-    "http://100.100.100.200/a.tif",
-    "http://[fd00:ec2::254]/a.tif",
-    "http://metadata.google.internal/a.tif",
+    "http://100.64.0.1/a.tif",
+    "http://[fd12::1]/a.tif",
+    "http://a.google.internal/a.tif",
     "http://nas.local/a.tif",
     "http://minio:9000/a.tif",
 ]

@@ -19,7 +19,8 @@ from xfusion.demo.scene import Scene, write_scene
 from xfusion.masks.grouping import grouped_by_pass as passes
 from xfusion.masks.offset import offset_of
 from xfusion.stac import as_items, complete_items, day_interval
-from xfusion.stac.untrusted import check_hrefs, is_local
+from xfusion.stac.network import is_local
+from xfusion.stac.untrusted import check_hrefs
 
 
 def item(

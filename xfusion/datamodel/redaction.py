@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 # of addresses in errors: where one is redirected, or a client adds its key, it is not the href
 QUERY = re.compile(r"\?[^\s'\"<>()]+")
-USER = re.compile(r"(?<=://)[^/\s@]+@")
+USER = re.compile(r"(?<=//)[^/\s@]+@")
+# "https:/host" and "https:host" are to GDAL what "https://host" is, but to nobody else
+WEB_ADDRESS = re.compile(r"(https?|s3)://[^/?#\\]", re.IGNORECASE)
+SECRET = re.compile(r"[?#]|%3f|%23", re.IGNORECASE)  # where a query or a fragment begins
+# what one reader drops, another takes for part of the name, and a third cannot write
+AMBIGUOUS = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]|^\s|\s$")
 
 
 def is_on_loopback(href: str) -> bool:
@@ -22,11 +27,27 @@ def is_on_loopback(href: str) -> bool:
 
 def public(href: str) -> str:
     """Return an href without its query and its user: signatures, tokens and passwords."""
-    scheme, separator, rest = href.partition("://")
+    scheme, separator, rest = href.partition("//" if href.startswith("//") else "://")
     if not separator:
         return href
     host, slash, path = rest.partition("?")[0].partition("#")[0].partition("/")
-    return f"{scheme}://{host.rpartition('@')[2]}{slash}{path}"
+    return f"{scheme}{separator}{host.rpartition('@')[2]}{slash}{path}"
+
+
+def is_link(href: str) -> bool:
+    """Whether what is public of an href says where something is, and tells no secret."""
+    # "//user:word@host" and "/a.json?sig=" have no scheme, which is what public() goes by
+    shown = public(href)
+    if AMBIGUOUS.search(href) or href.startswith("//") or SECRET.search(shown):
+        return False
+    try:
+        parts = urlsplit(shown)
+        # "user:word%40host" would be a host whose port is no number
+        parts.port  # noqa: B018  # it is read to be checked
+    except ValueError:
+        return False
+    of_known_form = WEB_ADDRESS.match(href) is not None or parts.scheme in ("", "file")
+    return of_known_form and "@" not in unquote(parts.netloc)
 
 
 def without_secrets(text: str, href: str) -> str:

@@ -135,7 +135,13 @@ def _collections(features: list[dict[str, Any]], token: str) -> list[dict[str, A
     collections = []
     for name, group in members.items():
         west, south, east, north = zip(*(feature["bbox"] for feature in group), strict=True)
-        times = [feature["properties"]["datetime"] for feature in group]
+        # of a span, when it begins and when it ends
+        times = [
+            feature["properties"][name]
+            for feature in group
+            for name in ("datetime", "start_datetime", "end_datetime")
+            if feature["properties"].get(name) is not None
+        ]
         collections.append(
             {
                 "type": "Collection",

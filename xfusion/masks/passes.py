@@ -12,13 +12,14 @@ import xarray as xr
 
 from xfusion.datamodel.caller import warn
 from xfusion.datamodel.grid import geobox_of
-from xfusion.datamodel.redaction import public
+from xfusion.datamodel.redaction import is_link, public
 from xfusion.datamodel.times import Time, as_time
 from xfusion.stac.interval import of_interval
-from xfusion.stac.items import Items, as_items, complete_items, item_time
+from xfusion.stac.items import Items, as_items, complete_items, item_time, own_address
+from xfusion.stac.network import is_local
 from xfusion.stac.profiles import Catalog, CatalogLike, catalog_profile
 from xfusion.stac.searching import search as find_items
-from xfusion.stac.untrusted import check_hrefs, is_link, is_local
+from xfusion.stac.untrusted import check_hrefs
 
 from .grouping import ANOTHER_PASS, PASS_GAP, grouped_by_pass
 from .recipe import MaskRecipe
@@ -69,7 +70,7 @@ class Passes:
     @property
     def links(self) -> dict[str, str]:
         """Id of each item that says where it is to its address; secrets may be in its query."""
-        hrefs = {item.id: item.get_self_href() for each in self.items for item in each}
+        hrefs = {item.id: own_address(item) for each in self.items for item in each}
         return {item: href for item, href in hrefs.items() if href and is_link(href)}
 
 

@@ -3,24 +3,42 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from http import HTTPStatus
 from json import JSONDecodeError
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
+from xfusion.datamodel.caller import warn
 from xfusion.datamodel.redaction import public, without_secrets
 from xfusion.raster.deadline import DeadlineError, within
 
 from . import bounds
-from .pages import check_address, check_answer, check_page, next_addresses
+from .pages import (
+    check_address,
+    check_answer,
+    check_page,
+    check_progress,
+    matched,
+    next_addresses,
+)
 from .profiles import Catalog, CatalogLike
+from .records import item_of, malformed
 
 if TYPE_CHECKING:
     import pystac
-    from pystac_client import Client
+
+Found: TypeAlias = "tuple[list[pystac.Item], int]"  # and how many the catalogue says there are
 
 PAGE_SIZE = 100  # items a page: EODC takes a minute over its default of ten
 MOST_ITEMS = 10_000  # a catalogue whose last page leads to itself has more
 LONGEST_TEXT = 300  # characters of what a server says of an error; some send a page of HTML
+MENDS: dict[int, str] = {  # of answers that are the same the next time
+    HTTPStatus.BAD_REQUEST: "check its collection and dates",
+    HTTPStatus.UNAUTHORIZED: "give it credentials, in a pystac_client.Client of yours",
+    HTTPStatus.FORBIDDEN: "check that your credentials are for it",
+    HTTPStatus.NOT_FOUND: "check its address",
+    HTTPStatus.METHOD_NOT_ALLOWED: "check that it is a STAC API with a search",
+    HTTPStatus.GONE: "check its address",
+}
 
 
 def search_api(
@@ -39,28 +57,50 @@ def search_api(
     query = {"collections": [*profile.collections], "bbox": bbox, "datetime": interval}
     try:
         try:
-            items = within(bounds.LONGEST, lambda: search(catalog, profile, query))
+            items, promised = within(bounds.LONGEST, lambda: search(catalog, profile, query))
         except DeadlineError:
             raise bounds.too_long(bounds.LONGEST) from None
     except failures as error:
         # pystac says that a link leads nowhere, and not why
         cause = (isinstance(error, STACError) and error.__cause__) or error
-        message = without_secrets(f"{type(cause).__name__}: {cause}", profile.url)
+        said, mend = _explained(cause)
+        message = without_secrets(said, profile.url)
         msg = (
             f"the search for {profile.collection!r} in {public(profile.url)} failed, "
-            f"{message[:LONGEST_TEXT]}: try again, or pass items= or catalog="
+            f"{message[:LONGEST_TEXT]}: {mend}, or pass items= or catalog="
         )
         raise ConnectionError(msg) from None
+    when = interval.replace("/", " to ")
     if len(items) == MOST_ITEMS:
         msg = (
             f"{public(profile.url)} has {MOST_ITEMS} items of {profile.collection!r} or more from "
-            f"{interval.replace('/', ' to ')}: ask for fewer days, or pass items="
+            f"{when}: ask for fewer days, or pass items="
         )
         raise ValueError(msg)
+    found = len({item.id for item in items})
+    if promised > found:
+        warn(
+            f"{public(profile.url)} says that it has {promised} items of {profile.collection!r} "
+            f"from {when}, but gave {found} and no link to more: some may be missing; ask for "
+            "fewer days, or pass items="
+        )
     return items
 
 
-def _search_of_ours(catalog: Any, profile: Catalog, query: dict[str, Any]) -> list[pystac.Item]:
+def _explained(error: BaseException) -> tuple[str, str]:
+    """Return what went wrong in a search, and what mends it."""
+    status = getattr(error, "status_code", None)
+    text = f"{type(error).__name__}: {error}"
+    if not isinstance(status, int):
+        return text, "try again"
+    known = {each.value: each.phrase for each in HTTPStatus}
+    said = f"it answered {status} {known.get(status, '')}".rstrip()
+    if str(error).strip():
+        said = f"{said}, {text}"
+    return said, MENDS.get(status, "try again")
+
+
+def _search_of_ours(catalog: Any, profile: Catalog, query: dict[str, Any]) -> Found:
     """Search with a client of our own, bounded in time and bytes."""
     from pystac_client import Client
     from pystac_client.exceptions import APIError
@@ -71,21 +111,23 @@ def _search_of_ours(catalog: Any, profile: Catalog, query: dict[str, Any]) -> li
     limits = bounds.Bounds()
     try:
         # the client sets the time-out anew, to None without one
-        client = Client.open(profile.url, stac_io=BoundedIO(limits), timeout=bounds.TIMEOUT)
+        io = BoundedIO(limits, profile.url)
+        client = Client.open(profile.url, stac_io=io, timeout=bounds.TIMEOUT)
     except malformed() as error:
         msg = f"the answer is not that of a STAC API, {type(error).__name__}: {error}"
         raise APIError(msg) from error
-    items = _search(client, profile, query)
+    found = _search(client, profile, query)
     limits.lift()
-    return items
+    return found
 
 
-def _search(client: Any, profile: Catalog, query: dict[str, Any]) -> list[pystac.Item]:
+def _search(client: Any, profile: Catalog, query: dict[str, Any]) -> Found:
     """Search with an open client, page by page."""
-    del profile
+    from pystac_client.exceptions import APIError
+
     links = client.get_links("search")
     for link in links:
-        check_address(link.get_absolute_href() or link.href)
+        check_address(link.get_absolute_href() or link.href, profile.url)
     posts = any(str(link.extra_fields.get("method")).upper() == "POST" for link in links)
     search = client.search(
         **query,
@@ -95,32 +137,19 @@ def _search(client: Any, profile: Catalog, query: dict[str, Any]) -> list[pystac
         method="POST" if posts else "GET",
     )
     features: list[Any] = []
+    known: set[str] = set()
+    promised = 0
     # all pages now: one that fails must not be met half-way through a load
-    for page in search.pages_as_dicts():
+    for number, page in enumerate(search.pages_as_dicts(), 1):
         check_answer(page)
         check_page(page)
+        check_progress(number, page, known)
         for address in next_addresses(page):
-            check_address(address)
+            check_address(address, profile.url)
         features += page["features"]
-    return [_item(feature, client) for feature in features]
-
-
-def _item(feature: Any, client: Client) -> pystac.Item:
-    import pystac
-    from pystac_client.exceptions import APIError
-
+        promised = max(promised, matched(page))
     try:
-        return pystac.Item.from_dict(feature, root=client, preserve_dict=False)
-    except malformed() as error:
-        name = feature.get("id") if isinstance(feature, Mapping) else None
-        msg = f"its item {name!r} is not one of STAC, {type(error).__name__}: {error}"
+        return [item_of(feature, client) for feature in features], promised
+    except ValueError as error:
+        msg = f"its item {error}"
         raise APIError(msg) from error
-
-
-def malformed() -> tuple[type[Exception], ...]:
-    """Return what pystac raises where an answer lacks a field, or is something else."""
-    from pystac import STACError, STACTypeError
-    from pystac_client.errors import ClientTypeError
-
-    of_pystac = STACError, STACTypeError, ClientTypeError
-    return AttributeError, KeyError, TypeError, ValueError, *of_pystac

@@ -30,13 +30,16 @@ class PatientRetry(urllib3.Retry):
 class BoundedAdapter(HTTPAdapter):
     """Reads each answer to its end, that of a redirect as well, as long as the bounds allow."""
 
-    def __init__(self, limits: bounds.Bounds, **options: Any) -> None:
+    def __init__(self, limits: bounds.Bounds, origin: str, **options: Any) -> None:
         super().__init__(**options)
         self.limits = limits
+        self.origin = origin
 
     def send(self, request: Any, *args: Any, **options: Any) -> Any:
         """Send a request, and return its answer with the body in memory."""
         self.limits.check()
+        # here and not before: each redirect comes by, as a request of its own
+        check_address(request.url, self.origin)
         response = super().send(request, *args, **{**options, "stream": True})
         body, raw = io.BytesIO(), response.raw
         try:
@@ -61,7 +64,7 @@ class BoundedIO(StacApiIO):
     answered with an error, nor one whose answer broke off.
     """
 
-    def __init__(self, limits: bounds.Bounds) -> None:
+    def __init__(self, limits: bounds.Bounds, origin: str) -> None:
         super().__init__(timeout=bounds.TIMEOUT)
         self.limits = limits
         again = PatientRetry(
@@ -76,7 +79,7 @@ class BoundedIO(StacApiIO):
             raise_on_status=False,
         )
         for scheme in ("http://", "https://"):
-            self.session.mount(scheme, BoundedAdapter(limits, max_retries=again))
+            self.session.mount(scheme, BoundedAdapter(limits, origin, max_retries=again))
 
     def request(self, href: str, *args: Any, **options: Any) -> str:
         """Return the text of an answer."""

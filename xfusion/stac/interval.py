@@ -10,7 +10,7 @@ import numpy as np
 
 from xfusion.datamodel.times import Time, as_time
 
-from .items import item_time
+from .items import item_span
 
 if TYPE_CHECKING:
     import pystac
@@ -57,8 +57,9 @@ def of_interval(items: Iterable[pystac.Item], datetime: Time) -> list[pystac.Ite
     first, last = day_interval(datetime)
 
     def belongs(item: pystac.Item) -> bool:
-        moment = as_time(item_time(item))
-        begun = first == OPEN or as_time(first) <= moment
-        return bool(begun and (last == OPEN or moment <= as_time(last)))
+        # of an item without a moment of its own all of its span counts, as to an API
+        begins, ends = map(as_time, item_span(item))
+        begun = first == OPEN or as_time(first) <= ends
+        return bool(begun and (last == OPEN or begins <= as_time(last)))
 
     return [item for item in items if belongs(item)]

@@ -13,9 +13,9 @@ from xfusion.datamodel.redaction import public
 from xfusion.raster.asset import look_into
 from xfusion.raster.georeference import check_place
 
-from .api import malformed
 from .asset_bands import asset_of, has_asset
 from .profiles import Catalog
+from .records import check_id, item_of, malformed, name_of
 from .untrusted import asset_href, local_path, stated_crs
 
 if TYPE_CHECKING:
@@ -58,37 +58,78 @@ def as_items(items: Items) -> list[pystac.Item]:
     """Return pystac Items from Items or their dictionaries."""
     import pystac
 
-    if isinstance(items, str | os.PathLike):
+    if isinstance(items, str | bytes | os.PathLike):
         msg = f"items={str(items)!r} is a path: pass it as catalog=, or read its items first"
         raise TypeError(msg)
     if isinstance(items, pystac.Item):
         return [items]
     if isinstance(items, Mapping):
         items = items.get("features", [items])
-    return [i if isinstance(i, pystac.Item) else _as_item(i) for i in items]
+    given: Any = items
+    if not isinstance(given, Iterable):
+        msg = f"items= takes pystac Items or their dictionaries, not a {type(given).__name__}"
+        raise TypeError(msg)
+    return [_as_item(record) for record in given]
 
 
 def _as_item(record: Any) -> pystac.Item:
     import pystac
 
     try:
-        return pystac.Item.from_dict(dict(record))
-    except malformed() as error:
-        name = record.get("id") if isinstance(record, Mapping) else record
-        msg = (
-            f"items= has {str(name)[:60]!r}, which is no STAC item, {type(error).__name__}: "
-            f"{error}: correct it, or leave it out"
-        )
+        if not isinstance(record, pystac.Item):
+            return item_of(record)
+        check_id(record.id)
+    except ValueError as error:
+        said = f"{name_of({'id': record.id})}, {error}" if hasattr(record, "id") else error
+        msg = f"items= has {said}: correct it, or leave it out"
         raise ValueError(msg) from error
+    return record
 
 
 def item_time(item: pystac.Item) -> dt.datetime:
-    """Return the acquisition time of an item."""
-    moment = item.datetime or item.common_metadata.start_datetime
-    if moment is None:
-        msg = f"item {item.id!r} has no datetime: leave it out of items="
+    """Return the acquisition time of an item: of one that is of a span, when this begins."""
+    return item_span(item)[0]
+
+
+def item_span(item: pystac.Item) -> tuple[dt.datetime, dt.datetime]:
+    """Return when the acquisition of an item begins and ends: a moment, if it is of one.
+
+    Raises
+    ------
+    ValueError
+        If it does not say.
+    """
+    try:
+        if item.datetime is not None:
+            return _in_utc(item.datetime), _in_utc(item.datetime)
+        of_item = item.common_metadata
+        start, end = of_item.start_datetime, of_item.end_datetime
+    except malformed() as error:
+        msg = f"item {item.id!r}: its times are none, {error}: correct them, or leave it out"
+        raise ValueError(msg) from error
+    if start is None or end is None:
+        msg = (
+            f"item {item.id!r} has neither a datetime nor both start_datetime and end_datetime: "
+            "correct it, or leave it out of items="
+        )
         raise ValueError(msg)
+    start, end = _in_utc(start), _in_utc(end)
+    if end < start:
+        msg = f"item {item.id!r} starts at {start} and ends at {end}, before that: correct it"
+        raise ValueError(msg)
+    return start, end
+
+
+def _in_utc(moment: dt.datetime) -> dt.datetime:
     return moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)
+
+
+def own_address(item: pystac.Item) -> str | None:
+    """Return where an item says that it is, None if it does not, or says what is no address."""
+    try:
+        return item.get_self_href()
+    except malformed():
+        return None
 
 
 def asset_grid(item: pystac.Item, key: str, catalog: Catalog) -> GeoBox:

@@ -54,7 +54,21 @@ class Catalog:
     own, which is given up after 30 s."""
 
     def __post_init__(self) -> None:
-        """Refuse an offset that is no number and no way to find one, and bands without nodata."""
+        """Refuse fields of other kinds, which would be misread where they are used."""
+        # as people write them, not as they should
+        url, collection, assets = (getattr(self, name) for name in ("url", "collection", "assets"))
+        if isinstance(url, os.PathLike):
+            url = os.fspath(url)
+            object.__setattr__(self, "url", url)
+        for name, field in (("url", url), ("collection", collection)):
+            if not isinstance(field, str) or not field:
+                raise ValueError(_no_text(name, field))
+        of_text = isinstance(assets, Mapping) and all(
+            isinstance(word, str) for pair in assets.items() for word in pair
+        )
+        if not of_text:
+            msg = f"assets={assets!r}: a mapping of bands to the keys of their assets"
+            raise ValueError(msg)
         is_way = self.offset in OFFSETS
         if not is_way and (isinstance(self.offset, str) or not math.isfinite(self.offset)):
             msg = f"offset={self.offset!r}: a number, or one of {OFFSETS}"
@@ -109,6 +123,18 @@ class Catalog:
                 raise ValueError(msg)
             keys[band] = key if isinstance(key, str) else key[str(collection)]
         return keys
+
+
+def _no_text(name: str, value: object) -> str:
+    """Return the error of a field that is not the text it should be."""
+    if name == "collection":
+        mend = "one search is of one collection: give its id, or several masks one after another"
+    elif hasattr(value, "search"):
+        mend = "pass the open Client itself as catalog=, or the URL that it was opened with"
+    else:
+        mend = "give the URL of a STAC API, or the path of an item collection"
+    shown = f"a {type(value).__name__}" if hasattr(value, "search") else repr(value)
+    return f"{name}= of a Catalog is {shown}, not a text: {mend}"
 
 
 def sign_planetary_computer(href: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -11,11 +12,11 @@ from xfusion.datamodel.outline import search_boxes
 from xfusion.datamodel.redaction import public
 from xfusion.datamodel.times import Time
 
-from .api import malformed, search_api
+from .api import search_api
+from .file_catalogue import items_of_file
 from .interval import day_interval, of_interval
 from .items import without_repeats
 from .profiles import Catalog, CatalogLike, Offset, catalog_profile
-from .untrusted import local_path
 
 if TYPE_CHECKING:
     import pystac
@@ -93,33 +94,27 @@ def _is_file(url: str) -> bool:
 def _search_file(
     profile: Catalog, boxes: Sequence[tuple[float, ...]], interval: tuple[str, str]
 ) -> list[pystac.Item]:
-    import pystac
-
-    try:
-        items = pystac.ItemCollection.from_file(local_path(profile.url))
-    except malformed() as error:
-        msg = (
-            f"{profile.url} is no item collection of STAC, {type(error).__name__}: {error}: "
-            "correct it, or pass its items as items="
-        )
-        raise ValueError(msg) from error
-
     def matches(item: pystac.Item) -> bool:
         touches = any(_touches(item, bbox) for bbox in boxes)
         return item.collection_id in profile.collections and touches
 
-    return of_interval(filter(matches, items), "/".join(interval))
+    return of_interval(filter(matches, items_of_file(profile.url)), "/".join(interval))
 
 
 def _touches(item: pystac.Item, bbox: tuple[float, ...]) -> bool:
     """Whether an item may show something of a box, as it does if it has none of its own."""
     west, south, east, north = bbox
-    box = item.bbox or [-180.0, -90.0, 180.0, 90.0]
-    if len(box) not in (4, 6):
-        msg = f"item {item.id!r}: its bbox {box} has neither four nor six numbers: correct it"
+    box: Any = item.bbox or [-180.0, -90.0, 180.0, 90.0]
+    if not (isinstance(box, list | tuple) and len(box) in (4, 6) and all(map(_is_number, box))):
+        msg = f"item {item.id!r}: its bbox {box!r} has neither four nor six numbers: correct it"
         raise ValueError(msg)
     half = len(box) // 2  # of three dimensions, height is the third and the sixth
     (w, s), (e, n) = box[:2], box[half : half + 2]
     # across the antimeridian the west of a box is the greater
     beside = w <= east and e >= west if w <= e else w <= east or e >= west
     return bool(beside and s <= north and n >= south)
+
+
+def _is_number(value: Any) -> bool:
+    is_real = isinstance(value, int | float) and not isinstance(value, bool)
+    return is_real and math.isfinite(value)

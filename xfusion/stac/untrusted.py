@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
-import ipaddress
 import json
 import os
 import re
-import socket
 from collections.abc import Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 from urllib.request import url2pathname
 
-from xfusion.datamodel.redaction import is_on_loopback, public
+from xfusion.datamodel.redaction import AMBIGUOUS, SECRET, WEB_ADDRESS, public
 from xfusion.raster.asset import check_size
 
 from .asset_bands import asset_of
+from .network import is_local, network_of, reached_from
 from .profiles import Catalog
 
 if TYPE_CHECKING:
@@ -32,21 +30,10 @@ S3_CREDENTIALS = {
     "AWS_WEB_IDENTITY_TOKEN_FILE",
 }
 
-Network: TypeAlias = Literal["the internet", "a private network", "this machine", "the local link"]
-LOOPBACK_NAMES = {"localhost", "localhost.localdomain", "ip6-localhost", "ip6-loopback"}
-PRIVATE_NAME = re.compile(
-    r"[^.]*|.*\.(local|localdomain|internal|intranet|lan|corp|home|home\.arpa)"
-)
-
 WEB, LOCAL = ("http", "https", "s3"), ("", "file")
 
 # file systems of GDAL (/vsicurl/...) and its drivers' own names (GTIFF_DIR:1:...)
 GDAL_NAME = re.compile(r"/+vsi|[^/]*:", re.IGNORECASE)
-# "https:/host" and "https:host" are to GDAL what "https://host" is, but to nobody else
-WEB_ADDRESS = re.compile(r"(https?|s3)://[^/?#\\]", re.IGNORECASE)
-SECRET = re.compile(r"[?#]|%3f|%23", re.IGNORECASE)  # where a query or a fragment begins
-# what one reader drops, another takes for part of the name
-AMBIGUOUS = re.compile(r"[\x00-\x1f\x7f]|^\s|\s$")
 
 # A CRS is untrusted as well: PROJ opens the files that "+init=", grids and bound CRS name.
 CRS_FIELDS = ("proj:code", "proj:epsg", "proj:wkt2", "proj:projjson")  # what is newer comes first
@@ -55,51 +42,6 @@ CRS_WKT = re.compile(r"\s*(PROJ|GEOG|GEOD|COMPOUND|COMPD)\w*\s*\[", re.IGNORECAS
 CRS_FILES = re.compile(
     r"EXTENSION|PARAMETERFILE|BOUND_?CRS|nadgrids|geoidgrids|\+init", re.IGNORECASE
 )
-
-
-def is_link(href: str) -> bool:
-    """Whether what is public of an href says where something is, and tells no secret."""
-    # "//user:word@host" and "/a.json?sig=" have no scheme, which is what public() goes by
-    if AMBIGUOUS.search(href) or href.startswith("//") or SECRET.search(public(href)):
-        return False
-    return WEB_ADDRESS.match(href) is not None or _scheme(href) in LOCAL
-
-
-def is_local(url: str) -> bool:
-    """Whether a catalogue is on this machine: a file, or a server on a loopback address."""
-    return _scheme(url) in LOCAL or is_on_loopback(url)
-
-
-def network_of(url: str) -> Network:
-    """Return on which network the host of a URL is, as far as the URL itself tells."""
-    host = unquote(urlsplit(url).hostname or "").rstrip(".").lower()
-    with contextlib.suppress(UnicodeError):
-        # digits and dots of other scripts
-        host = host.encode("idna").decode()
-    address = _address(host)
-    if address is None:
-        if host in LOOPBACK_NAMES or host.endswith(".localhost"):
-            return "this machine"
-        return "a private network" if PRIVATE_NAME.fullmatch(host) else "the internet"
-    if address.is_link_local:
-        return "the local link"
-    if address.is_loopback or address.is_unspecified:
-        return "this machine"
-    return "the internet" if address.is_global else "a private network"
-
-
-def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    address: ipaddress.IPv4Address | ipaddress.IPv6Address
-    try:
-        address = ipaddress.ip_address(host.partition("%")[0])
-    except ValueError:
-        try:
-            # curl takes 127.1 and 0x7f000001 for an address as well
-            address = ipaddress.IPv4Address(socket.inet_aton(host))
-        except (OSError, UnicodeError):
-            return None
-    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
-    return mapped or address
 
 
 def check_hrefs(
@@ -145,6 +87,7 @@ def _check_href(href: str, where: str, *, allow_local: bool, origin: str | None)
     if ambiguous or any(_never_opened(text) for text in readings):
         msg = f"{where}: href {shown!r} is not http(s) or s3 and is never opened"
         raise ValueError(msg)
+    check_file_url(href, where)
     if allow_local:
         return
     if _scheme(href) in LOCAL and not (origin is not None and is_local(origin)):
@@ -154,22 +97,12 @@ def _check_href(href: str, where: str, *, allow_local: bool, origin: str | None)
         )
         raise ValueError(msg)
     network = network_of(href) if _scheme(href) in ("http", "https") else "the internet"
-    if network not in _reached_from(origin):
+    if network not in reached_from(origin):
         msg = (
             f"{where}: href {shown!r} is on {network}, its catalogue is not: "
             "pass allow_local=True if you trust it"
         )
         raise ValueError(msg)
-
-
-def _reached_from(origin: str | None) -> tuple[Network, ...]:
-    """Return the networks that items may refer to: not farther inwards than their catalogue."""
-    # never the local link, where clouds tell their machines secrets
-    near: tuple[Network, ...] = ("the internet", "a private network", "this machine")
-    if origin is None or is_local(origin):
-        return near
-    inwards = {"the internet": 1, "this machine": 3}
-    return near[: inwards.get(network_of(origin), 2)]
 
 
 def _readings(href: str) -> Iterator[str]:
@@ -184,6 +117,23 @@ def _never_opened(href: str) -> bool:
     if scheme in LOCAL:
         return GDAL_NAME.match(local_path(href)) is not None
     return scheme not in WEB or WEB_ADDRESS.match(href) is None
+
+
+def is_relative(href: str) -> bool:
+    """Whether an href is a path that leads on from some place, and to nothing of GDAL's own."""
+    readings = [*_readings(href)]
+    plain = all(_scheme(text) == "" and not _never_opened(text) for text in readings)
+    return plain and not (AMBIGUOUS.search(href) or re.match(r"[/\\]", readings[-1]))
+
+
+def check_file_url(href: str, where: str) -> None:
+    """Refuse a file: URL with a query or a fragment, without which it is another file."""
+    if _scheme(href) == "file" and re.search(r"[?#]", href):
+        msg = (
+            f"{where}: {SECRET.split(href, maxsplit=1)[0]!r} and what follows are a file: URL with "
+            "a query or a fragment, which files have not: write ? as %3F and # as %23, or a path"
+        )
+        raise ValueError(msg)
 
 
 def stated_crs(fields: Mapping[str, Any]) -> Any:
@@ -219,8 +169,16 @@ def asset_href(item: pystac.Item, key: str) -> str:
     Of an asset in s3 its https alternate, if it has one and there are no credentials for s3.
     """
     asset = asset_of(item, key)
-    # pystac would resolve file: URLs against the address of the API as well
-    absolute = asset.href if _scheme(asset.href) else asset.get_absolute_href()
+    try:
+        # pystac would resolve file: URLs against the address of the API as well
+        absolute = asset.href if _scheme(asset.href) else asset.get_absolute_href()
+    except ValueError as error:
+        # the place of the item itself may be no address
+        msg = (
+            f"asset {key!r} of item {item.id!r}: where its href {asset.href!r} leads to cannot be "
+            f"told, {error}: correct the item's link to itself, or leave it out"
+        )
+        raise ValueError(msg) from error
     href = absolute or asset.href
     if _scheme(href) == "s3" and not S3_CREDENTIALS & {*os.environ}:
         href = _https_alternate(asset) or href
