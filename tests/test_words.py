@@ -209,6 +209,8 @@ NOT_OF_THE_COMMAND = (
     "none of the",
     "items={",
     "items= has",
+    "items= takes",
+    "pass the open Client",
     "datetime={",
     "catalog= takes",
     "offset={",

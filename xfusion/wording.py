@@ -20,6 +20,9 @@ WORDS = {
     r"\bdatetime='([^']*)' uses": r"--date \1 uses",
     r"check the date, or pass items= or catalog=": "check --date, or give another {catalog}",
     r"pass items= or catalog=": "give another {catalog}",
+    r"if you trust it, open it with pystac_client.Client, and pass that as catalog=": (
+        "if you trust it, give {catalog} a file with its items"
+    ),
     r"ask for fewer days, or pass items=": "give {catalog} a file with those to use",
     r", or pass its items as items=": ", or give another {catalog}",
     r"leave it out of items=": "leave it out, giving {catalog} a file with the others",

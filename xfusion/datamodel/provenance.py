@@ -8,7 +8,7 @@ from typing import Any
 
 import xarray as xr
 
-from .redaction import is_on_loopback, public
+from .redaction import is_link, is_on_loopback, public
 from .times import label_text
 
 CATALOG, COLLECTION, ITEMS = "mask_catalog", "mask_collection", "mask_items"
@@ -20,6 +20,8 @@ JOB = "fusion_job"  # which job wrote a store: of what is made of it, it says no
 BY_TIME = "mask_items_by_time"
 WORDS = (CATALOG, COLLECTION, ITEMS)
 TABLES = (ASSETS_MISSING, OFFSETS, LINKS)
+# what a table has for each of its keys, by whomever it was written
+KINDS: dict[str, type] = {ASSETS_MISSING: list, OFFSETS: str, LINKS: str, BY_TIME: list}
 
 
 def mask_attrs(
@@ -51,7 +53,7 @@ def mask_attrs(
         Id of an item -> where it is, if it says so; its secrets are left out.
     """
     attrs = {
-        CATALOG: _joined(before.get(CATALOG), [catalog]),
+        CATALOG: _joined(_public_words(before.get(CATALOG)), [catalog]),
         COLLECTION: _joined(before.get(COLLECTION), collections),
         ITEMS: _joined(before.get(ITEMS), items),
         ITEMS_FOUND: int(before.get(ITEMS_FOUND, 0)) + len(items),
@@ -84,7 +86,8 @@ def merged_mask_attrs(attrs: Iterable[Mapping[Any, Any]]) -> dict[str, Any]:
     for each in attrs:
         for name in WORDS:
             if name in each:
-                merged[name] = _joined(merged.get(name), str(each[name]).split())
+                words = _public_words(each[name]) if name == CATALOG else str(each[name])
+                merged[name] = _joined(merged.get(name), words.split())
         for name in TABLES:
             if name in each:
                 merged[name] = json.dumps(_table(merged, name) | _table(each, name))
@@ -137,7 +140,7 @@ def lasting(attrs: Mapping[Any, Any]) -> dict[Any, Any]:
     """
     kept = {name: value for name, value in attrs.items() if name != JOB}
     if CATALOG in kept:
-        words = [w for w in str(kept[CATALOG]).split() if not is_on_loopback(w)]
+        words = [w for w in _public_words(kept[CATALOG]).split() if not is_on_loopback(w)]
         kept[CATALOG] = " ".join(map(_without_folder, words))
     if LINKS in kept:
         links = {k: v for k, v in item_links(kept).items() if not is_on_loopback(v)}
@@ -155,7 +158,7 @@ def _without_folder(address: str) -> str:
 
 def item_links(attrs: Mapping[Any, Any]) -> dict[str, str]:
     """Return where the items that masks are from are: id -> href, without secrets."""
-    return {str(item): public(str(href)) for item, href in _table(attrs, LINKS).items()}
+    return _table(attrs, LINKS)
 
 
 def assets_missing(attrs: Mapping[Any, Any]) -> int:
@@ -164,8 +167,21 @@ def assets_missing(attrs: Mapping[Any, Any]) -> int:
 
 
 def _table(attrs: Mapping[Any, Any], name: str) -> dict[str, Any]:
-    table: dict[str, Any] = json.loads(attrs.get(name, "{}"))
-    return table
+    """Return a table of attributes, without what is none; of links what is public of them."""
+    try:
+        table = json.loads(attrs.get(name, "{}"))
+    except (RecursionError, TypeError, ValueError):
+        return {}  # of others, who call something else by this name
+    pairs = table.items() if isinstance(table, dict) else ()
+    known: dict[str, Any] = {key: value for key, value in pairs if isinstance(value, KINDS[name])}
+    if name == LINKS:
+        return {key: public(href) for key, href in known.items() if is_link(href)}
+    return known
+
+
+def _public_words(words: Any) -> str:
+    """Return what is public of addresses, without those that hide what they are."""
+    return " ".join(public(word) for word in str(words or "").split() if is_link(word))
 
 
 def _joined(before: str | None, more: Sequence[str]) -> str:

@@ -12,7 +12,7 @@ import xarray as xr
 
 from xfusion.datamodel.caller import warn
 from xfusion.datamodel.grid import geobox_of
-from xfusion.datamodel.redaction import is_link, public
+from xfusion.datamodel.redaction import public
 from xfusion.datamodel.times import Time, as_time
 from xfusion.stac.interval import of_interval
 from xfusion.stac.items import Items, as_items, complete_items, item_time, own_address
@@ -71,7 +71,7 @@ class Passes:
     def links(self) -> dict[str, str]:
         """Id of each item that says where it is to its address; secrets may be in its query."""
         hrefs = {item.id: own_address(item) for each in self.items for item in each}
-        return {item: href for item, href in hrefs.items() if href and is_link(href)}
+        return {item: href for item, href in hrefs.items() if href is not None}
 
 
 @dataclass(frozen=True)

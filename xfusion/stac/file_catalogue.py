@@ -30,7 +30,7 @@ def items_of_file(url: str) -> list[pystac.Item]:
     try:
         collection = json.loads(path.read_bytes())
         features = _features(collection)
-        items = [item_of(feature) for feature in features]
+        items = [item_of(feature, folder=path.parent) for feature in features]
     except (RecursionError, ValueError) as error:
         msg = (
             f"{url} is no item collection of STAC, {type(error).__name__}: {error}: "
@@ -52,12 +52,9 @@ def _features(collection: Any) -> list[Any]:
 
 
 def _resolve(item: pystac.Item, folder: Path) -> None:
-    """Make hrefs absolute that are relative, to the item where it says its place, to the file."""
-    own = item.get_single_link("self")
-    place = "" if own is None else str(own.target)
-    if place and not is_relative(place):
-        return  # pystac resolves them; to the working directory, of a place that is relative
-    base = folder / os.path.dirname(place)  # noqa: PTH120  # "" has none
+    """Make hrefs absolute that are relative to the file, as the item says no place of its own."""
+    if item.get_single_link("self") is not None:
+        return
     for asset in item.assets.values():
         if is_relative(asset.href):
-            asset.href = os.path.normpath(base / asset.href)
+            asset.href = os.path.normpath(folder / asset.href)

@@ -9,14 +9,14 @@ import os
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from xfusion.datamodel.redaction import public
+from xfusion.datamodel.redaction import is_link, public
 from xfusion.raster.asset import look_into
 from xfusion.raster.georeference import check_place
 
 from .asset_bands import asset_of, has_asset
 from .profiles import Catalog
 from .records import check_id, item_of, malformed, name_of
-from .untrusted import asset_href, local_path, stated_crs
+from .untrusted import asset_href, is_relative, local_path, stated_crs
 
 if TYPE_CHECKING:
     import pystac
@@ -125,11 +125,13 @@ def _in_utc(moment: dt.datetime) -> dt.datetime:
 
 
 def own_address(item: pystac.Item) -> str | None:
-    """Return where an item says that it is, None if it does not, or says what is no address."""
-    try:
-        return item.get_self_href()
-    except malformed():
+    """Return where an item says that it is, None if it does not; secrets may be in its query."""
+    link = item.get_single_link("self")
+    # as it is written: what is relative pystac resolves to the working directory
+    place = None if link is None else link.target
+    if not (isinstance(place, str) and is_link(place)) or is_relative(place):
         return None
+    return place
 
 
 def asset_grid(item: pystac.Item, key: str, catalog: Catalog) -> GeoBox:

@@ -6,6 +6,7 @@ import json
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 from urllib.request import url2pathname
@@ -88,9 +89,13 @@ def _check_href(href: str, where: str, *, allow_local: bool, origin: str | None)
         msg = f"{where}: href {shown!r} is not http(s) or s3 and is never opened"
         raise ValueError(msg)
     check_file_url(href, where)
-    if allow_local:
+    if allow_local and href:
         return
-    if _scheme(href) in LOCAL and not (origin is not None and is_local(origin)):
+    is_ours = origin is not None and is_local(origin)
+    if not href and (allow_local or is_ours):
+        msg = f"{where}: its href is empty: correct it, or leave the item out"
+        raise ValueError(msg)
+    if _scheme(href) in LOCAL and not is_ours:
         msg = (
             f"{where}: href {shown!r} is a file of this machine, the catalogue is not: "
             "pass allow_local=True if you trust it"
@@ -169,21 +174,22 @@ def asset_href(item: pystac.Item, key: str) -> str:
     Of an asset in s3 its https alternate, if it has one and there are no credentials for s3.
     """
     asset = asset_of(item, key)
-    try:
-        # pystac would resolve file: URLs against the address of the API as well
-        absolute = asset.href if _scheme(asset.href) else asset.get_absolute_href()
-    except ValueError as error:
-        # the place of the item itself may be no address
-        msg = (
-            f"asset {key!r} of item {item.id!r}: where its href {asset.href!r} leads to cannot be "
-            f"told, {error}: correct the item's link to itself, or leave it out"
-        )
-        raise ValueError(msg) from error
+    # pystac would resolve file: URLs against the address of the API as well
+    absolute = asset.href if _scheme(asset.href) else _beside_item(item, asset)
     href = absolute or asset.href
     if _scheme(href) == "s3" and not S3_CREDENTIALS & {*os.environ}:
         href = _https_alternate(asset) or href
     scheme, colon, rest = href.partition(":")
     return f"{scheme.lower()}{colon}{rest}" if _scheme(href) == scheme.lower() else href
+
+
+def _beside_item(item: pystac.Item, asset: pystac.Asset) -> str | None:
+    """Return where a relative href leads from the place of its item, None if that is unknown."""
+    place = item.get_self_href()
+    if place is None or _scheme(place) not in LOCAL:
+        return asset.get_absolute_href()
+    # pystac would take a ";" or "#" in a name for the end of it
+    return os.path.normpath(Path(local_path(place)).parent / asset.href)
 
 
 def _https_alternate(asset: pystac.Asset) -> str | None:
