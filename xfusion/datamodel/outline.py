@@ -17,6 +17,7 @@ SIDE = 65  # points a side: a projected edge is curved in longitude and latitude
 DIGITS = 7  # a centimetre
 TURN = 360.0
 POLES = (90.0, -90.0)
+GAP = 20.0  # degrees without a point of a grid that lies across the antimeridian
 
 
 def footprint(geobox: GeoBox) -> tuple[dict[str, Any], list[float]]:
@@ -81,11 +82,28 @@ def search_boxes(geobox: GeoBox) -> list[tuple[float, float, float, float]]:
         west, south, east, north = footprint(geobox)[1]
     except ValueError:
         longitude, latitude = _on_the_earth(geobox)
-        west, east = float(longitude.min()), float(longitude.max())
+        west, east = _narrowest(longitude)
         south, north = float(latitude.min()), float(latitude.max())
     if west <= east:
         return [(west, south, east, north)]
     return [(west, south, 180.0, north), (-180.0, south, east, north)]
+
+
+def _narrowest(longitude: NDArray[np.float64]) -> tuple[float, float]:
+    """Return the west and the east of longitudes, the one larger where they cross the antimeridian.
+
+    Such as those of a disk that a satellite over the Pacific sees.
+    """
+    ordered = np.unique(longitude)
+    west, east = float(ordered[0]), float(ordered[-1])
+    if ordered.size < 2:  # noqa: PLR2004  # it has no gap
+        return west, east
+    gaps = np.diff(ordered)
+    widest = int(gaps.argmax())
+    # what is narrower may lie between the points that were looked at
+    if gaps[widest] > max(GAP, west + TURN - east):
+        return float(ordered[widest + 1]), float(ordered[widest])
+    return west, east
 
 
 def _on_the_earth(geobox: GeoBox) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
