@@ -10,6 +10,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from xfusion.datamodel.components import local_path
 from xfusion.datamodel.graph import InGraph
 from xfusion.datamodel.grid import geobox_of, grid_coords
 from xfusion.raster.asset import READ_ERRORS, check_bands, look_into
@@ -17,7 +18,7 @@ from xfusion.raster.file import RasterFile
 from xfusion.stac.asset_bands import AssetBand, asset_band, asset_of
 from xfusion.stac.items import asset_grid
 from xfusion.stac.profiles import Catalog
-from xfusion.stac.untrusted import asset_href, local_path
+from xfusion.stac.untrusted import asset_href
 from xfusion.warp.blocks import Blocks
 from xfusion.warp.pixel_mapping import PixelMapping
 

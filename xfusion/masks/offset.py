@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from xfusion.datamodel.components import local_path
 from xfusion.raster.asset import READ_ERRORS, check_bands, look_into
 from xfusion.stac.asset_bands import AssetBand, asset_band
 from xfusion.stac.processing import baseline_of, offset_applied
 from xfusion.stac.profiles import Catalog
-from xfusion.stac.untrusted import asset_href, local_path
+from xfusion.stac.untrusted import asset_href
 
 from .exclusion import RED, SCL
 

@@ -8,8 +8,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from xfusion.datamodel.components import local_path
+
 from .records import item_of
-from .untrusted import check_file_url, is_relative, local_path
+from .untrusted import check_file_url, is_relative
 
 if TYPE_CHECKING:
     import pystac

@@ -9,6 +9,7 @@ import os
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from xfusion.datamodel.components import local_path
 from xfusion.datamodel.redaction import is_link, public
 from xfusion.raster.asset import look_into
 from xfusion.raster.georeference import check_place
@@ -16,7 +17,7 @@ from xfusion.raster.georeference import check_place
 from .asset_bands import asset_of, has_asset
 from .profiles import Catalog
 from .records import check_id, item_of, malformed, name_of
-from .untrusted import asset_href, is_relative, local_path, stated_crs
+from .untrusted import asset_href, is_relative, stated_crs
 
 if TYPE_CHECKING:
     import pystac

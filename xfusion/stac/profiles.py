@@ -55,38 +55,54 @@ class Catalog:
 
     def __post_init__(self) -> None:
         """Refuse fields of other kinds, which would be misread where they are used."""
-        # as people write them, not as they should
-        url, collection, assets = (getattr(self, name) for name in ("url", "collection", "assets"))
+        # as people write it, not as they should
+        url: object = self.url
         if isinstance(url, os.PathLike):
-            url = os.fspath(url)
-            object.__setattr__(self, "url", url)
-        for name, field in (("url", url), ("collection", collection)):
-            if not isinstance(field, str) or not field:
-                raise ValueError(_no_text(name, field))
-        of_text = isinstance(assets, Mapping) and all(
-            isinstance(word, str) for pair in assets.items() for word in pair
-        )
-        if not of_text:
-            msg = f"assets={assets!r}: a mapping of bands to the keys of their assets"
-            raise ValueError(msg)
+            object.__setattr__(self, "url", os.fspath(url))
+        self._check_place()
+        self._check_assets()
         is_way = self.offset in OFFSETS
         if not is_way and (isinstance(self.offset, str) or not math.isfinite(self.offset)):
             msg = f"offset={self.offset!r}: a number, or one of {OFFSETS}"
             raise ValueError(msg)
+        self._check_nodata()
+
+    def _check_place(self) -> None:
+        url: object = self.url
+        if not isinstance(url, str) or not url:
+            raise ValueError(_no_url(url))
+        collection: object = self.collection
+        ids = [collection] if isinstance(collection, str) else collection
+        if (
+            not isinstance(ids, Sequence)
+            or not ids
+            or not all(isinstance(i, str) and i for i in ids)
+        ):
+            msg = f"collection={self.collection!r}: give its id, or a list of several"
+            raise ValueError(msg)
+
+    def _check_assets(self) -> None:
+        assets: object = self.assets
+        if not isinstance(assets, Mapping) or not all(
+            isinstance(band, str) and isinstance(key, str | Mapping) for band, key in assets.items()
+        ):
+            msg = f"assets={assets!r}: a mapping of bands to the keys of their assets"
+            raise ValueError(msg)
+        for band, key in self.assets.items():
+            by_collection = {} if isinstance(key, str) else key
+            if not all(isinstance(each, str) for each in by_collection.values()):
+                msg = f"assets={assets!r}: the keys of {band!r} are texts, one for each collection"
+                raise ValueError(msg)
+            lacking = [name for name in self.collections if name not in by_collection]
+            if not isinstance(key, str) and lacking:
+                msg = f"assets has for {band!r} no key in the collections {lacking}: add them"
+                raise ValueError(msg)
+
+    def _check_nodata(self) -> None:
         by_band = self.nodata if isinstance(self.nodata, Mapping) else None
         if by_band is not None and (without := self.assets.keys() - by_band):
             msg = f"nodata has no value for the bands {sorted(without)}: add them, or give a number"
             raise ValueError(msg)
-        named = self.collections
-        ids: tuple[object, ...] = named
-        if not ids or not all(isinstance(name, str) and name for name in ids):
-            msg = f"collection={self.collection!r}: give its id, or a list of several"
-            raise ValueError(msg)
-        for band, key in self.assets.items():
-            lacking = [] if isinstance(key, str) else [name for name in named if name not in key]
-            if lacking:
-                msg = f"assets has for {band!r} no key in the collections {lacking}: add them"
-                raise ValueError(msg)
         for value in (self.nodata,) if by_band is None else by_band.values():
             if value is None or (isinstance(value, numbers.Real) and math.isnan(value)):
                 continue
@@ -125,16 +141,17 @@ class Catalog:
         return keys
 
 
-def _no_text(name: str, value: object) -> str:
-    """Return the error of a field that is not the text it should be."""
-    if name == "collection":
-        mend = "one search is of one collection: give its id, or several masks one after another"
-    elif hasattr(value, "search"):
-        mend = "pass the open Client itself as catalog=, or the URL that it was opened with"
-    else:
-        mend = "give the URL of a STAC API, or the path of an item collection"
-    shown = f"a {type(value).__name__}" if hasattr(value, "search") else repr(value)
-    return f"{name}= of a Catalog is {shown}, not a text: {mend}"
+def _no_url(value: object) -> str:
+    """Return the error of an address that is none."""
+    if hasattr(value, "search"):
+        return (
+            f"url= of a Catalog is a {type(value).__name__}, not a text: pass the open Client "
+            "itself as catalog=, or the URL that it was opened with"
+        )
+    return (
+        f"url= of a Catalog is {value!r}, not a text: give the URL of a STAC API, or the path of "
+        "an item collection"
+    )
 
 
 def sign_planetary_computer(href: str) -> str:

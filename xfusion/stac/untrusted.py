@@ -9,8 +9,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
-from urllib.request import url2pathname
 
+from xfusion.datamodel.components import local_path
 from xfusion.datamodel.redaction import AMBIGUOUS, SECRET, WEB_ADDRESS, public
 from xfusion.raster.asset import check_size
 
@@ -205,9 +205,3 @@ def _scheme(href: str) -> str:
     except ValueError:
         # such as a bracket that is not closed
         return "invalid"
-
-
-def local_path(href: str) -> str:
-    """Return the path behind a file: URL, anything else as it is; GDAL does not unquote."""
-    parts = urlsplit(href)
-    return url2pathname(parts.path) if parts.scheme == "file" else href
