@@ -169,15 +169,17 @@ def test_a_place_of_an_item_that_is_none_names_it_or_does_no_harm(href: str, pla
 @pytest.mark.parametrize(
     ("fields", "said"),
     [
-        ({"collection": ["a", "b"]}, r"collection= of a Catalog is \['a', 'b'\].*one search is"),
-        ({"collection": None}, "collection= of a Catalog is None"),
-        ({"collection": ""}, "collection= of a Catalog is ''"),
+        ({"collection": None}, "collection=None.*give its id, or a list of several"),
+        ({"collection": 7}, "collection=7.*give its id, or a list of several"),
+        ({"collection": ""}, "collection=''.*give its id, or a list of several"),
+        ({"collection": []}, r"collection=\[\].*give its id, or a list of several"),
+        ({"collection": ["a", 7]}, r"collection=\['a', 7\].*give its id, or a list of several"),
         ({"url": None}, "url= of a Catalog is None.*the URL of a STAC API"),
         ({"url": 7}, "url= of a Catalog is 7"),
         ({"url": ["http://h"]}, "url= of a Catalog is"),
-        ({"assets": ["red"]}, "assets=.*a mapping of bands"),
-        ({"assets": {"red": ["B04"]}}, "assets=.*a mapping of bands"),
-        ({"assets": "red"}, "assets=.*a mapping of bands"),
+        ({"assets": ["red"]}, "assets=.*give a mapping of bands"),
+        ({"assets": {"red": ["B04"]}}, "assets=.*give a mapping of bands"),
+        ({"assets": "red"}, "assets=.*give a mapping of bands"),
     ],
 )
 def test_a_catalog_of_other_kinds_is_refused_with_the_mend(

@@ -8,6 +8,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import xfusion as xf
@@ -39,6 +40,22 @@ def test_chaining_runs_on_the_example_scene(
         "item.json",
     }
     assert Path("water_mu.tif").is_file()
+
+
+def test_bands_that_one_loads_oneself_make_the_mask_that_is_attached(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (example,) = [block for block in CODE if "odc.stac.load" in block]
+    monkeypatch.chdir(tmp_path)
+    scene = demo.write_scene(tmp_path, size=0.2)
+    with demo.serve(scene.items) as url:
+        s2 = xf.Sentinel2Product.open("s2_mu.tif", "s2_sigma.tif", time="2023-06-20")
+        names: dict[str, Any] = {"s2": s2}
+        exec(example.replace("https://earth-search.aws.element84.com/v1", url), names)  # noqa: S102  # the README is ours
+        ours = s2.attach_mask(catalog=url, offset=0)
+        loaded = names["s2"].compute()
+    np.testing.assert_array_equal(loaded.usable, ours.usable)
+    assert 0.1 < float(loaded.usable.mean()) < 0.9
 
 
 def test_catalogues_a_fifth_is_one_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,6 +15,7 @@ from xfusion.datamodel.grid import geobox_of, spatial_dims
 from xfusion.datamodel.names import MU
 from xfusion.datamodel.validation import Retrieval, as_retrieval
 
+from .acquisition import of_its_acquisition
 from .meanings import Classes, Excluded, Meaning
 from .placing import placed
 
@@ -41,7 +42,8 @@ def exclude(
         bool, True where a pixel is to be excluded; uint8 flags of :class:`Exclusion`; or numbers,
         with `above`, `below` or `classes`. With a CRS it may lie on any grid; the nearest pixel
         counts, and where it has none, is NaN or its declared nodata, a pixel is UNKNOWN. Dims
-        that it lacks are broadcast.
+        that it lacks are broadcast. Of a cube along `time` the acquisition of the retrieval
+        counts: all of its day in UTC, or where its time has an hour the nearest pass.
     flag : Exclusion
         What a True in `excluded`, or a number beyond a limit, sets.
     above, below : float, optional
@@ -104,7 +106,7 @@ def exclude(
         msg = f"{buffer=}: give a distance in metres, 0 or more"
         raise ValueError(msg)
     meaning = Meaning(Exclusion(flag), above, below, classes, nodata)
-    flags = meaning.flags_of(excluded)
+    flags = of_its_acquisition(meaning.flags_of(excluded), dataset)
     if buffer or not _lies_there(flags, dataset):
         flags = placed(flags, dataset, float(buffer))
     if dataset[MU].chunks is None and not isinstance(excluded, xr.DataArray):

@@ -12,6 +12,7 @@ from xfusion.datamodel.redaction import public, without_secrets
 from xfusion.raster.deadline import DeadlineError, within
 
 from . import bounds
+from .items import without_repeats
 from .pages import (
     check_address,
     check_answer,
@@ -77,7 +78,7 @@ def search_api(
             f"{when}: ask for fewer days, or pass items="
         )
         raise ValueError(msg)
-    found = len({item.id for item in items})
+    found = len(without_repeats(items))
     if promised > found:
         warn(
             f"{public(profile.url)} says that it has {promised} items of {profile.collection!r} "

@@ -106,7 +106,8 @@ def check_progress(number: int, page: Any, known: set[str]) -> None:
     """
     from pystac_client.exceptions import APIError
 
-    ids = {repr(feature.get("id")) for feature in page["features"]}
+    # an id is of one collection, and there may be several
+    ids = {repr((one.get("collection"), one.get("id"))) for one in page["features"]}
     if ids and ids <= known and next_addresses(page):
         msg = (
             f"page {number} has only items of the pages before it and leads to a next one: its "

@@ -86,7 +86,7 @@ class Catalog:
         if not isinstance(assets, Mapping) or not all(
             isinstance(band, str) and isinstance(key, str | Mapping) for band, key in assets.items()
         ):
-            msg = f"assets={assets!r}: a mapping of bands to the keys of their assets"
+            msg = f"assets={assets!r}: give a mapping of bands to the keys of their assets"
             raise ValueError(msg)
         for band, key in self.assets.items():
             by_collection = {} if isinstance(key, str) else key
