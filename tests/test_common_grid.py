@@ -1,5 +1,6 @@
 """One grid over several: nothing is cut off, at no latitude, antimeridian or pole."""
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ from pyproj import Transformer
 import xfusion as xf
 from tests.test_raster import write
 from xfusion.datamodel.outline import search_boxes
+
+BEHRMANN = 17367530.445161372  # half of its equator
 
 
 def grid(crs: Any, left: float, top: float, pixel: float, shape: tuple[int, int]) -> GeoBox:
@@ -111,7 +114,7 @@ def test_the_last_column_of_the_earth_is_not_cut_off(left: float, crs: str) -> N
     assert found.boundingbox.bbox == (left, -90.0, left + 360, 90.0)
     tile = grid("EPSG:4326", left + 20, 50, 1.0, (10, 30))
     assert xf.common_grid(tile, crs=crs, resolution=1).shape == (10, 30)
-    cylinder = grid("EPSG:6933", -17367530.445161372, 7e6, 1e5, (140, 348))
+    cylinder = grid("EPSG:6933", -BEHRMANN, 7e6, 1e5, (140, 348))
     assert xf.common_grid(cylinder, crs=crs, resolution=1).shape[1] == 360
 
 
@@ -233,3 +236,142 @@ def test_a_target_beyond_the_rim_of_its_map_is_empty_there_and_does_not_wrap_aro
     assert off.any()
     assert not off.all()
     np.testing.assert_array_equal(np.isfinite(warped.mu.values.ravel()), ~off)
+
+
+def around_the_cut(found: GeoBox, box: GeoBox, half_a_turn: float) -> None:
+    """Every corner of every pixel lies in the grid, by pyproj, whole turns east or west of it."""
+    u, v = (axis.ravel() for axis in np.meshgrid(*(np.arange(n + 1.0) for n in box.shape[::-1])))
+    x, y = box.transform.a * u + box.transform.c, box.transform.e * v + box.transform.f
+    x, y = Transformer.from_crs(str(box.crs), str(found.crs), always_xy=True).transform(x, y)
+    left, bottom, right, top = found.boundingbox
+    slack = 1e-3 * found.resolution.x
+    x = left - slack + (x - left + slack) % (2 * half_a_turn)
+    assert x.max() <= right + slack
+    assert bottom - slack <= y.min()
+    assert y.max() <= top + slack
+    # and not more than that
+    assert right - left <= np.ptp(x) + 2 * found.resolution.x
+    assert top - bottom <= np.ptp(y) + 2 * found.resolution.x
+
+
+@pytest.mark.parametrize(
+    ("crs", "half_a_turn"),
+    [
+        ("EPSG:6933", BEHRMANN),
+        ("EPSG:3857", 20037508.342789244),
+        ("EPSG:3395", 20037508.342789244),
+        ("EPSG:4087", 20037508.342789244),
+        ("+proj=mill +lon_0=11 +x_0=5000 +R=6371000 +units=km", 20015.086796020572),
+    ],
+)
+@pytest.mark.parametrize("left", [480_000.0, 580_000.0, 640_000.0])
+def test_a_tile_over_the_antimeridian_is_not_the_belt_of_a_cylinder(
+    crs: str, half_a_turn: float, left: float
+) -> None:
+    box = grid("EPSG:32660", left, 7.7e6, 1000.0, (100, 100))
+    pixel = 1000.0 if half_a_turn > 1e6 else 1.0
+    found = xf.common_grid(box, crs=crs, resolution=pixel)
+    around_the_cut(found, box, half_a_turn)
+    warped = retrieval(box).fusion.coregister(found, resampling="nearest")
+    xx, yy = np.meshgrid(warped.x, warped.y)
+    x, y = Transformer.from_crs(crs, "EPSG:32660", always_xy=True).transform(xx, yy)
+    inside = (abs(x - left - 5e4) < 5e4 - 1) & (abs(y - 7.65e6) < 5e4 - 1)
+    assert inside.sum() > 5000
+    assert np.isfinite(warped.mu.values[inside]).all()
+    # what lies beyond the edge of its map is a turn away of what lies before the other
+    back = warped.fusion.coregister(box, resampling="nearest")
+    assert np.isfinite(back.mu).mean() > 0.9
+
+
+@pytest.mark.parametrize("crs", ["EPSG:8857", "ESRI:54009", MODIS])
+def test_a_map_that_is_cut_through_a_tile_is_refused_with_both_ends(crs: str) -> None:
+    box = grid("EPSG:32660", 580_000, 7.7e6, 1000.0, (100, 100))
+    with pytest.raises(ValueError, match=r"lies at both ends of the map.*central meridian"):
+        xf.common_grid(box, crs=crs, resolution=1000)
+    with pytest.raises(ValueError, match="lies at both ends of the map"):
+        retrieval(box).fusion.coregister(crs, resolution=1000)
+    turned = "+proj=eqearth +lon_0=180 +datum=WGS84"
+    assert max(xf.common_grid(box, crs=turned, resolution=1000).shape) < 300
+
+
+@pytest.mark.parametrize("left", [0.0, -180.0, -0.5, 57.25])
+@pytest.mark.parametrize("columns", [360, 361])
+def test_all_around_a_cylinder_is_its_map(left: float, columns: int) -> None:
+    box = grid("EPSG:4326", left, 90.0, 1.0, (180, columns))
+    found = xf.common_grid(box, crs="EPSG:6933", resolution=1000)
+    assert found.boundingbox.bbox == (-17368000.0, -7343000.0, 17368000.0, 7343000.0)
+    # rims of a map with curved meridians: half of the equator, by the formula of Equal Earth
+    edge = Transformer.from_crs("EPSG:4326", "EPSG:8857", always_xy=True).transform(180, 0)[0]
+    equal_earth = xf.common_grid(box, crs="EPSG:8857", resolution=10000).boundingbox
+    assert edge <= equal_earth.right < edge + 10000
+    assert -edge - 10000 < equal_earth.left <= -edge
+
+
+@pytest.mark.parametrize("crs", ["EPSG:3857", "EPSG:3395", "EPSG:3413", "EPSG:3034"])
+def test_a_pole_at_infinity_is_refused_with_words(crs: str) -> None:
+    earth = grid("EPSG:4326", -180.0, 90.0, 1.0, (180, 360))
+    with pytest.raises(ValueError, match=r"at infinity. Keep what is away from it.*\.sel"):
+        xf.common_grid(earth, crs=crs, resolution=10_000)
+    arctic = grid("EPSG:3413", -5e5, 5e5, 1e4, (100, 100))
+    if crs in ("EPSG:3857", "EPSG:3395"):
+        with pytest.raises(ValueError, match="at infinity"):
+            xf.common_grid(arctic, crs=crs, resolution=10_000)
+    # as the message says
+    away = grid("EPSG:4326", -180.0, 85.0, 1.0, (100, 360))
+    assert max(xf.common_grid(away, crs=crs, resolution=10_000).shape) < 5000
+
+
+def test_too_many_pixels_are_refused_with_a_mend() -> None:
+    box = grid("EPSG:4326", -180.0, 60.0, 0.01, (12000, 36000))
+    with pytest.raises(ValueError, match=r"pixels of 2.0, a raster at most 10000000.*resolution="):
+        xf.common_grid(box, crs="EPSG:6933", resolution=2)
+
+
+def test_grids_all_around_from_different_meridians_are_one_turn() -> None:
+    ours, theirs = (grid("EPSG:4326", left, 90.0, 1.0, (180, 360)) for left in (-180.0, 0.0))
+    assert xf.common_grid(ours, theirs) == ours
+    assert xf.common_grid(theirs, ours) == theirs
+    for first, second in ((ours, theirs), (theirs, ours)):
+        assert xf.common_grid(first, second, crs="EPSG:4326", resolution=1) == first
+    tile = grid("EPSG:4326", 175.0, 10.0, 0.5, (10, 20))
+    found = xf.common_grid(tile, ours)
+    assert found.shape == (360, 720)
+    assert (found.boundingbox.left - 175.0) % 0.5 == 0
+    mercator = [grid("EPSG:6933", x, 1e6, 1000.0, (10, 20)) for x in (-BEHRMANN, BEHRMANN - 2e4)]
+    assert xf.common_grid(*mercator).shape == (10, 40)
+    whole = retrieval(ours).fusion.coregister(xf.common_grid(theirs, ours))
+    assert whole.fusion.usable.all()
+
+
+@pytest.mark.parametrize("crs", ["EPSG:32633", "EPSG:4326"])
+@pytest.mark.parametrize("resampling", ["bilinear", "nearest"])
+def test_a_retrieval_between_the_centres_of_the_grid_is_told(crs: str, resampling: Any) -> None:
+    small = retrieval(grid("EPSG:32633", 500_100, 5_000_400, 100.0, (3, 3)))
+    # corners of pixels, not their centres, lie in it
+    x, y = Transformer.from_crs("EPSG:32633", crs, always_xy=True).transform(500_250, 5_000_250)
+    pixel = 2000.0 if crs == "EPSG:32633" else 0.02
+    coarse = grid(crs, x - 2 * pixel, y + 2 * pixel, pixel, (4, 4))
+    match = r"between the centres.*x 500100 to 500400.*pixels of (2000|0.02) x.*finer"
+    with pytest.warns(UserWarning, match=match):
+        missed = small.fusion.coregister(coarse, resampling=resampling)
+    assert not missed.fusion.usable.any()
+    around = coarse.translate_pix(0.5, 0.5)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        seen = small.fusion.coregister(around, resampling=resampling)
+    assert seen.fusion.usable.sum() == 1
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.floats(-30, 30), st.floats(-30, 30), st.integers(1, 40), st.integers(1, 40), st.floats(1, 60)
+)
+def test_it_is_told_whenever_no_pixel_is_seen(
+    x: float, y: float, rows: int, columns: int, pixel: float
+) -> None:
+    source = retrieval(grid("EPSG:32633", 500_000 + x, 5_000_000 + y, 1.0, (rows, columns)))
+    target = grid("EPSG:32633", 499_950, 5_000_050, pixel, (int(100 / pixel), int(100 / pixel)))
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        seen = source.fusion.coregister(target, resampling="nearest").fusion.usable.any()
+    assert bool(caught) != bool(seen)

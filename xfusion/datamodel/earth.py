@@ -13,7 +13,11 @@ if TYPE_CHECKING:
     from pyproj import Transformer
 
 DEGREES = "EPSG:4326"
+TURN = 360.0
 LATITUDES = (10.0, 50.0)  # where a cylindrical projection has meridians at one distance
+EVEN = 1e-6  # of the distance of meridians
+SPLITS = 1001  # of a stretch of the equator in which a map is cut
+TO_THE_MILLIMETRE = 1e-5  # degrees, of which each split is a thousandth
 
 
 def check_is_on_earth(geobox: GeoBox) -> None:
@@ -59,6 +63,52 @@ def off_the_map(
     with np.errstate(invalid="ignore"):
         off: NDArray[np.bool_] = ~(np.hypot(*(here - np.stack([x, y]))) <= within)
     return off
+
+
+def turn_of(crs: Any) -> float | None:
+    """Return how far east a map repeats itself: 360 degrees, or the width of a cylinder's map.
+
+    None of others, such as UTM, a polar map, or one with curved meridians.
+    """
+    if crs is None or not (crs.geographic or crs.projected):
+        return None
+    if crs.geographic:
+        return TURN
+    edges = edges_of_cylinder(str(crs))
+    return None if edges is None else edges[1] - edges[0]
+
+
+def edges_of_cylinder(crs: str) -> tuple[float, float] | None:
+    """Return where a cylindrical map begins and ends, as x; None of other maps."""
+    cut = cut_of(crs) if _is_cylindrical(crs) else None
+    if cut is None:
+        return None
+    x = transformer(DEGREES, crs).transform(cut, (LATITUDES[0],) * 2)[0]
+    return min(x), max(x)
+
+
+@functools.lru_cache(maxsize=32)
+def cut_of(crs: str) -> tuple[float, float] | None:
+    """Return the meridian that is at both ends of a map, as longitudes west and east of the cut.
+
+    None of maps whose meridians are not at one distance on each parallel, or that are cut nowhere.
+    """
+    west, east = -TURN / 2, TURN / 2
+    while True:
+        longitude = np.linspace(west, east, SPLITS)
+        x = transformer(DEGREES, crs).transform(longitude, np.full(SPLITS, LATITUDES[0]))[0]
+        if not np.isfinite(x).all():
+            return None
+        steps = np.abs(np.diff(x))
+        step, cut = float(np.median(steps)), int(steps.argmax())
+        uneven = np.count_nonzero(np.abs(steps - step) > EVEN * step)
+        if uneven > 1 and east - west == TURN:
+            return None
+        if not uneven:  # it is cut at the antimeridian
+            return (west, east) if np.ptp(x) > 0 else None
+        if east - west < TO_THE_MILLIMETRE:
+            return float(longitude[cut]), float(longitude[cut + 1])
+        west, east = float(longitude[cut]), float(longitude[cut + 1])
 
 
 @functools.lru_cache(maxsize=32)

@@ -141,6 +141,12 @@ def extent_of(geobox: GeoBox) -> str:
     return f"x {left} to {right} and y {bottom} to {top} in {crs_name(geobox.crs)}"
 
 
+def side_of(geobox: GeoBox) -> str:
+    """Return the sides of a pixel as a text for messages."""
+    across, down = abs(geobox.resolution.x), abs(geobox.resolution.y)
+    return f"{across:.7g} x {down:.7g} in {crs_name(geobox.crs)}"
+
+
 def crs_name(crs: Any) -> str:
     """Return the EPSG code of an odc CRS, such as ``"EPSG:4326"``, or its WKT without one."""
     epsg = None if crs is None else crs.epsg

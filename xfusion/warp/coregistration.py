@@ -19,6 +19,7 @@ from xfusion.datamodel.grid import (
     extent_of,
     geobox_of,
     grid_coords,
+    side_of,
     spatial_dims,
 )
 from xfusion.datamodel.names import MASK, MU, SIGMA
@@ -75,7 +76,7 @@ def coregister(
     Warns
     -----
     UserWarning
-        If no pixel of the grid lies in the retrieval; with both extents.
+        If no pixel of the grid lies in the retrieval, or no centre of one; with both extents.
 
     Raises
     ------
@@ -134,6 +135,13 @@ def coregister(
         warn(
             f"{name} and the grid do not overlap: {extent_of(source)}, and {extent_of(target)}; "
             "all pixels are missing. Check CRS and extents, or choose a grid with common_grid"
+        )
+    elif not mapping.has_a_centre():
+        name = dataset.attrs.get("sensor", "the retrieval")
+        warn(
+            f"{name} lies between the centres of pixels of the grid, {extent_of(source)}, with "
+            f"pixels of {side_of(target)} in the grid; all pixels are missing. Choose a finer "
+            "grid, with common_grid(..., resolution=...)"
         )
     warp = Warp(
         mapping=mapping,

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xfusion.datamodel.comparison import same_crs
-from xfusion.datamodel.earth import off_the_map, transformer
+from xfusion.datamodel.earth import off_the_map, transformer, turn_of
 from xfusion.datamodel.graph import InGraph
 from xfusion.kernels.control import ControlGrid, Positions, Window
 
@@ -22,6 +22,8 @@ TOLERANCE = 1e-3  # source pixels; a control cell that errs by more is transform
 AIM = 1e-4  # source pixels; the step is chosen for it
 STEPS = (128, 64, 32, 16, 8)  # target pixels
 EDGES = 33  # points a side of the target where it is tried whether it meets the source
+FEW = 16  # target pixels along a side of the source, of which some lies in it for sure
+MANY = 4096  # target pixels along the other side that are looked at
 SAMPLES = 24  # cells a side of the target that the step is chosen on
 
 
@@ -74,6 +76,29 @@ class PixelMapping(InGraph):
             and v[seen].min() < height
             and v[seen].max() > 0
         )
+
+    def has_a_centre(self) -> bool:
+        """Whether the centre of a target pixel lies in the source, which may lie between two.
+
+        It is looked for where the source has few target pixels; where it has many, some does.
+        """
+        height, width = self.source.shape
+        along = np.linspace(0.0, 1.0, EDGES)
+        v, u = np.meshgrid(along * height, along * width, indexing="ij")
+        there = PixelMapping(self.target, self.source, self.step).positions(v, u)
+        nearest = []
+        for places, size in zip(there[::-1], self.target.shape, strict=True):
+            seen = places[np.isfinite(places)]
+            if not seen.size:
+                return True  # it cannot be told
+            first = max(0, int(np.clip(np.floor(seen.min()) - 1, -1, size)))
+            nearest.append((first, min(size, int(np.clip(np.ceil(seen.max()) + 1, -1, size)))))
+        if all(stop - first > FEW for first, stop in nearest):
+            return True
+        (top, bottom), (left, right) = ((first, min(stop, first + MANY)) for first, stop in nearest)
+        down, across = np.arange(top, bottom) + 0.5, np.arange(left, right) + 0.5
+        u, v = self.positions(*np.meshgrid(down, across, indexing="ij"))
+        return bool(((u >= 0) & (u <= width) & (v >= 0) & (v <= height)).any())
 
     def positions(self, rows: NDArray[np.float64], columns: NDArray[np.float64]) -> Positions:
         """Return exact source columns and rows, shape (2, ...), of positions in the target.
@@ -207,32 +232,8 @@ class PixelMapping(InGraph):
 
     @functools.cached_property
     def _turn(self) -> float | None:
-        """Easting after which the CRS of the source repeats itself, None if it need not be known.
-
-        Known from a source that reaches beyond the antimeridian: what is there comes back from
-        longitude and latitude a turn away.
-        """
-        crs = self.source.crs
-        if crs is not None and crs.geographic:
-            return 360.0
-        if crs is None or same_crs(crs, self.target.crs):
-            return None
-        rows, columns = self.source.shape
-        v, u = np.meshgrid(np.linspace(0, rows, 5), np.linspace(0, columns, 5))
-        there = np.stack(_affine(self.source, u, v))
-        degrees = transformer(str(crs), "EPSG:4326").transform(*there)
-        back = np.stack(transformer("EPSG:4326", str(crs)).transform(*degrees))
-        with np.errstate(invalid="ignore"):
-            off = back - there
-            beyond = np.hypot(*off) > abs(self.source.resolution.x)
-        beyond &= np.isfinite(off).all(axis=0)
-        if not beyond.any():
-            return None
-        turns, north = np.abs(off[0][beyond]), off[1][beyond]
-        if np.ptp(turns) > 1e-6 * turns.max() or np.abs(north).max() > 1e-6 * turns.max():
-            # its corners lie off the map, as those of sinusoidal tiles do: nothing is there
-            return None
-        return float(turns.mean())
+        """Easting after which the CRS of the source repeats itself, None if it does not."""
+        return turn_of(self.source.crs)
 
 
 def _affine(

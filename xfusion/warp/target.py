@@ -9,24 +9,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from xfusion.datamodel.comparison import same_crs
+from xfusion.datamodel.earth import TURN, edges_of_cylinder, turn_of
 from xfusion.datamodel.grid import as_geobox, crs_name, geobox_of
 from xfusion.datamodel.redaction import public
-from xfusion.raster.asset import check_size
+from xfusion.raster.asset import MAX_SIDE
+
+from .covering import points_in, transformed, within_one_turn
 
 if TYPE_CHECKING:
     from odc.geo.crs import CRS
     from odc.geo.geobox import GeoBox
 
-Points = tuple[NDArray[np.float64], NDArray[np.float64]]
-
-SIDE = 257  # points along each edge of a grid: it is curved in another CRS
-WITHIN = 33  # points a side inside it, where a pole may be
-TURN = 360.0
 FINEST, COARSEST = 1e-3, 1e4  # times the pixels there are: beyond, the unit is not that of the CRS
 ROUNDING = 1e-6  # of a pixel
+MOST_OF_A_PIXEL = 1e7  # in the unit of the CRS: what is larger, lies at the infinity of a map
 
 
 def common_grid(
@@ -48,13 +46,15 @@ def common_grid(
     odc.geo.geobox.GeoBox
         North up, its edges at multiples of the resolution; or the pixels of `first`, more of them
         to each side. In longitude and latitude, over the antimeridian it goes on beyond 180
-        degrees, and over a pole all around.
+        degrees, and over a pole all around; so it does beyond the edge of a cylindrical map, such
+        as Mercator's. It is never wider than one turn.
 
     Raises
     ------
     ValueError
         If there is a CRS but no resolution, a resolution that cannot be in the unit of the CRS,
-        or nothing that the CRS can show.
+        or nothing that the CRS can show; if its map is cut through what is to be covered, or has
+        some of it, such as a pole, at infinity.
 
     Notes
     -----
@@ -142,14 +142,19 @@ def _extended(grids: Sequence[GeoBox]) -> GeoBox:
     rows, columns = own.shape
     low, high = np.array([0.0, 0.0]), np.array([columns, rows], np.float64)
     for grid in grids[1:]:
-        x, y = _in_crs(grid, own.crs, around=own)
+        x, y = points_in(own.crs, grid, around=own)
         pixels = np.stack(own.wld2pix(x, y))  # type: ignore[no-untyped-call]  # odc-geo's are not typed
         low = np.minimum(low, pixels.min(axis=1))
         high = np.maximum(high, pixels.max(axis=1))
+    turn = turn_of(own.crs)
+    if turn is not None and own.axis_aligned:
+        around = turn / abs(own.resolution.x)
+        ends = within_one_turn(low[0], high[0], around, (0.0, float(columns)))
+        low[0], high[0] = ends
     left, top = (math.floor(v + ROUNDING) for v in low)
     right, bottom = (math.ceil(v - ROUNDING) for v in high)
     shape = bottom - top, right - left
-    check_size(shape, "the grid over all")
+    _check_sides(shape, own.crs, abs(own.resolution.x))
     a, b, c, d, e, f = tuple(own.transform)[:6]
     corner = c + a * left + b * top, f + d * left + e * top
     return GeoBox(shape, Affine(a, b, corner[0], d, e, corner[1]), own.crs)
@@ -160,71 +165,30 @@ def _over(grids: Sequence[GeoBox], crs: CRS, resolution: float) -> GeoBox:
     from affine import Affine
     from odc.geo.geobox import GeoBox
 
-    parts = [_in_crs(grid, crs, around=grids[0]) for grid in grids]
+    parts = [points_in(crs, grid, around=grids[0]) for grid in grids]
     x, y = (np.concatenate(axis) for axis in zip(*parts, strict=True))
-    left, bottom = (math.floor(v.min() / resolution + ROUNDING) for v in (x, y))
-    right, top = (math.ceil(v.max() / resolution - ROUNDING) for v in (x, y))
+    west, east, turn = float(x.min()), float(x.max()), turn_of(crs)
+    if turn is not None:
+        of_first = float(parts[0][0].min()), float(parts[0][0].max())
+        of_map = (-TURN / 2, TURN / 2) if crs.geographic else edges_of_cylinder(str(crs))
+        if crs.geographic and getattr(grids[0].crs, "geographic", False):
+            of_map = None  # the first says from which meridian on
+        west, east = within_one_turn(west, east, turn, of_first, of_map)
+    left, bottom = (math.floor(v / resolution + ROUNDING) for v in (west, y.min()))
+    right, top = (math.ceil(v / resolution - ROUNDING) for v in (east, y.max()))
     shape = max(1, top - bottom), max(1, right - left)
-    check_size(shape, f"the grid in {crs_name(crs)} with resolution={resolution}")
+    _check_sides(shape, crs, resolution)
     edges = left * resolution, top * resolution
     return GeoBox(shape, Affine(resolution, 0, edges[0], 0, -resolution, edges[1]), crs)
 
 
-def _in_crs(grid: GeoBox, crs: Any, *, around: GeoBox) -> Points:
-    """Return points of a grid in a CRS, those that it can show; longitudes around a grid."""
-    rows, columns = grid.shape
-    edge, inner = np.linspace(0.0, 1.0, SIDE), np.linspace(0.0, 1.0, WITHIN)
-    u, v = (axis.ravel() for axis in np.meshgrid(inner, inner))
-    ends = edge * 0.0, edge * 0.0 + 1.0
-    u = np.concatenate([u, edge, edge, *ends]) * columns
-    v = np.concatenate([v, *ends, edge, edge]) * rows
-    x, y = (np.asarray(axis) for axis in grid.pix2wld(u, v))  # type: ignore[no-untyped-call]  # odc-geo's are not typed
-    own = same_crs(grid.crs, crs)
-    if not own:
-        x, y = _transformed(x, y, grid.crs, crs)
-    shown = np.isfinite(x) & np.isfinite(y)
-    if not shown.any():
-        msg = f"no part of the grid in {crs_name(grid.crs)} can be shown in {crs_name(crs)}"
+def _check_sides(shape: tuple[int, int], crs: Any, resolution: float) -> None:
+    if max(shape) > MAX_SIDE:
+        msg = (
+            f"the grid over all in {crs_name(crs)} has {shape} pixels of {resolution}, a raster "
+            f"at most {MAX_SIDE} a side: give a larger resolution=, or a part, .isel(...)"
+        )
         raise ValueError(msg)
-    x, y = x[shown], y[shown]
-    if not crs.geographic:
-        return x, y
-    middle = _longitude(around)
-    if own:
-        return x - TURN * np.round((x.mean() - middle) / TURN), y
-    x = middle + (x - middle + TURN / 2) % TURN - TURN / 2
-    # the meridian opposite is at both ends of a grid all around
-    opposite = TURN / 2 - np.abs(x - middle) <= ROUNDING
-    x, y = np.append(x, 2 * middle - x[opposite]), np.append(y, y[opposite])
-    poles = [pole for pole in (90.0, -90.0) if _holds(grid, crs, pole)]
-    if poles:
-        x = np.append(x, [middle - TURN / 2, middle + TURN / 2])
-        y = np.append(y, [poles[0], poles[-1]])
-    return x, y
-
-
-def _longitude(grid: GeoBox) -> float:
-    """Return the longitude of the middle of a grid."""
-    x, y = grid.pix2wld(grid.shape[1] / 2, grid.shape[0] / 2)  # type: ignore[no-untyped-call]  # odc-geo's are not typed
-    if grid.crs is not None and grid.crs.geographic:
-        return float(x)
-    return float(_transformed(np.array([x]), np.array([y]), grid.crs, "EPSG:4326")[0][0])
-
-
-def _holds(grid: GeoBox, crs: Any, pole: float) -> bool:
-    x, y = _transformed(np.zeros(1), np.array([pole]), crs, grid.crs)
-    if not (np.isfinite(x).all() and np.isfinite(y).all()) or grid.crs.geographic:  # type: ignore[union-attr]  # it has one
-        return False
-    column, row = (float(p[0]) for p in grid.wld2pix(x, y))  # type: ignore[no-untyped-call]  # odc-geo's are not typed
-    return bool(0 <= row <= grid.shape[0] and 0 <= column <= grid.shape[1])
-
-
-def _transformed(x: Any, y: Any, source: Any, target: Any) -> Points:
-    from pyproj import Transformer
-
-    there = Transformer.from_crs(str(source), str(target), always_xy=True)
-    a, b = there.transform(x, y)
-    return np.asarray(a), np.asarray(b)
 
 
 def _check_resolution(grids: Sequence[GeoBox], crs: Any, resolution: float) -> None:
@@ -233,7 +197,7 @@ def _check_resolution(grids: Sequence[GeoBox], crs: Any, resolution: float) -> N
         msg = f"{resolution=}: give the side of a pixel, a number > 0 in the unit of the CRS"
         raise ValueError(msg)
     pixel = _pixel_in(grids[0], crs)
-    if not math.isfinite(pixel) or FINEST <= resolution / pixel <= COARSEST:
+    if not pixel < MOST_OF_A_PIXEL or FINEST <= resolution / pixel <= COARSEST:
         return
     unit = crs.units[0]
     msg = (
@@ -249,9 +213,10 @@ def _pixel_in(grid: GeoBox, crs: Any) -> float:
     u, v = np.array([column, column + 1, column]), np.array([row, row, row + 1])
     x, y = (np.asarray(axis) for axis in grid.pix2wld(u, v))  # type: ignore[no-untyped-call]  # odc-geo's are not typed
     if not same_crs(grid.crs, crs):
-        x, y = _transformed(x, y, grid.crs, crs)
+        x, y = transformed(x, y, grid.crs, crs)
     with np.errstate(invalid="ignore"):
         along, down = x[1:] - x[0], y[1:] - y[0]
-        if crs.geographic:
-            along = (along + TURN / 2) % TURN - TURN / 2
+        turn = turn_of(crs)
+        if turn is not None:
+            along = (along + turn / 2) % turn - turn / 2
         return float(np.sqrt(abs(along[0] * down[1] - along[1] * down[0])))
