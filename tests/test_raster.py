@@ -1,5 +1,6 @@
 """Opening rasters: nodata, CRS and grids are honoured or refused, never guessed."""
 
+import re
 import warnings
 from pathlib import Path
 from typing import Any
@@ -192,6 +193,57 @@ def test_files_that_changed_places_are_noticed(tmp_path: Path) -> None:
     with warnings.catch_warnings(action="error", category=UserWarning):
         xf.Sentinel1Product.open(a, b)
         xf.Sentinel1Product.open(mu, sigma)
+
+
+@pytest.mark.parametrize(
+    ("mu", "sigma", "warned"),
+    [
+        ("s2-uncertainty.tif", "s2-prob.tif", "other way round"),
+        ("s2-uncertainty.tif", "s2.tif", "other way round"),
+        ("s2.tif", "s2-prob.tif", "other way round"),
+        ("waterStd.tif", "waterMean.tif", "other way round"),
+        ("S2_STDERR.tif", "S2_LIKELIHOOD.tif", "other way round"),
+        ("s2_mean.tif", "s2_variance.tif", "is a variance.*square root"),
+        ("s2.tif", "./s2.tif", "one file for both"),
+        ("s2-prob.tif", "s2-uncertainty.tif", ""),
+        ("s2-prob.tif", "s2-prob-std.tif", ""),
+        ("position_error.tif", "position_error_sigma.tif", ""),
+        ("meander.tif", "student.tif", ""),
+        ("a.tif", "b.tif", ""),
+    ],
+)
+def test_names_of_files_that_say_otherwise_are_noticed(
+    mu: str, sigma: str, warned: str, tmp_path: Path
+) -> None:
+    ones = np.ones((2, 2), np.float32)
+    files = [f"{tmp_path}/{name}" for name in (mu, sigma)]
+    for file in files:
+        write(Path(file), ones)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        xf.SensorProduct.open(*files)
+    said = [str(w.message) for w in caught if w.category is UserWarning]
+    assert [bool(re.search(warned, text)) for text in said] == [True] * bool(warned)
+    linked = tmp_path / "linked.tif"
+    linked.symlink_to(files[0])
+    with pytest.warns(UserWarning, match="one file for both"):
+        xf.SensorProduct.open(files[0], linked)
+
+
+def test_an_offset_of_a_standard_deviation_is_noticed(tmp_path: Path) -> None:
+    mu, sigma = (
+        write(tmp_path / f"{name}.tif", np.full((2, 2), 20, np.int16)) for name in ("mu", "sigma")
+    )
+    for path in (mu, sigma):
+        with rasterio.open(path, "r+") as file:
+            file.scales, file.offsets = (0.01,), (-5.0,)
+    with pytest.warns(UserWarning, match=r"sigma.tif, which declares the offset -5.*scale=0.01"):
+        wrong = xf.SensorProduct.open(mu, sigma)
+    np.testing.assert_allclose(wrong.sigma, -4.8, rtol=1e-6)
+    with warnings.catch_warnings(action="error", category=UserWarning):
+        mended = xf.SensorProduct.open(mu, sigma, scale=0.01, offset=-5.0)
+    np.testing.assert_allclose(mended.mu, -4.8, rtol=1e-6)
+    np.testing.assert_allclose(mended.sigma, 0.2, rtol=1e-6)
 
 
 @pytest.mark.parametrize("crs", ["EPSG:32633+5773", "EPSG:9518"])

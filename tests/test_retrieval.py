@@ -159,3 +159,29 @@ def test_nothing_computes_when_retrievals_are_built_and_changed() -> None:
         xf.SensorProduct(dataset=ds).exclude(lazy > 3).gaussian(ds)
     assert ds.mu.chunks is not None
     assert ds["mask"].chunks is not None
+
+
+@pytest.mark.parametrize(
+    "sigma", ["0.1", True, b"0.1", 1j, np.bool_(True), np.array("0.1"), xr.DataArray(False)]
+)
+def test_a_sigma_for_all_pixels_is_a_number(sigma: Any) -> None:
+    with pytest.raises(TypeError, match=r"sigma=.* is no number: give one standard deviation"):
+        xf.retrieval(np.ones((2, 2)), sigma)
+
+
+def test_numbers_of_all_kinds_are_a_sigma() -> None:
+    mu = xr.DataArray(np.ones((2, 2), np.float32), dims=("y", "x"), attrs={"units": "degC"})
+    for sigma in (0.5, np.float32(0.5), np.array(0.5), xr.DataArray(0.5)):
+        assert xf.retrieval(mu, sigma).sigma.values.tolist() == [[0.5, 0.5]] * 2
+    assert xf.retrieval(mu, 1).sigma.dtype == np.float32
+    pint = pytest.importorskip("pint", reason="units are an extra")
+    kelvin = pint.get_application_registry().Quantity(0.5, "K")
+    assert xf.retrieval(mu, kelvin).sigma.attrs["units"] in ("K", "kelvin")
+
+
+def test_what_is_missing_is_named() -> None:
+    none: Any = None
+    with pytest.raises(TypeError, match=r"sigma is None: give an array, or"):
+        xf.retrieval(np.ones((2, 2)), none)
+    with pytest.raises(TypeError, match=r"mu is None"):
+        xf.retrieval(none, 0.1)

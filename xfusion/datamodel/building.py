@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike
@@ -53,6 +55,8 @@ def retrieval(
     ------
     ValueError
         If dims, shapes, grids, units or dtypes of the arrays do not fit together.
+    TypeError
+        If `mu` or `sigma` is missing, or a sigma for all pixels is no number.
 
     Examples
     --------
@@ -61,7 +65,12 @@ def retrieval(
     >>> dict(water.sizes)
     {'y': 2, 'x': 3}
     """
-    for name, array in ((MU, mu), (SIGMA, sigma), (MASK, mask)):
+    given: dict[str, Any] = {MU: mu, SIGMA: sigma}
+    for name, array in given.items():
+        if array is None:
+            msg = f"{name} is None: give an array, or of sigma one number for all pixels"
+            raise TypeError(msg)
+    for name, array in (given | {MASK: mask}).items():
         check_known(name, array)
     if not isinstance(mu, xr.DataArray):
         mu = np.asarray(mu) if not hasattr(mu, "dtype") else mu
@@ -204,6 +213,11 @@ def _plain_dims(ndim: int) -> tuple[str, ...]:
 def _aligned(array: xr.DataArray | ArrayLike, name: str, mean: xr.Dataset) -> xr.Variable:
     mu = mean[MU]
     if name == SIGMA and np.ndim(array) == 0:
+        if hasattr(array, "magnitude"):
+            array = unwrapped(xr.DataArray(array))
+        if np.asarray(array).dtype.kind not in "iuf":
+            msg = f"sigma={np.asarray(array)[()]!r} is no number: give one standard deviation in the units of mu"
+            raise TypeError(msg)
         attrs = getattr(array, "attrs", {})
         return xr.full_like(mu, float(array)).drop_attrs(deep=False).assign_attrs(attrs).variable  # type: ignore[arg-type]  # a number
     if not isinstance(array, xr.DataArray):

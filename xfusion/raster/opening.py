@@ -23,7 +23,7 @@ from xfusion.datamodel.times import Time, as_time
 from .address import opened_as
 from .file import FilePath, RasterFile, remember
 from .georeference import check_place, is_of_heights
-from .naming import warn_of_exchanged
+from .naming import warn_of_exchanged, warn_of_offset
 from .unpacking import check_numbers
 
 CHUNK = 1536  # pixels a side: 9 MiB of float32; larger ones need more memory, smaller more time
@@ -36,7 +36,8 @@ class Stored(NamedTuple):
 
     dtype: np.dtype[Any]
     rotated: bool
-    scaled: bool
+    scale: float
+    offset: float
     nodata: float | None
     has_height_unit: bool
     """Whether its units are those of the heights of its CRS, not of what it holds."""
@@ -44,7 +45,7 @@ class Stored(NamedTuple):
     @property
     def is_unscaled(self) -> bool:
         """Whether the band is of integers, and nothing says what these stand for."""
-        return self.dtype.kind in "iu" and not self.scaled
+        return self.dtype.kind in "iu" and (self.scale, self.offset) == (1.0, 0.0)
 
 
 def open_raster(
@@ -174,7 +175,8 @@ def open_retrieval(
     Warns
     -----
     UserWarning
-        If the names or tags of the files say that `mu` and `sigma` have changed places.
+        If the names or tags of the files say that `mu` and `sigma` have changed places, or one
+        file is given for both; if that of `sigma` declares an offset.
     """
     check_numbers(nodata=nodata, scale=scale, offset=offset)
     of_pixels: dict[str, Any] = {"masked": True, "nodata": nodata, "scale": scale}
@@ -189,6 +191,8 @@ def open_retrieval(
             )
             raise ValueError(msg)
     warn_of_exchanged(mu, sigma, means, deviations)
+    if no_offset is None:
+        warn_of_offset(sigma, stored_sigma.scale, stored_sigma.offset)
     flags = None
     if mask is not None:
         unknown = float(Exclusion.UNKNOWN)
@@ -234,11 +238,11 @@ def _look(path: FilePath) -> Stored:
                 raise ValueError(msg)
             check_place(file, str(path))
             transform = file.transform
-            scaled = (file.scales[0], file.offsets[0]) != (1.0, 0.0)
+            scale, offset = file.scales[0], file.offsets[0]
             nodata = file.nodata
             has_height_unit = "units" not in file.tags() and is_of_heights(file)
     rotated = bool(transform.b or transform.d)
-    return Stored(dtype, rotated, scaled, nodata, has_height_unit)
+    return Stored(dtype, rotated, scale, offset, nodata, has_height_unit)
 
 
 def _dated(band: xr.DataArray) -> xr.DataArray:
