@@ -518,6 +518,68 @@ def test_diagnostics_of_a_cube_are_written_time_by_time(tmp_path: Path) -> None:
     assert item["id"] == f"{tmp_path.name}_20230201T000000"
 
 
+@pytest.mark.parametrize("calendar", ["standard", "gregorian", "proleptic_gregorian"])
+@pytest.mark.parametrize("year", ["2023", "2301"])
+def test_dates_of_cftime_are_dates(calendar: str, year: str, tmp_path: Path) -> None:
+    pytest.importorskip("cftime")
+    index = xr.date_range(f"{year}-01", periods=12, freq="MS", calendar=calendar, use_cftime=True)
+    series = cube().assign_coords(time=index)
+    assert series.time.dtype == object
+    whole = series.fusion.gaussian(dim="time")
+    assert "time" not in whole.coords
+    assert (whole.attrs[START], whole.attrs[END]) == (
+        f"{year}-01-01T00:00:00Z",
+        f"{year}-12-01T00:00:00Z",
+    )
+    pair = xf.gaussian(series.isel(time=0), series.isel(time=2))
+    assert (pair.attrs[START][:7], pair.attrs[END][:7]) == (f"{year}-01", f"{year}-03")
+    item = json.loads(whole.fusion.to_cog(tmp_path / "whole")["item"].read_text())
+    assert item["properties"]["start_datetime"] == f"{year}-01-01T00:00:00Z"
+    assert item["properties"]["end_datetime"] == f"{year}-12-01T00:00:00Z"
+    files = series.isel(time=slice(3, 5)).fusion.to_cog(tmp_path / "each")
+    assert {*files} == {
+        f"{year}{month}01T000000_{part}"
+        for month in ("04", "05")
+        for part in ("mu", "sigma", "mask", "item")
+    }
+    each = json.loads(files[f"{year}0401T000000_item"].read_text())
+    assert each["properties"]["datetime"] == f"{year}-04-01T00:00:00Z"
+    if year == "2023":  # of numpy's, times are in nanoseconds
+        back = xf.raster.open_raster(files["20230501T000000_mu"])
+        assert back.time == np.datetime64("2023-05-01")
+    stacked = xf.stack([series.isel(time=5), series.isel(time=slice(0, 2))])
+    assert [str(t)[:7] for t in stacked.time.to_numpy()] == [
+        f"{year}-{m}" for m in ["01", "02", "06"]
+    ]
+
+
+@pytest.mark.parametrize("calendar", ["noleap", "360_day", "all_leap", "julian"])
+def test_other_calendars_are_named(calendar: str, tmp_path: Path) -> None:
+    pytest.importorskip("cftime")
+    index = xr.date_range("2023-01", periods=12, freq="MS", calendar=calendar, use_cftime=True)
+    series = cube().assign_coords(time=index)
+    whole = series.fusion.gaussian(dim="time")
+    assert "time" not in whole.coords
+    assert START not in whole.attrs
+    with pytest.raises(
+        ValueError, match=rf"calendar '{calendar}', from 2023-01-01.*convert_calendar"
+    ):
+        series.fusion.to_cog(tmp_path / "none")
+    with pytest.raises(ValueError, match=rf"a `time` of the calendar '{calendar}'"):
+        series.isel(time=0).fusion.to_cog(tmp_path / "none", item=True)
+    with pytest.raises(ValueError, match=rf"of the calendar '{calendar}', which is not"):
+        xf.retrieval([[0.0]], [[1.0]], time=index[0])
+    np.testing.assert_allclose(whole.mu, weighted(series, slice(None)))
+
+
+def test_a_day_before_the_calendar_was_mended_is_none_of_ours() -> None:
+    cftime = pytest.importorskip("cftime")
+    one = xf.retrieval([[0.0]], [[1.0]])
+    day = cftime.datetime(1582, 10, 4, calendar="standard")
+    two = [one.assign_coords(time=day), one.assign_coords(time=day.replace(year=1581))]
+    assert START not in xf.gaussian(*two).attrs
+
+
 def test_a_cube_that_cannot_be_named_by_time_is_not_written(tmp_path: Path) -> None:
     twice = cube(days("2023-06-20T05:00:00.1", "2023-06-20T05:00:00.2"))
     with pytest.raises(ValueError, match=r"time\[0\] and time\[1\] are both 20230620T050000"):

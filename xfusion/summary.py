@@ -15,6 +15,7 @@ from .datamodel.flags import Exclusion, contributors
 from .datamodel.grid import crs_name, geobox_of, spatial_dims
 from .datamodel.names import MASK, MU, SIGMA, SOURCE
 from .datamodel.provenance import JOB
+from .datamodel.times import moment_of
 from .datamodel.validation import Retrieval, as_retrieval
 from .raster.file import FilePath
 from .raster.opening import open_raster, open_retrieval
@@ -65,13 +66,12 @@ def summarise(dataset: Retrieval) -> Summary:
     counts = {name: counted[name].to_numpy() / dataset[MU].size for name in layers}
     names = str(dataset[SOURCE].attrs.get("flag_meanings", "")).split() if SOURCE in dataset else []
     sensors = names or str(dataset.attrs.get("sensor", "")).split("+")
-    time = dataset.coords.get("time")
-    moment = time is not None and time.ndim == 0 and time.dtype.kind == "M"
+    moment = moment_of(dataset.coords.get("time"))
     return Summary(
         sensors=tuple(name for name in sensors if name),
         sizes={str(d): n for d, n in dataset[MU].sizes.items()},
         crs=_crs(dataset),
-        time=str(time.values.astype("datetime64[s]")) if moment and time is not None else None,
+        time=None if moment is None else str(moment.astype("datetime64[s]")),
         usable=float(counts["usable"][1]),
         contributions=_by_sensor(counts[SOURCE], names) if SOURCE in counts else {},
         sources=_by_source(counts[SOURCE], names) if SOURCE in counts else {},

@@ -7,6 +7,7 @@ import xarray as xr
 
 from xfusion.datamodel.names import MU
 from xfusion.datamodel.slices import slices_along
+from xfusion.datamodel.times import calendar_of, moments_of
 
 
 def named_by_time(dataset: xr.Dataset) -> dict[str, xr.Dataset]:
@@ -19,9 +20,18 @@ def named_by_time(dataset: xr.Dataset) -> dict[str, xr.Dataset]:
     """
     if "time" not in dataset[MU].dims:
         return {"": dataset}
-    times = dataset["time"].to_numpy() if "time" in dataset.coords else None
-    if times is None or times.dtype.kind != "M" or not times.size or np.isnat(times).any():
-        there = f"{dataset.sizes['time']} without labels" if times is None else f"{times}"
+    labels = dataset["time"].to_numpy() if "time" in dataset.coords else None
+    times = moments_of(labels)
+    if times is None or not times.size or np.isnat(times).any():
+        there = f"{dataset.sizes['time']} without labels" if labels is None else f"{labels}"
+        calendar = calendar_of(labels)
+        if calendar is not None:
+            msg = (
+                f"the times of mu are of the calendar {calendar!r}, from {labels.flat[0]} on, and "  # type: ignore[union-attr]  # it has one
+                "not all of them are days of ours, by which files are named: "
+                ".convert_calendar('standard')"
+            )
+            raise ValueError(msg)
         msg = (
             f"mu has the dims ['time'] besides the spatial ones, by which files are named, and "
             f"along it are {there}: .assign_coords(time=...) with a date for each, or select one, "

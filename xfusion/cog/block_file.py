@@ -19,7 +19,7 @@ from xfusion.datamodel.grid import grid_coords
 from xfusion.datamodel.names import MU, SOURCE
 from xfusion.datamodel.provenance import lasting
 from xfusion.datamodel.tags import OF_ALL, UNPACKED
-from xfusion.datamodel.times import as_text, as_time, stated_span
+from xfusion.datamodel.times import as_text, as_time, moment_of, stated_span
 from xfusion.run.progress import Advance, progress_of
 from xfusion.run.scheduler import scheduler_of, shares_memory, worker_count
 
@@ -169,12 +169,12 @@ class BlockFile:
 
 def _tags(dataset: xr.Dataset, array: xr.DataArray) -> dict[str, str]:
     attrs = {k: v for k, v in lasting(dataset.attrs).items() if OF_ALL.fullmatch(str(k))}
-    for end, moment in stated_span(dataset).items():
-        attrs[end] = moment if isinstance(moment, str) else as_text(as_time(moment))
+    for end, stated in stated_span(dataset).items():
+        attrs[end] = stated if isinstance(stated, str) else as_text(as_time(stated))
     attrs |= {k: v for k, v in array.attrs.items() if k not in UNPACKED}
-    time = dataset.coords.get("time")
-    if time is not None and time.ndim == 0 and time.dtype.kind == "M" and time.notnull():
-        attrs["time"] = f"{time.values.astype('datetime64[us]').item().isoformat()}Z"
+    moment = moment_of(dataset.coords.get("time"))
+    if moment is not None:
+        attrs["time"] = f"{moment.astype('datetime64[us]').item().isoformat()}Z"
     return {str(k): " ".join(map(str, np.ravel(v))) for k, v in attrs.items()}
 
 

@@ -17,7 +17,7 @@ from xfusion.datamodel.grid import geobox_of
 from xfusion.datamodel.names import CONFLICT, SOURCE, SPAN
 from xfusion.datamodel.outline import footprint
 from xfusion.datamodel.provenance import item_links, lasting
-from xfusion.datamodel.times import as_time, stated_span
+from xfusion.datamodel.times import as_time, calendar_of, moment_of, stated_span
 
 if TYPE_CHECKING:
     import pystac
@@ -125,8 +125,8 @@ def band_names(array: xr.DataArray) -> list[str]:
 def _times(dataset: xr.Dataset) -> dict[str, Any]:
     """Return the time of a retrieval, or the span of its acquisitions, or both as of a month."""
     time = dataset.coords.get("time")
-    known = time is not None and time.ndim == 0 and time.dtype.kind == "M" and time.notnull()
-    moment = _moment(time.to_numpy()[()]) if time is not None and known else None
+    of_time = moment_of(time)
+    moment = None if of_time is None else _moment(of_time)
     span = stated_span(dataset)
     # attributes beside a time may be those of a cube that it was selected from
     if len(span) == len(SPAN) and (moment is None or {*SPAN} <= {*dataset.coords}):
@@ -136,8 +136,10 @@ def _times(dataset: xr.Dataset) -> dict[str, Any]:
         moment = moment or start
     if moment is not None:
         return {"datetime": moment}
+    calendar = None if time is None else calendar_of(time)
+    has = "no `time`" if calendar is None else f"a `time` of the calendar {calendar!r}"
     msg = (
-        "the retrieval has no `time`, and a STAC item is of some time: "
+        f"the retrieval has {has}, and a STAC item is of some time: "
         ".assign_coords(time=np.datetime64(...)), or leave the item out, item=False"
     )
     raise ValueError(msg)

@@ -214,9 +214,11 @@ def _aligned(array: xr.DataArray | ArrayLike, name: str, mean: xr.Dataset) -> xr
     mu = mean[MU]
     if name == SIGMA and np.ndim(array) == 0:
         if hasattr(array, "magnitude"):
-            array = unwrapped(xr.DataArray(array))
+            quantity: Any = array
+            array = xr.DataArray(quantity.magnitude, attrs={"units": str(quantity.units)})
         if np.asarray(array).dtype.kind not in "iuf":
-            msg = f"sigma={np.asarray(array)[()]!r} is no number: give one standard deviation in the units of mu"
+            given = np.asarray(array)[()]
+            msg = f"sigma={given!r} is no number: give one standard deviation in the units of mu"
             raise TypeError(msg)
         attrs = getattr(array, "attrs", {})
         return xr.full_like(mu, float(array)).drop_attrs(deep=False).assign_attrs(attrs).variable  # type: ignore[arg-type]  # a number

@@ -11,6 +11,7 @@ from .flags import FLAG_ATTRS
 from .grid import spatial_dims
 from .names import CONVENTIONS, MASK, MU, SIGMA, SPATIAL_REF
 from .placement import PIXEL
+from .times import calendar_of
 from .units import same_units
 
 AXES = ("Y", "X")
@@ -77,9 +78,13 @@ def _axes(dataset: xr.Dataset) -> dict[Hashable, dict[str, str]]:
         named = _horizontal(dataset, dims)
         axes = {d: {"axis": a} | n for d, a, n in zip(dims, AXES, named, strict=True)}
     time = dataset.coords.get("time")
-    if time is not None and time.dtype.kind == "M" and time.dims in ((), ("time",)):
+    if time is not None and time.dims in ((), ("time",)) and _is_dated(time):
         axes["time"] = {"axis": "T", "standard_name": "time"}
     return {k: v for k, v in axes.items() if k in dataset.coords}
+
+
+def _is_dated(time: xr.DataArray) -> bool:
+    return time.dtype.kind == "M" or (time.chunks is None and calendar_of(time) is not None)
 
 
 def _horizontal(

@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 
 from xfusion.datamodel.names import SPAN, SPATIAL_REF
-from xfusion.datamodel.times import as_time, stated_span
+from xfusion.datamodel.times import as_time, moment_of, stated_span
 
 
 def name_of(scene: xr.Dataset) -> str:
@@ -45,10 +45,7 @@ def labels_along(scenes: Sequence[xr.Dataset], dim: Hashable) -> dict[Hashable, 
 
 def _moment(scene: xr.Dataset, end: str) -> np.datetime64:
     """Return an end of the span of a scene, which of one acquisition is its time."""
-    time = scene.coords.get("time")
-    stated: Any = stated_span(scene).get(end)
-    if stated is None and time is not None and time.ndim == 0 and time.dtype.kind == "M":
-        stated = time.to_numpy()[()]
+    stated: Any = stated_span(scene).get(end, moment_of(scene.coords.get("time")))
     try:
         return as_time(stated)
     except ValueError:

@@ -12,7 +12,7 @@ import xarray as xr
 
 from xfusion.datamodel.caller import is_for_one_group
 from xfusion.datamodel.names import MU, SPAN
-from xfusion.datamodel.times import as_text, as_time, stated_span
+from xfusion.datamodel.times import as_text, as_time, moment_of, stated_span
 
 EXTREMES = (np.fmin, np.fmax)  # a group without acquisitions has none
 
@@ -70,10 +70,10 @@ def _moments(retrievals: Sequence[xr.Dataset]) -> list[np.datetime64]:
     """Return the times of acquisition of retrievals, and of what they were fused of."""
     moments: list[np.datetime64] = []
     for retrieval in retrievals:
-        time, stated = retrieval.coords.get("time"), stated_span(retrieval)
+        time, stated = moment_of(retrieval.coords.get("time")), stated_span(retrieval)
         # beside a span it is a label, such as the first day of a month that was fused
-        if not stated and time is not None and time.ndim == 0 and time.dtype.kind == "M":
-            moments.append(time.to_numpy()[()])
+        if not stated and time is not None:
+            moments.append(time)
         for end in stated.values():
             # a text that is no date says nothing
             with contextlib.suppress(ValueError):

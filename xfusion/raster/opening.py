@@ -18,7 +18,7 @@ from xfusion.datamodel.names import SPATIAL_REF
 from xfusion.datamodel.placement import PIXEL
 from xfusion.datamodel.redaction import public
 from xfusion.datamodel.tags import OF_ALL, UNPACKED
-from xfusion.datamodel.times import Time, as_time
+from xfusion.datamodel.times import Time, as_time, moment_of
 
 from .address import opened_as
 from .file import FilePath, RasterFile, remember
@@ -247,11 +247,8 @@ def _look(path: FilePath) -> Stored:
 
 def _dated(band: xr.DataArray) -> xr.DataArray:
     """Return a band whose time is a date of numpy, where its calendar is that of dates."""
-    time = band.coords["time"].item() if "time" in band.coords else None
-    if getattr(time, "calendar", None) not in ("standard", "gregorian", "proleptic_gregorian"):
-        return band
-    assert time is not None  # noqa: S101  # it has a calendar
-    return band.assign_coords(time=np.datetime64(time.isoformat(), "ns"))
+    moment = moment_of(band.coords.get("time"))
+    return band if moment is None else band.assign_coords(time=moment.astype("datetime64[ns]"))
 
 
 def _explained(band: xr.DataArray, path: FilePath) -> xr.DataArray:
