@@ -318,3 +318,23 @@ def test_clouds_of_a_mask_that_is_attached_get_a_buffer_by_themselves() -> None:
 
 def test_what_is_made_of_a_retrieval_stays_where_it_lies() -> None:
     assert xf.exceedance(retrieval_on(HERE), 0.5).rio.crs == UTM
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_flags_that_where_has_made_floats_are_flags(dtype: Any) -> None:
+    grid = GeoBox.from_bbox((500000, 0, 500040, 10), UTM, resolution=10)
+    flags = np.array([[0, 1, 18, 255]], np.uint8)
+    water = retrieval_on(grid).fusion.exclude(on(grid, flags))
+    kept = water["mask"].where([[True, False, True, True]]).astype(dtype)
+    assert kept.dtype.kind == "f"
+    again = retrieval_on(grid).fusion.exclude(kept)
+    assert again["mask"].values.tolist() == [[0, 32, 18, 255]]
+    lazily = retrieval_on(grid).fusion.exclude(kept.chunk(x=2))
+    xr.testing.assert_equal(lazily, again)
+    # of numbers without our attributes nobody knows, and == 1 would lose the other flags
+    with pytest.raises(ValueError, match=r"float.*not bool.*\.fillna\(32\)\.astype\('uint8'\)"):
+        retrieval_on(grid).fusion.exclude(kept.drop_attrs())
+    mended = retrieval_on(grid).fusion.exclude(kept.drop_attrs().fillna(32).astype("uint8"))
+    xr.testing.assert_equal(mended, again)
+    with pytest.raises(ValueError, match="which is no flag"):
+        retrieval_on(grid).fusion.exclude(kept.fillna(0.5)).load()

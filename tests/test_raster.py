@@ -165,18 +165,55 @@ def test_complex_numbers_are_refused(tmp_path: Path) -> None:
         ({"x": 3}, ((4,), (3, 2))),
         ((3, 2), ((3, 1), (2, 2, 1))),
         (-1, ((4,), (5,))),
+        ("auto", ((4,), (5,))),
+        ({"y": "auto", "x": 2}, ((4,), (2, 2, 1))),
+        (((1, 3), (2, 3)), ((1, 3), (2, 3))),
+        ({"y": (1, 3), "x": None}, ((1, 3), (5,))),
+        ((None, 3), ((4,), (3, 2))),
+        ({}, ((4,), (5,))),
+        ("32B", None),
+        (np.int64(3), ((3, 1), (3, 2))),
     ],
 )
 def test_chunks_are_those_of_xarray(chunks: Any, blocks: Any, tmp_path: Path) -> None:
-    path = write(tmp_path / "mu.tif", np.ones((4, 5), np.float32))
-    assert xf.SensorProduct.open(path, path, chunks=chunks).mu.chunks == blocks
+    path = write(tmp_path / "mu.tif", np.arange(20, dtype=np.float32).reshape(4, 5))
+    plain = xr.DataArray(np.empty((4, 5), np.float32), dims=("y", "x"))
+    # a number of bytes is that of xarray; of a mapping xarray leaves other dims whole
+    blocks = plain.chunk(chunks).chunks if blocks is None else blocks
+    opened = xf.SensorProduct.open(path, path, chunks=chunks)
+    assert opened.mu.chunks == opened.sigma.chunks == blocks
+    np.testing.assert_array_equal(opened.mu.data[-1], np.arange(15, 20))
+    moved = opened.coregister(opened.geobox.translate_pix(0.5, 0.5), chunks=chunks)
+    assert moved.mu.chunks == blocks
 
 
-@pytest.mark.parametrize("chunks", [0, {"y": 0, "x": 3}, {"time": 1}, (3, 2, 1), (2, -7)])
+@pytest.mark.parametrize(
+    "chunks", [0, {"y": 0, "x": 3}, {"time": 1}, (3, 2, 1), (2, -7), True, ((1, 2), (2, 3)), "many"]
+)
 def test_chunks_that_are_no_blocks_are_told(chunks: Any, tmp_path: Path) -> None:
     path = write(tmp_path / "mu.tif", np.ones((4, 5), np.float32))
     with pytest.raises(ValueError, match="chunks=.*rows and columns of a block"):
         xf.SensorProduct.open(path, path, chunks=chunks)
+
+
+SELECTED = [0, -1, np.int64(2), slice(None), slice(None, None, 2), slice(4, 0, -2), [0, 3], []]
+
+
+@pytest.mark.parametrize("rows", [*SELECTED, slice(1, 6, 3), slice(2, 2)])
+@pytest.mark.parametrize("columns", SELECTED)
+@pytest.mark.parametrize("chunks", [3, -1])
+def test_what_is_selected_of_a_file_is_what_numpy_selects(
+    rows: Any, columns: Any, chunks: int, tmp_path: Path
+) -> None:
+    values = np.arange(42, dtype=np.float32).reshape(6, 7)
+    opened = xf.raster.open_raster(write(tmp_path / "mu.tif", values), chunks=chunks)
+    selected = opened.isel(y=rows, x=columns)
+    np.testing.assert_array_equal(selected, values[rows][..., columns])
+    np.testing.assert_array_equal(opened.data[rows][..., columns], values[rows][..., columns])
+    if isinstance(rows, slice) and isinstance(columns, slice):
+        np.testing.assert_array_equal(opened.data[rows, columns], values[rows, columns])
+    elif not isinstance(rows, list) and not isinstance(columns, list):
+        np.testing.assert_array_equal(opened.data[rows, columns], values[rows, columns])
 
 
 def test_files_that_changed_places_are_noticed(tmp_path: Path) -> None:
@@ -256,6 +293,9 @@ def test_the_unit_of_heights_is_not_that_of_mu(crs: str, tmp_path: Path) -> None
     with rasterio.open(mu, "r+") as file:
         file.units = ("K",)
     assert xf.SensorProduct.open(mu, mu).mu.attrs["units"] == "K"
+    with rasterio.open(mu, "r+") as file:
+        file.units = ("m",)  # which GDAL does not say of the CRS
+    assert xf.SensorProduct.open(mu, mu).mu.attrs["units"] == "m"
 
 
 def netcdf(path: Path, *names: str, axes: bool = True) -> Path:

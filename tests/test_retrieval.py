@@ -185,3 +185,44 @@ def test_what_is_missing_is_named() -> None:
         xf.retrieval(np.ones((2, 2)), none)
     with pytest.raises(TypeError, match=r"mu is None"):
         xf.retrieval(none, 0.1)
+
+
+@pytest.mark.parametrize("lacking", [("y", "x"), ("time",), ("time", "y", "x"), ()])
+@pytest.mark.parametrize("name", ["sigma", "mask"])
+def test_what_lacks_dims_is_that_of_each_pixel(lacking: tuple[str, ...], name: str) -> None:
+    rng = np.random.default_rng(0)
+    mu = on_grid().expand_dims(time=np.array(["2023-06-01", "2023-06-02"], "M8[ns]"))
+    part = mu.isel(dict.fromkeys(lacking, 0), drop=True)
+    values = rng.integers(0, 3, part.shape).astype(np.uint8 if name == "mask" else np.float64)
+    layers: dict[str, Any] = {"sigma": 0.1} | {name: part.copy(data=values)}
+    made = xf.retrieval(mu, **layers)
+    assert made[name].dims == mu.dims
+    for label in np.ndindex(mu.shape):
+        kept = tuple(i for i, dim in zip(label, mu.dims, strict=True) if dim not in lacking)
+        assert made[name][label].item() == values[kept]
+    xr.testing.assert_equal(
+        made.fusion.gaussian(dim="time").compute(), made.copy(deep=True).fusion.gaussian(dim="time")
+    )
+
+
+def test_a_sigma_for_each_time_has_the_labels_of_mu() -> None:
+    mu = on_grid().expand_dims(time=[1, 2])
+    with pytest.raises(ValueError, match="not the same labels along 'time'"):
+        xf.retrieval(mu, xr.DataArray([0.1, 0.2], dims="time", coords={"time": [1, 3]}))
+    with pytest.raises(ValueError, match="sigma has dims"):
+        xf.retrieval(mu, xr.DataArray(np.ones(4), dims="x"))
+
+
+def test_the_one_band_of_a_file_is_squeezed_from_a_dataset_as_well() -> None:
+    flat = xf.retrieval(on_grid(), on_grid(), on_grid() > 2)
+    by_hand = flat.expand_dims(band=[1])
+    assert by_hand.mu.dims == ("band", "y", "x")
+    assert by_hand.fusion.usable.dims == ("y", "x")
+    fused = by_hand.fusion.gaussian(flat)
+    assert fused.mu.dims == ("y", "x")
+    assert "band" not in fused.coords
+    xr.testing.assert_equal(fused, flat.fusion.gaussian(flat))
+    product = xf.SensorProduct(dataset=by_hand)
+    assert product.exclude(on_grid() > 2).dataset["mask"].dims == ("y", "x")
+    with pytest.raises(ValueError, match="dims"):
+        flat.expand_dims(band=[1, 2]).fusion.gaussian(flat)

@@ -101,5 +101,41 @@ def test_a_fusion_of_celsius_and_kelvin_moves_the_mean_and_no_sigma() -> None:
         fused = xf.gaussian(a, b)
         np.testing.assert_allclose(fused.mu.item(), mean)
         np.testing.assert_allclose(fused.sigma.item(), 0.3 / 2**0.5)
-    with pytest.raises(ValueError, match=r"sigma is in 'degC', mu in 'K': multiply sigma"):
-        xf.retrieval(kelvin.mu, celsius.sigma.assign_attrs(units="degC"))
+    with pytest.raises(ValueError, match=r"sigma is in 'degF', mu in 'K': multiply sigma"):
+        xf.retrieval(kelvin.mu, celsius.sigma.assign_attrs(units="degF"))
+
+
+CELSIUS = ["degC", "degrees_Celsius", "degree_Celsius", "°C", "deg C", "Celsius", "degrees C"]
+KELVIN = ["K", "kelvin", "Kelvin", "degK", "degrees_Kelvin"]
+
+
+@pytest.mark.parametrize("of_mu", [*CELSIUS, *KELVIN])
+@pytest.mark.parametrize("of_sigma", [*CELSIUS, *KELVIN, "delta_degC", "delta_degree_Celsius"])
+def test_a_difference_of_temperatures_is_one_in_kelvin_and_in_celsius(
+    of_mu: str, of_sigma: str
+) -> None:
+    mu = xr.DataArray([[280.0]], dims=("y", "x"), attrs={"units": of_mu})
+    sigma = xr.DataArray([[0.3]], dims=("y", "x"), attrs={"units": of_sigma})
+    water = xf.retrieval(mu, sigma)
+    again = xf.retrieval(water.mu, water.sigma)
+    fused = xf.gaussian(water, again)
+    np.testing.assert_allclose([fused.mu.item(), fused.sigma.item()], [280.0, 0.3 / 2**0.5])
+    assert fused.sigma.attrs["units"] == of_mu
+
+
+@pytest.mark.parametrize("of_mu", CELSIUS)
+@pytest.mark.parametrize("other", KELVIN)
+def test_temperatures_are_converted_however_they_are_written(of_mu: str, other: str) -> None:
+    pytest.importorskip("pint", reason="units are an extra")
+    a, b = (
+        xf.retrieval(xr.DataArray([[value]], dims=("y", "x"), attrs={"units": units}), 0.3)
+        for value, units in ((20.0, of_mu), (293.15, other))
+    )
+    assert xf.gaussian(a, b).mu.item() == pytest.approx(20.0)
+
+
+@pytest.mark.parametrize("wrong", ["k", "C", "F", "degF", "mK", "m"])
+def test_what_is_no_kelvin_is_no_deviation_of_celsius(wrong: str) -> None:
+    mu = xr.DataArray([[20.0]], dims=("y", "x"), attrs={"units": "degC"})
+    with pytest.raises(ValueError, match=rf"sigma is in '{wrong}', mu in 'degC'"):
+        xf.retrieval(mu, xr.DataArray([[0.3]], dims=("y", "x"), attrs={"units": wrong}))

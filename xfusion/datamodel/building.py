@@ -13,12 +13,10 @@ from .chunks import check_known
 from .comparison import on_grid_of
 from .flags import Exclusion, whole_flags
 from .grid import geobox_of, spatial_dims, spatial_ref_of, with_spatial_dims
-from .names import MASK, MU, SIGMA, SPATIAL_REF
+from .names import BAND, MASK, MU, SIGMA, SPATIAL_REF
 from .times import Time, as_time
 from .units import dequantify
 from .validation import Retrieval, as_retrieval, decoded, validate, with_spatial_ref
-
-BAND = "band"  # the dim that rioxarray gives the bands of a file
 
 
 def retrieval(
@@ -36,7 +34,8 @@ def retrieval(
     mu : array, dims (..., y, x) or (..., latitude, longitude)
         Best estimate, float32 or float64. A plain array gets the dims (y, x).
     sigma : array, same shape, or a number
-        One standard deviation, in the units of `mu`, or in those of its differences.
+        One standard deviation, in the units of `mu`, or in those of its differences. A DataArray
+        may lack the spatial dims, as one for each time does, or others.
     mask : array, same shape, optional
         uint8 flags of :class:`Exclusion`, 0 where usable; the same as floats, where NaN is
         UNKNOWN; or bool, True where excluded (becomes ``Exclusion.USER``).
@@ -231,8 +230,16 @@ def _aligned(array: xr.DataArray | ArrayLike, name: str, mean: xr.Dataset) -> xr
     array = unwrapped(array) if name == MASK else decoded(unwrapped(array).rename(name))
     other = _canonical_spatial_ref(array.to_dataset(name=name))
     other = _with_crs_of(other, mean)
-    aligned = on_grid_of(other, mean, names=(name, MU), mend=f"{name}.rio.reproject_match(mu)")
-    return aligned[name].variable.transpose(*mu.dims)
+    other = with_spatial_dims(other, mean)
+    # a sigma for each time, or one map of it for all, is that of each pixel
+    lacking = {*mean.dims} - {*other.dims}
+    there = {*(spatial_dims(mean) or ())}
+    if lacking & there != there and lacking & there:
+        lacking = set()
+    each = mean.isel(dict.fromkeys(lacking, 0), drop=True)
+    aligned = on_grid_of(other, each, names=(name, MU), mend=f"{name}.rio.reproject_match(mu)")
+    spread: xr.Variable = aligned[name].variable.set_dims(mean.sizes)
+    return spread.transpose(*mu.dims)
 
 
 def unwrapped(array: xr.DataArray) -> xr.DataArray:

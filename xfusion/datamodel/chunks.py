@@ -6,34 +6,64 @@ import math
 from collections.abc import Hashable, Mapping
 from typing import Any, TypeAlias
 
+import numpy as np
 import xarray as xr
 
 from .grid import SPATIAL_DIMS
 
-Chunks: TypeAlias = int | Mapping[Any, int] | tuple[int, int] | None
+Blocks: TypeAlias = tuple[tuple[int, ...], tuple[int, ...]]
+Side: TypeAlias = int | str | tuple[int, ...] | None
+Chunks: TypeAlias = int | str | Mapping[Any, Side] | tuple[Side, Side] | None
 
 
-def block_sides(chunks: Any, shape: tuple[int, int]) -> tuple[int, int]:
-    """Return the rows and columns of a block, as asked by a number, a pair or a mapping.
+def blocks_of(chunks: Any, shape: tuple[int, int]) -> Blocks:
+    """Return the rows and columns of each block, as asked in the ways of dask and xarray.
+
+    Parameters
+    ----------
+    chunks : int, str, pair or mapping
+        Of each dim a number, -1 or None for the whole length, "auto" or a size such as "16MiB",
+        or the lengths of all blocks.
+    shape : (int, int)
 
     Raises
     ------
     ValueError
-        If it is none of these, or a side is no positive number nor -1, for the whole length.
+        If it is none of these, or blocks are not as long as the array.
     """
-    pair: Any = ()
-    if isinstance(chunks, int):
-        pair = chunks, chunks
-    elif isinstance(chunks, tuple):
-        pair = chunks
-    elif isinstance(chunks, Mapping):
+    from dask.array.core import normalize_chunks
+
+    pair: Any = chunks
+    if isinstance(chunks, Mapping):
         names = next((d for d in SPATIAL_DIMS if {*d} & {*chunks}), ())
         pair = tuple(chunks.get(name, -1) for name in names)
-    whole = tuple(n if size == -1 else size for size, n in zip(pair, shape, strict=False))
-    if len(pair) != len(shape) or not all(isinstance(n, int) and n > 0 for n in whole):
-        msg = f"{chunks=}: give the rows and columns of a block, e.g. {{'y': 2048, 'x': 2048}}"
-        raise ValueError(msg)
-    return whole[0], whole[1]
+    elif isinstance(chunks, int | np.integer | str):
+        pair = chunks, chunks
+    is_pair = isinstance(pair, tuple | list) and len(pair) == len(shape)
+    if is_pair and all(map(_is_side, pair)):
+        try:
+            # of one type, so that mu, sigma and mask have the same
+            rows, columns = normalize_chunks(tuple(pair), shape, dtype=np.float32)
+        except (TypeError, ValueError):
+            pass
+        else:
+            return tuple(map(int, rows)), tuple(map(int, columns))
+    msg = (
+        f"{chunks=} of {shape} pixels: give the rows and columns of a block, e.g. {{'y': 2048, "
+        "'x': 2048}, 'auto', or the lengths of all blocks along each dim, which add up"
+    )
+    raise ValueError(msg)
+
+
+def _is_side(side: Any) -> bool:
+    if isinstance(side, tuple | list):
+        return bool(side) and all(_is_count(n) for n in side)
+    return side is None or isinstance(side, str) or side == -1 or _is_count(side)
+
+
+def _is_count(number: Any) -> bool:
+    is_whole = isinstance(number, int | np.integer) and not isinstance(number, bool)
+    return is_whole and number > 0
 
 
 def check_known(name: str, array: Any) -> None:

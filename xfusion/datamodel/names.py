@@ -7,6 +7,7 @@ SPAN = ("time_coverage_start", "time_coverage_end")
 MU, SIGMA, MASK, SOURCE = "mu", "sigma", "mask", "source"
 COUNT, CHI2, WEIGHT = "count", "chi2", "weight"
 DIFFERENCE, CONFLICT = "normalised_difference", "conflict"
+BAND = "band"  # the dim that rioxarray gives the bands of a file
 SPATIAL_REF = "spatial_ref"
 CONVENTIONS = "CF-1.13"
 NODATA = ("_FillValue", "missing_value", "nodata")

@@ -14,8 +14,25 @@ import xarray as xr
 
 # far apart, so that the offset of degF costs the scale no digit
 FAR = float(1 << 20)
-KELVIN = ("K", "kelvin", "degK", "degree_kelvin", "delta_degC", "delta_degree_Celsius")
-CELSIUS = ("degC", "°C", "celsius", "Celsius", "degree_Celsius", "degrees_Celsius", "deg_C")
+# as people and udunits write them, without what is between the words -> as pint reads them
+TEMPERATURE = {
+    "K": (
+        "k",
+        "kelvin",
+        "kelvins",
+        "degk",
+        "degkelvin",
+        "degreekelvin",
+        "degreeskelvin",
+        "degreek",
+    ),
+    "degC": ("°c", "degc", "degsc", "celsius", "degcelsius", "degreec", "degreesc"),
+    "degF": ("°f", "degf", "degsf", "fahrenheit", "degfahrenheit", "degreef", "degreesf"),
+}
+TEMPERATURE["degC"] += ("degreecelsius", "degreescelsius", "centigrade", "degreecentigrade")
+TEMPERATURE["degF"] += ("degreefahrenheit", "degreesfahrenheit")
+SPELLED = {spelled: unit for unit, names in TEMPERATURE.items() for spelled in names}
+OF_DIFFERENCES = ("delta_", "Δ")
 FACTOR = re.compile(r"[+-]?\d+(?:\.\d*)?(?:[eE][+-]?\d+)?(?=\s|$)")
 
 
@@ -29,6 +46,9 @@ def same_units(a: str | None, b: str | None) -> bool:
     """Whether two texts name one unit; where pint is installed also "m" and "meter"."""
     if a is None or b is None or a == b:
         return a == b
+    a, b = _canonical(a), _canonical(b)
+    if a == b:
+        return True
     try:
         import pint
     except ModuleNotFoundError:
@@ -87,6 +107,7 @@ def as_number(value: Any, units: str | None = None) -> float:
 
 def _parsed(units: str) -> tuple[float, str]:
     """Return a factor and units as pint reads them: CF writes "m s-1" for m / s, "1e-3" for ‰."""
+    units = _canonical(units)
     number = FACTOR.match(units)
     factor = float(number.group()) if number else 1.0
     unit = units[number.end() :].strip() if number else units
@@ -94,6 +115,14 @@ def _parsed(units: str) -> tuple[float, str]:
         return factor, unit
     powers = re.sub(r"([A-Za-z])(-?\d+)", r"\1**\2", unit)
     return factor, re.sub(r"(?<=[\w)])\s+(?=[A-Za-z(])", "*", powers)
+
+
+def _canonical(units: str) -> str:
+    """Return a unit of temperature in the one spelling that pint knows, any other as it is."""
+    plain = re.sub(r"[\s_.-]+", "", units)
+    if plain in ("k", "C", "F"):  # a factor, a charge, a capacity
+        return units
+    return SPELLED.get(plain.lower(), units)
 
 
 def fits_deviation(sigma: str | None, mu: str | None) -> bool:
@@ -106,13 +135,17 @@ def fits_deviation(sigma: str | None, mu: str | None) -> bool:
 
 
 def _is_difference(units: str, of: str) -> bool:
-    """Whether units are those of differences of others: K of degC, which has another zero."""
-    if units == f"delta_{of}" or (units in KELVIN and of in CELSIUS):
+    """Whether units are those of differences of others: K and degC of either."""
+    plain = units
+    for sign in OF_DIFFERENCES:
+        plain = plain.removeprefix(sign)
+    unit, mean = _canonical(plain), _canonical(of)
+    if unit == mean or {unit, mean} <= {"K", "degC"}:
         return True
     try:
         # what is no multiple of another unit is one with a zero of its own, if it can be converted
         has_own_zero = conversion(of, units)[1] != 0
-        return has_own_zero and conversion(units, f"delta_{of}") == (1.0, 0.0)
+        return has_own_zero and conversion(units, f"delta_{mean}") == (1.0, 0.0)
     except (ModuleNotFoundError, ValueError):
         return False
 

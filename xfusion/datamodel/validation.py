@@ -9,7 +9,7 @@ import xarray as xr
 
 from .chunks import check_known
 from .flags import whole_flags
-from .names import MASK, MU, NODATA, PACKING, SIGMA, SPATIAL_REF
+from .names import BAND, MASK, MU, NODATA, PACKING, SIGMA, SPATIAL_REF
 from .units import dequantify, fits_deviation, units_of
 
 
@@ -35,6 +35,8 @@ def as_retrieval(obj: Retrieval) -> xr.Dataset:
         if variable.chunks is not None:
             check_known(str(name), variable)
     dataset = with_spatial_ref(dequantify(dataset))
+    if MU in dataset.data_vars and dataset[MU].sizes.get(BAND) == 1:
+        dataset = dataset.isel({BAND: 0}, drop=True)
     for name in (MU, SIGMA):
         if name in dataset.data_vars and {*NODATA, *PACKING} & {*dataset[name].attrs}:
             dataset = dataset.assign({name: decoded(dataset[name])})

@@ -10,6 +10,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from xfusion.datamodel.chunks import Blocks
 from xfusion.datamodel.components import local_path
 from xfusion.datamodel.graph import InGraph
 from xfusion.datamodel.grid import geobox_of, grid_coords
@@ -19,7 +20,6 @@ from xfusion.stac.asset_bands import AssetBand, asset_band, asset_of
 from xfusion.stac.items import asset_grid
 from xfusion.stac.profiles import Catalog
 from xfusion.stac.untrusted import asset_href
-from xfusion.warp.blocks import Blocks
 from xfusion.warp.pixel_mapping import PixelMapping
 
 from .mosaic import (

@@ -14,7 +14,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from xfusion.datamodel.building import unwrapped
-from xfusion.datamodel.flags import FLAG_ATTRS, Exclusion
+from xfusion.datamodel.flags import FLAG_ATTRS, Exclusion, whole_flags
 from xfusion.datamodel.names import PACKING
 from xfusion.datamodel.nodata import declared_nodata
 from xfusion.datamodel.redaction import public
@@ -84,6 +84,9 @@ class Meaning:
     def flags_of(self, excluded: Excluded) -> xr.DataArray:
         """Return the flags of a mask, uint8, lazily where it is lazy or a file."""
         array = self._opened(excluded)
+        has_meaning = self.has_limits or self.classes is not None
+        if array.dtype.kind == "f" and _says_flags(array) and not has_meaning:
+            array = whole_flags(array)  # of which `where` and the like have made floats
         kind = array.dtype.kind
         if kind == "b" and not self.has_limits and self.classes is None:
             return array * np.uint8(self.flag)
@@ -139,7 +142,8 @@ class Meaning:
         msg = (
             f"`excluded` is {path}{array.dtype}, not bool (True = exclude) or uint8 flags: say "
             "what its values mean, e.g. `excluded == 1`, classes={0: 'usable', 1: 'cloud'}, "
-            "above=0.5 or below=0.5"
+            "above=0.5 or below=0.5; of flags that became numbers of another kind, "
+            ".fillna(32).astype('uint8')"
         )
         raise ValueError(msg)
 

@@ -11,11 +11,12 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from xfusion.datamodel.chunks import Blocks
 from xfusion.datamodel.graph import InGraph
 from xfusion.kernels import parallel
 from xfusion.kernels.control import ControlGrid, Window
 from xfusion.raster.file import RasterFile
-from xfusion.warp.blocks import Blocks, keep_freed_memory, picked, slices, split, strips
+from xfusion.warp.blocks import keep_freed_memory, picked, slices, split, strips
 from xfusion.warp.pixel_mapping import PixelMapping
 
 FILE_STRIP = 1024  # target rows that a thread takes at a time: strips decode the tiles between them

@@ -9,12 +9,13 @@ import xarray as xr
 
 from xfusion.datamodel.building import located_like
 from xfusion.datamodel.caller import warn
+from xfusion.datamodel.chunks import Blocks
 from xfusion.datamodel.comparison import same_geobox
 from xfusion.datamodel.earth import check_is_on_earth
 from xfusion.datamodel.flags import Exclusion
 from xfusion.datamodel.grid import extent_of, geobox_of, grid_coords, spatial_dims
 from xfusion.datamodel.names import MASK, MU, SPATIAL_REF
-from xfusion.warp.blocks import Blocks, Warp, split, warp_blocks
+from xfusion.warp.blocks import Warp, split, warp_blocks
 from xfusion.warp.coregistration import CHUNK
 from xfusion.warp.pixel_mapping import PixelMapping
 

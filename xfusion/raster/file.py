@@ -71,10 +71,22 @@ class RasterFile(InGraph):
         """Return what it is besides its path, which may hold a secret."""
         return {name: value for name, value in super().described().items() if name != "path"}
 
-    def __getitem__(self, index: tuple[slice, slice]) -> NDArray[Any]:
-        """Read a window."""
-        rows, columns = (slice(*part.indices(n)) for part, n in zip(index, self.shape, strict=True))
-        return self.read(rows, columns)
+    def __getitem__(self, index: tuple[Any, Any]) -> NDArray[Any]:
+        """Read a window, or what dask selects of a block: single rows, every second column."""
+        window, within = [], []
+        for part, n in zip(index, self.shape, strict=True):
+            of_slice = isinstance(part, slice)
+            positions = np.arange(*part.indices(n)) if of_slice else np.asarray(part) % n
+            first = int(np.min(positions, initial=max(self.shape)))
+            stop = int(np.max(positions, initial=first - 1)) + 1
+            window.append(slice(first, stop))
+            within.append(positions - first)
+        pixels = self.read(window[0], window[1])
+        # what is a whole window comes as it was read
+        if all(np.array_equal(w, np.arange(n)) for w, n in zip(within, pixels.shape, strict=True)):
+            return pixels
+        selected: NDArray[Any] = pixels[within[0]][..., within[1]]
+        return selected
 
     def read(self, rows: slice, columns: slice, seconds: float = np.inf) -> NDArray[Any]:
         """Read a window, shape (rows, columns); on the web not anew after so many seconds."""

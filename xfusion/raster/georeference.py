@@ -44,4 +44,5 @@ def is_of_heights(file: Any) -> bool:
     from pyproj import CRS
 
     vertical = [part for part in CRS(file.crs.to_wkt()).sub_crs_list if part.is_vertical]
-    return any(str(unit).lower() in (a.unit_name, "m") for part in vertical for a in part.axis_info)
+    # "m" is no name of theirs, so somebody has said it of the band
+    return any(str(unit) == a.unit_name for part in vertical for a in part.axis_info)

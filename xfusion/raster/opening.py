@@ -12,7 +12,7 @@ import numpy as np
 import xarray as xr
 
 from xfusion.datamodel.building import retrieval
-from xfusion.datamodel.chunks import Chunks, block_sides
+from xfusion.datamodel.chunks import Chunks, blocks_of
 from xfusion.datamodel.flags import Exclusion
 from xfusion.datamodel.names import SPATIAL_REF
 from xfusion.datamodel.placement import PIXEL
@@ -63,8 +63,9 @@ def open_raster(
     ----------
     path : path or URL
         Anything GDAL reads, in any CRS.
-    chunks : int, (int, int), mapping of y and x, or None
-        Rows and columns of a block; -1 for all of them. None reads now.
+    chunks : int, str, pair, mapping of y and x, or None
+        Rows and columns of a block, in one of the ways of xarray: -1 for all of them, "auto", or
+        the lengths of all blocks. None reads now.
     masked : bool
         Turn nodata into NaN, and apply scale and offset.
     nodata : float, optional
@@ -119,7 +120,7 @@ def _opened(path: FilePath, chunks: Chunks, **mode: Any) -> tuple[xr.DataArray, 
 
     pixels = da.from_array(
         file,
-        chunks=block_sides(chunks, file.shape),
+        chunks=blocks_of(CHUNK if chunks == {} else chunks, file.shape),
         name=_token(file),
         asarray=False,
         meta=_meta(file),
@@ -152,8 +153,9 @@ def open_retrieval(
         mask of the file itself says that there is no data.
     sensor, time
         As in :func:`~xfusion.retrieval`; by default those in the tags of `mu`, if any.
-    chunks : int, (int, int), mapping of y and x, or None
-        Rows and columns of a block; -1 for all of them. None reads now.
+    chunks : int, str, pair, mapping of y and x, or None
+        Rows and columns of a block, in one of the ways of xarray: -1 for all of them, "auto", or
+        the lengths of all blocks. None reads now.
     nodata : float, optional
         A value of `mu` and `sigma` that means no data, besides what the files declare.
     scale, offset : float, optional

@@ -8,20 +8,19 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from xfusion.datamodel.chunks import Blocks
 from xfusion.datamodel.graph import InGraph
 from xfusion.kernels import parallel
 from xfusion.kernels.control import ControlGrid, Window
 from xfusion.raster.file import RasterFile, recall
 
 from .pixel_mapping import PixelMapping
-
-Blocks: TypeAlias = tuple[tuple[int, ...], tuple[int, ...]]
 
 STRIP = 256  # target rows that are resampled at a time
 KEPT = 31 << 20  # bytes of the largest array that glibc can keep the memory of

@@ -10,7 +10,7 @@ import xarray as xr
 
 from xfusion.datamodel.caller import warn
 from xfusion.datamodel.cf import annotate
-from xfusion.datamodel.chunks import Chunks, block_sides, rechunked
+from xfusion.datamodel.chunks import Blocks, Chunks, blocks_of, rechunked
 from xfusion.datamodel.comparison import same_crs, same_geobox
 from xfusion.datamodel.earth import check_is_on_earth
 from xfusion.datamodel.flags import Exclusion
@@ -25,7 +25,7 @@ from xfusion.datamodel.grid import (
 from xfusion.datamodel.names import MASK, MU, SIGMA
 from xfusion.datamodel.validation import Retrieval, as_retrieval
 
-from .blocks import Blocks, Warp, split, warp_blocks
+from .blocks import Warp, split, warp_blocks
 from .pixel_mapping import PixelMapping
 from .target import target_of
 
@@ -60,8 +60,9 @@ def coregister(
     error_correlation : float, 0 to 1
         Of the errors of neighbouring source pixels. 1, the cautious choice, takes sigma along
         as it takes mu; 0 lets independent errors average out.
-    chunks : int, (int, int) or mapping, optional
-        Blocks of a lazy result: as asked, else those of `like`, else those of the source.
+    chunks : int, str, pair or mapping, optional
+        Blocks of a lazy result: as asked in one of the ways of xarray, such as ``{"y": 1024}``,
+        ``"auto"`` or the lengths of all; else those of `like`, else those of the source.
     resolution : float, optional
         Side of a pixel in the unit of a CRS.
 
@@ -180,9 +181,8 @@ def _blocks(
     lazy = [layer for layer in layers if layer.chunks is not None]
     if not lazy:
         return None
-    if chunks is not None:
-        rows, columns = block_sides(chunks, shape)
-        return split(shape[0], rows), split(shape[1], columns)
+    if chunks is not None and chunks != {}:
+        return blocks_of(chunks, shape)
     theirs, ours = (_chunks_of(obj) for obj in (getattr(like, "dataset", like), lazy[0]))
     if theirs is not None:
         return theirs
