@@ -220,6 +220,9 @@ NOT_OF_THE_COMMAND = (
     "by which files are named",  # of cubes, which it does not open
     "{cube.sizes['time']} acquisitions",
     "no labels there",
+    "`excluded` is of",  # cubes of flags, which it does not take
+    "times without dates, the retrieval",
+    "declares no nodata: where no item lies",
 )
 
 
