@@ -474,6 +474,28 @@ def test_a_mask_of_one_day_is_not_that_of_a_cube(tmp_path: Path) -> None:
         gfm_cube().expand_dims(run=2).fusion.attach_gfm_mask(items=items, allow_local=True)
 
 
+def test_all_days_without_items_are_named_before_anything_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    items, flags = gfm_days(tmp_path)
+    days = [c.retrieval(c.EQUI7, time=f"2023-06-{day}T05:10:03") for day in (18, 20, 21, 25)]
+    cube = xf.stack(days)
+    with monkeypatch.context() as patched:
+        patched.setattr("xfusion.masks.attach.load_bands", None)  # reading would fail
+        with pytest.raises(
+            LookupError, match=r"2 of 4 times.*2023-06-18T05:10:03, 2023-06-25T05:10:03"
+        ) as caught:
+            cube.fusion.attach_gfm_mask(items=items, allow_local=True)
+    call = re.search(r"\.drop_sel\(time=\[.*?\]\)", str(caught.value))
+    assert call is not None
+    mended = eval(f"cube{call[0]}", {"cube": cube})  # noqa: S307  # it is what the error says
+    masked = mended.fusion.attach_gfm_mask(items=items, allow_local=True)
+    np.testing.assert_array_equal(masked["mask"], flags)
+    # of one time it says what it says of a retrieval
+    with pytest.raises(LookupError, match=r"^none of the 2 items="):
+        cube.isel(time=[0]).fusion.attach_gfm_mask(items=items, allow_local=True)
+
+
 def test_a_cube_is_written_time_by_time(tmp_path: Path) -> None:
     scenes = [
         scene("2023-06-20T05:00", items="a20 b20"),

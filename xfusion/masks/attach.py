@@ -24,9 +24,9 @@ from xfusion.datamodel.provenance import (
     with_time_of_items,
 )
 from xfusion.datamodel.slices import slices_along
-from xfusion.datamodel.times import Time, as_time
+from xfusion.datamodel.times import Time
 from xfusion.datamodel.validation import Retrieval, as_retrieval
-from xfusion.stac.items import Items, as_items
+from xfusion.stac.items import Items
 from xfusion.stac.profiles import Catalog, CatalogLike, Offset
 from xfusion.stac.searching import with_offset
 
@@ -36,7 +36,8 @@ from .grouping import grouped_by_frame
 from .loading import READ_FAILED, Loading, load_bands
 from .mosaic import OnReadError
 from .offset import Decision, offset_of
-from .passes import Search, check_passes, find_passes
+from .passes import Passes, Search, check_passes, find_passes
+from .passes_of_cube import find_passes_of_each, search_of_each
 from .recipe import MaskRecipe, check_assets
 
 OTHERWISE = {
@@ -105,7 +106,8 @@ def attach_mask(
         read, unless `on_read_error` is "flag": if a file is not as its item says, in shape,
         transform, CRS or dtype.
     LookupError
-        If there are no items, or, of a moment, none within 90 minutes of it.
+        If there are no items, or, of a moment, none within 90 minutes of it; of a cube all times
+        are named that have none, before anything is read.
     ConnectionError
         If the catalogue does not answer, or answers with an error, within ten minutes.
     OSError
@@ -155,9 +157,31 @@ def attached(
         options: dict[str, Any] = {"offset": offset, "advisory_flags": advisory_flags}
         return _attached_each(dataset, recipe, search, **options, on_read_error=on_read_error)
     _check(dataset, on_read_error)
+    passes = find_passes(dataset, recipe, search)
+    return _with_mask(
+        dataset,
+        recipe,
+        search,
+        passes,
+        offset=offset,
+        advisory_flags=advisory_flags,
+        on_read_error=on_read_error,
+    )
+
+
+def _with_mask(
+    dataset: xr.Dataset,
+    recipe: MaskRecipe,
+    search: Search,
+    passes: Passes,
+    *,
+    offset: Offset | None,
+    advisory_flags: bool,
+    on_read_error: OnReadError,
+) -> xr.Dataset:
+    """Return a retrieval of one acquisition with the mask of the passes that were found."""
     each_counts = recipe.combine == "excluded"
     profile = _for_bands(with_offset(search.profile(recipe.catalog), offset), recipe)
-    passes = find_passes(dataset, recipe, search)
     checked = check_passes(passes, profile, otherwise=OTHERWISE[recipe.combine])
     if not checked.complete:
         warn(f"no item of {profile.collection!r} has all assets: all pixels are UNKNOWN")
@@ -195,26 +219,16 @@ def _attached_each(
     cube: xr.Dataset, recipe: MaskRecipe, search: Search, **options: Any
 ) -> xr.Dataset:
     """Return a cube with the mask of each time."""
-    if search.datetime is not None:
-        msg = (
-            f"datetime={search.datetime!r} is of one acquisition, the retrieval has "
-            f"{cube.sizes['time']} along 'time': leave it out, each has its own"
-        )
-        raise ValueError(msg)
-    if "time" not in cube.coords or not cube.sizes["time"]:
-        msg = (
-            f"the retrieval has {cube.sizes['time']} acquisitions along 'time' and no labels "
-            "there, so the days of their masks are unknown: .assign_coords(time=...)"
-        )
-        raise ValueError(msg)
-    # once, as it may be read only once
-    items = None if search.items is None else as_items(search.items)
-    masked = []
-    for each in slices_along(cube, "time"):
-        moment: Any = each.coords["time"].to_numpy()[()]
-        own = None if items is None else as_time(moment)
-        of_time = dataclasses.replace(search, items=items, datetime=own)
-        masked.append(attached(each, recipe, of_time, **options))
+    search = search_of_each(cube, search)
+    slices = slices_along(cube, "time")
+    for each in slices:
+        _check(each, options["on_read_error"])
+    # all are searched before anything is read
+    found = find_passes_of_each(slices, recipe, search)
+    masked = [
+        _with_mask(each, recipe, search, passes, **options)
+        for each, passes in zip(slices, found, strict=True)
+    ]
     dims = cube[MU].dims
     layers = {
         name: xr.Variable.concat([each[name].variable for each in masked], "time").transpose(*dims)
