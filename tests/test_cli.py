@@ -397,6 +397,39 @@ def test_info_of_what_is_no_result_is_one_line(tmp_path: Path) -> None:
     assert "is no result: give a Zarr store" in result.output
 
 
+def test_info_of_a_file_names_it_and_what_is_not_beside_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("a_mu.tif", "b_item.json", "c.tif"):
+        Path(name).touch()
+    expected = {
+        "a_mu.tif": "a_mu.tif is no result, there is no a_sigma.tif beside it: give",
+        "b_item.json": "b_item.json is no result, there is no b_mu.tif and no b_sigma.tif beside",
+        "c.tif": "c.tif is no result: give a Zarr store",
+    }
+    for name, said in expected.items():
+        result = call("info", name)
+        assert result.exit_code == 1
+        assert said in result.output
+    Path("f").mkdir()
+    Path("f/mu.tif").touch()
+    assert "f is no result, there is no sigma.tif in it" in call("info", "f").output
+
+
+@pytest.mark.parametrize("number", ["-1", "0", "inf", "nan", "-1e-4"])
+def test_a_resolution_of_the_grid_that_is_none_is_told(
+    number: str, served: Served, tmp_path: Path
+) -> None:
+    arguments = (*served.arguments, "--grid", f"EPSG:4326,{number}", "--out", tmp_path / "o")
+    result = call("fuse", *arguments)
+    assert result.exit_code == 1
+    assert (
+        f"--grid 'EPSG:4326,{number}': resolution={float(number)}: give the side" in result.output
+    )
+    assert "no sensor" not in result.output
+
+
 @pytest.mark.parametrize("command", [[], ["fuse"], ["info"], ["demo"]])
 def test_help_reads_well(command: list[str]) -> None:
     said = call(*command, "--help").output

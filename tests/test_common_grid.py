@@ -1,5 +1,6 @@
 """One grid over several: nothing is cut off, at no latitude, antimeridian or pole."""
 
+import re
 import warnings
 from pathlib import Path
 from typing import Any
@@ -375,3 +376,18 @@ def test_it_is_told_whenever_no_pixel_is_seen(
         warnings.simplefilter("always")
         seen = source.fusion.coregister(target, resampling="nearest").fusion.usable.any()
     assert bool(caught) != bool(seen)
+
+
+@pytest.mark.parametrize("resolution", ["0.1", (1, 1), [5, 5], True, 1j, np.array([5.0])])
+def test_a_resolution_is_one_number(resolution: Any) -> None:
+    box = grid("EPSG:32633", 500_000, 5_000_000, 10.0, (30, 40))
+    match = rf"resolution={re.escape(repr(resolution))} is a \w+: give one number"
+    with pytest.raises(TypeError, match=match):
+        xf.common_grid(box, crs="EPSG:32633", resolution=resolution)
+    with pytest.raises(TypeError, match=match):
+        xf.common_grid(box, resolution=resolution)
+    with pytest.raises(TypeError, match=match):
+        retrieval(box).fusion.coregister("EPSG:32633", resolution=resolution)
+    for number in (5, np.float32(5), np.int64(5), np.array(5.0)):
+        found = xf.common_grid(box, crs="EPSG:32633", resolution=number)  # type: ignore[arg-type]
+        assert found.shape == (60, 80)

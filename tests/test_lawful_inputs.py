@@ -1,5 +1,6 @@
 """What is lawful is accepted, and means the same in memory, in a file and in parts."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -103,3 +104,27 @@ def test_labels_of_time_of_any_calendar_are_carried(times: Any) -> None:
     np.testing.assert_allclose(fused.sigma, 0.2 / np.sqrt(2))
     reduced = xf.gaussian(water, dim="time")
     np.testing.assert_allclose(reduced.sigma, 0.2 / np.sqrt(3))
+
+
+@pytest.mark.parametrize("kind", ["levels", "texts"])
+def test_labels_that_have_no_nearest_are_selected_by_what_both_have(kind: str) -> None:
+    def labelled(last: int) -> xr.Dataset:
+        cube = xf.retrieval(np.ones((2, 2)), 0.1).expand_dims(scene=3).copy()
+        if kind == "texts":
+            return cube.assign_coords(scene=["a", "b", str(last)])
+        levels = pd.MultiIndex.from_tuples([(1, "a"), (2, "b"), (last, "c")], names=["n", "pol"])
+        return cube.assign_coords(xr.Coordinates.from_pandas_multiindex(levels, "scene"))
+
+    a, b = labelled(3), labelled(4)
+    with pytest.raises(ValueError, match="not the same labels along 'scene'") as caught:
+        a.fusion.gaussian(b)
+    said = str(caught.value)
+    assert "nearest" not in said
+    assert ("(1, 'a'), (2, 'b'), (4, 'c')" if kind == "levels" else "3 of a, b, 4") in said
+    call = re.search(r"a\.isel.*\)\)$", said)
+    assert call is not None
+    left = eval(call[0], {"a": a, "b": b})  # noqa: S307  # it is what the error says
+    right = eval(call[0], {"a": b, "b": a})  # noqa: S307  # it is what the error says
+    assert left.fusion.gaussian(right).sizes["scene"] == 2
+    with pytest.raises(ValueError, match=r"3 without labels and 3 of .*assign_coords\(scene="):
+        a.fusion.gaussian(b.drop_vars(["scene", "n", "pol"], errors="ignore"))

@@ -73,6 +73,67 @@ def test_rotated_files_far_apart_are_not_one_grid(tmp_path: Path) -> None:
         a.gaussian(b)
 
 
+@pytest.mark.parametrize("kind", ["north up", "rotated", "control points"])
+def test_masks_of_files_far_apart_are_not_merged(kind: str, tmp_path: Path) -> None:
+    flags = np.zeros((4, 5), np.uint8)
+    base = TURNED if kind == "rotated" else NORTH_UP
+    masks = []
+    for name, transform in (("one", base), ("same", base), ("far", far(base))):
+        path = write(tmp_path / f"{name}.tif", flags, transform=transform)
+        if kind == "control points":
+            points = [
+                rasterio.control.GroundControlPoint(r, c, *(transform @ (c, r)))
+                for r in (0, 4)
+                for c in (0, 5)
+            ]
+            with rasterio.open(path, "w", **control_points_profile("uint8")) as file:
+                file.gcps = points, rasterio.crs.CRS.from_epsg(32633)
+                file.write(flags[None])
+        # as much of a place as rioxarray has, without labels
+        opened: Any = rioxarray.open_rasterio(path, parse_coordinates=False)
+        masks.append(opened.squeeze("band", drop=True))
+    one, same, apart = masks
+    assert not {"x", "y"} & {*apart.coords}
+    match = "ground control points" if kind == "control points" else r"not on one grid.*600000"
+    for how in ("any", "all", "majority"):
+        with pytest.raises(ValueError, match=match):
+            xf.merge_mask(one, apart, how=how)
+        with pytest.raises(ValueError, match=match):
+            xf.merge_mask(one, same, apart, how=how)
+    assert not xf.merge_mask(one, same).any()
+
+
+def control_points_profile(dtype: str) -> dict[str, Any]:
+    return {"driver": "GTiff", "height": 4, "width": 5, "count": 1, "dtype": dtype}
+
+
+def test_a_file_with_rational_polynomials_alone_is_refused_by_name(tmp_path: Path) -> None:
+    # about 48 N 16 E, a pixel of 1e-4 degrees: line falls with latitude, sample with longitude
+    terms = {name: [0.0] * 20 for name in ("line_num", "line_den", "samp_num", "samp_den")}
+    terms["line_num"][2], terms["samp_num"][1] = -1.0, 1.0
+    terms["line_den"][0] = terms["samp_den"][0] = 1.0
+    rpcs = rasterio.rpc.RPC(
+        height_off=0.0, height_scale=500.0, lat_off=48.0, lat_scale=1e-3, long_off=16.0,
+        long_scale=1e-3, line_off=2.0, line_scale=2.0, samp_off=2.5, samp_scale=2.5,
+        line_num_coeff=terms["line_num"], line_den_coeff=terms["line_den"],
+        samp_num_coeff=terms["samp_num"], samp_den_coeff=terms["samp_den"],
+    )  # fmt: skip
+    for crs in (None, "EPSG:4326"):
+        path = tmp_path / "mu.tif"
+        with rasterio.open(path, "w", crs=crs, **control_points_profile("float32")) as file:
+            file.rpcs = rpcs
+            file.write(np.ones((1, 4, 5), np.float32))
+        with rasterio.open(path) as file:
+            assert file.rpcs is not None
+            assert file.transform.is_identity
+        with pytest.raises(ValueError, match=r"mu.tif: no geotransform.*RPC\): gdalwarp -rpc"):
+            xf.SensorProduct.open(path, path)
+        with pytest.raises(ValueError, match=r"no geotransform.*gdalwarp -rpc"):
+            xf.raster.open_raster(path)
+        with pytest.raises(ValueError, match=r"no geotransform.*gdalwarp -rpc"):
+            xf.exclude(retrieval(on(NORTH_UP)), path, above=0.5)
+
+
 def test_files_with_ground_control_points_are_refused_by_name(tmp_path: Path) -> None:
     points = [
         rasterio.control.GroundControlPoint(r, c, 5e5 + 9 * c, 5e6 - 9 * r)
@@ -80,8 +141,7 @@ def test_files_with_ground_control_points_are_refused_by_name(tmp_path: Path) ->
         for c in (0, 5)
     ]
     path = tmp_path / "mu.tif"
-    profile = {"driver": "GTiff", "height": 4, "width": 5, "count": 1, "dtype": "float32"}
-    with rasterio.open(path, "w", **profile) as file:
+    with rasterio.open(path, "w", **control_points_profile("float32")) as file:
         file.gcps = points, rasterio.crs.CRS.from_epsg(32633)
         file.write(np.ones((1, 4, 5), np.float32))
     with pytest.raises(ValueError, match=r"no geotransform.*4 ground control points.*gdalwarp"):
@@ -137,9 +197,27 @@ def test_one_label_after_coarsening_does_not_say_how_large_its_pixel_is() -> Non
     assert coarse.sizes == {"y": 1, "x": 2}
     with pytest.raises(ValueError, match=r"'y' has one label.*6 times"):
         geobox_of(coarse)
+    # nor of a rotated grid, where the label of an odd number of rows looks like that of one
+    turned = retrieval(on(TURNED, (6, 12)).assign_coords(counted(6, 12)))
+    for rows in (6, 5):
+        left = turned.coarsen(y=rows, x=2, boundary="trim").mean()
+        with pytest.raises(ValueError, match=r"'y' has one label.*rotated grid.*unknown") as caught:
+            geobox_of(left)
+        assert ".drop_vars(['y', 'x']).rio.write_transform(transform)" in str(caught.value)
+        transform = Affine(16.0, 6.0 * rows, 500000.0, 12.0, -8.0 * rows, 5000000.0)
+        mended = left.drop_vars(["y", "x"]).rio.write_transform(transform)
+        assert_transform(mended, transform)
+    assert_transform(turned.isel(y=[2]), Affine(8, 6, 500012, 6, -8, 5000000 - 16))
+    assert_transform(turned.isel(y=[2], x=[3]), Affine(8, 6, 500036, 6, -8, 5000002))
     # one that was selected is as large as it was
     assert_transform(on(NORTH_UP).isel(y=[2]), Affine(10, 0, 500000, 0, -10, 5000000 - 20))
     assert_transform(on(NORTH_UP).isel(y=[2], x=[3]), Affine(10, 0, 500030, 0, -10, 4999980))
+
+
+def counted(rows: int, columns: int) -> dict[str, Any]:
+    """The labels of a rotated file, as it is opened."""
+    sides = (("y", rows), ("x", columns))
+    return {dim: (dim, np.arange(0.5, n), {"units": "pixel"}) for dim, n in sides}
 
 
 def test_what_was_coarsened_or_reversed_lies_where_its_labels_say() -> None:
@@ -155,6 +233,13 @@ def test_empty_and_equal_labels_are_told() -> None:
     array = on(NORTH_UP)
     with pytest.raises(ValueError, match=r"no direction: give each pixel its own"):
         geobox_of(array.assign_coords(x=np.full(5, 7.0)))
+    for where in range(4):
+        labels = array.x.to_numpy().copy()
+        labels[where + 1] = labels[where]
+        twice = array.assign_coords(x=labels)
+        match = rf"x\[{where}\] and x\[{where + 1}\] are both {labels[where]}.*drop_duplicates"
+        with pytest.raises(ValueError, match=match):
+            geobox_of(twice)
 
 
 @given(st.floats(-170, 170), st.sampled_from([1 / 120, 1 / 3600, 0.25, 1e-4]), st.integers(2, 3000))

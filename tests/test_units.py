@@ -139,3 +139,15 @@ def test_what_is_no_kelvin_is_no_deviation_of_celsius(wrong: str) -> None:
     mu = xr.DataArray([[20.0]], dims=("y", "x"), attrs={"units": "degC"})
     with pytest.raises(ValueError, match=rf"sigma is in '{wrong}', mu in 'degC'"):
         xf.retrieval(mu, xr.DataArray([[0.3]], dims=("y", "x"), attrs={"units": wrong}))
+
+
+def test_degrees_of_north_are_degrees_and_units_that_do_not_go_together_name_a_mend() -> None:
+    pytest.importorskip("pint", reason="units are an extra")
+    north, degrees, metres, odd = (
+        xf.retrieval(xr.DataArray([[1.0]], dims=("y", "x"), attrs={"units": units}), 0.1)
+        for units in ("degrees_north", "degrees", "m", "wavelets")
+    )
+    assert xf.gaussian(north, degrees).mu.attrs["units"] == "degrees_north"
+    for one, other in ((north, metres), (odd, metres), (metres, odd)):
+        with pytest.raises(ValueError, match=r"cannot be converted.*name the right unit, \.mu\."):
+            xf.gaussian(one, other)

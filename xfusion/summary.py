@@ -15,6 +15,7 @@ from .datamodel.flags import Exclusion, contributors
 from .datamodel.grid import crs_name, geobox_of, spatial_dims
 from .datamodel.names import MASK, MU, SIGMA, SOURCE
 from .datamodel.provenance import JOB
+from .datamodel.redaction import public
 from .datamodel.times import moment_of
 from .datamodel.validation import Retrieval, as_retrieval
 from .raster.file import FilePath
@@ -90,22 +91,27 @@ def open_result(path: FilePath, *, prefix: str = "") -> xr.Dataset:
     """
     if is_store(path):
         return open_store(path)
-    path = Path(path)
+    path = given = Path(path)
     if not path.exists():
         msg = f"{path} is not there: give a Zarr store, or a folder of mu.tif and sigma.tif"
         raise ValueError(msg)
+    beside: list[str] = []
     if path.is_file():
         beside = [path.name.removesuffix(end) for end in PARTS if path.name.endswith(end)]
         path, prefix = (path.parent, beside[0]) if beside else (path, prefix)
     files = {n: path / f"{prefix}{n}.tif" for n in (MU, SIGMA, MASK, SOURCE)}
-    if not files[MU].exists() and path.is_dir():
+    if not files[MU].exists() and given.is_dir():
         means = sorted(path.glob(f"*{MU}.tif"))
         if len(means) == 1:
             return open_result(means[0])
     if not (files[MU].exists() and files[SIGMA].exists()):
+        missing = [files[name].name for name in (MU, SIGMA) if not files[name].exists()]
+        one = len(missing) == 1 or beside
+        where = "beside it" if given.is_file() else "in it"
+        lacks = f", there is no {' and no '.join(missing)} {where}" if one else ""
         msg = (
-            f"{path} is no result: give a Zarr store, a folder of mu.tif and sigma.tif, or one of "
-            "its files"
+            f"{public(str(given))} is no result{lacks}: give a Zarr store, a folder of mu.tif and "
+            "sigma.tif, or one of its files"
         )
         raise ValueError(msg)
     mask = files[MASK] if files[MASK].exists() else None

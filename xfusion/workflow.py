@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -149,6 +148,7 @@ def _grid(grid: str | None, opened: Mapping[str, SensorProduct]) -> GeoBox:
 
 def _is_number(text: str) -> bool:
     try:
-        return 0 < float(text) < math.inf
+        float(text)
     except ValueError:
         return False
+    return True

@@ -116,9 +116,8 @@ def on_grid_of(
     if apart is not None:
         labels = f"{_few(obj, apart)} and {_few(first, apart)}"
         msg = (
-            f"{names[0]} and {names[1]} have not the same labels along {apart!r}, {labels}: select "
-            f"those that both have, .sel({apart}=...), or the nearest, .reindex({apart}=other."
-            f"{apart}, method='nearest', tolerance=...)"
+            f"{names[0]} and {names[1]} have not the same labels along {apart!r}, {labels}: "
+            f"{_common_labels(obj, first, apart)}"
         )
         raise ValueError(msg)
     differences = _differences(obj, first, there)
@@ -194,11 +193,32 @@ def _apart(obj: xr.Dataset, first: xr.Dataset, dim: Hashable) -> bool:
     return dim in obj.indexes and not obj.indexes[dim].equals(first.indexes[dim])
 
 
+def _common_labels(obj: xr.Dataset, first: xr.Dataset, dim: Hashable) -> str:
+    """Return what brings two objects to the same labels along a dim."""
+    indexes = [each.indexes.get(dim) for each in (obj, first)]
+    if any(index is None for index in indexes):
+        return f"give both of them labels, or none, .assign_coords({dim}=...)"
+    if all(index.nlevels == 1 and index.dtype.kind in "iufM" for index in indexes):  # type: ignore[union-attr]  # there are two
+        return (
+            f"select those that both have, .sel({dim}=...), or the nearest, .reindex({dim}=other."
+            f"{dim}, method='nearest', tolerance=...)"
+        )
+    # of texts and of several levels none is nearest
+    return (
+        f"select of each those that both have, a.isel({dim}=a.indexes[{dim!r}].isin("
+        f"b.indexes[{dim!r}]))"
+    )
+
+
 def _few(obj: xr.Dataset, dim: Hashable) -> str:
     """Return the number of labels along a dim, and the first of them."""
     if dim not in obj.coords:
         return f"{obj.sizes[dim]} without labels"
-    few = [label_text(label) for label in obj.coords[dim].to_numpy()[:3]]
+    index = obj.indexes.get(dim)
+    if index is not None and index.nlevels > 1:
+        few = [str(label) for label in index[:3]]
+    else:
+        few = [label_text(label) for label in obj.coords[dim].to_numpy()[:3]]
     return f"{obj.sizes[dim]} of {', '.join(few)}{', ...' if obj.sizes[dim] > len(few) else ''}"
 
 

@@ -66,6 +66,15 @@ def axis_of(obj: xr.Dataset | xr.DataArray, dim: Hashable) -> Axis | None:
     off = np.abs(labels - regular)
     worst = int(np.argmax(off))
     if off[worst] > UNEVEN * abs(step):
+        equal = np.flatnonzero(np.diff(labels) == 0)
+        if equal.size:
+            where = int(equal[0])
+            msg = (
+                f"{dim}[{where}] and {dim}[{where + 1}] are both {labels[where]}: keep one of "
+                f"each, .drop_duplicates({dim!r}), or give each pixel its own label, "
+                f".assign_coords({dim}=...)"
+            )
+            raise ValueError(msg)
         msg = (
             f"{dim} is not evenly spaced: {dim}[{worst}] is {labels[worst]}, not "
             f"{regular[worst]}: put it on a regular grid first, e.g. with .interp()"

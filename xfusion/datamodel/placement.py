@@ -183,10 +183,21 @@ def _of_rotated(
     if axes == [None, None]:
         axes = _of_each_pixel(obj, dims, whole)
     first, step = [], []
+    factors = [axis.step for axis in axes if axis is not None and axis.step is not None]
     for dim, axis in zip(dims, axes, strict=True):
         counted, each = (0.5, 1.0) if axis is None else (axis.first, axis.step or 1.0)
         units = PIXEL if axis is None else obj.coords[dim].attrs.get("units", PIXEL)
-        if units != PIXEL or (each == 1.0 and abs(counted % 1.0 - 0.5) > UNEVEN):
+        whole_pixels = abs(counted % 1.0 - 0.5) <= UNEVEN
+        is_coarser = any(abs(abs(factor) - 1.0) > UNEVEN for factor in factors)
+        if units == PIXEL and axis is not None and axis.step is None:
+            if is_coarser or not whole_pixels:
+                msg = (
+                    f"{dim!r} has one label, {counted}, which counts pixels of a rotated grid, and "
+                    "of how many it is the middle is unknown: leave two or more along each dim, or "
+                    "say where it lies, .drop_vars(['y', 'x']).rio.write_transform(transform)"
+                )
+                raise ValueError(msg)
+        elif units != PIXEL or (each == 1.0 and not whole_pixels):
             msg = (
                 f"{dim}[0] is {counted}, in {units!r}, but the GeoTransform "
                 f"{tuple(whole.to_gdal())} is rotated, where no label of one dim can say where a "

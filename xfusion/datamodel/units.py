@@ -31,7 +31,13 @@ TEMPERATURE = {
 }
 TEMPERATURE["degC"] += ("degreecelsius", "degreescelsius", "centigrade", "degreecentigrade")
 TEMPERATURE["degF"] += ("degreefahrenheit", "degreesfahrenheit")
+ANGLE = tuple(
+    f"{name}{side}"
+    for name in ("degree", "degrees")
+    for side in ("", "n", "s", "e", "w", "north", "south", "east", "west")
+)
 SPELLED = {spelled: unit for unit, names in TEMPERATURE.items() for spelled in names}
+SPELLED |= dict.fromkeys((*ANGLE, "deg", "°"), "degree")
 OF_DIFFERENCES = ("delta_", "Δ")
 FACTOR = re.compile(r"[+-]?\d+(?:\.\d*)?(?:[eE][+-]?\d+)?(?=\s|$)")
 
@@ -118,7 +124,7 @@ def _parsed(units: str) -> tuple[float, str]:
 
 
 def _canonical(units: str) -> str:
-    """Return a unit of temperature in the one spelling that pint knows, any other as it is."""
+    """Return a unit of temperature or angle in the spelling of pint, any other as it is."""
     plain = re.sub(r"[\s_.-]+", "", units)
     if plain in ("k", "C", "F"):  # a factor, a charge, a capacity
         return units

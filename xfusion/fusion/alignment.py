@@ -114,7 +114,10 @@ def _in_units_of(other: xr.Dataset, first: xr.Dataset, *, names: tuple[str, str]
         msg = f"{clash}: pip install 'xfusion[units]' to have it converted"
         raise ValueError(msg) from error
     except ValueError as error:
-        msg = f"{clash}, and one cannot be converted to the other: {error}"
+        msg = (
+            f"{clash}, and one cannot be converted to the other: {error}. If one of these is not "
+            "what the numbers are in, name the right unit, .mu.attrs['units'] = ..."
+        )
         raise ValueError(msg) from error
     converted = {
         MU: (other[MU] * scale + offset).assign_attrs(other[MU].attrs | {"units": wanted}),

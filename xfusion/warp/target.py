@@ -55,6 +55,8 @@ def common_grid(
         If there is a CRS but no resolution, a resolution that cannot be in the unit of the CRS,
         or nothing that the CRS can show; if its map is cut through what is to be covered, or has
         some of it, such as a pole, at infinity.
+    TypeError
+        If the resolution is no number.
 
     Notes
     -----
@@ -193,6 +195,12 @@ def _check_sides(shape: tuple[int, int], crs: Any, resolution: float) -> None:
 
 def _check_resolution(grids: Sequence[GeoBox], crs: Any, resolution: float) -> None:
     """Refuse a resolution that is in another unit than the CRS, before anything is made."""
+    if np.ndim(resolution) > 0 or np.asarray(resolution).dtype.kind not in "iuf":
+        msg = (
+            f"{resolution=} is a {type(resolution).__name__}: give one number, the side of "
+            "a pixel in the unit of the CRS"
+        )
+        raise TypeError(msg)
     if not 0 < resolution < math.inf:
         msg = f"{resolution=}: give the side of a pixel, a number > 0 in the unit of the CRS"
         raise ValueError(msg)
