@@ -67,7 +67,7 @@ class KilledError(Exception):
     pass
 
 
-def break_off(dataset: xr.Dataset, store: Path) -> None:
+def break_off(dataset: xr.Dataset, store: Path, *, resume: bool = True) -> None:
     """Leave an unfinished run of a Dataset: its last batch is never written."""
     from xfusion.store import tasks as module
 
@@ -82,4 +82,4 @@ def break_off(dataset: xr.Dataset, store: Path) -> None:
         patch.setattr(module, "_write", write)
         patch.setattr(workers, "BLOCKS_A_WORKER", 1)
         with pytest.raises(KilledError):
-            xf.to_zarr(dataset, store, progress=False)
+            xf.to_zarr(dataset, store, resume=resume, progress=False)

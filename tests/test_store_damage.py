@@ -396,3 +396,176 @@ def test_an_input_that_was_replaced_with_its_size_and_time_does_not_resume(
     os.utime(old, ns=times)
     with pytest.raises(ValueError, match=r"input .*a_mu.tif was \d+ bytes"):
         xf.to_zarr(fused(inputs), tmp_path / "w.zarr", progress=False)
+
+
+def test_a_draft_folder_that_is_a_link_is_refused(tmp_path: Path) -> None:
+    store, photos = tmp_path / "w.zarr", tmp_path / "mine"
+    store.mkdir()
+    (photos / "photos").mkdir(parents=True)
+    (photos / "photos" / "1").write_text("x")
+    (store / ".xfusion").symlink_to(photos)
+    with pytest.raises(FileExistsError, match="is a link"):
+        xf.to_zarr(small(), store, progress=False)
+    assert (photos / "photos" / "1").read_text() == "x"
+
+
+def test_folders_of_others_beside_a_draft_stay(tmp_path: Path) -> None:
+    store = tmp_path / "w.zarr"
+    break_off(small(16, 4), store)
+    (store / ".xfusion" / "photos").mkdir()
+    (store / ".xfusion" / "photos" / "1").write_text("x")
+    mu = small(16, 4).mu
+    break_off(xf.retrieval(mu, mu), store, resume=False)
+    assert (store / ".xfusion" / "photos" / "1").read_text() == "x"
+
+
+def killed_in_publishing(dataset: xr.Dataset, store: Path, patch: pytest.MonkeyPatch) -> None:
+    from tests.store_runs import KilledError
+    from xfusion.store.draft import Draft
+
+    def publish(self: Draft, lease: Any) -> None:
+        folder = self.path("")
+        self.publish_blocks([k.removeprefix(folder) for k in self.place.listed(folder)], lease)
+        raise KilledError
+
+    with patch.context() as patched:
+        patched.setattr(Draft, "publish", publish)
+        with pytest.raises(KilledError):
+            xf.to_zarr(dataset, store, progress=False)
+
+
+def test_what_a_run_of_a_torn_job_had_published_is_not_mixed_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = tmp_path / "w.zarr"
+    killed_in_publishing(small().assign(old=small().mu), store, monkeypatch)
+    (store / ".xfusion" / "job.json").write_text("{")
+    other = small().assign(mu=small().mu + 5)
+    xf.to_zarr(other, store, resume=False, progress=False)
+    xf.to_zarr(other, tmp_path / "v.zarr", progress=False)
+    assert contents(store) == contents(tmp_path / "v.zarr")
+
+
+def test_a_run_killed_in_publishing_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = tmp_path / "w.zarr"
+    killed_in_publishing(small(), store, monkeypatch)
+    computed: list[Any] = []
+    monkeypatch.setattr(tasks, "_write", lambda *_: computed.append(1))
+    xf.to_zarr(small(), store, progress=False)
+    assert not computed
+    monkeypatch.undo()
+    xf.to_zarr(small(), tmp_path / "v.zarr", progress=False)
+    assert contents(store) == contents(tmp_path / "v.zarr")
+
+
+def test_a_store_that_has_become_anothers_is_not_mended(
+    whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from xfusion.store import filling
+
+    store = tmp_path / "w.zarr"
+    shutil.copytree(whole, store)
+    (store / "mu" / "c" / "0" / "0").unlink()
+    look: Any = filling.__dict__["broken_blocks"]
+    other = small().assign(mu=small().mu + 5)
+
+    def looked(*arguments: Any, **options: Any) -> dict[str, str]:
+        found = look(*arguments, **options)
+        monkeypatch.setattr(filling, "broken_blocks", look)
+        shutil.rmtree(store)
+        xf.to_zarr(other, store, progress=False)
+        return found
+
+    monkeypatch.setattr(filling, "broken_blocks", looked)
+    with pytest.raises(FileExistsError, match="another job"):
+        xf.to_zarr(small(), store, progress=False)
+    xr.testing.assert_equal(read(store), other.compute().drop_attrs())
+
+
+def test_a_block_that_is_lost_while_it_is_mended_is_told(
+    whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = tmp_path / "w.zarr"
+    shutil.copytree(whole, store)
+    (store / "mu" / "c" / "0" / "0").unlink()
+    monkeypatch.setattr(tasks, "_write", lambda *_: None)
+    with (
+        pytest.warns(UserWarning, match="did not read"),
+        pytest.raises(OSError, match="1 blocks that were written are not there"),
+    ):
+        xf.to_zarr(small(), store, progress=False)
+
+
+def test_what_a_user_adds_to_a_finished_store_stays(whole: Path, tmp_path: Path) -> None:
+    import zarr
+
+    store = tmp_path / "w.zarr"
+    shutil.copytree(whole, store)
+    group = zarr.open_group(store)
+    extra = group.create_array("extra", shape=(8,), chunks=(8,), dtype="f4", dimension_names=["y"])
+    extra[:] = 1
+    group.attrs["title"] = "mine"
+    group["mu"].attrs["mine"] = "x"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        zarr.consolidate_metadata(store)
+    (store / "mu" / "c" / "0" / "0").unlink()
+    with pytest.warns(UserWarning, match="did not read"):
+        xf.to_zarr(small(), store, progress=False)
+    found = xr.open_zarr(store).load()
+    assert found.attrs["title"] == "mine"
+    assert found.mu.attrs["mine"] == "x"
+    assert (found.extra == 1).all()
+    np.testing.assert_array_equal(found.mu, small().mu)
+
+
+def test_verify_reads_groups_of_others(tmp_path: Path) -> None:
+    import zarr
+
+    for separator in ("/", "."):
+        store = tmp_path / f"{ord(separator)}.zarr"
+        group = zarr.open_group(store, mode="w", zarr_format=3)
+        inner = group.create_group("inner")
+        for place in (group, inner):
+            array = place.create_array(
+                "a",
+                shape=(4,),
+                chunks=(2,),
+                dtype="f4",
+                fill_value=0,
+                chunk_key_encoding={"name": "default", "separator": separator},
+            )
+            array[2:] = 1
+        # a chunk of the fill value is not written
+        assert xf.verify(store, progress=False) == {}
+        (store / f"inner/a/c{separator}1").write_bytes(b"xx")
+        assert {*xf.verify(store, progress=False)} == {f"inner/a/c{separator}1"}
+    (tmp_path / "none.zarr").mkdir()
+    (tmp_path / "none.zarr" / "zarr.json").write_text('{"zarr_format": 3, "node_type": "group"}')
+    with pytest.raises(ValueError, match="holds no arrays"):
+        xf.verify(tmp_path / "none.zarr", progress=False)
+
+
+@pytest.mark.parametrize("held", [None, 7, [], {"metadata": None}])
+def test_consolidated_metadata_that_are_none_are_mended(
+    whole: Path, tmp_path: Path, held: Any
+) -> None:
+    store = tmp_path / "w.zarr"
+    shutil.copytree(whole, store)
+    root = json.loads((store / "zarr.json").read_text())
+    (store / "zarr.json").write_text(json.dumps({**root, "consolidated_metadata": held}))
+    assert "zarr.json" in xf.verify(store, progress=False)
+    with pytest.warns(UserWarning, match="zarr.json changed"):
+        xf.to_zarr(small(), store, progress=False)
+    assert xf.verify(store, progress=False) == {}
+
+
+@pytest.mark.parametrize("names", [("Mine", "mine"), (".zgroup", "b"), (".zarray", "b")])
+def test_names_that_are_one_folder_somewhere_are_refused(
+    tmp_path: Path, names: tuple[str, str]
+) -> None:
+    water = small().assign(dict.fromkeys(names, small().mu))
+    with pytest.raises(ValueError, match="cannot be a folder of a Zarr store"):
+        xf.to_zarr(water, tmp_path / "w.zarr", progress=False)

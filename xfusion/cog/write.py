@@ -171,6 +171,8 @@ def _write(
                 part.unlink()
         for path, described in items.items():
             write_item(described, beside / path.name)
+        # another run may have ended meanwhile
+        refuse(files.values())
         for path in files.values():
             (beside / path.name).replace(path)
     return files

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,11 +20,12 @@ from numpy.typing import NDArray
 from xfusion.datamodel.components import is_component
 from xfusion.run.objects import patiently
 
-from .lease import BEATS, RUN_KEY, Lease
+from .lease import Lease
 from .place import JOB_KEY, ROOT, STATE, Place
-from .soundness import Shard
+from .shards import Shard
 
 DRAFT = "draft"  # of a job: the name of its draft
+NAME_OF_DRAFT = re.compile("[0-9a-f]{32}")
 VARIABLE = "variable "  # begins what a job calls its variables
 
 
@@ -33,6 +35,8 @@ class Draft:
 
     place: Place
     name: str
+    is_resumed: bool = False
+    """Whether another run has begun it, and perhaps to publish it."""
 
     @classmethod
     def begun(cls, place: Place, job: Mapping[str, str]) -> Draft:
@@ -63,7 +67,7 @@ class Draft:
         """Return the numbers of the blocks that are noted as written; a torn note notes none."""
         done: set[int] = set()
         for key in self.place.listed(f"{self.folder}/done/"):
-            with contextlib.suppress(ValueError, TypeError):
+            with contextlib.suppress(ValueError, TypeError, OverflowError, RecursionError):
                 done.update(int(number) for number in json.loads(self.place.read(key) or b"[]"))
         return done
 
@@ -79,17 +83,21 @@ class Draft:
 
     def publish(self, lease: Lease) -> None:
         """Move it to where readers look; last what makes a store of it."""
-        keys = self.place.listed(f"{self.folder}/arrays/")
+        folder = self.path("")
+        keys = [key.removeprefix(folder) for key in self.place.listed(folder)]
         # what a killed writer leaves of a file is none of the result
-        keys = [key for key in keys if not key.endswith(".partial")]
-        lease.check()
-        self.place.for_each(keys, lambda key: self._move(key, lease))
+        self.publish_blocks([key for key in keys if not key.endswith(".partial")], lease)
         lease.check()
         self.place.move(self.path(ROOT), ROOT)
 
+    def publish_blocks(self, keys: Sequence[str], lease: Lease) -> None:
+        """Move some of it to where readers look."""
+        lease.check()
+        self.place.for_each(keys, lambda key: self._move(key, lease))
+
     def _move(self, key: str, lease: Lease) -> None:
         try:
-            self.place.move(key, key.removeprefix(f"{self.folder}/arrays/"))
+            self.place.move(self.path(key), key)
         except FileNotFoundError:
             # taken over: the draft is the other's
             lease.check()
@@ -124,19 +132,20 @@ def job_of_draft(place: Place) -> tuple[Draft | None, dict[str, str]]:
         )
         raise ValueError(msg)
     name = job.pop(DRAFT, None)
-    return (Draft(place, name) if is_component(name) and name != STATE else None), job
+    return (Draft(place, name) if NAME_OF_DRAFT.fullmatch(str(name)) else None), job
 
 
 def discard(place: Place, lease: Lease, job: Iterable[str]) -> None:
     """Delete an unfinished result: its drafts first, so that nothing more is moved out of them."""
     lease.check()
-    for name in place.children(STATE):
-        if f"{STATE}/{name}" not in (RUN_KEY, BEATS, JOB_KEY):
-            place.delete_folder(f"{STATE}/{name}")
-    for name in job:
-        variable = name.removeprefix(VARIABLE)
-        # what was published before a run broke off
-        if name != variable and is_component(variable) and variable not in (STATE, ROOT):
+    drafts = [name for name in place.children(STATE) if NAME_OF_DRAFT.fullmatch(name)]
+    # a job that is torn does not tell what of it was published before its run broke off
+    names = {n.removeprefix(VARIABLE) for n in job if n.startswith(VARIABLE)}
+    names = names.union(*(place.children(f"{STATE}/{draft}/arrays") for draft in drafts))
+    for draft in drafts:
+        place.delete_folder(f"{STATE}/{draft}")
+    for name in sorted(names):
+        if is_component(name) and name not in (STATE, ROOT):
             lease.check()
-            place.delete_array(variable)
+            place.delete_array(name)
     place.delete(JOB_KEY)

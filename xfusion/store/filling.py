@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -17,8 +17,10 @@ from .cluster import LostWorkersError
 from .draft import Draft, discard, job_of_draft
 from .fingerprint import changed_inputs, differences
 from .lease import Lease, held
+from .metadata import changed_files
 from .place import JOB_KEY, ROOT, Place
-from .soundness import broken_blocks, changed_files, is_written
+from .shards import is_sound, is_written
+from .soundness import broken_blocks
 from .tasks import Block, blocks_of, part_of
 from .workers import workers_of
 
@@ -41,14 +43,81 @@ class Filling:
         draft = self._draft(lease, resume=resume)
         draft.write(self.template)
         blocks, graph = blocks_of(self.dataset, partial(draft.target, lease=lease))
-        # noted, but lost with the power perhaps
+        # in the store itself, where the run was killed while it published
+        folders = (draft.path(""), "") if draft.is_resumed else (draft.path(""),)
+
+        def is_there(block: Block) -> bool:
+            return all(is_written(self.place, shard, *folders) for shard in block.shards)
+
         noted = draft.done() & {*range(len(blocks))}
-        done = {number for number in noted if self._is_there(blocks[number], draft)}
+        # what was noted may have been lost with the power, or damaged since
+        done = {
+            n for n in noted if all(is_sound(self.place, s, *folders) for s in blocks[n].shards)
+        }
+        self._complete(draft, lease, (blocks, graph), done, is_there)
+        draft.publish(lease)
+
+    def mend(self, check: Callable[[], None], *, force: bool) -> None:
+        """Write again what of a finished store is not what was written.
+
+        Parameters
+        ----------
+        check : callable
+            Raises where the store is no longer the result of this job.
+        force : bool
+            As of :func:`~xfusion.to_zarr`.
+        """
+        if not (changed_files(self.place, self.template) or self._broken()):
+            return
+        with held(self.place, force=force) as lease:
+            # meanwhile it may have become another store, or have been mended
+            check()
+            if changed := changed_files(self.place, self.template):
+                warn(f"{self.place.name}: {', '.join(changed)} changed, and are written again")
+                for key, content in changed.items():
+                    lease.check()
+                    self.place.write(key, content)
+            broken = self._broken()
+            if not broken:
+                return
+            warn(f"{self.place.name}: {', '.join(broken)} did not read, and are computed again")
+            draft = Draft.begun(self.place, self.job)
+            draft.write(self.template)
+            blocks, graph = blocks_of(self.dataset, partial(draft.target, lease=lease))
+            sound = {
+                number
+                for number, block in enumerate(blocks)
+                if broken.keys().isdisjoint(shard.key for shard in block.shards)
+            }
+            shards = {s for n, block in enumerate(blocks) if n not in sound for s in block.shards}
+
+            def is_there(block: Block) -> bool:
+                return shards.isdisjoint(block.shards) or all(
+                    is_written(self.place, shard, draft.path("")) for shard in block.shards
+                )
+
+            self._complete(draft, lease, (blocks, graph), sound, is_there)
+            draft.publish_blocks([shard.key for shard in shards], lease)
+
+    def _broken(self) -> dict[str, str]:
+        names = [str(name) for name in lazy_variables(self.dataset)]
+        return broken_blocks(self.place, names, progress=False)
+
+    def _complete(
+        self,
+        draft: Draft,
+        lease: Lease,
+        work: tuple[list[Block], Mapping[Any, Any]],
+        done: set[int],
+        is_there: Callable[[Block], bool],
+    ) -> None:
+        """Compute blocks until all are there, and the inputs are those that they were."""
+        blocks, graph = work
         for _ in range(ROUNDS):
             # of a shard that is there Zarr keeps what a block does not cover, if it can be read
             draft.drop(s for n, block in enumerate(blocks) if n not in done for s in block.shards)
             self._fill(draft, lease, blocks, graph, done)
-            done = {n for n, block in enumerate(blocks) if self._is_there(block, draft)}
+            done = {n for n, block in enumerate(blocks) if is_there(block)}
             if len(done) == len(blocks):
                 break
         else:
@@ -58,31 +127,6 @@ class Filling:
             )
             raise OSError(msg)
         self._check_inputs(lease)
-        draft.publish(lease)
-
-    def mend(self, *, force: bool) -> None:
-        """Write again what of a finished store is not what was written."""
-        if changed := changed_files(self.place, self.template):
-            with held(self.place, force=force) as lease:
-                draft = Draft.begun(self.place, self.job)
-                draft.write({key: self.template[key] for key in {*changed, ROOT}})
-                draft.publish(lease)
-        names = [str(name) for name in lazy_variables(self.dataset)]
-        broken = broken_blocks(self.place, names, progress=False)
-        if broken:
-            warn(f"{self.place.name}: {', '.join(broken)} did not read, and are computed again")
-            with held(self.place, force=force) as lease:
-                draft = Draft.begun(self.place, self.job)
-                draft.write(self.template)
-                blocks, graph = blocks_of(self.dataset, partial(draft.target, lease=lease))
-                sound = {
-                    number
-                    for number, block in enumerate(blocks)
-                    if broken.keys().isdisjoint(shard.key for shard in block.shards)
-                }
-                self._fill(draft, lease, blocks, graph, sound)
-                self._check_inputs(lease)
-                draft.publish(lease)
 
     def _draft(self, lease: Lease, *, resume: bool) -> Draft:
         """Return the draft to go on with, or another one."""
@@ -95,7 +139,7 @@ class Filling:
                     raise
                 draft = None
             if resume and draft is not None and before == self.job:
-                return draft
+                return replace(draft, is_resumed=True)
             # without pixels there is nothing to be mixed
             if resume and draft is not None and draft.done():
                 msg = (
@@ -106,11 +150,6 @@ class Filling:
                 raise ValueError(msg)
         discard(self.place, lease, before)
         return Draft.begun(self.place, self.job)
-
-    def _is_there(self, block: Block, draft: Draft) -> bool:
-        # in the store itself, where the run was killed while it published
-        folders = draft.path(""), ""
-        return all(is_written(self.place, shard, *folders) for shard in block.shards)
 
     def _fill(
         self,

@@ -88,6 +88,12 @@ def holder_of(store: ZarrStore) -> str | None:
     return (_holder(Place(store)) or {}).get("run")
 
 
+def is_held(place: Place) -> bool:
+    """Whether a run holds the lease that is not known to be dead."""
+    holder = _holder(place)
+    return holder is not None and not _is_dead(holder)
+
+
 def _give_back(place: Place, run: str) -> None:
     place.delete(f"{BEATS}/{run}")
     if (_holder(place) or {}).get("run") == run:

@@ -129,6 +129,6 @@ def _hash(text: str, length: int) -> str:
 def _read(note: str) -> dict[str, str]:
     try:
         read = json.loads(note)
-    except ValueError:
+    except (ValueError, TypeError, RecursionError):
         return {}
     return read if isinstance(read, dict) else {}

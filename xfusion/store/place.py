@@ -84,6 +84,9 @@ class Place:
             if folder.exists() and not folder.is_dir():
                 msg = f"{folder} is a file, and a Zarr store a folder: choose another path"
                 raise FileExistsError(msg)
+            if (folder / STATE).is_symlink():
+                msg = f"{folder / STATE} is a link, and a run would delete what is there: remove it"
+                raise FileExistsError(msg)
             self.name, self.zarr = str(folder), LocalStore(folder.absolute())
 
     def read(self, key: str) -> bytes | None:

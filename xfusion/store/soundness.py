@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -11,62 +9,16 @@ from typing import Any
 
 import numpy as np
 
-from xfusion.datamodel.caller import warn
 from xfusion.kernels import parallel
 from xfusion.run.objects import is_of_an_object_store, patiently
 from xfusion.run.progress import progress_of
 
-from .notes import digest_of, noted_digest
+from .metadata import changed_metadata, consolidated, root_of
+from .notes import noted_digest
 from .place import FINISHED, ROOT, Place, StoreLike
+from .shards import is_written, shard_of
 
-INDEX_ENTRY, CHECKSUM = 16, 4  # bytes, of the index at the end of a shard
-ABSENT_CHUNK = 2**64 - 1  # an offset
 MISSING = "it is not there"
-
-
-@dataclass(frozen=True)
-class Shard:
-    """A block of a variable, as one file or object."""
-
-    variable: str
-    index: tuple[int, ...]
-    chunks: int
-    """For how many chunks it has room."""
-    outside: int
-    """How many of these lie outside the array, and are not there."""
-
-    @property
-    def key(self) -> str:
-        """Where it is in the store."""
-        return "/".join([self.variable, "c", *map(str, self.index)])
-
-
-def is_written(place: Place, shard: Shard, *folders: str) -> bool:
-    """Whether a shard is in one of some folders, and not cut short, by its index.
-
-    Of the pixels it reads nothing: these have checksums, which whoever reads them sees.
-    """
-    return any(_has_index(place, f"{folder}{shard.key}", shard) for folder in folders)
-
-
-def shard_of(array: Any, name: str, index: tuple[int, ...]) -> Shard:
-    """Return a shard of an array of zarr."""
-    sides = zip(array.shape, array.shards, array.chunks, index, strict=True)
-    inside = math.prod(-(-min(s, n - i * s) // c) for n, s, c, i in sides)
-    chunks = math.prod(array.shards) // math.prod(array.chunks)
-    return Shard(name, index, chunks, chunks - inside)
-
-
-def _has_index(place: Place, key: str, shard: Shard) -> bool:
-    from numcodecs.checksum32 import CRC32C  # type: ignore[import-untyped]  # has no types
-
-    length = shard.chunks * INDEX_ENTRY + CHECKSUM
-    tail = place.tail(key, length)
-    if tail is None or len(tail) != length:
-        return False
-    offsets = np.frombuffer(tail[:-CHECKSUM], "<u8")[::2]
-    whole = int(CRC32C.checksum(tail[:-CHECKSUM])) == int.from_bytes(tail[-CHECKSUM:], "little")
-    return whole and np.count_nonzero(offsets == ABSENT_CHUNK) == shard.outside
 
 
 def verify(store: StoreLike, /, *, progress: bool = True) -> dict[str, str]:
@@ -112,43 +64,37 @@ def verify(store: StoreLike, /, *, progress: bool = True) -> dict[str, str]:
             msg = f"{place.name} is no finished Zarr store: there is nothing to be verified"
             raise ValueError(msg)
         root = root_of(place)
-        broken = _changed_metadata(place, root)
-        arrays = root.get("consolidated_metadata", {}).get("metadata", {})
-        sound = [name for name in arrays if f"{name}/{ROOT}" not in broken]
-        return broken | broken_blocks(place, sound, progress=progress)
+        broken = changed_metadata(place, root)
+        names = _arrays_of(place, root)
+        if not names:
+            msg = (
+                f"{place.name} holds no arrays of Zarr's format 3: there is nothing to be verified"
+            )
+            raise ValueError(msg)
+        sound = [name for name in names if f"{name}/{ROOT}" not in broken]
+        ours = noted_digest(root) is not None
+        return broken | broken_blocks(place, sound, is_full=ours, progress=progress)
 
 
-def root_of(place: Place) -> dict[str, Any]:
-    """Return the metadata at the root of a finished store.
+def _arrays_of(place: Place, root: Mapping[str, Any]) -> list[str]:
+    """Return the paths of all arrays, in groups as well."""
+    if root.get("node_type") == "array":
+        return [""]
+    nodes = consolidated(root)
+    if nodes:
+        return [name for name, node in nodes.items() if node.get("node_type") == "array"]
+    keys = [key for key in place.listed() if key.endswith(f"/{ROOT}")]
+    nodes = {key.removesuffix(f"/{ROOT}"): place.json(key) or {} for key in keys}
+    return [name for name, node in nodes.items() if node.get("node_type") == "array"]
 
-    Raises
-    ------
-    ValueError
-        If they are not whole.
+
+def broken_blocks(
+    place: Place, names: Sequence[str], *, is_full: bool = True, progress: bool
+) -> dict[str, str]:
+    """Return the chunks or shards of some arrays that do not read, and why.
+
+    One that is not there is broken where all were written, and else means that it has no values.
     """
-    root = place.json(ROOT)
-    if root is None or not isinstance(root.get("attributes", {}), dict):
-        msg = (
-            f"{place.name}: {ROOT} is not whole, so nobody knows what is there: delete the store, "
-            "or restore that file"
-        )
-        raise ValueError(msg)
-    return root
-
-
-def check_root(place: Place) -> None:
-    """Warn where the metadata of a store are not those that were written with it."""
-    root = root_of(place)
-    noted = noted_digest(root)
-    if noted is not None and noted != digest_of(root):
-        warn(
-            f"the metadata of {place.name} are not what was written: changed since, or damaged, "
-            "which xf.verify or `xfusion verify` tells more of"
-        )
-
-
-def broken_blocks(place: Place, names: Sequence[str], *, progress: bool) -> dict[str, str]:
-    """Return the chunks or shards of some arrays that do not read, and why."""
     blocks = [block for name in names for block in _blocks(place, name)]
     broken: dict[str, str] = {}
     what = f"checking {place.name}"
@@ -158,7 +104,7 @@ def broken_blocks(place: Place, names: Sequence[str], *, progress: bool) -> dict
     ):
 
         def check(block: _Block) -> None:
-            fault = _fault_of(place, block)
+            fault = _fault_of(place, block, is_full=is_full)
             if fault:
                 broken[block.key] = fault
             advance(1)
@@ -166,35 +112,6 @@ def broken_blocks(place: Place, names: Sequence[str], *, progress: bool) -> dict
         for _ in pool.map(check, blocks):
             pass
     return dict(sorted(broken.items()))
-
-
-def changed_files(place: Place, template: Mapping[str, bytes]) -> dict[str, str]:
-    """Return which metadata and coordinates are not as they were written."""
-    changed = {}
-    for key, content in template.items():
-        found = place.read(key)
-        if found is None:
-            changed[key] = MISSING
-        elif not (_arrays(found) == _arrays(content) if key == ROOT else found == content):
-            changed[key] = "it is not what was written"
-    return changed
-
-
-def _arrays(root: bytes) -> Any:
-    """Return what is at the root for the arrays; attributes of the whole may be given later."""
-    return json.loads(root).get("consolidated_metadata")
-
-
-def _changed_metadata(place: Place, root: Mapping[str, Any]) -> dict[str, str]:
-    changed = {}
-    noted = noted_digest(root)
-    if noted is not None and noted != digest_of(root):
-        changed[ROOT] = "the metadata are not what was written, or were changed afterwards"
-    arrays = root.get("consolidated_metadata", {}).get("metadata", {})
-    for name, consolidated in arrays.items():
-        if place.json(f"{name}/{ROOT}") != consolidated:
-            changed[f"{name}/{ROOT}"] = "it is not what the root says of it, or not there"
-    return changed
 
 
 @dataclass(frozen=True)
@@ -207,7 +124,8 @@ class _Block:
 
     @property
     def key(self) -> str:
-        return "/".join([self.name, "c", *map(str, self.index)])
+        key = self.array.metadata.encode_chunk_key(self.index)
+        return f"{self.name}/{key}" if self.name else str(key)
 
     @property
     def region(self) -> tuple[slice, ...]:
@@ -225,10 +143,10 @@ def _blocks(place: Place, name: str) -> Iterator[_Block]:
         yield _Block(name, array, index)
 
 
-def _fault_of(place: Place, block: _Block) -> str | None:
+def _fault_of(place: Place, block: _Block, *, is_full: bool) -> str | None:
     if not place.has(block.key):
-        return MISSING
-    if block.array.shards:
+        return MISSING if is_full else None
+    if block.array.shards and is_full:
         shard = shard_of(block.array, block.name, block.index)
         if not is_written(place, shard, ""):
             return "its index is not what was written"

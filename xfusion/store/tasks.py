@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from xfusion.run.scheduler import lazy_variables
 
-from .soundness import Shard, shard_of
+from .shards import Shard, shard_of
 
 
 @dataclass(frozen=True)

@@ -89,11 +89,14 @@ def _without_blocks(dataset: xr.Dataset) -> xr.Dataset:
 
 def _check_names(dataset: xr.Dataset) -> None:
     """Refuse names that would lead out of the store, or to what is its own."""
+    folded = [str(name).casefold() for name in dataset.variables]
     for name in dataset.variables:
-        if not is_component(name) or name in (ROOT, STATE):
+        twice = folded.count(str(name).casefold()) > 1
+        # those of Zarr's format 2 begin with .z
+        if not is_component(name) or twice or name in (ROOT, STATE) or str(name)[:2] == ".z":
             msg = (
                 f"the variable {name!r} cannot be a folder of a Zarr store: .rename with a plain "
-                "name, without '/', of its own"
+                "name, without '/', of its own, also in small letters"
             )
             raise ValueError(msg)
 

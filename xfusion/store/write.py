@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,10 +17,10 @@ from .blocks import in_blocks
 from .commits import is_repository, write_commits
 from .filling import Filling
 from .fingerprint import job_of
-from .lease import held
+from .lease import held, is_held
+from .metadata import check_root, root_of
 from .notes import is_of, named_differences
 from .place import FINISHED, FOREIGN, ROOT, UNFINISHED, Place, StoreLike
-from .soundness import check_root, root_of
 from .template import template_of
 
 
@@ -123,8 +124,9 @@ def to_zarr(
                     filling.write(lease, resume=resume)
         _same_result(place, job)
         if state == FINISHED:
-            filling.mend(force=force)
-        place.tidy()
+            filling.mend(functools.partial(_same_result, place, job), force=force)
+        if not is_held(place):
+            place.tidy()
         return place.opened(lazy.chunksizes)
 
 
