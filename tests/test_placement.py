@@ -177,6 +177,24 @@ def test_a_part_of_a_rotated_file_lies_where_it_did(tmp_path: Path) -> None:
     assert_transform(part.isel(x=slice(None, None, 2)), strided)
 
 
+def test_a_part_of_a_rotated_file_is_written_where_it_lies_and_stacked_on_its_grid_alone(
+    tmp_path: Path,
+) -> None:
+    files = [
+        write(tmp_path / name, np.ones((4, 5), np.float32), transform=transform)
+        for name, transform in (("one.tif", TURNED), ("far.tif", far(TURNED)))
+    ]
+    one, apart = (xf.raster.open_retrieval(file, file) for file in files)
+    part = one.isel(y=slice(2, None), x=slice(1, 4))
+    expected = Affine(8.0, 6.0, 500000.0 + 8 + 2 * 6, 6.0, -8.0, 5000000.0 + 6 - 2 * 8)
+    written = part.fusion.to_cog(tmp_path / "part", item=False, progress=False)
+    with rasterio.open(written["mu"]) as file:
+        np.testing.assert_allclose(tuple(file.transform), tuple(expected), rtol=1e-12)
+    np.testing.assert_allclose(tuple(part.odc.geobox.transform), tuple(expected), rtol=1e-12)
+    with pytest.raises(ValueError, match=r"not on one grid.*600000"):
+        xf.stack([one.assign_coords(scene=1), apart.assign_coords(scene=2)], dim="scene")
+
+
 def test_labels_of_corners_contradict_the_geotransform() -> None:
     array = on(NORTH_UP)
     corners = array.assign_coords(y=array.y + 5.0, x=array.x - 5.0)
