@@ -279,6 +279,11 @@ def test_an_offset_of_a_standard_deviation_is_noticed(tmp_path: Path) -> None:
         mended = xf.SensorProduct.open(mu, sigma, scale=0.01, offset=-5.0)
     np.testing.assert_allclose(mended.mu, -4.8, rtol=1e-6)
     np.testing.assert_allclose(mended.sigma, 0.2, rtol=1e-6)
+    with rasterio.open(sigma, "r+") as file:
+        file.scales, file.offsets = (-0.01,), (0.0,)
+    with pytest.warns(UserWarning, match=r"sigma.tif, which declares the scale -0.01.*scale=0.01"):
+        turned = xf.SensorProduct.open(mu, sigma)
+    assert not turned.usable.any()
 
 
 @pytest.mark.parametrize("crs", ["EPSG:32633+5773", "EPSG:9518"])

@@ -56,6 +56,7 @@ WORDS = {
     ),
     r"scale=0\.01 of percent, or scale=1 if": "--scale 0.01 of percent, or --scale 1 if",
     r"Give scale=(\S+), which adds": r"Give --scale \1, which adds",
+    r"Give scale=(\S+) if": r"Give --scale \1 if",
     r"Say scale= or nodata= of": "Say --scale or --nodata of",
     r"choose a grid with common_grid": "choose a grid over all, --grid CRS,RESOLUTION",
     r"^scale=": "--scale ",

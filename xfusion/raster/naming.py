@@ -68,13 +68,20 @@ def _is_one_file(mu: FilePath, sigma: FilePath) -> bool:
     return a.exists() and b.exists() and a.samefile(b)
 
 
-def warn_of_offset(sigma: FilePath, scale: float, offset: float) -> None:
-    """Warn of a file of standard deviations that moves their zero."""
+def warn_of_packing(sigma: FilePath, scale: float, offset: float) -> None:
+    """Warn of a file of standard deviations that moves their zero, or turns their sign."""
+    read = f"sigma is read from {public(str(sigma))}, which declares the"
     if offset:
         warn(
-            f"sigma is read from {public(str(sigma))}, which declares the offset {offset}: it is "
-            "added to each standard deviation, which is a difference and has no zero to be moved. "
-            f"Give scale={scale}, which adds none to sigma, if it is that of mu"
+            f"{read} offset {offset}: it is added to each standard deviation, which is a "
+            f"difference and has no zero to be moved. Give scale={abs(scale)}, which adds none to "
+            "sigma, if it is that of mu"
+        )
+    elif scale <= 0:
+        right = abs(scale) or 1.0
+        warn(
+            f"{read} scale {scale}: of it no standard deviation is positive, so no pixel is "
+            f"usable. Give scale={right} if that is what its numbers stand for"
         )
 
 

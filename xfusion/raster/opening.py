@@ -23,7 +23,7 @@ from xfusion.datamodel.times import Time, as_time, moment_of
 from .address import opened_as
 from .file import FilePath, RasterFile, remember
 from .georeference import check_place, is_of_heights
-from .naming import warn_of_exchanged, warn_of_offset
+from .naming import warn_of_exchanged, warn_of_packing
 from .unpacking import check_numbers
 
 CHUNK = 1536  # pixels a side: 9 MiB of float32; larger ones need more memory, smaller more time
@@ -178,7 +178,7 @@ def open_retrieval(
     -----
     UserWarning
         If the names or tags of the files say that `mu` and `sigma` have changed places, or one
-        file is given for both; if that of `sigma` declares an offset.
+        file is given for both; if that of `sigma` declares an offset or no scale > 0.
     """
     check_numbers(nodata=nodata, scale=scale, offset=offset)
     of_pixels: dict[str, Any] = {"masked": True, "nodata": nodata, "scale": scale}
@@ -194,7 +194,7 @@ def open_retrieval(
             raise ValueError(msg)
     warn_of_exchanged(mu, sigma, means, deviations)
     if no_offset is None:
-        warn_of_offset(sigma, stored_sigma.scale, stored_sigma.offset)
+        warn_of_packing(sigma, stored_sigma.scale, stored_sigma.offset)
     flags = None
     if mask is not None:
         unknown = float(Exclusion.UNKNOWN)
