@@ -391,3 +391,19 @@ def test_a_resolution_is_one_number(resolution: Any) -> None:
     for number in (5, np.float32(5), np.int64(5), np.array(5.0)):
         found = xf.common_grid(box, crs="EPSG:32633", resolution=number)  # type: ignore[arg-type]
         assert found.shape == (60, 80)
+
+
+@pytest.mark.parametrize("crs", ["+proj=eqc +R=3396190", "+proj=merc +a=3396190 +b=3376200"])
+def test_grids_of_another_planet_are_brought_onto_one_another(crs: str) -> None:
+    box = grid(crs, 100_000, 1_000_000, 1000.0, (20, 30))
+    mars = retrieval(box)
+    np.testing.assert_array_equal(mars.fusion.coregister(box.zoom_out(2)).mu, 0.5)
+    assert xf.common_grid(mars, crs=crs, resolution=500).shape == (40, 60)
+    assert xf.common_grid(mars, box[2:4, 3:9]) == box
+    planet = crs[crs.index(" +") :]
+    for projection, pixel in (("+proj=longlat", 0.01), ("+proj=stere +lat_0=90", 1000.0)):
+        found = xf.common_grid(mars, crs=projection + planet, resolution=pixel)
+        assert mars.fusion.coregister(found).fusion.usable.mean() > 0.5
+    polar = grid("+proj=stere +lat_0=90" + planet, -5e5, 5e5, 1e4, (100, 100))
+    around = xf.common_grid(polar, crs="+proj=eqc" + planet, resolution=1e4)
+    assert around.shape[1] * 1e4 == pytest.approx(2 * np.pi * 3396190, abs=3e4)

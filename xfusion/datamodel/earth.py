@@ -58,7 +58,8 @@ def off_the_map(
     """
     if crs.geographic or _is_cylindrical(str(crs)):
         return np.zeros(np.shape(x), np.bool_)
-    away, back = transformer(str(crs), DEGREES), transformer(DEGREES, str(crs))
+    degrees = degrees_of(str(crs))
+    away, back = transformer(str(crs), degrees), transformer(degrees, str(crs))
     here = np.stack(back.transform(*away.transform(x, y)))
     with np.errstate(invalid="ignore"):
         off: NDArray[np.bool_] = ~(np.hypot(*(here - np.stack([x, y]))) <= within)
@@ -83,7 +84,7 @@ def edges_of_cylinder(crs: str) -> tuple[float, float] | None:
     cut = cut_of(crs) if _is_cylindrical(crs) else None
     if cut is None:
         return None
-    x = transformer(DEGREES, crs).transform(cut, (LATITUDES[0],) * 2)[0]
+    x = transformer(degrees_of(crs), crs).transform(cut, (LATITUDES[0],) * 2)[0]
     return min(x), max(x)
 
 
@@ -96,7 +97,8 @@ def cut_of(crs: str) -> tuple[float, float] | None:
     west, east = -TURN / 2, TURN / 2
     while True:
         longitude = np.linspace(west, east, SPLITS)
-        x = transformer(DEGREES, crs).transform(longitude, np.full(SPLITS, LATITUDES[0]))[0]
+        there = transformer(degrees_of(crs), crs)
+        x = there.transform(longitude, np.full(SPLITS, LATITUDES[0]))[0]
         if not np.isfinite(x).all():
             return None
         steps = np.abs(np.diff(x))
@@ -114,8 +116,22 @@ def cut_of(crs: str) -> tuple[float, float] | None:
 @functools.lru_cache(maxsize=32)
 def _is_cylindrical(crs: str) -> bool:
     longitude, latitude = np.meshgrid([0.0, 1.0], LATITUDES)
-    x = transformer(DEGREES, crs).transform(longitude, latitude)[0]
+    x = transformer(degrees_of(crs), crs).transform(longitude, latitude)[0]
     return bool(np.isfinite(x).all() and np.ptp(x, axis=0).max() < 1e-6 * np.ptp(x, axis=1).min())
+
+
+@functools.lru_cache(maxsize=32)
+def degrees_of(crs: str) -> str:
+    """Return the CRS of longitudes and latitudes for a CRS: of another planet its own."""
+    from pyproj import CRS
+    from pyproj.exceptions import ProjError
+
+    try:
+        transformer(DEGREES, crs)
+    except ProjError:
+        own = CRS(crs).geodetic_crs
+        return DEGREES if own is None else str(own.to_wkt())
+    return DEGREES
 
 
 @functools.lru_cache(maxsize=32)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xfusion.datamodel.comparison import same_crs
-from xfusion.datamodel.earth import DEGREES, cut_of, transformer, turn_of
+from xfusion.datamodel.earth import cut_of, degrees_of, transformer, turn_of
 from xfusion.datamodel.grid import crs_name
 
 if TYPE_CHECKING:
@@ -109,13 +109,14 @@ def _at_the_cut(grid: GeoBox, crs: Any) -> Points:
         return nothing
     longitude = np.repeat(np.array(cut), SIDE)
     latitude = np.tile(np.linspace(-90.0, 90.0, SIDE), 2)
-    x, y = transformed(longitude, latitude, DEGREES, grid.crs)
+    degrees = degrees_of(str(grid.crs))
+    x, y = transformed(longitude, latitude, degrees, grid.crs)
     turn = turn_of(grid.crs)
     if turn is not None:
         x = x - turn * np.round((x - _middle(grid, grid.crs)) / turn)
     column, row = grid.wld2pix(x, y)  # type: ignore[no-untyped-call]  # odc-geo's are not typed
     within = (column >= 0) & (column <= grid.shape[1]) & (row >= 0) & (row <= grid.shape[0])
-    return transformed(longitude[within], latitude[within], DEGREES, crs)
+    return transformed(longitude[within], latitude[within], degrees, crs)
 
 
 def _near(
@@ -138,7 +139,8 @@ def _near(
     ends = [middle - turn / 2, middle + turn / 2]
     poles = [pole for pole in (90.0, -90.0) if _holds(grid, pole)]
     if poles:
-        at_poles = transformed(np.zeros(len(poles)), np.array(poles), DEGREES, crs)[1]
+        degrees = degrees_of(str(crs))
+        at_poles = transformed(np.zeros(len(poles)), np.array(poles), degrees, crs)[1]
         return np.append(x, ends), np.append(y, [at_poles[0], at_poles[-1]])
     if _is_all_around(grid):
         return np.append(x, ends), np.append(y, [y[0], y[0]])
@@ -161,7 +163,7 @@ def _holds(grid: GeoBox, pole: float) -> bool:
     """Whether a grid has a pole inside; in degrees, or of a cylinder, it is an edge."""
     if turn_of(grid.crs) is not None:
         return False
-    x, y = transformed(np.zeros(1), np.array([pole]), DEGREES, grid.crs)
+    x, y = transformed(np.zeros(1), np.array([pole]), degrees_of(str(grid.crs)), grid.crs)
     if not (np.isfinite(x).all() and np.isfinite(y).all()):
         return False
     column, row = (float(p[0]) for p in grid.wld2pix(x, y))  # type: ignore[no-untyped-call]  # odc-geo's are not typed
