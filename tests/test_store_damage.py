@@ -472,7 +472,7 @@ def test_a_store_that_has_become_anothers_is_not_mended(
     other = small().assign(mu=small().mu + 5)
 
     def looked(*arguments: Any, **options: Any) -> dict[str, str]:
-        found = look(*arguments, **options)
+        found: dict[str, str] = look(*arguments, **options)
         monkeypatch.setattr(filling, "broken_blocks", look)
         shutil.rmtree(store)
         xf.to_zarr(other, store, progress=False)
