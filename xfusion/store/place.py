@@ -220,7 +220,9 @@ class Place:
         with warnings.catch_warnings():
             # of labels along a dim, which are in one piece; pixels are in these blocks
             warnings.filterwarnings("ignore", "The specified chunks separate the stored chunks")
-            finished: xr.Dataset = xr.open_zarr(self.zarr, chunks=dict(blocks))
+            finished: xr.Dataset = patiently(
+                lambda: xr.open_zarr(self.zarr, chunks=dict(blocks), zarr_format=3)
+            )
         return finished
 
     @contextlib.contextmanager
