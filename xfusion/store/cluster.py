@@ -19,6 +19,8 @@ IN_MEMORY = "{} is in the memory of this process, its workers are others: choose
 LOOK_EVERY = 0.02  # seconds, at what has ended
 ASK_EVERY = 1.0  # seconds, the scheduler for its workers
 SILENT_AFTER = 15.0  # seconds without a sign of life: a worker gives one every few seconds
+ANSWER_WITHIN = 5.0  # seconds, of what is there
+FAILED = ("error", "cancelled")  # what distributed calls it
 NOTICE = 5.0  # seconds of waiting after which the user is told
 
 
@@ -50,7 +52,7 @@ class Cluster:
                     )
                 del asked[""]
                 self._workers.wait_for(asked.values())
-                runs = {w: future.result() for w, future in asked.items() if future.done()}
+                runs = _answers(asked)
         finally:
             with contextlib.suppress(Exception):
                 self.client.cancel(list(asked.values()))
@@ -83,14 +85,28 @@ class Cluster:
             key_of = dict(zip(futures, [*left], strict=True))
             try:
                 for future in self._workers.ended(futures, advance):
-                    with _named_losses():
-                        future.result()
+                    # the result, which is none, may be gone with its worker: nobody waits for it
+                    if future.status in FAILED:
+                        with _named_losses():
+                            future.result(timeout=self._workers.timeout)
                     del left[key_of[future]]
                     advance(1)
             finally:
                 # an error that is kept would keep these, and the cluster its failed tasks
                 with contextlib.suppress(Exception):
                     self.client.cancel(futures)
+
+
+def _answers(asked: Mapping[str, Any]) -> dict[str, str | None]:
+    """Return what some workers have answered, without those that are gone meanwhile."""
+    from distributed import TimeoutError as Late
+
+    answers = {}
+    for worker, future in asked.items():
+        if future.done():
+            with contextlib.suppress(Late):
+                answers[worker] = future.result(timeout=ANSWER_WITHIN)
+    return answers
 
 
 class _Workers:
