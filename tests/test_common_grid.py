@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import xarray as xr
 from affine import Affine
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from odc.geo.geobox import GeoBox
 from odc.geo.xr import xr_coords
@@ -367,6 +367,7 @@ def test_a_retrieval_between_the_centres_of_the_grid_is_told(crs: str, resamplin
 @given(
     st.floats(-30, 30), st.floats(-30, 30), st.integers(1, 40), st.integers(1, 40), st.floats(1, 60)
 )
+@example(0.0, 0.0, 4, 4, 12.0)
 def test_it_is_told_whenever_no_pixel_is_seen(
     x: float, y: float, rows: int, columns: int, pixel: float
 ) -> None:

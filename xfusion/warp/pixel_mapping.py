@@ -98,7 +98,7 @@ class PixelMapping(InGraph):
         (top, bottom), (left, right) = ((first, min(stop, first + MANY)) for first, stop in nearest)
         down, across = np.arange(top, bottom) + 0.5, np.arange(left, right) + 0.5
         u, v = self.positions(*np.meshgrid(down, across, indexing="ij"))
-        return bool(((u >= 0) & (u <= width) & (v >= 0) & (v <= height)).any())
+        return bool(((u >= 0) & (u < width) & (v >= 0) & (v < height)).any())
 
     def positions(self, rows: NDArray[np.float64], columns: NDArray[np.float64]) -> Positions:
         """Return exact source columns and rows, shape (2, ...), of positions in the target.
