@@ -11,7 +11,7 @@ LATEST := .venv-latest
 
 # What to install for a stamp .venv/.NAME: extras of xfusion, and groups
 FOR_demo := -e ".[demo]"
-FOR_test := -e ".[cloud,demo,distributed,icechunk,units]" --group test
+FOR_test := -e ".[cloud,demo,distributed,icechunk,units,zones]" --group test
 FOR_lint := $(FOR_test) --group lint
 FOR_docs := -e . --group docs
 FOR_hooks := $(FOR_test) --group dev

@@ -1,0 +1,1 @@
+"""What numbers are worth: scores, calibration, error correlation, area, collocation."""
