@@ -44,7 +44,7 @@ EVERY_PACKAGE = pytest.mark.parametrize(
     "folder", PACKAGES, ids=[str(folder.relative_to(ROOT)) for folder in PACKAGES]
 )
 
-HEAVY = {"rasterio", "rioxarray", "numba", "pystac_client", "odc.stac", "odc.loader"}
+HEAVY = {"rasterio", "rioxarray", "numba", "pystac_client", "odc.stac", "odc.loader", "scipy"}
 OPTIONAL = {"pint", "matplotlib", "rustac", "dask.array", "zarr", "obstore", "tqdm"}
 READS = {"compute", "load", "persist"}
 # Where pixels are wanted: what computes and writes them, and what shows them
