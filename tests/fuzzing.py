@@ -114,6 +114,11 @@ def fuse(rng: np.random.Generator) -> None:
     bounds = [(0, 1), (-1e300, 1e300), (0.0, np.inf), (-np.inf, 0), (1e-310, 1e-300)]
     if rng.random() < 0.4:
         options["bounded"] = bounds[int(rng.integers(len(bounds)))]
+    if options["rule"] == "log_odds":
+        options |= {
+            "prior": float(rng.choice([1e-9, 0.2, 0.5])),
+            "alpha": float(rng.choice([0.5, 1])),
+        }
     if options["rule"] == "gaussian" and rng.random() < 0.4:
         options["correlation"] = float(rng.choice([0.3, 0.999999, 1]))
     eager = xf.fuse(*sensors, **options)

@@ -120,6 +120,7 @@ def test_a_result_that_overflows_is_not_called_usable(
     mu: list[float], sigma: float, rule: Any, options: dict[str, Any]
 ) -> None:
     told = options if rule == "gaussian" or "diagnostics" in options else {}
+    told = told | ({"prior": 0.5} if rule == "log_odds" else {})
     fused = xf.fuse(*[one(m, sigma) for m in mu], rule=rule, sigma_floor=0, **told)
     usable = fused["mask"].item() == 0
     assert usable == np.isfinite(fused.mu.item()) == np.isfinite(fused.sigma.item())
@@ -227,9 +228,10 @@ def test_times_that_are_no_dates_do_not_stop_fusion(times: tuple[Any, Any]) -> N
 def test_percent_is_not_taken_for_a_probability() -> None:
     percent = one(20.0, 5.0, "%")
     with pytest.raises(ValueError, match=r"'%'.*log_odds.*/ 100.*'1'"):
-        xf.fuse(percent, percent, rule="log_odds")
+        xf.fuse(percent, percent, rule="log_odds", prior=0.5)
     for units in ("1", None):
-        fused = xf.fuse(one(0.8, 0.05, units), one(0.8, 0.05, units), rule="log_odds")
+        sensor = one(0.8, 0.05, units)
+        fused = xf.fuse(sensor, sensor, rule="log_odds", prior=0.5)
         np.testing.assert_allclose(fused.mu, 16 / 17)
 
 

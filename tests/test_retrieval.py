@@ -138,7 +138,11 @@ def test_from_samples_is_mean_and_sample_deviation() -> None:
     samples = xr.DataArray(values, dims=("sample", "y", "x"), attrs={"units": "1"})
     ds = samples.fusion.from_samples("sample", sensor="unet", time="2023-06-20")
     np.testing.assert_allclose(ds.mu, values.mean(0), rtol=1e-6)
-    np.testing.assert_allclose(ds.sigma, values.std(0, ddof=1), rtol=1e-5)
+    deviation = values.std(0, ddof=1)
+    np.testing.assert_allclose(ds.sigma, deviation * np.sqrt(19 / 17), rtol=1e-5)
+    plain = samples.fusion.from_samples(correct_few=False)
+    np.testing.assert_allclose(plain.sigma, deviation, rtol=1e-5)
+    assert ds.attrs["passes"] == plain.attrs["passes"] == 20
     assert ds.mu.attrs["units"] == ds.sigma.attrs["units"] == "1"
     assert ds.mu.dtype == np.float32
     with nothing_computes():

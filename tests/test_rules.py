@@ -21,6 +21,7 @@ from tests.sensors import sensors_of
 from tests.strategies import chunked, retrievals
 
 RULES = ["gaussian", "mixture", "random_effects", "minimum_sigma", "log_odds"]
+NEEDED: dict[str, dict[str, Any]] = {"log_odds": {"prior": 0.5}}
 
 
 def best_weights(covariance: NDArray[Any]) -> NDArray[Any]:
@@ -79,7 +80,7 @@ def test_correlated_fusion_has_the_best_convex_weights(
 def test_weights_are_convex_and_sigma_is_not_above_the_smallest(
     sensors: list[xr.Dataset], correlation: float, rule: Any
 ) -> None:
-    parameters: dict[str, Any] = {"correlation": correlation} if rule == "gaussian" else {}
+    parameters = {"correlation": correlation} if rule == "gaussian" else NEEDED.get(rule, {})
     fused = xf.fuse(*sensors, rule=rule, diagnostics=True, **parameters)
     usable = xr.concat([s.fusion.usable for s in sensors], "sensor")
     np.testing.assert_array_equal(fused.weight.notnull(), usable)
@@ -105,7 +106,7 @@ def test_one_usable_sensor_passes_through_every_rule(
     (only,) = sensors
     nothing = xf.retrieval(only.mu * np.nan, only.sigma)
     pair = (only, nothing) if first else (nothing, only)
-    fused = xf.fuse(*pair, rule=rule, diagnostics=True)
+    fused = xf.fuse(*pair, rule=rule, diagnostics=True, **NEEDED.get(rule, {}))
     np.testing.assert_array_equal(fused.mu, only.mu.where(only.fusion.usable))
     np.testing.assert_array_equal(fused.sigma, only.sigma.clip(1e-6).where(only.fusion.usable))
     np.testing.assert_array_equal(fused.source, only.fusion.usable * (1 if first else 2))
@@ -115,7 +116,7 @@ def test_one_usable_sensor_passes_through_every_rule(
 def test_order_of_sensors_does_not_matter_to_any_rule(
     sensors: list[xr.Dataset], order: list[int], rule: Any
 ) -> None:
-    parameters: dict[str, Any] = {"correlation": 0.5} if rule == "gaussian" else {}
+    parameters = {"correlation": 0.5} if rule == "gaussian" else NEEDED.get(rule, {})
     if rule == "log_odds":
         sensors = [s.assign(mu=np.abs(s.mu) % 1) for s in sensors]
     one = xf.fuse(*sensors, rule=rule, **parameters)
@@ -236,8 +237,13 @@ def test_mixture_log_odds_and_minimum_sigma_are_their_formulas() -> None:
     np.testing.assert_allclose(pooled.mu.item(), odds / (1 + odds))
     spread = np.sqrt(np.sum((sigma / (mu * (1 - mu))) ** 2))
     np.testing.assert_allclose(pooled.sigma.item(), odds / (1 + odds) ** 2 * spread)
-    extreme = xf.fuse(*sensors_of([0.0, 1.0], [0.1, 0.1]), rule="log_odds")
-    assert np.isfinite(extreme.mu.item())
+    half = xf.fuse(*sensors, rule="log_odds", prior=0.3, alpha=0.5)
+    odds = 0.3 / 0.7 * (np.prod(mu / (1 - mu)) / (0.3 / 0.7) ** 3) ** 0.5
+    np.testing.assert_allclose(half.mu.item(), odds / (1 + odds))
+    np.testing.assert_allclose(half.sigma.item(), odds / (1 + odds) ** 2 * spread / 2)
+    extreme = xf.fuse(*sensors_of([0.0, 1.0], [0.1, 0.1]), rule="log_odds", prior=0.5)
+    np.testing.assert_allclose(extreme.mu.item(), 0.5)
+    np.testing.assert_allclose(extreme.sigma.item(), 0.5)  # and not 2.5e7
 
 
 def test_birge_ratio_widens_sigma_of_conflicting_sensors_only() -> None:
@@ -268,6 +274,7 @@ def test_every_rule_is_lazy_and_equals_eager_bit_for_bit(
     data: st.DataObject, sensors: list[xr.Dataset], rule: Any
 ) -> None:
     options: dict[str, Any] = {"rule": rule, "diagnostics": True, "bounded": (0, 1)}
+    options |= NEEDED.get(rule, {})
     if rule == "gaussian":
         options |= {"correlation": 0.3, "inflate": "birge"}
     eager = xf.fuse(*sensors, **options)

@@ -6,9 +6,11 @@ accessor ``.fusion`` on Dataset and DataArray; every method there is a function 
 
 from . import raster, stac
 from .accessor import DataArrayFusion, DatasetFusion
+from .assessment.aleatoric import add_aleatoric
 from .cog.write import to_cog
-from .datamodel.building import from_samples, retrieval, usable
+from .datamodel.building import retrieval, usable
 from .datamodel.flags import Exclusion
+from .datamodel.samples import from_samples
 from .datamodel.version import __version__
 from .fusion.combine import fuse, gaussian
 from .fusion.conflict import flag_conflict
@@ -48,6 +50,7 @@ __all__ = [
     "Sentinel1Product",
     "Sentinel2Product",
     "__version__",
+    "add_aleatoric",
     "attach_gfm_mask",
     "attach_mask",
     "attach_s2_mask",

@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import xarray as xr
 
+from .assessment.aleatoric import add_aleatoric
 from .cog.write import to_cog
-from .datamodel.building import from_samples, usable
+from .datamodel.building import usable
+from .datamodel.samples import from_samples
 from .fusion.combine import fuse, gaussian
 from .fusion.conflict import flag_conflict
 from .fusion.merged_masks import merge_mask
@@ -62,6 +64,7 @@ class DatasetFusion:
     attach_gfm_mask = of_object(attach_gfm_mask)
     attach_s2_mask = of_object(attach_s2_mask)
     completeness = of_object(completeness)
+    add_aleatoric = of_object(add_aleatoric)
     gaussian = of_object(gaussian)
     fuse = of_object(fuse)
     flag_conflict = of_object(flag_conflict)

@@ -135,6 +135,11 @@ def demo_command(out: Path, size: float, seed: int, quiet: bool, debug: bool) ->
     show_default=True,
     help="Of the errors of the sensors; for the rule gaussian.",
 )
+@click.option(
+    "--prior",
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    help="Probability before any evidence; for the rule log_odds, which needs it.",
+)
 @click.option("--scheduler", metavar="ADDRESS", help="Compute on this dask cluster.")
 @click.option(
     "--resume/--restart",
@@ -168,6 +173,7 @@ def fuse(
     ndvi_max: float,
     rule: Any,
     correlation: float,
+    prior: float | None,
     scheduler: str | None,
     resume: bool,  # noqa: FBT001  # as click passes it
     force: bool,  # noqa: FBT001  # as click passes it
@@ -187,6 +193,9 @@ def fuse(
     """  # noqa: D301  # click wants the character behind \b
     if correlation and rule != "gaussian":
         msg = f"--correlation is for the rule gaussian, not for {rule}"
+        raise click.UsageError(msg)
+    if (prior is not None) != (rule == "log_odds"):
+        msg = "--prior and --rule log_odds go together: the rule needs it, and no other takes it"
         raise click.UsageError(msg)
     refuse_file(out)
     source_of = click.get_current_context().get_parameter_source
@@ -229,6 +238,7 @@ def fuse(
                 ndvi_max=ndvi_max,
                 rule=rule,
                 correlation=correlation,
+                prior=prior,
             )
             if is_store(out):
                 fused.to_zarr(out, resume=resume, force=force, timeout=timeout, progress=not quiet)
@@ -251,28 +261,9 @@ def info(file: str, debug: bool) -> None:  # noqa: FBT001  # click passes option
     each reason, and the parameters.
     """
     with one_line_errors(debug=debug):
-        from .summary import open_result, summarise
+        from .summary import lines_of, open_result, summarise
 
-        summary = summarise(open_result(file))
-        size = " x ".join(f"{d} {n}" for d, n in summary.sizes.items())
-        click.echo(f"{public(file)}: {size}{f', {summary.crs}' if summary.crs else ''}")
-        click.echo(f"sensors: {', '.join(summary.sensors) or 'unknown'}")
-        if summary.time:
-            click.echo(f"time: {summary.time}")
-        click.echo(f"usable: {summary.usable:.1%}")
-        for title, shares in (
-            ("pixels by sensor", summary.contributions),
-            ("pixels by source", summary.sources),
-            ("excluded", summary.masks),
-        ):
-            if shares:
-                click.echo(title)
-                for name, share in shares.items():
-                    click.echo(f"  {name:<32}{share:>8.1%}")
-        if summary.parameters:
-            click.echo("parameters")
-            for name, value in summary.parameters.items():
-                click.echo(f"  {name:<32}{value}")
+        click.echo("\n".join(lines_of(summarise(open_result(file)), name=public(file))))
 
 
 @main.command("verify")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import xarray as xr
 
+from .assessment.aleatoric import add_aleatoric
 from .cog.write import to_cog
 from .datamodel.building import usable
 from .datamodel.cf import annotate
@@ -189,6 +190,7 @@ class SensorProduct:
     attach_mask = of_recipe(attach_mask)
     completeness = of_dataset(completeness)
     exclude = of_product(exclude)
+    add_aleatoric = of_product(add_aleatoric)
     gaussian = of_sensors(gaussian)
     fuse = of_sensors(fuse)
     flag_conflict = of_product(flag_conflict)

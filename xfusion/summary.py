@@ -13,7 +13,7 @@ import xarray as xr
 from .datamodel.building import usable
 from .datamodel.flags import Exclusion, contributors
 from .datamodel.grid import crs_name, geobox_of, spatial_dims
-from .datamodel.names import MASK, MU, SIGMA, SOURCE
+from .datamodel.names import CONFLICT, MASK, MU, SIGMA, SOURCE
 from .datamodel.provenance import JOB
 from .datamodel.redaction import public
 from .datamodel.times import moment_of
@@ -24,7 +24,10 @@ from .run.memory import compute
 from .store.write import is_store, open_store
 
 CODES = 256  # of uint8 flags
-PARTS = (*(f"{name}.tif" for name in (MU, SIGMA, MASK, SOURCE)), "item.json")  # of a folder
+PARTS = (
+    *(f"{name}.tif" for name in (MU, SIGMA, MASK, SOURCE, CONFLICT)),
+    "item.json",
+)  # of a folder
 NO_PARAMETERS = ("sensor", "Conventions", JOB)
 
 
@@ -42,6 +45,8 @@ class Summary:
     """Sensor to the share of pixels that it contributed to, 0 where it did to none."""
     sources: Mapping[str, float]
     """Sensors that contributed, joined by "+", to the share of pixels; "none" where none did."""
+    conflict: float
+    """Share of pixels where sensors contradict each other, see :func:`xfusion.gaussian`."""
     masks: Mapping[str, float]
     """Reason of exclusion to the share of pixels; a pixel may have several."""
     parameters: Mapping[str, str]
@@ -62,7 +67,7 @@ def summarise(dataset: Retrieval) -> Summary:
     """
     dataset = as_retrieval(dataset)
     layers: dict[str, xr.DataArray] = {"usable": usable(dataset)}
-    layers |= {name: dataset[name] for name in (MASK, SOURCE) if name in dataset}
+    layers |= {name: dataset[name] for name in (MASK, SOURCE, CONFLICT) if name in dataset}
     counted = compute(xr.Dataset({name: _counts(layer) for name, layer in layers.items()}))
     counts = {name: counted[name].to_numpy() / dataset[MU].size for name in layers}
     names = str(dataset[SOURCE].attrs.get("flag_meanings", "")).split() if SOURCE in dataset else []
@@ -76,9 +81,41 @@ def summarise(dataset: Retrieval) -> Summary:
         usable=float(counts["usable"][1]),
         contributions=_by_sensor(counts[SOURCE], names) if SOURCE in counts else {},
         sources=_by_source(counts[SOURCE], names) if SOURCE in counts else {},
+        conflict=float(counts[CONFLICT][1]) if CONFLICT in counts else 0.0,
         masks=_by_reason(counts[MASK]) if MASK in counts else {},
         parameters={str(k): str(v) for k, v in dataset.attrs.items() if k not in NO_PARAMETERS},
     )
+
+
+def lines_of(summary: Summary, *, name: str) -> list[str]:
+    """Return a summary as lines of text.
+
+    Parameters
+    ----------
+    summary : Summary
+    name : str
+        Of the result.
+    """
+    size = " x ".join(f"{d} {n}" for d, n in summary.sizes.items())
+    lines = [f"{name}: {size}{f', {summary.crs}' if summary.crs else ''}"]
+    lines.append(f"sensors: {', '.join(summary.sensors) or 'unknown'}")
+    lines += [f"time: {summary.time}"] if summary.time else []
+    lines.append(f"usable: {summary.usable:.1%}")
+    if summary.conflict:
+        lines.append(
+            f"conflict: {summary.conflict:.1%}, where sensors are further apart than 3 sigmas of "
+            "each: sigma is too small there, and inflate='birge' of xf.gaussian enlarges it"
+        )
+    for title, shares in (
+        ("pixels by sensor", summary.contributions),
+        ("pixels by source", summary.sources),
+        ("excluded", summary.masks),
+    ):
+        if shares:
+            lines += [title, *(f"  {k:<32}{share:>8.1%}" for k, share in shares.items())]
+    if summary.parameters:
+        lines += ["parameters", *(f"  {k:<32}{value}" for k, value in summary.parameters.items())]
+    return lines
 
 
 def open_result(path: FilePath, *, prefix: str = "") -> xr.Dataset:
@@ -99,7 +136,7 @@ def open_result(path: FilePath, *, prefix: str = "") -> xr.Dataset:
     if path.is_file():
         beside = [path.name.removesuffix(end) for end in PARTS if path.name.endswith(end)]
         path, prefix = (path.parent, beside[0]) if beside else (path, prefix)
-    files = {n: path / f"{prefix}{n}.tif" for n in (MU, SIGMA, MASK, SOURCE)}
+    files = {n: path / f"{prefix}{n}.tif" for n in (MU, SIGMA, MASK, SOURCE, CONFLICT)}
     if not files[MU].exists() and given.is_dir():
         means = sorted(path.glob(f"*{MU}.tif"))
         if len(means) == 1:
@@ -116,9 +153,8 @@ def open_result(path: FilePath, *, prefix: str = "") -> xr.Dataset:
         raise ValueError(msg)
     mask = files[MASK] if files[MASK].exists() else None
     dataset = open_retrieval(files[MU], files[SIGMA], mask)
-    if files[SOURCE].exists():
-        dataset = dataset.assign({SOURCE: open_raster(files[SOURCE], masked=False)})
-    return dataset
+    layers = {n: files[n] for n in (SOURCE, CONFLICT) if files[n].exists()}
+    return dataset.assign({n: open_raster(file, masked=False) for n, file in layers.items()})
 
 
 def _counts(layer: xr.DataArray) -> xr.Variable:

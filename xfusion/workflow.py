@@ -52,6 +52,7 @@ def fuse_files(
     ndvi_max: float = NDVI_MAX,
     rule: RuleName = "gaussian",
     correlation: float = 0.0,
+    prior: float | None = None,
 ) -> SensorProduct:
     """Open the retrievals of several sensors, attach their masks and fuse them, lazily.
 
@@ -73,6 +74,8 @@ def fuse_files(
         As in :func:`xfusion.fuse`.
     correlation : float
         Of the errors of the sensors, for the rule "gaussian".
+    prior : float, optional
+        Probability before any evidence, for the rule "log_odds".
 
     Returns
     -------
@@ -101,6 +104,7 @@ def fuse_files(
         _masked(sensor, opened[sensor.name].coregister(target), ndvi_max) for sensor in sensors
     ]
     parameters: dict[str, Any] = {"correlation": correlation} if rule == "gaussian" else {}
+    parameters |= {} if prior is None else {"prior": prior}
     fused = products[0].fuse(*products[1:], rule=rule, **parameters)
     sampled = {f"{RANGE}{name}": str(found) for name, found in ranges.items()}
     return SensorProduct(dataset=fused.dataset.assign_attrs(sampled))

@@ -94,55 +94,6 @@ def retrieval(
     return annotate(validate(dataset.assign_attrs({} if sensor is None else {"sensor": sensor})))
 
 
-def from_samples(
-    samples: xr.DataArray,
-    /,
-    dim: str = "sample",
-    *,
-    sensor: str | None = None,
-    time: Time | None = None,
-) -> xr.Dataset:
-    """Mean and standard deviation over Monte-Carlo samples, as a retrieval.
-
-    Parameters
-    ----------
-    samples : DataArray, dims (sample, ..., y, x)
-        One prediction for each run of the network, such as the sigmoid outputs of a network with
-        dropout left on. A pixel with a missing sample is missing.
-    dim : str
-        The dimension of the samples.
-    sensor, time
-        As in :func:`retrieval`.
-
-    Returns
-    -------
-    Dataset
-        `mu`, the mean, and `sigma`, the sample standard deviation (n - 1), which itself
-        has a relative error of about ``1 / sqrt(2 (n - 1))``.
-
-    Raises
-    ------
-    ValueError
-        If `dim` is not a dimension, or has fewer than two samples.
-
-    Examples
-    --------
-    >>> import xarray as xr, xfusion as xf
-    >>> samples = xr.DataArray([[[0.2]], [[0.4]]], dims=("sample", "y", "x"))
-    >>> float(samples.fusion.from_samples("sample").mu[0, 0].round(3))
-    0.3
-    """
-    if dim not in samples.dims:
-        msg = f"samples has dims {samples.dims}, none is {dim!r}: name the dim of the samples"
-        raise ValueError(msg)
-    if samples.sizes[dim] < 2:  # noqa: PLR2004  # a spread takes two
-        msg = f"{samples.sizes[dim]} sample along {dim!r}: a standard deviation takes two"
-        raise ValueError(msg)
-    mu = samples.mean(dim, skipna=False, keep_attrs=True)
-    sigma = samples.std(dim, skipna=False, ddof=1)
-    return retrieval(mu, sigma, sensor=sensor, time=time)
-
-
 def with_flags(dataset: xr.Dataset, flags: xr.DataArray) -> xr.Dataset:
     """Return a retrieval with flags, uint8 on its grid, added to those it has.
 

@@ -14,9 +14,9 @@ from xfusion.datamodel.flags import Exclusion
 from xfusion.datamodel.graph import InGraph
 from xfusion.datamodel.units import as_number
 from xfusion.datamodel.validation import check_bounds
-from xfusion.kernels.parallel import BLOCK_SIZE, map_ranges, pixels
 
-from .rules import RULES, NonfiniteSigma, Rule, RuleName
+from .own_rule import apply_rule, provenance_of
+from .rules import REQUIRED, RULES, NonfiniteSigma, Rule, RuleName
 
 ROUNDING = 1e-9
 PAIR = 2  # of more sensors there is no one difference
@@ -57,6 +57,13 @@ class FusionTask(InGraph):
         if unknown:
             takes = list(possible) or "none"
             msg = f"rule {self.rule!r} has no parameter {sorted(unknown)}, it takes {takes}"
+            raise TypeError(msg)
+        lacking = [
+            k for k, p in possible.items() if p.default is REQUIRED and k not in self.parameters
+        ]
+        if lacking:
+            name = lacking[0]
+            msg = f"rule {self.rule!r} needs {name}=, which {possible[name].must_be}"
             raise TypeError(msg)
         for name, value in self.parameters.items():
             if not possible[name].is_valid(value):
@@ -135,7 +142,7 @@ class FusionTask(InGraph):
     def provenance(self) -> dict[str, Any]:
         """The attributes of the result that record how it was made."""
         if callable(self.rule):
-            name, parameters = _callable_provenance(self.rule, self.parameters)
+            name, parameters = provenance_of(self.rule, self.parameters)
         else:
             name = self.rule
             parameters = self._arguments
@@ -157,6 +164,7 @@ class FusionTask(InGraph):
         sigmas: Any,
         masks: Any,
         *,
+        prior: NDArray[np.float64] | None = None,
         threads: int | None,
     ) -> dict[str, NDArray[Any]]:
         """Fuse one block.
@@ -165,6 +173,8 @@ class FusionTask(InGraph):
         ----------
         mus, sigmas, masks : sequences of arrays, or arrays of shape (sensors, ...)
             As in :func:`xfusion.kernels.rules.fuse`.
+        prior : array, optional
+            That of each pixel, where it is a map.
         threads : int or None
             1 to stay in the calling thread, None for one thread per core.
 
@@ -190,7 +200,7 @@ class FusionTask(InGraph):
         )
         layers: dict[str, NDArray[Any]]
         if plain and not isinstance(mus, np.ndarray):
-            names = ("mu", "sigma", "mask", "source")
+            names = ("mu", "sigma", "mask", "source", "conflict")
             fused = independent.gaussian(mus, sigmas, masks, **shared)
             layers = dict(zip(names, fused, strict=True))
         else:
@@ -202,7 +212,8 @@ class FusionTask(InGraph):
                 masks,
                 rule=row.code,
                 correlation=self._kernel_correlation,
-                parameter=np.nan if row.number is None else arguments[row.number],
+                prior=self._prior(prior),
+                alpha=float(arguments.get("alpha", 1.0)),
                 inflate=inflate,
                 diagnostics=self.diagnostics,
                 **shared,
@@ -210,7 +221,14 @@ class FusionTask(InGraph):
             layers = fused_layers._asdict()
             layers["weight"] = np.moveaxis(fused_layers.weight, 0, -1)
             if not isinstance(self.rule, str):
-                self._apply_callable(self.rule, mus, sigmas, masks, layers, threads=threads)
+                apply_rule(
+                    functools.partial(self.rule, **self.parameters),
+                    (mus, sigmas, masks),
+                    layers,
+                    floor=self.sigma_floor,
+                    floor_nonfinite=self.nonfinite_sigma == "floor",
+                    threads=threads,
+                )
             layers["normalised_difference"] = layers.pop("difference")
         if self.bounded is not None:
             lower, upper = self.bounded
@@ -221,53 +239,16 @@ class FusionTask(InGraph):
             _leave_out_what_is_none(layers)
         return layers
 
-    def _apply_callable(
-        self,
-        rule: Rule,
-        mus: Any,
-        sigmas: Any,
-        masks: Any,
-        layers: dict[str, NDArray[Any]],
-        *,
-        threads: int | None,
-    ) -> None:
-        """Replace mu and sigma by those of the caller's rule."""
-        flags = [None] * self.sensor_count if masks is None else masks
-        mu, sigma = layers["mu"].reshape(-1), layers["sigma"].reshape(-1)
-
-        def on_range(start: int, stop: int) -> None:
-            m, s = (
-                np.stack([pixels(a, start, stop) for a in some]).astype(np.float64)
-                for some in (mus, sigmas)
-            )
-            usable = np.isfinite(m)
-            sound = np.isfinite(s) & (s >= 0)
-            if self.nonfinite_sigma == "exclude":
-                usable &= sound
-            s = np.where(sound, np.maximum(s, self.sigma_floor), self.sigma_floor)
-            for k, mask in enumerate(flags):
-                if mask is not None:
-                    usable[k] &= pixels(mask, start, stop) == 0
-            m[~usable] = s[~usable] = np.nan
-            result: Any = rule(m, s, usable, **self.parameters)
-            some = usable.any(axis=0)
-            try:
-                fused_mu, fused_sigma = result
-            except (TypeError, ValueError) as error:
-                msg = f"the rule must return (mu, sigma), each of shape {some.shape}: {error}"
-                raise ValueError(msg) from error
-            for out, values in ((mu, fused_mu), (sigma, fused_sigma)):
-                returned = np.asarray(values)
-                if returned.shape != some.shape:
-                    msg = (
-                        f"the rule returned the shape {returned.shape}, not {some.shape}: return "
-                        "mu and sigma without the axis of the sensors"
-                    )
-                    raise ValueError(msg)
-                out[start:stop] = np.where(some, returned, np.nan)
-
-        length = max(1, BLOCK_SIZE // self.sensor_count)
-        map_ranges(on_range, mu.size, threads=threads, length=length)
+    def _prior(self, of_pixels: NDArray[np.float64] | None) -> NDArray[np.float64]:
+        """Return the prior of all pixels, or of each; any number for rules that have none."""
+        if of_pixels is None:
+            return np.array([float(self._arguments.get("prior", np.nan))])
+        wrong = ~((of_pixels > 0) & (of_pixels < 1))
+        if wrong.any():
+            must_be = RULES["log_odds"].parameters["prior"].must_be
+            msg = f"prior has the value {of_pixels[wrong][0]}: {must_be}"
+            raise ValueError(msg)
+        return np.ascontiguousarray(of_pixels, np.float64)
 
 
 def _leave_out_what_is_none(layers: Mapping[str, NDArray[Any]]) -> None:
@@ -279,21 +260,3 @@ def _leave_out_what_is_none(layers: Mapping[str, NDArray[Any]]) -> None:
         for name in ("mu", "sigma", "weight"):
             if layers.get(name) is not None and layers[name].size:
                 layers[name][none] = np.nan
-
-
-def _callable_provenance(rule: Rule, arguments: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
-    """Return the name of a callable, and its arguments as attributes; partial ones taken apart."""
-    function: Any = rule
-    bound: dict[str, Any] = {}
-    while isinstance(function, functools.partial):
-        function, bound = function.func, function.keywords | bound
-    function = function if hasattr(function, "__qualname__") else type(function)
-    name = f"{function.__module__}.{function.__qualname__}"
-    return name, {k: _attribute(v) for k, v in (bound | dict(arguments)).items()}
-
-
-def _attribute(value: Any) -> int | float | str:
-    """Return a parameter as files can hold it; netCDF has no booleans."""
-    if isinstance(value, bool | np.bool_ | int | np.integer):
-        return int(value)
-    return float(value) if isinstance(value, float | np.floating) else str(value)

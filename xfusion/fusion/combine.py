@@ -5,19 +5,20 @@ from __future__ import annotations
 from collections.abc import Hashable
 from typing import Any
 
-import numpy as np
 import xarray as xr
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from xfusion.datamodel.names import CHI2, COUNT, DIFFERENCE, MASK, MU, SIGMA, SOURCE, WEIGHT
+from xfusion.datamodel.names import MU
 from xfusion.datamodel.provenance import merged_mask_attrs, of_its_time
 from xfusion.datamodel.units import same_units, units_of
 from xfusion.datamodel.validation import Retrieval, as_retrieval
 
 from .alignment import MAX_SENSORS, along, on_one_grid
-from .block import PAIR, FusionTask
+from .block import FusionTask
 from .description import with_description
 from .doubled_labels import check_distinct
+from .layers import fused_layers
+from .prior import with_prior
 from .rules import RULES, Inflate, NonfiniteSigma, Rule, RuleName
 
 SIGMA_FLOOR = 1e-6
@@ -74,10 +75,11 @@ def gaussian(
         A retrieval: `mu` and `sigma`, float32 where all inputs are, NaN where no sensor is
         usable; `mask`, 0 where one is usable, else all the reasons together; and `source`,
         uint8, bit i set where sensor i contributed; along a dim `count`, uint16, how many
-        contributed, instead. With `diagnostics` also `chi2`, reduced, NaN where fewer than
-        two are usable; `weight` (sensor, ...), NaN where a sensor is not usable; and
-        `normalised_difference`, the first sensor less the second in standard deviations of
-        their difference. Lazy where an input is lazy.
+        contributed, instead; and `conflict`, bool, where the usable sensors contradict each other:
+        no value is within 3 sigmas of all, so that `sigma` is too small. With `diagnostics` also
+        `chi2`, reduced, NaN where fewer than two are usable; `weight` (sensor, ...), NaN where a
+        sensor is not usable; and `normalised_difference`, the first sensor less the second in
+        standard deviations of their difference. Lazy where an input is lazy.
 
     Raises
     ------
@@ -146,8 +148,10 @@ def fuse(
     dim, sigma_floor, nonfinite_sigma, use_mask, diagnostics, bounded
         As in :func:`gaussian`. A rule of your own has no diagnostics.
     **parameters
-        Of the rule: `correlation` and `inflate` of "gaussian"; `prior` of "log_odds", the
-        probability before any evidence, 0.5; those of your own.
+        Of the rule: `correlation` and `inflate` of "gaussian"; of "log_odds" `prior`, the
+        probability before any evidence, a number, a DataArray on the grid or "calibration", the
+        base rate that the sensors were calibrated with, and `alpha`, 1, what the evidence of each
+        sensor counts, less where they share it; those of your own.
 
     Returns
     -------
@@ -159,7 +163,7 @@ def fuse(
     ValueError
         As :func:`gaussian` does.
     TypeError
-        If the rule does not take a parameter.
+        If the rule does not take a parameter, or lacks one: `prior` of "log_odds".
 
     Notes
     -----
@@ -183,6 +187,7 @@ def fuse(
     if dim is not None:
         check_distinct(first)
     sensors = [first, *map(as_retrieval, others)] if dim is None else along(first, dim)
+    parameters, prior = with_prior(rule, parameters, sensors)
     task = FusionTask(
         rule, len(sensors), parameters, sigma_floor, nonfinite_sigma, diagnostics, bounded
     )
@@ -210,7 +215,9 @@ def fuse(
     retrievals = on_one_grid([first] if stacked else sensors)
     if dim is not None and not stacked:
         retrievals = [r.drop_vars([dim], errors="ignore") for r in retrievals]  # one label of many
-    layers = _fused_layers(task, retrievals, use_mask=use_mask, dim=dim, stacked=stacked)
+    layers = fused_layers(
+        task, retrievals, use_mask=use_mask, dim=dim, stacked=stacked, prior=prior
+    )
     # netCDF has no booleans; bounds that were applied before stay on record
     bounds_before = {k: v for r in sensors for k, v in r.attrs.items() if k == "fusion_bounded"}
     # of all labels along a dim: in groups, xarray would keep those of the first group for all
@@ -219,79 +226,3 @@ def fuse(
     provenance = masks | bounds_before | task.provenance | {"fusion_use_mask": int(use_mask)}
     cube = None if dim is None else first
     return with_description(xr.Dataset(layers), sensors, provenance, cube=cube, dim=dim)
-
-
-def _fused_layers(
-    task: FusionTask,
-    retrievals: list[xr.Dataset],
-    *,
-    use_mask: bool,
-    dim: Hashable | None,
-    stacked: bool,
-) -> dict[str, xr.DataArray]:
-    """Return the layers of the result, block by block where an input is lazy."""
-    masked = [use_mask and MASK in r for r in retrievals]
-    arrays = [r[v] for v in (MU, SIGMA) for r in retrievals]
-    dtype = np.result_type(*(a.dtype for a in arrays))
-    task.check_fits(dtype)
-    arrays += [r[MASK] for r, has_mask in zip(retrievals, masked, strict=True) if has_mask]
-    lazy = any(a.chunks is not None for a in arrays)
-    if stacked and lazy:
-        arrays = [a.chunk({dim: -1}) for a in arrays]
-    dtypes: dict[str, Any] = {MU: dtype, SIGMA: dtype, MASK: np.uint8}
-    # along a dim one layer for any number of labels: xarray puts groups of all sizes together
-    dtypes |= {SOURCE: np.uint8} if dim is None else {COUNT: np.uint16}
-    label = "sensor" if dim is None else dim
-    core: dict[str, list[Hashable]] = {}
-    if task.diagnostics:
-        dtypes |= {CHI2: dtype, WEIGHT: dtype}
-        core = {WEIGHT: [label]}
-        if task.sensor_count == PAIR:
-            dtypes[DIFFERENCE] = dtype
-
-    layers = xr.apply_ufunc(
-        _on_block,
-        *arrays,
-        kwargs={
-            "task": task,
-            "masked": tuple(masked),
-            "stacked": stacked,
-            "names": tuple(dtypes),
-            # a dask task is one of many already
-            "threads": 1 if lazy else None,
-        },
-        input_core_dims=[[dim] if stacked else []] * len(arrays),
-        output_core_dims=[core.get(name, []) for name in dtypes],
-        join="exact",
-        dask="parallelized",
-        dask_gufunc_kwargs={"output_sizes": {label: task.sensor_count}} if core else {},
-        output_dtypes=list(dtypes.values()),
-        keep_attrs=True,
-    )
-    by_name = dict(zip(dtypes, layers, strict=True))
-    if core:
-        by_name[WEIGHT] = by_name[WEIGHT].transpose(label, ...)
-    return by_name
-
-
-def _on_block(
-    *blocks: NDArray[Any],
-    task: FusionTask,
-    masked: tuple[bool, ...],
-    stacked: bool,
-    names: tuple[str, ...],
-    threads: int | None,
-) -> tuple[NDArray[Any], ...]:
-    n = len(masked)
-    if stacked:
-        mus, sigmas, *masks = (np.moveaxis(block, -1, 0) for block in blocks)
-        layers = task.fuse_block(mus, sigmas, masks[0] if masks else None, threads=threads)
-    else:
-        left = iter(blocks[2 * n :])
-        flags = tuple(next(left) if has_mask else None for has_mask in masked)
-        layers = task.fuse_block(blocks[:n], blocks[n : 2 * n], flags, threads=threads)
-    if COUNT in names:
-        # of many the kernel counts, of few it has a bit for each
-        who = layers[SOURCE]
-        layers[COUNT] = who if stacked else np.bitwise_count(who).astype(np.uint16)
-    return tuple(layers[name] for name in names)

@@ -10,7 +10,18 @@ import xarray as xr
 
 from xfusion.datamodel.cf import annotate
 from xfusion.datamodel.flags import FLAG_ATTRS
-from xfusion.datamodel.names import CHI2, COUNT, DIFFERENCE, MASK, MU, SIGMA, SOURCE, SPAN, WEIGHT
+from xfusion.datamodel.names import (
+    CHI2,
+    CONFLICT,
+    COUNT,
+    DIFFERENCE,
+    MASK,
+    MU,
+    SIGMA,
+    SOURCE,
+    SPAN,
+    WEIGHT,
+)
 
 from .alignment import sensor_names
 from .span import spans, time_of_all
@@ -53,6 +64,7 @@ def with_description(
             "flag_masks": np.array([1 << i for i in range(len(names))], np.uint8),
             "flag_meanings": " ".join(names),
         }
+    fused[CONFLICT].attrs = {"long_name": "no value is within 3 sigmas of all that contributed"}
     for name in LONG_NAMES.keys() & fused.data_vars.keys():
         fused[name].attrs = {"long_name": LONG_NAMES[name], "units": "1"}
     # along a dim, what has a label for each is right for none of them together

@@ -18,6 +18,10 @@ Inflate = Literal["birge"]
 RuleName = Literal["gaussian", "mixture", "random_effects", "minimum_sigma", "log_odds"]
 
 
+REQUIRED = "required"  # no default is right for anyone
+MAP = "map"  # a parameter that has a value for each pixel
+
+
 @dataclass(frozen=True)
 class Parameter:
     """What a rule takes besides the arguments of all rules."""
@@ -36,15 +40,13 @@ class NamedRule:
     code: int
     """By which :func:`xfusion.kernels.formulas.estimate` knows the formula."""
     parameters: Mapping[str, Parameter] = field(default_factory=dict)
-    number: str | None = None
-    """The parameter that the formula takes, a number."""
     of_probabilities: bool = False
     """Whether `mu` must be a probability, so that it cannot have units."""
 
     @property
     def defaults(self) -> dict[str, Any]:
-        """The default of each parameter."""
-        return {name: parameter.default for name, parameter in self.parameters.items()}
+        """The default of each parameter that has one."""
+        return {k: p.default for k, p in self.parameters.items() if p.default is not REQUIRED}
 
 
 RULES: dict[str, NamedRule] = {
@@ -64,13 +66,18 @@ RULES: dict[str, NamedRule] = {
     "log_odds": NamedRule(
         codes.LOG_ODDS,
         {
+            # a map of it is checked block by block
             "prior": Parameter(
-                0.5,
-                lambda value: 0 < as_number(value) < 1,
-                "must be a probability between 0 and 1",
-            )
+                REQUIRED,
+                lambda value: value is MAP or 0 < as_number(value) < 1,
+                "must be a probability between 0 and 1, a DataArray of them, or 'calibration'",
+            ),
+            "alpha": Parameter(
+                1.0,
+                lambda value: 0 < as_number(value) <= 1,
+                "must be above 0 and at most 1, which takes all evidence as independent",
+            ),
         },
-        number="prior",
         of_probabilities=True,
     ),
 }

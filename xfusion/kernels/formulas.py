@@ -47,12 +47,13 @@ def estimate(
     chi2: float,
     matrix: Any,
     inverses: Any,
-    parameter: float,
+    prior: float,
+    alpha: float,
 ) -> Any:
     """Return mean, standard deviation and sum of weights, with the formula of a rule.
 
     `weights` are those of :func:`gaussian_independent` before. `chi2` is not reduced, and only of
-    RANDOM_EFFECTS always a number. `parameter` is the number that the rule takes, if any.
+    RANDOM_EFFECTS always a number. `prior` and `alpha` are those of LOG_ODDS.
     """
     if rule == MIXTURE:
         return mixture(n, m, s, ok, weights, number)
@@ -61,7 +62,7 @@ def estimate(
     if rule == MINIMUM_SIGMA:
         return minimum_sigma(n, m, s, ok, weights, low)
     if rule == LOG_ODDS:
-        return log_odds(n, m, s, ok, weights, number, parameter)
+        return log_odds(n, m, s, ok, weights, number, prior, alpha)
     return gaussian_correlated(n, m, z, weights, bits, low, matrix, inverses)
 
 
@@ -142,21 +143,27 @@ def mixture(n: int, m: Any, s: Any, ok: Any, weights: Any, number: int) -> Any:
 
 
 @spliced
-def log_odds(n: int, m: Any, s: Any, ok: Any, weights: Any, number: int, prior: float) -> Any:
-    """``logit mu = sum(logit m_i) - (N - 1) logit prior``, sigma to first order."""
-    logit = -(number - 1) * math.log(prior / (1.0 - prior))
+def log_odds(
+    n: int, m: Any, s: Any, ok: Any, weights: Any, number: int, prior: float, alpha: float
+) -> Any:
+    """``logit mu = logit prior + alpha sum(logit m_i - logit prior)``, sigma to first order.
+
+    At most ``sqrt(mu (1 - mu))``: of what is 0 or 1 with a probability mu no error is larger.
+    """
+    logit = (1.0 - alpha * number) * math.log(prior / (1.0 - prior))
     square = 0.0
     for k in range(n):
         weights[k] = 1.0 if ok[k] else 0.0
         if ok[k]:
             q = min(max(m[k], SURE), 1.0 - SURE)
-            logit += math.log(q / (1.0 - q))
+            logit += alpha * math.log(q / (1.0 - q))
             square += (s[k] / (q * (1.0 - q))) ** 2
     # of the smaller of P and 1 - P: no cancellation
     small = math.exp(-abs(logit)) / (1.0 + math.exp(-abs(logit)))
     mean = small if logit < 0.0 else 1.0 - small
+    both = small * (1.0 - small)
     # the evidence of each sensor counts whole
-    return mean, small * (1.0 - small) * math.sqrt(square), 1.0
+    return mean, min(alpha * both * math.sqrt(square), math.sqrt(both)), 1.0
 
 
 @spliced

@@ -17,13 +17,14 @@ MAX_SENSORS = 8  # one bit of a uint8 each
 ONE = np.float32(1.0)  # turns into the type of what it is added to
 LARGEST = float(np.finfo(np.float64).max)
 INFINITE = np.float32(np.inf)
+WIDE = np.float32(3.0)  # sigmas around a mean that the means of others are expected in
 
 
 @compiled
 def _first(m: Any, s: Any, flags: Any, floor: Any, floor_nonfinite: bool) -> Any:
     """Return the sums over one sensor."""
     m, s, usable = _usable(m, s, flags, floor, floor_nonfinite)
-    return np.float64(m), 1.0, s, np.uint8(usable), flags
+    return np.float64(m), 1.0, s, np.uint8(usable), flags, m - WIDE * s, m + WIDE * s
 
 
 @compiled
@@ -41,7 +42,18 @@ def _both(
     ratio = _ratio(low, s if less else t, floor)
     weighted = np.float64(n if less else m) + np.float64(m if less else n) * ratio
     second = np.uint8(2) if usable_too else np.uint8(0)
-    return weighted, 1.0 + ratio, low, np.uint8(usable) | second, flags | others
+    # in the type of the input, as in _usable: what is not usable may be anything
+    bottom, top = m - WIDE * s, m + WIDE * s
+    bottom_too, top_too = n - WIDE * t, n + WIDE * t
+    return (
+        weighted,
+        1.0 + ratio,
+        low,
+        np.uint8(usable) | second,
+        flags | others,
+        bottom if bottom > bottom_too else bottom_too,  # noqa: FURB136  # one instruction, as the next
+        top if top < top_too else top_too,  # noqa: FURB136  # max and min take care of NaN
+    )
 
 
 @compiled
@@ -51,7 +63,7 @@ def _add(sums: Any, bit: int, m: Any, s: Any, flags: Any, floor: Any, floor_nonf
     Weights so lie in [0, 1], and no square of a sigma is ever formed on its own. A sensor that
     is not usable has an infinite sigma, so any other one leaves it no weight.
     """
-    weighted, weight, smallest, contributed, reasons = sums
+    weighted, weight, smallest, contributed, reasons, bottom, top = sums
     m, s, usable = _usable(m, s, flags, floor, floor_nonfinite)
     less = s < smallest
     low = s if less else smallest
@@ -64,6 +76,8 @@ def _add(sums: Any, bit: int, m: Any, s: Any, flags: Any, floor: Any, floor_nonf
         low,
         contributed | (np.uint8(bit) if usable else np.uint8(0)),
         reasons | flags,
+        bottom if bottom > m - WIDE * s else m - WIDE * s,  # noqa: FURB136  # as in _both
+        top if top < m + WIDE * s else m + WIDE * s,  # noqa: FURB136  # as in _both
     )
 
 
@@ -106,6 +120,7 @@ def _gaussian(
     sigma: Any,
     mask: Any,
     source: Any,
+    conflict: Any,
 ) -> None:
     rounded = mu.dtype.type
     n = len(mus)  # a constant of the compiled code, as is every comparison with it
@@ -144,7 +159,7 @@ def _gaussian(
         if n > 7:
             k = min(7, n - 1)
             sums = _add(sums, 128, mus[k][i], sigmas[k][i], masks[k][i], floor, floor_nonfinite)
-        weighted, weight, smallest, contributed, reasons = sums
+        weighted, weight, smallest, contributed, reasons, bottom, top = sums
         # in double precision, rounded once: float32 never leaves the range of its sensors
         share = 1.0 / weight
         mean = weighted * share
@@ -159,6 +174,7 @@ def _gaussian(
         reasons = reasons if reasons != 0 else np.uint8(unknown)
         mask[i] = np.uint8(0) if contributed != 0 else reasons
         source[i] = contributed
+        conflict[i] = bottom > top
 
 
 def gaussian(
@@ -170,7 +186,7 @@ def gaussian(
     floor_nonfinite: bool,
     unknown: int,
     threads: int | None,
-) -> tuple[Floats, Floats, Flags, Flags]:
+) -> tuple[Floats, Floats, Flags, Flags, NDArray[np.bool_]]:
     """Fuse independent Gaussians pixel by pixel: the inverse-variance weighted mean.
 
     Parameters
@@ -196,6 +212,8 @@ def gaussian(
     mask, source : arrays of uint8
         0 where a sensor was usable, else all flags together; bit i of `source` is set
         where sensor i contributed.
+    conflict : array of bool
+        Where no value is within WIDE sigmas of all usable means.
 
     Notes
     -----
@@ -205,7 +223,7 @@ def gaussian(
     """
     dtype = np.result_type(*mus, *sigmas)
     shape = mus[0].shape
-    outputs = tuple(np.empty(shape, kind) for kind in (dtype, dtype, np.uint8, np.uint8))
+    outputs = tuple(np.empty(shape, kind) for kind in (dtype, dtype, np.uint8, np.uint8, np.bool_))
 
     def fuse_block(*block: Flags | Floats | None) -> None:
         n = len(mus)
@@ -227,7 +245,7 @@ def gaussian(
         )
 
     map_blocks(fuse_block, (*mus, *sigmas, *masks, *outputs), shape, threads=threads)
-    return outputs  # type: ignore[return-value]  # of four
+    return outputs  # type: ignore[return-value]  # of five
 
 
 def flat(array: NDArray[Any] | None, dtype: np.dtype[Any]) -> NDArray[Any]:

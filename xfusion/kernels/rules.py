@@ -18,7 +18,7 @@ from .codes import GAUSSIAN, RANDOM_EFFECTS
 from .compile import compiled, spliced
 from .correlation import Correlation, chi_square, normalised
 from .formulas import estimate, gaussian_independent
-from .independent import MAX_SENSORS, flat
+from .independent import MAX_SENSORS, WIDE, flat
 from .parallel import BLOCK_SIZE, map_ranges, pixels
 
 LENGTH = 512
@@ -36,6 +36,8 @@ class Fused(NamedTuple):
     """Reduced chi-square, NaN where fewer than two sensors are usable; maybe empty."""
     difference: NDArray[Any]
     """First sensor less the second, in standard deviations of that; empty unless of two."""
+    conflict: NDArray[np.bool_]
+    """Where no value is within WIDE sigmas of all usable means."""
     weight: NDArray[Any]
     """Shape (n, ...), NaN where a sensor is not usable; maybe empty."""
 
@@ -76,7 +78,8 @@ def _fuse(
     stop: int,
     rule: int,
     correlation: Any,
-    parameter: float,
+    priors: Any,
+    alpha: float,
     sigma_floor: float,
     floor_nonfinite: bool,
     unknown: int,
@@ -88,7 +91,9 @@ def _fuse(
     n = len(mus)  # of a tuple a constant of the compiled code: loops over sensors are unrolled
     matrix, inverses = borrowed(correlation.matrix), borrowed(correlation.inverses)
     numbers, truths = scratch
-    out_mu, out_sigma, out_mask, out_source, out_chi2, out_difference, out_weight = out
+    out_mu, out_sigma, out_mask, out_source, out_chi2, out_difference, out_conflict, out_weight = (
+        out
+    )
     if n <= MAX_SENSORS:
         m, s, z = stack_buffer(numbers), stack_buffer(numbers), stack_buffer(numbers)
         weights, x, ok = stack_buffer(numbers), stack_buffer(numbers), stack_buffer(truths)
@@ -103,12 +108,15 @@ def _fuse(
         _read(mus, sigmas, masks, first - start, count, sigma_floor, floor_nonfinite, read)
         for p in range(count):
             i = first + p
-            low = math.inf
+            low = top = math.inf
+            bottom = -math.inf
             bits = number = last = 0
             for k in range(n):
                 m[k], s[k], ok[k] = ms[p, k], ss[p, k], oks[p, k]
                 if ok[k]:
                     low = min(low, s[k])
+                    bottom = max(bottom, m[k] - WIDE * s[k])
+                    top = min(top, m[k] + WIDE * s[k])
                     number += 1
                     last = k
                     if n <= MAX_SENSORS:
@@ -144,7 +152,8 @@ def _fuse(
                         chi2,
                         matrix,
                         inverses,
-                        parameter,
+                        priors[i - start if priors.size > 1 else 0],
+                        alpha,
                     )
                 if inflate and spread > 0.0:
                     spread *= math.sqrt(max(1.0, chi2 / (number - 1)))
@@ -171,6 +180,7 @@ def _fuse(
                 if diagnostics:
                     out_weight[k, i] = weights[k] / total if ok[k] and possible else np.nan
             out_source[i] = contributed
+            out_conflict[i] = bottom > top
 
 
 def fuse(
@@ -180,7 +190,8 @@ def fuse(
     *,
     rule: int,
     correlation: Correlation,
-    parameter: float,
+    prior: NDArray[np.float64],
+    alpha: float,
     sigma_floor: float,
     floor_nonfinite: bool,
     unknown: int,
@@ -200,8 +211,10 @@ def fuse(
         Its number in :mod:`xfusion.kernels.codes`.
     correlation : Correlation
         Of the errors of the sensors; used by GAUSSIAN and by chi-square.
-    parameter : float
-        What the formula takes besides: of LOG_ODDS the probability before any evidence.
+    prior : array of float64, shape (1,) or that of the pixels
+        Of LOG_ODDS: the probability before any evidence.
+    alpha : float
+        Of LOG_ODDS: what the evidence of each sensor counts.
     sigma_floor, floor_nonfinite, unknown, threads
         As in :func:`xfusion.kernels.independent.gaussian`.
     inflate : bool
@@ -231,6 +244,7 @@ def fuse(
         source=source,
         chi2=np.empty(diagnostic_shape, dtype),
         difference=np.empty(diagnostic_shape if n == 2 else (0,), dtype),
+        conflict=np.empty(shape, np.bool_),
         weight=np.empty((n, *diagnostic_shape), dtype),
     )
     out = Fused._make([*(a.reshape(-1) for a in fused[:-1]), fused.weight.reshape(n, -1)])
@@ -254,7 +268,8 @@ def fuse(
             stop,
             rule,
             correlation,
-            parameter,
+            flat(prior if prior.size == 1 else pixels(prior, start, stop), prior.dtype),
+            alpha,
             sigma_floor,
             floor_nonfinite,
             unknown,
