@@ -481,7 +481,7 @@ def test_all_days_without_items_are_named_before_anything_is_read(
     days = [c.retrieval(c.EQUI7, time=f"2023-06-{day}T05:10:03") for day in (18, 20, 21, 25)]
     cube = xf.stack(days)
     with monkeypatch.context() as patched:
-        patched.setattr("xfusion.masks.attach.load_bands", None)  # reading would fail
+        patched.setattr("xfusion.masks.attach.load_pass", None)  # reading would fail
         with pytest.raises(
             LookupError, match=r"2 of 4 times.*2023-06-18T05:10:03, 2023-06-25T05:10:03"
         ) as caught:

@@ -18,6 +18,7 @@ from .fusion.merged_masks import merge_mask
 from .fusion.probability import exceedance
 from .fusion.stacking import stack
 from .masks.attach import attach_mask
+from .masks.bands import load_bands
 from .masks.bits import flags
 from .masks.exclusion import (
     gfm_exclusion,
@@ -67,6 +68,7 @@ __all__ = [
     "gaussian",
     "gfm_exclusion",
     "gfm_validity",
+    "load_bands",
     "merge_mask",
     "ndvi",
     "raster",

@@ -14,6 +14,7 @@ from .fusion.combine import fuse, gaussian
 from .fusion.conflict import flag_conflict
 from .fusion.merged_masks import merge_mask
 from .fusion.probability import exceedance
+from .masks.bands import load_bands
 from .masks.bits import flags
 from .masks.exclusion import (
     gfm_exclusion,
@@ -63,6 +64,7 @@ class DatasetFusion:
     exclude = of_object(exclude)
     attach_gfm_mask = of_object(attach_gfm_mask)
     attach_s2_mask = of_object(attach_s2_mask)
+    load_bands = of_object(load_bands)
     completeness = of_object(completeness)
     add_aleatoric = of_object(add_aleatoric)
     gaussian = of_object(gaussian)

@@ -21,6 +21,7 @@ from .fusion.combine import fuse, gaussian
 from .fusion.conflict import flag_conflict
 from .fusion.probability import exceedance
 from .masks.attach import attach_mask
+from .masks.bands import load_bands
 from .masks.own_mask import exclude
 from .masks.recipe import MaskRecipe
 from .masks.sentinel import GFM_MASK, S2_MASK, attach_gfm_mask, attach_s2_mask
@@ -188,6 +189,7 @@ class SensorProduct:
 
     coregister = of_product(coregister)
     attach_mask = of_recipe(attach_mask)
+    load_bands = of_dataset(load_bands)
     completeness = of_dataset(completeness)
     exclude = of_product(exclude)
     add_aleatoric = of_product(add_aleatoric)

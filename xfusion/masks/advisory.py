@@ -16,8 +16,7 @@ from xfusion.datamodel.provenance import missing_attrs
 
 from .exclusion import flags_of
 from .grouping import grouped_by_frame
-from .loading import READ_FAILED, Loading, load_bands
-from .mosaic import OnReadError
+from .loading import READ_FAILED, Loading, blocks_of_retrieval, load_pass
 from .passes import Passes, check_passes
 from .recipe import AdvisoryFlags, MaskRecipe
 
@@ -25,9 +24,11 @@ ADVISORY, ADVISORY_FAILED = "advisory_flags", "advisory_read_failed"
 
 
 def with_advisory_flags(
-    masked: xr.Dataset, passes: Passes, recipe: MaskRecipe, *, on_read_error: OnReadError
+    masked: xr.Dataset, passes: Passes, recipe: MaskRecipe, of_mask: Loading
 ) -> xr.Dataset:
     """Add the variable `advisory_flags`: the flags of all frames that saw a pixel, else nodata.
+
+    They are loaded as the mask was.
 
     Raises
     ------
@@ -44,14 +45,23 @@ def with_advisory_flags(
         passes.catalog, assets={band: key}, nodata=advisory.nodata, offset=0.0
     )
     checked = check_passes(passes, profile, otherwise="the others say which flags a pixel has")
-    loading = Loading(profile, {band: "nearest"}, None, {band: "uint8"}, on_read_error)
+    loading = dataclasses.replace(
+        of_mask,
+        catalog=profile,
+        resampling={band: "nearest"},
+        observed=None,
+        dtypes={band: "uint8"},
+    )
     frames = [frame for items in checked.complete for frame in grouped_by_frame(items)]
     # without any there is nothing in each pixel
-    each = [load_bands([(i, 0.0) for i in frame], masked, loading) for frame in frames or [[]]]
+    blocks = blocks_of_retrieval(masked)
+    each = [
+        load_pass([(i, 0.0) for i in frame], masked, loading, blocks) for frame in frames or [[]]
+    ]
     of_all = functools.partial(flags_of, _of_both, nodata=advisory.nodata)
     flags = functools.reduce(of_all, [loaded[band] for loaded in each])
     layers = {ADVISORY: flags.drop_attrs(deep=False).assign_attrs(_attrs(advisory))}
-    if on_read_error == "flag":
+    if loading.on_read_error == "flag":
         # a frame that could not be read might have had more flags than one that could
         failed = functools.reduce(operator.or_, [loaded[READ_FAILED] for loaded in each])
         attrs = {"long_name": f"not all {advisory.long_name} could be read"}

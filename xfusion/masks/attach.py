@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -32,10 +31,17 @@ from xfusion.stac.searching import with_offset
 
 from .advisory import with_advisory_flags
 from .combining import combine_excluded, combine_usable
+from .decisions import decided
 from .grouping import grouped_by_frame
-from .loading import READ_FAILED, Loading, load_bands
+from .loading import (
+    READ_FAILED,
+    Loader,
+    Loading,
+    blocks_of_retrieval,
+    check_choices,
+    load_pass,
+)
 from .mosaic import OnReadError
-from .offset import Decision, offset_of
 from .passes import Passes, Search, check_passes, find_passes
 from .passes_of_cube import find_passes_of_each, search_of_each
 from .recipe import MaskRecipe, check_assets
@@ -61,6 +67,7 @@ def attach_mask(
     advisory_flags: bool = False,
     on_read_error: OnReadError = "raise",
     allow_local: bool = False,
+    loader: Loader = "xfusion",
 ) -> xr.Dataset:
     """Attach the mask that a recipe makes of the bands of a catalogue.
 
@@ -89,6 +96,9 @@ def attach_mask(
         When pixels cannot be read, after several attempts: raise, or set READ_FAILED there.
     allow_local : bool
         Also read assets on this machine or on its networks, although the catalogue is not.
+    loader : {"xfusion", "odc"}
+        Who reads the pixels: our own reader, or odc.stac.load, for formats that ours does not
+        read. Its positions are off by up to half a pixel, see :func:`load_bands`.
 
     Returns
     -------
@@ -139,6 +149,7 @@ def attach_mask(
         offset=offset,
         advisory_flags=advisory_flags,
         on_read_error=on_read_error,
+        loader=loader,
     )
 
 
@@ -150,23 +161,22 @@ def attached(
     offset: Offset | None = None,
     advisory_flags: bool = False,
     on_read_error: OnReadError,
+    loader: Loader,
 ) -> xr.Dataset:
     """Return a retrieval with the mask of a recipe: search, load, judge, combine, exclude."""
     dataset = of_its_time(as_retrieval(dataset))
+    check_choices(on_read_error, loader)
+    options: dict[str, Any] = {
+        "offset": offset,
+        "advisory_flags": advisory_flags,
+        "on_read_error": on_read_error,
+        "loader": loader,
+    }
     if "time" in dataset[MU].dims:
-        options: dict[str, Any] = {"offset": offset, "advisory_flags": advisory_flags}
-        return _attached_each(dataset, recipe, search, **options, on_read_error=on_read_error)
-    _check(dataset, on_read_error)
-    passes = find_passes(dataset, recipe, search)
-    return _with_mask(
-        dataset,
-        recipe,
-        search,
-        passes,
-        offset=offset,
-        advisory_flags=advisory_flags,
-        on_read_error=on_read_error,
-    )
+        return _attached_each(dataset, recipe, search, **options)
+    _check(dataset)
+    passes = find_passes(dataset, recipe.catalog, search)
+    return _with_mask(dataset, recipe, search, passes, **options)
 
 
 def _with_mask(
@@ -178,6 +188,7 @@ def _with_mask(
     offset: Offset | None,
     advisory_flags: bool,
     on_read_error: OnReadError,
+    loader: Loader,
 ) -> xr.Dataset:
     """Return a retrieval of one acquisition with the mask of the passes that were found."""
     each_counts = recipe.combine == "excluded"
@@ -189,14 +200,18 @@ def _with_mask(
     if each_counts:
         # the one that has observed a pixel best might not be the one that excludes it
         apart = [frame for items in apart for frame in grouped_by_frame(items)]
-    decided = [[(item, offset_of(item, profile)) for item in items] for items in apart]
-    decisions = [(item.id, decision) for items in decided for item, decision in items]
-    _warn_of(decisions)
-    loading = Loading(profile, recipe.bands, recipe.observed, recipe.dtypes, on_read_error)
-    flags = [
-        _flags(recipe, load_bands([(i, d.offset) for i, d in items], dataset, loading))
-        for items in decided
-    ]
+    with_offsets, texts = decided(apart, profile)
+    loading = Loading(
+        profile,
+        recipe.bands,
+        recipe.observed,
+        recipe.dtypes,
+        on_read_error,
+        loader,
+        any_format=passes.may_name_files,
+    )
+    blocks = blocks_of_retrieval(dataset)
+    flags = [_flags(recipe, load_pass(items, dataset, loading, blocks)) for items in with_offsets]
     combine = combine_excluded if each_counts else combine_usable
     nothing = xr.full_like(dataset[MU], int(Exclusion.UNKNOWN), dtype=np.uint8)
     combined = functools.reduce(combine, flags) if flags else nothing
@@ -206,12 +221,12 @@ def _with_mask(
         collections=profile.collections,
         items=passes.ids,
         lacking=checked.missing_assets,
-        offsets=_texts(decisions) if _has_reflectances(recipe) else {},
+        offsets=texts if _has_reflectances(recipe) else {},
         links=passes.links,
     )
     masked = with_flags(dataset, combined).assign_attrs(attrs)
     if advisory_flags:
-        return with_advisory_flags(masked, passes, recipe, on_read_error=on_read_error)
+        return with_advisory_flags(masked, passes, recipe, loading)
     return masked
 
 
@@ -222,9 +237,9 @@ def _attached_each(
     search = search_of_each(cube, search)
     slices = slices_along(cube, "time")
     for each in slices:
-        _check(each, options["on_read_error"])
+        _check(each)
     # all are searched before anything is read
-    found = find_passes_of_each(slices, recipe, search)
+    found = find_passes_of_each(slices, recipe.catalog, search)
     masked = [
         _with_mask(each, recipe, search, passes, **options)
         for each, passes in zip(slices, found, strict=True)
@@ -241,10 +256,7 @@ def _attached_each(
     return annotate(cube.assign(layers).assign_attrs(attrs))
 
 
-def _check(dataset: xr.Dataset, on_read_error: str) -> None:
-    if on_read_error not in ("raise", "flag"):
-        msg = f"{on_read_error=}: must be 'raise' or 'flag'"
-        raise ValueError(msg)
+def _check(dataset: xr.Dataset) -> None:
     extra = [d for d in dataset[MU].dims if d not in (spatial_dims(dataset) or ())]
     if extra:
         msg = (
@@ -275,21 +287,3 @@ def _flags(recipe: MaskRecipe, bands: xr.Dataset) -> xr.DataArray:
     flags = recipe.exclusion(bands.drop_vars(READ_FAILED))
     # what was not read says nothing else
     return flags.where(~failed, np.uint8(Exclusion.READ_FAILED)).astype(np.uint8)
-
-
-def _texts(decisions: Sequence[tuple[str, Decision]]) -> dict[str, str]:
-    """Return what is said of each item; of two that have one id, what is said of either."""
-    texts: dict[str, list[str]] = {}
-    for item, decision in decisions:
-        texts.setdefault(item, []).append(decision.text)
-    return {item: "; ".join(dict.fromkeys(each)) for item, each in texts.items()}
-
-
-def _warn_of(decisions: Sequence[tuple[str, Decision]]) -> None:
-    doubtful = [(item, decision) for item, decision in decisions if decision.doubtful]
-    if doubtful:
-        each = "; ".join(f"{item}: {decision.text}" for item, decision in doubtful)
-        warn(
-            f"the offset of the reflectances of {len(doubtful)} items is not certain: {each}. "
-            "Say offset=0 or offset=-1000 if you know it"
-        )

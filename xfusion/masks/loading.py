@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
 import numpy as np
 import xarray as xr
-from numpy.typing import NDArray
 
 from xfusion.datamodel.chunks import Blocks
 from xfusion.datamodel.components import local_path
-from xfusion.datamodel.graph import InGraph
 from xfusion.datamodel.grid import geobox_of, grid_coords
+from xfusion.datamodel.names import MU
 from xfusion.raster.asset import READ_ERRORS, check_bands, look_into
 from xfusion.raster.file import RasterFile
 from xfusion.stac.asset_bands import AssetBand, asset_band, asset_of
@@ -23,10 +22,7 @@ from xfusion.stac.untrusted import asset_href
 from xfusion.warp.pixel_mapping import PixelMapping
 
 from .mosaic import (
-    ALL,
-    NOTHING,
-    PART,
-    Bands,
+    BandsObserved,
     Mosaic,
     Observed,
     OnReadError,
@@ -35,6 +31,7 @@ from .mosaic import (
     warp_mosaic,
 )
 from .named_bits import stated_by_all
+from .odc_bands import OdcBands
 
 if TYPE_CHECKING:
     import pystac
@@ -42,24 +39,9 @@ if TYPE_CHECKING:
 
 READ_FAILED = "read_failed"  # a layer beside the bands: where they could not be read
 
+Loader: TypeAlias = Literal["xfusion", "odc"]
 ItemAndOffset: TypeAlias = "tuple[pystac.Item, float]"
 DtypeAndFill: TypeAlias = tuple[np.dtype[Any], float]
-
-
-@dataclass(frozen=True)
-class BandsObserved(InGraph):
-    """Where items of any sensor overlap, the one with values in all its bands wins."""
-
-    fills: Mapping[str, float]
-    """What stands for "not observed" in each band."""
-
-    def __call__(self, bands: Bands) -> NDArray[np.uint8]:
-        """Return ALL, PART or NOTHING, pixel by pixel."""
-        seen = [
-            np.isfinite(bands[band]) & (bands[band] != fill) for band, fill in self.fills.items()
-        ]
-        every, some = np.all(seen, axis=0), np.any(seen, axis=0)
-        return np.where(every, ALL, np.where(some, PART, NOTHING)).astype(np.uint8)
 
 
 @dataclass(frozen=True)
@@ -75,9 +57,30 @@ class Loading:
     dtypes: Mapping[str, str]
     """Dtypes in which "nearest" bands are loaded, instead of those of their files."""
     on_read_error: OnReadError = "raise"
+    loader: Loader = "xfusion"
+    """Who reads them: we, or odc.stac.load."""
+    any_format: bool = False
+    """Whether odc.stac.load may read formats that can name other files."""
+
+    @property
+    def reads_any_format(self) -> bool:
+        """Whether formats are read that can name other files."""
+        return self.any_format and self.loader == "odc"
 
 
-def load_bands(items: Sequence[ItemAndOffset], like: xr.Dataset, loading: Loading) -> xr.Dataset:
+def check_choices(on_read_error: str, loader: str) -> None:
+    """Raise a ValueError unless both are one of their choices."""
+    if on_read_error not in get_args(OnReadError):
+        msg = f"{on_read_error=}: must be 'raise' or 'flag'"
+        raise ValueError(msg)
+    if loader not in get_args(Loader):
+        msg = f"{loader=}: must be 'xfusion' or 'odc'"
+        raise ValueError(msg)
+
+
+def load_pass(
+    items: Sequence[ItemAndOffset], like: xr.Dataset, loading: Loading, blocks: Blocks | None
+) -> xr.Dataset:
     """Load the bands of one pass on the grid of a retrieval.
 
     Parameters
@@ -86,8 +89,10 @@ def load_bands(items: Sequence[ItemAndOffset], like: xr.Dataset, loading: Loadin
         Items of one pass with all assets of the catalogue, and what to add to the reflectance
         numbers of each; of those that observed a pixel alike the first is taken.
     like : Dataset
-        A retrieval; its grid and blocks. Lazy where its `mu` is.
+        Its grid.
     loading : Loading
+    blocks : pair of tuples of int, or None
+        Rows and columns of the result's blocks, None to read now.
 
     Returns
     -------
@@ -118,7 +123,7 @@ def load_bands(items: Sequence[ItemAndOffset], like: xr.Dataset, loading: Loadin
         observed=loading.observed or BandsObserved(fills),
         on_read_error=loading.on_read_error,
     )
-    layers = warp_mosaic(mosaic, _blocks(like))
+    layers = warp_mosaic(mosaic, blocks)
     if loading.on_read_error == "flag":
         names.append(READ_FAILED)
     attrs = {band: _attrs(band, items, loading, fills[band]) for band in fills}
@@ -140,9 +145,10 @@ def _attrs(
     return {**stated_by_all(assets, band), "nodata": fill}
 
 
-def _blocks(like: xr.Dataset) -> Blocks | None:
-    rows, columns = grid_coords(like)[0]
-    sizes = like["mu"].chunksizes
+def blocks_of_retrieval(dataset: xr.Dataset) -> Blocks | None:
+    """Return the rows and columns of the blocks of a retrieval, None of one in memory."""
+    rows, columns = grid_coords(dataset)[0]
+    sizes = dataset[MU].chunksizes
     return (sizes[rows], sizes[columns]) if sizes else None
 
 
@@ -170,11 +176,12 @@ def _located(item: pystac.Item, offset: float, loading: Loading) -> Located | No
                 f"mean: bands={{{band!r}: 'nearest'}} in the recipe, not 'bilinear'"
             )
             raise ValueError(msg)
+    of_any = loading.reads_any_format
     try:
-        grids = {band: asset_grid(item, key, catalog) for band, key in keys.items()}
+        grids = {b: asset_grid(item, key, catalog, any_format=of_any) for b, key in keys.items()}
         classes = [b for b, how in loading.resampling.items() if how == "nearest"]
         unknown = [band for band in classes if band not in loading.dtypes]
-        stored = {b: _stored_dtype(item, catalog, keys[b], bands[b]) for b in unknown}
+        stored = {b: _stored_dtype(item, loading, keys[b], bands[b]) for b in unknown}
     except READ_ERRORS:
         # it does not say where it lies, or what it holds, and its file does not open
         if loading.on_read_error == "raise":
@@ -183,7 +190,7 @@ def _located(item: pystac.Item, offset: float, loading: Loading) -> Located | No
     return Located(item, offset, grids, bands, stored)
 
 
-def _stored_dtype(item: pystac.Item, catalog: Catalog, key: str, found: AssetBand) -> np.dtype[Any]:
+def _stored_dtype(item: pystac.Item, loading: Loading, key: str, found: AssetBand) -> np.dtype[Any]:
     """Return the dtype of a band as its item says it, else as its file does."""
     if found.dtype is not None:
         return found.dtype
@@ -193,7 +200,8 @@ def _stored_dtype(item: pystac.Item, catalog: Catalog, key: str, found: AssetBan
         check_bands(file, found.count, path)
         return str(file.dtypes[found.number - 1])
 
-    return np.dtype(look_into(path, catalog.signer, dtype))
+    signer, any_format = loading.catalog.signer, loading.reads_any_format
+    return np.dtype(look_into(path, signer, dtype, any_format=any_format))
 
 
 def _stored_as(band: str, items: Iterable[Located | None], loading: Loading) -> DtypeAndFill:
@@ -240,11 +248,12 @@ def _warped(
     for band in catalog.assets:
         kind = (grids[band], loading.resampling[band], stored[band][0])
         alike.setdefault(kind, []).append(band)
+    reader = OdcBands if loading.loader == "odc" else WarpedBands
     return WarpedItem(
         tuple(
-            WarpedBands(
+            reader(
                 names=tuple(bands),
-                files=tuple(_file(located, catalog, band, *stored[band]) for band in bands),
+                files=tuple(_file(located, loading, band, *stored[band]) for band in bands),
                 mapping=PixelMapping.between(grid, target),
                 resampling=resampling,
                 nodata=tuple(_number(catalog.nodata_of(b), stored[b][1]) for b in bands),
@@ -262,8 +271,9 @@ def _number(nodata: float | None, fill: float) -> float:
 
 
 def _file(
-    located: Located, catalog: Catalog, band: str, dtype: np.dtype[Any], fill: float
+    located: Located, loading: Loading, band: str, dtype: np.dtype[Any], fill: float
 ) -> RasterFile:
+    catalog = loading.catalog
     return RasterFile(
         local_path(asset_href(located.item, catalog.keys_of(located.item.collection_id)[band])),
         located.grids[band].shape.yx,
@@ -271,6 +281,7 @@ def _file(
         masked=False,
         missing=_number(catalog.nodata_of(band), fill),
         trusted=False,
+        any_format=loading.reads_any_format,
         grid=located.grids[band],
         band=located.bands[band].number,
         bands=located.bands[band].count,

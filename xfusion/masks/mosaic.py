@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,9 @@ from xfusion.raster.file import RasterFile
 from xfusion.warp.blocks import keep_freed_memory, picked, slices, split, strips
 from xfusion.warp.pixel_mapping import PixelMapping
 
+if TYPE_CHECKING:
+    from .odc_bands import OdcBands
+
 FILE_STRIP = 1024  # target rows that a thread takes at a time: strips decode the tiles between them
 
 OnReadError: TypeAlias = Literal["raise", "flag"]
@@ -26,6 +29,22 @@ Bands: TypeAlias = Mapping[str, NDArray[Any]]
 
 NOTHING, PART, ALL = range(3)  # how much of a pixel an item has observed
 Observed: TypeAlias = Callable[[Bands], NDArray[np.uint8]]
+
+
+@dataclass(frozen=True)
+class BandsObserved(InGraph):
+    """Where items of any sensor overlap, the one with values in all its bands wins."""
+
+    fills: Mapping[str, float]
+    """What stands for "not observed" in each band."""
+
+    def __call__(self, bands: Bands) -> NDArray[np.uint8]:
+        """Return ALL, PART or NOTHING, pixel by pixel."""
+        seen = [
+            np.isfinite(bands[band]) & (bands[band] != fill) for band, fill in self.fills.items()
+        ]
+        every, some = np.all(seen, axis=0), np.any(seen, axis=0)
+        return np.where(every, ALL, np.where(some, PART, NOTHING)).astype(np.uint8)
 
 
 @dataclass(frozen=True)
@@ -124,7 +143,7 @@ class WarpedBands(InGraph):
 class WarpedItem(InGraph):
     """The bands of one item, grid by grid; without any where none of its files can be opened."""
 
-    bands: tuple[WarpedBands, ...]
+    bands: tuple[WarpedBands | OdcBands, ...]
 
     def on(
         self, rows: slice, columns: slice

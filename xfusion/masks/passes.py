@@ -22,7 +22,6 @@ from xfusion.stac.searching import search as find_items
 from xfusion.stac.untrusted import check_hrefs
 
 from .grouping import ANOTHER_PASS, PASS_GAP, grouped_by_pass
-from .recipe import MaskRecipe
 
 if TYPE_CHECKING:
     import pystac
@@ -63,6 +62,11 @@ class Passes:
     """URL of the catalogue that they are from, None if not known."""
 
     @property
+    def may_name_files(self) -> bool:
+        """Whether its items may have files of this machine read."""
+        return self.allow_local or (self.origin is not None and is_local(self.origin))
+
+    @property
     def ids(self) -> list[str]:
         """Ids of all items."""
         return [item.id for each in self.items for item in each]
@@ -84,15 +88,15 @@ class CheckedPasses:
     """Id of each of the others to the assets that it lacks."""
 
 
-def find_passes(dataset: xr.Dataset, recipe: MaskRecipe, search: Search) -> Passes:
+def find_passes(dataset: xr.Dataset, default: Catalog, search: Search) -> Passes:
     """Find the passes for a retrieval, by one search.
 
     Parameters
     ----------
     dataset : Dataset
-        A retrieval with a CRS.
-    recipe : MaskRecipe
-        The catalogue that is searched if no other is named.
+        A retrieval, or anything on a grid with a CRS.
+    default : Catalog
+        That is searched if no other is named.
     search : Search
 
     Raises
@@ -108,12 +112,12 @@ def find_passes(dataset: xr.Dataset, recipe: MaskRecipe, search: Search) -> Pass
     UserWarning
         If the nearest pass is more than ten minutes away.
     """
-    profile = search.profile(recipe.catalog)
+    profile = search.profile(default)
     # the pass that is nearest must be whole, or a frame that excludes might be left out
     reach = ANOTHER_PASS + PASS_GAP
     origin: str | None = profile.url
     if search.items is None:
-        items, source = _search(dataset, recipe, search, reach), profile.url
+        items, source = _search(dataset, default, search, reach), profile.url
     else:
         items, source = _choose(dataset, profile, search, reach), "items"
         # a catalogue beside items says what their assets are; only of a local one they are
@@ -158,11 +162,11 @@ def check_passes(passes: Passes, profile: Catalog, *, otherwise: str) -> Checked
 
 
 def _search(
-    dataset: xr.Dataset, recipe: MaskRecipe, search: Search, reach: dt.timedelta
+    dataset: xr.Dataset, default: Catalog, search: Search, reach: dt.timedelta
 ) -> list[pystac.Item]:
-    catalog = recipe.catalog if search.catalog is None else search.catalog
+    catalog = default if search.catalog is None else search.catalog
     interval = _searched(dataset, search.datetime, reach)
-    return find_items(catalog, geobox_of(dataset), interval, default=recipe.catalog)
+    return find_items(catalog, geobox_of(dataset), interval, default=default)
 
 
 def _choose(

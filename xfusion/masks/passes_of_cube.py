@@ -10,9 +10,9 @@ import xarray as xr
 
 from xfusion.datamodel.times import as_time, label_text
 from xfusion.stac.items import as_items
+from xfusion.stac.profiles import Catalog
 
 from .passes import Passes, Search, find_passes
-from .recipe import MaskRecipe
 
 
 def search_of_each(cube: xr.Dataset, search: Search) -> Search:
@@ -41,7 +41,7 @@ def search_of_each(cube: xr.Dataset, search: Search) -> Search:
 
 
 def find_passes_of_each(
-    slices: Sequence[xr.Dataset], recipe: MaskRecipe, search: Search
+    slices: Sequence[xr.Dataset], default: Catalog, search: Search
 ) -> list[Passes]:
     """Find the passes for each of the retrievals along time.
 
@@ -56,7 +56,7 @@ def find_passes_of_each(
         moment: Any = each.coords["time"].to_numpy()[()]
         own = None if search.items is None else as_time(moment)
         try:
-            found.append(find_passes(each, recipe, dataclasses.replace(search, datetime=own)))
+            found.append(find_passes(each, default, dataclasses.replace(search, datetime=own)))
         except LookupError as error:
             if type(error) is not LookupError:  # a key that is missing is no answer
                 raise

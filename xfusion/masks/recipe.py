@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, get_args
 
 import xarray as xr
 
@@ -95,15 +95,19 @@ class MaskRecipe:
         if self.combine not in ("usable", "excluded"):
             msg = f"combine={self.combine!r}: must be 'usable' or 'excluded'"
             raise ValueError(msg)
-        unknown = {b: how for b, how in self.bands.items() if how not in ("nearest", "bilinear")}
-        if unknown or not self.bands:
-            msg = f"bands={dict(self.bands)}: each band must be 'nearest' or 'bilinear'"
-            raise ValueError(msg)
+        check_resampling(self.bands)
         for band, dtype in self.dtypes.items():
             if dtype not in INTEGERS or self.bands.get(band, "nearest") != "nearest":
                 msg = f"dtypes[{band!r}]={dtype!r}: 'nearest' bands have one of {[*INTEGERS]}"
                 raise ValueError(msg)
         check_assets(self.catalog, self.bands)
+
+
+def check_resampling(bands: Mapping[str, str]) -> None:
+    """Raise a ValueError unless there are bands, each "nearest" or "bilinear"."""
+    if not bands or not {*bands.values()} <= {*get_args(BandResampling)}:
+        msg = f"bands={dict(bands)}: each band must be 'nearest' or 'bilinear'"
+        raise ValueError(msg)
 
 
 def check_assets(catalog: Catalog, bands: Mapping[str, str]) -> None:

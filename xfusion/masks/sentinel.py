@@ -26,6 +26,7 @@ from .exclusion import (
     gfm_exclusion,
     s2_exclusion,
 )
+from .loading import Loader
 from .mosaic import ALL, NOTHING, PART, Bands, OnReadError
 from .passes import Search
 from .recipe import AdvisoryFlags, MaskRecipe
@@ -74,6 +75,7 @@ def attach_gfm_mask(
     advisory_flags: bool = False,
     on_read_error: OnReadError = "raise",
     allow_local: bool = False,
+    loader: Loader = "xfusion",
 ) -> xr.Dataset:
     """Attach the Copernicus GFM exclusion mask of the day to a Sentinel-1 retrieval.
 
@@ -86,7 +88,7 @@ def attach_gfm_mask(
         dryness), 2 rough water (wind), 3 both, 255 not observed. They exclude nothing. With
         `on_read_error` "flag" also `advisory_read_failed`, bool: where not all of them could be
         read.
-    dataset, catalog, items, datetime, on_read_error, allow_local
+    dataset, catalog, items, datetime, on_read_error, allow_local, loader
         As in :func:`attach_mask`.
 
     Returns
@@ -121,6 +123,7 @@ def attach_gfm_mask(
         search,
         advisory_flags=advisory_flags,
         on_read_error=on_read_error,
+        loader=loader,
     )
 
 
@@ -136,6 +139,7 @@ def attach_s2_mask(
     offset: Offset | None = None,
     on_read_error: OnReadError = "raise",
     allow_local: bool = False,
+    loader: Loader = "xfusion",
 ) -> xr.Dataset:
     """Attach the exclusion flags of the day's Sentinel-2 acquisitions to a retrieval.
 
@@ -146,7 +150,7 @@ def attach_s2_mask(
     ndvi_max : float
         A pixel with a larger NDVI is excluded as vegetation; of the rule
         :func:`~xfusion.s2_exclusion`, not of another that a recipe has.
-    dataset, catalog, items, datetime, offset, on_read_error, allow_local
+    dataset, catalog, items, datetime, offset, on_read_error, allow_local, loader
         As in :func:`attach_mask`.
 
     Returns
@@ -190,4 +194,6 @@ def attach_s2_mask(
             "part of the rule, functools.partial(xf.s2_exclusion, ndvi_max=...)"
         )
         raise ValueError(msg)
-    return attached(dataset, recipe, search, offset=offset, on_read_error=on_read_error)
+    return attached(
+        dataset, recipe, search, offset=offset, on_read_error=on_read_error, loader=loader
+    )

@@ -29,9 +29,22 @@ def opened(
     signer: Callable[[str], str] | None = None,
     *,
     trusted: bool = False,
+    any_format: bool = False,
     options: dict[str, str] | None = None,
 ) -> Iterator[Any]:
-    """Open a raster file with our options of GDAL, and with errors that say which file it is."""
+    """Open a raster file with our options of GDAL, and with errors that say which file it is.
+
+    Parameters
+    ----------
+    path : str
+    signer : callable, optional
+    trusted : bool
+        Whether it is a file of the caller, not the asset of a catalogue.
+    any_format : bool
+        Whether an asset may be of a format that can name other files.
+    options : dict, optional
+        Further options of GDAL.
+    """
     import rasterio
 
     href = path if signer is None else signed(path, signer)
@@ -39,25 +52,33 @@ def opened(
     with (
         _named_errors(href),
         rasterio.Env(**ours, **(options or {})),
-        rasterio.open(opened_as(href)) if trusted else open_asset(href) as file,
+        rasterio.open(opened_as(href))
+        if trusted
+        else open_asset(href, any_format=any_format) as file,
     ):
         yield file
 
 
-def look_into(path: str, signer: Callable[[str], str] | None, look: Callable[[Any], T]) -> T:
+def look_into(
+    path: str,
+    signer: Callable[[str], str] | None,
+    look: Callable[[Any], T],
+    *,
+    any_format: bool = False,
+) -> T:
     """Return what a function reads of an asset, tried as often as its pixels are."""
 
     def read(options: dict[str, str]) -> T:
-        with opened(path, signer, options=options) as file:
+        with opened(path, signer, any_format=any_format, options=options) as file:
             return look(file)
 
     return read_with_retries(path, read)
 
 
-def open_asset(path: str) -> Any:
+def open_asset(path: str, *, any_format: bool = False) -> Any:
     """Open an asset of a catalogue with rasterio, as one of the formats that hold their pixels.
 
-    A VRT, say, may name any file of this machine, and GDAL would follow it.
+    A VRT, say, may name any file of this machine, and GDAL would follow it; `any_format` lets it.
 
     Raises
     ------
@@ -69,6 +90,8 @@ def open_asset(path: str) -> Any:
 
     *others, last = ASSET_DRIVERS
     name = opened_as(path)
+    if any_format:
+        return _of_sane_size(rasterio.open(name), path)
     for driver in others:
         try:
             return _of_sane_size(rasterio.open(name, driver=driver), path)

@@ -45,6 +45,8 @@ class RasterFile(InGraph):
     """Turn nodata into NaN, and apply a declared scale and offset."""
     trusted: bool = True
     """False for an asset of a catalogue, see :func:`open_asset`."""
+    any_format: bool = False
+    """Whether an asset may be of a format that can name other files, as a VRT does."""
     grid: GeoBox | None = None
     """Where a catalogue says that the pixels lie; checked against the file."""
     nodata: float | None = None
@@ -141,7 +143,7 @@ class RasterFile(InGraph):
     def _blocks(self, rows: slice, columns: slice) -> list[tuple[slice, slice]]:
         """Return the parts of a window by the file's own blocks; none if it does not open."""
         try:
-            with self._opened() as file:
+            with self.checked() as file:
                 sides = file.block_shapes[self.band - 1]
         except READ_ERRORS:
             # it was asked often enough before, and not of this window alone
@@ -159,7 +161,7 @@ class RasterFile(InGraph):
         from rasterio.windows import Window
 
         window = Window.from_slices(rows, columns)
-        with self._opened(options) as file:
+        with self.checked(options) as file:
             place = self.band - 1
             flags = set(file.mask_flag_enums[place])
             nodata = file.nodatavals[place]
@@ -195,8 +197,10 @@ class RasterFile(InGraph):
         return values
 
     @contextmanager
-    def _opened(self, options: dict[str, str] | None = None) -> Iterator[Any]:
-        with opened(self.path, self.signer, trusted=self.trusted, options=options) as file:
+    def checked(self, options: dict[str, str] | None = None) -> Iterator[Any]:
+        """Open the file, once, if it is what was said of it."""
+        ways = {"trusted": self.trusted, "any_format": self.any_format}
+        with opened(self.path, self.signer, **ways, options=options) as file:
             self._check(file)
             yield file
 

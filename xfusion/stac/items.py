@@ -135,7 +135,9 @@ def own_address(item: pystac.Item) -> str | None:
     return place
 
 
-def asset_grid(item: pystac.Item, key: str, catalog: Catalog) -> GeoBox:
+def asset_grid(
+    item: pystac.Item, key: str, catalog: Catalog, *, any_format: bool = False
+) -> GeoBox:
     """Return the grid of an asset: as its item says it, else as its file does."""
     from odc.geo.geobox import GeoBox
 
@@ -157,7 +159,8 @@ def asset_grid(item: pystac.Item, key: str, catalog: Catalog) -> GeoBox:
         check_place(file, f"the file of {where}")
         return GeoBox(file.shape, file.transform, file.crs.to_wkt())
 
-    return look_into(local_path(asset_href(item, key)), catalog.signer, grid)
+    path = local_path(asset_href(item, key))
+    return look_into(path, catalog.signer, grid, any_format=any_format)
 
 
 def _grid(shape: Any, transform: Any, crs: Any, where: str) -> GeoBox:
