@@ -11,6 +11,7 @@ import xarray as xr
 
 import xfusion as xf
 from tests import catalogues as c
+from tests.laziness import nothing_computes
 
 DAYS = ("2023-06-20T10:00:10Z", "2023-06-23T10:00:10Z")
 
@@ -108,23 +109,57 @@ def test_two_tiles_of_one_day_exclude_together_and_what_neither_saw_is_unknown()
     assert (mask[:, 50:] == unknown).all()
 
 
-def test_a_cube_of_gfm_without_nodata_is_warned_of_and_with_it_is_unknown_outside(
-    tmp_path: Path,
-) -> None:
+@pytest.fixture
+def gfm(tmp_path: Path) -> tuple[pystac.Item, np.ndarray]:
+    """An item that shows a quarter of the grid, and which of all pixels are not excluded."""
     part = c.GRID[:32, :32]
     pixels = np.random.default_rng(3).integers(0, 2, (32, 32)).astype(np.uint8)
     asset = {"exclusion_mask": {"href": c.write(tmp_path / "g.tif", pixels, part)}}
     properties = {"proj:epsg": 32633, **c.proj(part)}
-    item = pystac.Item.from_dict(c.item("g", DAYS[0], part, asset, properties, collection="GFM"))
-    options: Any = {"bands": ["exclusion_mask"], "geobox": c.GRID, "dtype": "uint8"}
-    bare = odc.stac.load([item], **options).exclusion_mask
-    with pytest.warns(UserWarning, match=r"declares no nodata.*fills it with 0.*nodata=255"):
-        bare.fusion.gfm_validity()
-    cube = odc.stac.load([item], nodata=255, **options).exclusion_mask
-    valid = cube.fusion.gfm_validity()
+    item = c.item("g", DAYS[0], part, asset, properties, collection="GFM")
     expected = np.zeros((64, 64), bool)
     expected[:32, :32] = pixels == 0
-    np.testing.assert_array_equal(valid.squeeze("time"), expected)
+    return pystac.Item.from_dict(item), expected
+
+
+GFM: Any = {"bands": ["exclusion_mask"], "geobox": c.GRID}
+
+
+def test_a_cube_of_gfm_with_nodata_is_unknown_where_no_item_lies(gfm: Any) -> None:
+    item, expected = gfm
+    cube = odc.stac.load([item], nodata=255, dtype="uint8", **GFM).exclusion_mask
+    np.testing.assert_array_equal(cube.fusion.gfm_validity().squeeze("time"), expected)
     mask = c.retrieval().fusion.exclude(cube.fusion.gfm_exclusion()).mask
     np.testing.assert_array_equal(mask == 0, expected)
     assert (mask[32:, 32:] == xf.Exclusion.UNKNOWN).all()
+    # of floats odc fills with NaN
+    floats = odc.stac.load([item], **GFM).exclusion_mask
+    np.testing.assert_array_equal(floats.fusion.gfm_validity().squeeze("time"), expected)
+
+
+@pytest.mark.parametrize("chunks", [None, {}])
+def test_a_cube_of_gfm_that_odc_filled_with_0_is_refused_before_it_is_read(
+    gfm: Any, chunks: Any
+) -> None:
+    item, _ = gfm
+    bare = odc.stac.load([item], dtype="uint8", chunks=chunks, **GFM).exclusion_mask
+    zero = odc.stac.load([item], dtype="uint8", nodata=0, chunks=chunks, **GFM).exclusion_mask
+    for cube, said in ((bare, "declares no nodata"), (zero, "declares nodata 0")):
+        for part in (cube, cube.isel(time=0), cube.squeeze("time")):
+            with (
+                nothing_computes(),
+                pytest.raises(ValueError, match=rf"mask .*{said}.*not excluded.*nodata=255"),
+            ):
+                part.fusion.gfm_validity()
+            with pytest.raises(ValueError, match=said):
+                xf.gfm_exclusion(part.to_dataset())
+    # who says that every pixel was seen is believed
+    said_so = bare.assign_attrs(nodata=255).fusion.gfm_validity()
+    assert said_so.squeeze("time")[32:, 32:].all()
+
+
+def test_a_cube_of_gfm_of_which_nothing_says_who_made_it_is_warned_of_alone() -> None:
+    times = np.array(["2023-06-20", "2023-06-23"], "datetime64[ns]")
+    cube = xr.DataArray(np.zeros((2, 4, 4), np.uint8), {"time": times}, ("time", "y", "x"))
+    with pytest.warns(UserWarning, match=r"declares no nodata.*fills it with 0.*nodata=255"):
+        assert cube.fusion.gfm_validity().all()

@@ -230,7 +230,11 @@ def _found(grid: xr.Dataset, search: Search) -> Passes:
             msg = "it is not known when bands are to be from: pass datetime='2023-06-20'"
             raise ValueError(msg)
         found = [find_passes(grid, EARTH_SEARCH, search)]
-    each = {tuple(i.id for i in items): items for passes in found for items in passes.items}
+    each = {
+        tuple((item.id, item_time(item)) for item in items): items
+        for passes in found
+        for items in passes.items
+    }
     return dataclasses.replace(found[0], items=sorted(each.values(), key=_moment))
 
 

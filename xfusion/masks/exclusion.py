@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from xfusion.datamodel.flags import FLAG_ATTRS, Exclusion
 from xfusion.datamodel.nodata import declared_nodata
 
-from .filled import warn_of_filled
+from .filled import check_filled
 
 NDVI_MAX = 0.6
 GFM_NODATA = 255
@@ -179,7 +179,7 @@ def gfm_exclusion(bands: xr.Dataset | xr.DataArray, /) -> xr.DataArray:
     array([ 0, 16, 32], dtype=uint8)
     """
     gfm = _bands(bands, GFM)[0] if isinstance(bands, xr.Dataset) else bands
-    warn_of_filled(gfm)
+    check_filled(gfm)
     return flags_of(_gfm_flags, gfm).rename("mask").drop_attrs(deep=False).assign_attrs(FLAG_ATTRS)
 
 

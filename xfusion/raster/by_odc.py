@@ -15,8 +15,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import odc.stac
 import pystac
+import rasterio
 from numpy.typing import NDArray
 from odc.loader import RasterLoadParams, RasterSource, RioDriver, RioReader
+from rasterio.enums import MaskFlags
+from rasterio.errors import RasterioError, RasterioIOError
 
 from xfusion.datamodel.redaction import public
 
@@ -72,8 +75,6 @@ def read_onto(
     ValueError
         If it is not as its item says, or odc.stac.load would misread it.
     """
-    from rasterio.errors import RasterioError, RasterioIOError
-
     with file.checked(options) as opened:
         stored = np.dtype(opened.dtypes[file.band - 1])
         declared = opened.nodatavals[file.band - 1]
@@ -82,7 +83,8 @@ def read_onto(
         # in which all that is stored stays what it is, to be seen if it is none of the classes
         dtype = np.result_type(stored, file.dtype) if file.dtype.kind in "iu" else file.dtype
         try:
-            with _unlogged():
+            # without any setting odc would set its own, which hide the files beside a local one
+            with rasterio.Env(VSI_CACHE=False), _unlogged():
                 loaded = odc.stac.load(
                     [_item_of(file, geobox)],
                     [f"{KEY}.{file.band}"],
@@ -112,8 +114,6 @@ def _holds(dtype: np.dtype[Any], number: float) -> bool:
 
 def _check(opened: Any, file: RasterFile, nodata: float | None) -> None:
     """Refuse what odc.stac.load would take for something else than it is."""
-    from rasterio.enums import MaskFlags
-
     place, name = file.band - 1, public(file.path)
     if {MaskFlags.per_dataset, MaskFlags.alpha} & {*opened.mask_flag_enums[place]}:
         msg = f"{name} has a mask of its own, at which odc.stac.load does not look"
