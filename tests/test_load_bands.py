@@ -223,6 +223,11 @@ def test_nodata_is_as_given_else_the_catalogues_else_the_items(
         np.testing.assert_array_equal(found.green.isnull(), missing)
 
 
+def test_nodata_of_a_band_that_is_not_loaded_is_refused(items: list[Any]) -> None:
+    with pytest.raises(ValueError, match=r"nodata= is of \['grean'\], the bands are \['red'\]"):
+        load(c.GRID, ["red"], items, nodata={"red": 0, "grean": 0})
+
+
 @pytest.mark.parametrize("said", [None, "zero", [0], True, {"a": 1}])
 def test_nodata_that_nobody_says_is_asked_for(items: list[Any], said: Any) -> None:
     one = with_green(items, nodata=said)

@@ -42,16 +42,20 @@ def test_chaining_runs_on_the_example_scene(
     assert Path("water_mu.tif").is_file()
 
 
+@pytest.mark.parametrize("way", ["load_bands", "odc.stac.load"])
 def test_bands_that_one_loads_oneself_make_the_mask_that_is_attached(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: str
 ) -> None:
-    (example,) = [block for block in CODE if "odc.stac.load" in block]
+    (example,) = [block for block in CODE if f"{way}(" in block]
     monkeypatch.chdir(tmp_path)
     scene = demo.write_scene(tmp_path, size=0.2)
     with demo.serve(scene.items) as url:
         s2 = xf.Sentinel2Product.open("s2_mu.tif", "s2_sigma.tif", time="2023-06-20")
         names: dict[str, Any] = {"s2": s2}
-        exec(example.replace("https://earth-search.aws.element84.com/v1", url), names)  # noqa: S102  # the README is ours
+        # in place of Earth Search, by its address and as the default
+        here = example.replace("https://earth-search.aws.element84.com/v1", url)
+        here = here.replace("offset=0)", f"offset=0, catalog={url!r})")
+        exec(here, names)  # noqa: S102  # the README is ours
         ours = s2.attach_mask(catalog=url, offset=0)
         loaded = names["s2"].compute()
     np.testing.assert_array_equal(loaded.usable, ours.usable)

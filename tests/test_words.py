@@ -223,6 +223,12 @@ NOT_OF_THE_COMMAND = (
     "`excluded` is of",  # cubes of flags, which it does not take
     "times without dates, the retrieval",
     "declares no nodata: where no item lies",
+    "load it with nodata=255",
+    "of what means no data in {",  # of load_bands
+    "has several dtypes and nodata",
+    "the scale of {",
+    "when bands are to be from",
+    "nodata= is of",
 )
 
 

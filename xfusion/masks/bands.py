@@ -148,6 +148,12 @@ def load_bands(
     if taken:
         msg = f"the bands {taken} would be called as what lies beside them: Catalog(assets=...)"
         raise ValueError(msg)
+    strange = (
+        [band for band in nodata if band not in resampling] if isinstance(nodata, Mapping) else []
+    )
+    if strange:
+        msg = f"nodata= is of {strange}, the bands are {[*resampling]}: name each as it is loaded"
+        raise ValueError(msg)
     blocks = _blocks(grid) if chunks is None else blocks_of(chunks, geobox.shape.yx)
     search = Search(catalog, items, datetime, allow_local=allow_local)
     found = _found(grid, search)
