@@ -7,6 +7,9 @@ accessor ``.fusion`` on Dataset and DataArray; every method there is a function 
 from . import raster, stac
 from .accessor import DataArrayFusion, DatasetFusion
 from .assessment.aleatoric import add_aleatoric
+from .assessment.applying import apply_calibration
+from .assessment.calibrating import calibrate
+from .assessment.calibration import Calibration
 from .cog.write import to_cog
 from .datamodel.building import retrieval, usable
 from .datamodel.flags import Exclusion
@@ -42,6 +45,7 @@ from .warp.target import common_grid
 
 __all__ = [
     "AdvisoryFlags",
+    "Calibration",
     "Catalog",
     "DataArrayFusion",
     "DatasetFusion",
@@ -52,9 +56,11 @@ __all__ = [
     "Sentinel2Product",
     "__version__",
     "add_aleatoric",
+    "apply_calibration",
     "attach_gfm_mask",
     "attach_mask",
     "attach_s2_mask",
+    "calibrate",
     "common_grid",
     "completeness",
     "compute",

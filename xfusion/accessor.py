@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 import xarray as xr
 
 from .assessment.aleatoric import add_aleatoric
+from .assessment.applying import apply_calibration
+from .assessment.calibrating import calibrate
 from .cog.write import to_cog
 from .datamodel.building import usable
 from .datamodel.samples import from_samples
@@ -71,6 +73,8 @@ class DatasetFusion:
     fuse = of_object(fuse)
     flag_conflict = of_object(flag_conflict)
     exceedance = of_object(exceedance)
+    calibrate = of_object(calibrate)
+    apply_calibration = of_object(apply_calibration)
     ndvi = of_object(ndvi)
     s2_exclusion = of_object(s2_exclusion)
     s2_validity = of_object(s2_validity)

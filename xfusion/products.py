@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 import xarray as xr
 
 from .assessment.aleatoric import add_aleatoric
+from .assessment.applying import apply_calibration
+from .assessment.calibrating import calibrate
 from .cog.write import to_cog
 from .datamodel.building import usable
 from .datamodel.cf import annotate
@@ -197,6 +199,8 @@ class SensorProduct:
     fuse = of_sensors(fuse)
     flag_conflict = of_product(flag_conflict)
     exceedance = of_dataset(exceedance)
+    calibrate = of_dataset(calibrate)
+    apply_calibration = of_product(apply_calibration)
     compute = of_product(compute)
     to_cog = of_dataset(to_cog)
     to_zarr = of_product(to_zarr)

@@ -50,7 +50,7 @@ def on_grid(dataset: xr.Dataset, reference: Any, *, name: str = "reference") -> 
         msg = f"{name} is of {reference.dtype}, not of numbers: give 0 and 1, or a quantity"
         raise ValueError(msg)
     mu = dataset[MU]
-    located = located_like(_without_nodata(unwrapped(reference)), dataset)
+    located = located_like(without_nodata(unwrapped(reference)), dataset)
     lacking = [d for d in mu.dims if d not in located.dims and d not in (spatial_dims(mu) or ())]
     each = dataset[[MU]].isel(dict.fromkeys(lacking, 0), drop=True)
     aligned = on_grid_of(
@@ -89,7 +89,7 @@ def in_units_of(
     return (reference * scale + offset).assign_attrs(units=wanted)
 
 
-def _without_nodata(reference: xr.DataArray) -> xr.DataArray:
+def without_nodata(reference: xr.DataArray) -> xr.DataArray:
     """Return a map that is NaN where it declares to have no data, and declares no more."""
     declared = [v for v in declared_nodata(reference) if not np.isnan(v)]
     kept = {k: v for k, v in reference.attrs.items() if k not in (*NODATA, "nodatavals")}

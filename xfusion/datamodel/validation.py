@@ -10,7 +10,7 @@ import xarray as xr
 from .chunks import check_known
 from .flags import whole_flags
 from .names import BAND, MASK, MU, NODATA, PACKING, SIGMA, SPATIAL_REF
-from .units import dequantify, fits_deviation, units_of
+from .units import dequantify, fits_deviation, same_units, units_of
 
 
 @runtime_checkable
@@ -112,6 +112,24 @@ def check_bounds(bounded: tuple[float, float] | None) -> None:
     """Raise a ValueError unless `bounded` is None or two numbers in order."""
     if bounded is not None and not (np.shape(bounded) == (2,) and bounded[0] < bounded[1]):
         msg = f"{bounded=}: give the lower and the upper bound, such as (0, 1)"
+        raise ValueError(msg)
+
+
+def check_probability(mu: xr.DataArray, name: str) -> None:
+    """Raise a ValueError if the units of mu are not those of a probability.
+
+    Parameters
+    ----------
+    mu : DataArray
+    name : str
+        What takes probabilities, for the error.
+    """
+    units = units_of(mu)
+    if units not in (None, "") and not same_units(units, "1"):
+        msg = (
+            f"mu is in {units!r}, {name} takes probabilities from 0 to 1: convert mu and sigma, of "
+            "percent / 100, and set .mu.attrs['units'] = '1'"
+        )
         raise ValueError(msg)
 
 
