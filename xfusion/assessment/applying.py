@@ -9,11 +9,10 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from xfusion.datamodel.cf import annotate
-from xfusion.datamodel.names import MASK, MU, SIGMA
+from xfusion.datamodel.names import CALIBRATED, MASK, MU, SIGMA
 from xfusion.datamodel.units import same_units, units_of
 from xfusion.datamodel.validation import Retrieval, as_retrieval, check_probability
 
-from .calibrating import CALIBRATED
 from .calibration import Calibration
 
 Carried: TypeAlias = Literal["delta", "rms"]
@@ -36,9 +35,10 @@ def apply_calibration(
     calibration : Calibration
         Of :func:`calibrate`, or :meth:`Calibration.from_json`.
     sigma : {"delta", "rms"}
-        What sigma becomes. "delta": ``f'(mu) sigma`` with the slope of the map, at least what the
-        number of pixels behind it leaves open, ``sqrt(p (1 - p) / n)``, and at most what any
-        probability can have, ``sqrt(p (1 - p))``; of a calibration of "sigma" what that one says.
+        What sigma becomes. "delta": ``f'(mu) sigma`` with the slope of the map, of "isotonic" that
+        from mu - sigma to mu + sigma, as between two knots it is noise. At least what the n pixels
+        of the calibration leave open, ``sqrt(p (1 - p) / n)``, and at most what any probability can
+        have, ``sqrt(p (1 - p))``. Of a calibration of "sigma" it is what that one says.
         "rms": for all pixels the root mean square of the calibration's residuals, which is the
         sigma that :func:`gaussian` takes for the best linear fusion of probabilities.
     any_sensor : bool
@@ -74,9 +74,10 @@ def apply_calibration(
     array([0.25, 0.25, 0.75, 0.75])
     """
     dataset = as_retrieval(dataset)
-    if not isinstance(calibration, Calibration):
+    given: Any = calibration
+    if not isinstance(given, Calibration):
         msg = (
-            f"calibration is a {type(calibration).__name__}: give what xf.calibrate(...) returned, "
+            f"calibration is a {type(given).__name__}: give what xf.calibrate(...) returned, "
             "or xf.Calibration.from_json(text)"
         )
         raise TypeError(msg)
@@ -86,7 +87,8 @@ def apply_calibration(
     _check_fits(dataset, calibration, any_sensor=any_sensor)
     change = _scaled if calibration.method == "sigma" else _mended
     mended = change(dataset, calibration, calibration.rms if sigma == "rms" else None)
-    variables = {k: v.drop_attrs().assign_attrs(dataset[k].attrs).variable for k, v in mended.items()}
+    # its encoding is that of the values before
+    variables = {k: xr.Variable(v.dims, v.data, dataset[k].attrs) for k, v in mended.items()}
     return annotate(dataset.assign(variables).assign_attrs(_provenance(calibration, sigma)))
 
 

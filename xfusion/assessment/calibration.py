@@ -95,14 +95,15 @@ class Calibration:
             value = getattr(self, name)
             _check(value is None or isinstance(value, str), name, value, "a text or none")
         _check(isinstance(self.version, str), "version", self.version, "a text")
-        rate = self.base_rate
-        is_rate = rate is None if self.method == "sigma" else _is_number(rate) and 0 < rate < 1  # type: ignore[operator]  # a number
+        rate: Any = self.base_rate
+        is_rate = rate is None if self.method == "sigma" else _is_number(rate) and 0 < rate < 1
         _check(is_rate, "base_rate", rate, "between 0 and 1, of 'sigma' none")
+        groups: Any = self.groups
         _check(
-            isinstance(self.groups, tuple)
-            and all(isinstance(g, str) or _is_whole(g) for g in self.groups)
-            and len({*self.groups}) == len(self.groups),
-            *("groups", self.groups, "different texts or whole numbers"),
+            isinstance(groups, tuple)
+            and all(isinstance(g, str) or _is_whole(g) for g in groups)
+            and len({*groups}) == len(groups),
+            *("groups", groups, "different texts or whole numbers"),
         )
         _check(_is_whole(self.count) and self.count > 0, "count", self.count, "above 0")
         _check(_is_number(self.rms) and self.rms >= 0, "rms", self.rms, "0 or above")
@@ -151,10 +152,10 @@ class Calibration:
     def _check_map(self) -> None:
         by_knots = self.method in ("isotonic", "sigma")
         wanted = "three finite numbers" + (", 1, 1, 0 beside knots" if by_knots else "")
-        of_three = isinstance(self.coefficients, tuple) and len(self.coefficients) == KNOT
-        sound = of_three and all(map(_is_number, self.coefficients))
-        sound = sound and (not by_knots or tuple(self.coefficients) == (1, 1, 0))
-        _check(sound, "coefficients", self.coefficients, wanted)
+        said: Any = self.coefficients
+        of_three = isinstance(said, tuple) and len(said) == KNOT
+        sound = of_three and all(map(_is_number, said)) and (not by_knots or said == (1, 1, 0))
+        _check(sound, "coefficients", said, wanted)
         a, b, _ = self.coefficients
         _check(a >= 0 and b >= 0, "coefficients", self.coefficients, "a and b of 0 or above")
         _check(self.method != "platt" or a == b, "coefficients", (a, b), "of 'platt' one number")

@@ -222,7 +222,8 @@ def _merged(parts: Iterable[Counts]) -> Counts:
     keys, where = np.unique(rows[:, : OF_BIN + 1], axis=0, return_inverse=True)
     sums = np.zeros((len(keys), rows.shape[1] - OF_BIN - 1), np.int64)
     np.add.at(sums, where.reshape(-1), rows[:, OF_BIN + 1 :])
-    return Counts(np.column_stack([keys, sums]), sum(part.notes for part in parts))
+    notes = np.sum([part.notes for part in parts], axis=0)
+    return Counts(np.column_stack([keys, sums]), notes)
 
 
 def _summed(rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

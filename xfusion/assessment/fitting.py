@@ -27,7 +27,6 @@ class Curve(NamedTuple):
         """Return the knots as an array of shape (knots, 3)."""
         return np.array(self.knots, float).reshape(-1, 3)
 
-
     def at(self, mu: Floats) -> Floats:
         """Return what means become."""
         from xfusion.kernels.calibrated import calibrate_means  # numba takes half a second

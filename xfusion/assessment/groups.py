@@ -48,13 +48,14 @@ def groups_of(dataset: xr.Dataset, groups: xr.DataArray | Hashable) -> Groups:
     """
     mu = dataset[MU]
     spatial = spatial_dims(mu) or ()
+    given: Any = groups
+    if not isinstance(given, xr.DataArray | Hashable):
+        msg = (
+            f"groups is a {type(given).__name__}, not a DataArray: it needs a place, "
+            "xr.DataArray(groups, dims=..., coords=...), or the name of a dim of mu"
+        )
+        raise TypeError(msg)
     if not isinstance(groups, xr.DataArray):
-        if not isinstance(groups, Hashable):
-            msg = (
-                f"groups is a {type(groups).__name__}, not a DataArray: it needs a place, "
-                "xr.DataArray(groups, dims=..., coords=...), or the name of a dim of mu"
-            )
-            raise TypeError(msg)
         if groups not in mu.dims or groups in spatial:
             others = [d for d in mu.dims if d not in spatial]
             msg = f"{groups=} is no dim of mu that has scenes: it has {others}; or give a DataArray"

@@ -11,5 +11,6 @@ DIFFERENCE, CONFLICT = "normalised_difference", "conflict"
 BAND = "band"  # the dim that rioxarray gives the bands of a file
 SPATIAL_REF = "spatial_ref"
 CONVENTIONS = "CF-1.13"
+CALIBRATED, BASE_RATE = "calibration_method", "calibration_base_rate"  # attributes
 NODATA = ("_FillValue", "missing_value", "nodata")
 PACKING = ("scale_factor", "add_offset")

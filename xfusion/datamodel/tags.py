@@ -7,4 +7,6 @@ import re
 from .names import PACKING
 
 UNPACKED = ("_FillValue", *PACKING)
-OF_ALL = re.compile("sensor|Conventions|(fusion|mask|calibration|time_coverage)_.*")  # tags of the Dataset
+OF_ALL = re.compile(
+    "sensor|Conventions|(fusion|mask|calibration|time_coverage)_.*"
+)  # tags of the Dataset

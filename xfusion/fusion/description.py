@@ -11,6 +11,8 @@ import xarray as xr
 from xfusion.datamodel.cf import annotate
 from xfusion.datamodel.flags import FLAG_ATTRS
 from xfusion.datamodel.names import (
+    BASE_RATE,
+    CALIBRATED,
     CHI2,
     CONFLICT,
     COUNT,
@@ -91,7 +93,20 @@ def with_description(
     fused = fused.assign_coords({k: v for k, v in labels.items() if k not in there} | stated)
     sensor = "+".join(names) if cube is None else _sensor_of(cube, dim)
     attrs |= {} if sensor is None else {"sensor": sensor}
+    attrs |= _calibrations(retrievals, names) if cube is None else _calibrations([cube], ["all"])
     return annotate(fused.assign_attrs(attrs | provenance))
+
+
+def _calibrations(retrievals: Sequence[xr.Dataset], names: Sequence[str]) -> dict[str, str]:
+    """Return the attribute that says how what was fused had been calibrated, if any of it was."""
+    if not any(CALIBRATED in retrieval.attrs for retrieval in retrievals):
+        return {}
+    said: list[str] = []
+    for name, retrieval in zip(names, retrievals, strict=True):
+        how = str(retrieval.attrs.get(CALIBRATED, "none"))
+        rate = f", base rate {retrieval.attrs[BASE_RATE]}" if BASE_RATE in retrieval.attrs else ""
+        said.append(f"{name}: {how}{rate}")
+    return {"fusion_calibration": "; ".join(said)}
 
 
 def _sensor_of(cube: xr.Dataset, dim: Hashable | None) -> str | None:

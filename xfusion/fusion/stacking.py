@@ -12,7 +12,7 @@ import xarray as xr
 from xfusion.datamodel.cf import annotate
 from xfusion.datamodel.flags import FLAG_ATTRS
 from xfusion.datamodel.grid import spatial_dims
-from xfusion.datamodel.names import MASK, MU, SIGMA, SPAN, SPATIAL_REF
+from xfusion.datamodel.names import CALIBRATED, MASK, MU, SIGMA, SPAN, SPATIAL_REF
 from xfusion.datamodel.provenance import ITEMS, merged_mask_attrs, with_time_of_items
 from xfusion.datamodel.slices import slices_along
 from xfusion.datamodel.times import label_text
@@ -21,7 +21,8 @@ from xfusion.datamodel.validation import HasDataset, Retrieval, as_retrieval
 from .alignment import like_first
 from .labels import labels_along, name_of
 
-OF_RESULT = "fusion_bounded"  # of one is of all: what was cut off can no more be taken as it was
+# of one is of all: what was cut off, or calibrated, can no more be taken as it was
+OF_RESULT = ("fusion_bounded", CALIBRATED)
 
 
 def stack(retrievals: Sequence[Retrieval], /, dim: Hashable = "time") -> xr.Dataset:
@@ -109,7 +110,7 @@ def _attrs(scenes: Sequence[xr.Dataset], dim: Hashable) -> dict[str, Any]:
         and not str(k).startswith("mask_")
     }
     for each in (first, *others):
-        attrs |= {k: v for k, v in each.items() if k == OF_RESULT}
+        attrs |= {k: v for k, v in each.items() if k in OF_RESULT}
     sensors = dict.fromkeys(scene.attrs.get("sensor") for scene in scenes)
     if sensors.keys() - {None}:
         attrs["sensor"] = "+".join(str(sensor) for sensor in sensors if sensor is not None)

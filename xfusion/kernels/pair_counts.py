@@ -41,25 +41,25 @@ def _count_pairs(
         y = np.float64(reference[i])
         if np.isnan(y):
             continue
-        if y != 0.0 and y != 1.0:
+        is_wet = y == 1.0
+        if not is_wet and y != 0.0:
             strange[1] = y
             return
-        p, s = np.float64(mu[i]), np.float64(sigma[i])
-        usable = (s >= 0.0) & (s < np.inf) & (abs(p) < np.inf)
-        if mask.size > 0 and mask[i] != 0:
-            usable = False
+        m, s = np.float64(mu[i]), np.float64(sigma[i])
+        usable = (s >= 0.0) & (s < np.inf) & (abs(m) < np.inf)
+        excluded = mask.size > 0 and mask[i] != 0
         group = codes[i] if codes.size > 0 else 0
-        if not usable or group < 0:
+        if not usable or excluded or group < 0:
             continue
-        if p < -SLACK or p > 1.0 + SLACK:
-            strange[0] = p
+        if m < -SLACK or m > 1.0 + SLACK:
+            strange[0] = m
             return
-        p = min(max(p, 0.0), 1.0)
-        units = np.int64(p * UNIT)
+        p = min(max(m, 0.0), 1.0)
+        units: Any = np.int64(p * UNIT)
         if 0.0 < p < 1.0:
             units = min(max(units, 1), np.int64(UNIT) - 1)  # else it would be that of 0 or of 1
         place = bin_of(p)
-        table[group, place, WET if y == 1.0 else DRY] += 1
+        table[group, place, WET if is_wet else DRY] += 1
         table[group, place, TOTAL] += units
 
 
@@ -70,10 +70,9 @@ def _count_squares(
     for i in range(mu.size):
         y, m, s = np.float64(reference[i]), np.float64(mu[i]), np.float64(sigma[i])
         usable = (s >= 0.0) & (s < np.inf) & (abs(m) < np.inf) & (abs(y) < np.inf)
-        if mask.size > 0 and mask[i] != 0:
-            usable = False
+        excluded = mask.size > 0 and mask[i] != 0
         group = codes[i] if codes.size > 0 else 0
-        if not usable or group < 0:
+        if not usable or excluded or group < 0:
             continue
         notes[IS_DRY if y == 0.0 else IS_WET if y == 1.0 else IS_NEITHER] += 1
         bits: Any = np.float64(s).view(np.int64)
@@ -119,7 +118,8 @@ def count_pairs(
     """
     table = np.zeros((groups, BINS, 3), np.int64)
     strange = np.full(2, np.nan)
-    _count_pairs(*_flat(mu, sigma, mask, reference, codes), table, strange)
+    means, deviations, flags, events, numbers = _flat(mu, sigma, mask, reference, codes)
+    _count_pairs(means, deviations, flags, events, numbers, table, strange)
     return table, float(strange[0]), float(strange[1])
 
 
@@ -147,7 +147,8 @@ def count_squares(
     """
     table = np.zeros((groups, SIGMA_BINS, 4), np.int64)
     notes = np.zeros(4, np.int64)
-    _count_squares(*_flat(mu, sigma, mask, reference, codes), table, notes)
+    means, deviations, flags, quantities, numbers = _flat(mu, sigma, mask, reference, codes)
+    _count_squares(means, deviations, flags, quantities, numbers, table, notes)
     return table, notes
 
 
@@ -161,12 +162,14 @@ def mean_sigma(bins: NDArray[np.int64], counts: NDArray[np.int64]) -> NDArray[np
     """Return the mean of sigma in bins that are not empty, shape (bins, 4) of residuals."""
     exponents, parts = np.divmod(bins, SIGMA_PARTS)
     fraction = 1.0 + parts / SIGMA_PARTS + counts[:, OFFSET] / counts[:, NUMBER] / OFFSET_UNIT
-    return np.ldexp(fraction, (exponents + LOWEST - 1023).astype(np.int32))
+    sigma: NDArray[np.float64] = fraction * 2.0 ** (exponents + (LOWEST - 1023))
+    return sigma
 
 
 def sum_of_squares(counts: NDArray[np.int64]) -> NDArray[np.float64]:
     """Return the sum of squares in bins, in units of the squares of their sigmas."""
-    total: NDArray[np.float64] = (counts[:, HIGH] * float(1 << LIMB) + counts[:, LOW]) / SQUARE_UNIT
+    total: NDArray[np.float64] = counts[:, HIGH] / (SQUARE_UNIT / (1 << LIMB))
+    total += counts[:, LOW] / SQUARE_UNIT
     return total
 
 
