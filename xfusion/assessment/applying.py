@@ -60,8 +60,8 @@ def apply_calibration(
     Notes
     -----
     The delta method (JCGM 100:2008, 5.1.2) carries what a retrieval is unsure of. That an event
-    of probability p happens or not is not in it: ``add_aleatoric`` adds that, as fusion by
-    :func:`gaussian` needs it. The rms has it already.
+    of probability p happens or not, ``p (1 - p)``, is not in it. The rms has it already: nothing is
+    to be added to that. ``docs/calibration.md`` says which rule of fusion wants which.
 
     Examples
     --------
