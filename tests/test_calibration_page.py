@@ -21,8 +21,8 @@ def test_the_code_of_the_page_prints_what_it_shows(capsys: pytest.CaptureFixture
     numbers = re.compile(r"[\d.]+")
     assert numbers.sub("", shown).split() == numbers.sub("", printed).split()
     # the last digit is that of libraries
-    found = [[float(n) for n in numbers.findall(text)] for text in (shown, printed)]
-    np.testing.assert_allclose(*found, rtol=0.02)
+    expected, found = ([float(n) for n in numbers.findall(text)] for text in (shown, printed))
+    np.testing.assert_allclose(found, expected, rtol=0.02)
 
 
 def test_the_attributes_of_the_page_are_those_that_are_set() -> None:

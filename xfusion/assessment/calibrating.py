@@ -140,7 +140,7 @@ def _names(counts: Counts, groups: Groups | None) -> tuple[int | str, ...]:
 
 def _fit_mean(counts: Counts, method: Method) -> dict[str, Any]:
     """Return the fields of a calibration of probabilities."""
-    everything = _pairs(counts.of_all())
+    everything = _pairs(counts.of_all)
     dry, wet = int(everything.dry.sum()), int(everything.wet.sum())
     _check_some(dry + wet)
     if not dry or not wet:
@@ -154,7 +154,7 @@ def _fit_mean(counts: Counts, method: Method) -> dict[str, Any]:
 
     def of_group(label: int) -> tuple[Floats, Pairs]:
         pairs = _pairs(counts.of_group(label))
-        return fitted(method, _pairs(counts.of_all(but=label))).at(pairs.mu), pairs
+        return fitted(method, _pairs(counts.of_others(label))).at(pairs.mu), pairs
 
     left_out = _left_out(counts, of_group, scores)
     return {
@@ -176,7 +176,7 @@ def _fit_sigma(counts: Counts, _: Method) -> dict[str, Any]:
     dry, wet, neither = of_reference
     _check_no_event(bool(dry and wet) and not neither)
     _check_some(dry + wet + neither)
-    everything = _squares(counts.of_all())
+    everything = _squares(counts.of_all)
     if not everything.squares.any():
         msg = (
             f"sigma is 0 for {zeros} of {dry + wet + neither} pixels, and mu is the reference at "
@@ -192,7 +192,7 @@ def _fit_sigma(counts: Counts, _: Method) -> dict[str, Any]:
     after = scores_of_sigma(curve.at_sigma(everything.sigma), everything)
 
     def of_group(label: int) -> tuple[Floats, Squares]:
-        squares, others = _squares(counts.of_group(label)), _squares(counts.of_all(but=label))
+        squares, others = _squares(counts.of_group(label)), _squares(counts.of_others(label))
         # where all others are without a residual, there is no scale
         scale = fitted_sigma(others) if others.squares.any() else Curve(((1.0, 1.0, 1),))
         return scale.at_sigma(squares.sigma), squares

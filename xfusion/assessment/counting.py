@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,7 @@ class Counts:
     """What was counted, maybe of a part of the pixels."""
 
     table: NDArray[np.int64]
-    """Rows of label, bin and what a kernel counts of it; none of bins that are empty."""
+    """Rows of label, bin and what a kernel counts of it; by label, none of bins that are empty."""
     notes: NDArray[np.int64]
     """What a kernel counts of all pixels."""
 
@@ -31,14 +32,28 @@ class Counts:
         """Return the groups that there are, in order."""
         return [int(label) for label in np.unique(self.table[:, OF_LABEL])]
 
-    def of_all(self, *, but: int | None = None) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Return bins and what is counted in them, of all groups together but one."""
-        rows = self.table if but is None else self.table[self.table[:, OF_LABEL] != but]
-        return _summed(rows[:, OF_BIN:])
+    @cached_property
+    def of_all(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Bins and what is counted in them, of all groups together."""
+        bins, where = np.unique(self.table[:, OF_BIN], return_inverse=True)
+        sums = np.zeros((len(bins), self.table.shape[1] - OF_BIN - 1), np.int64)
+        np.add.at(sums, where, self.table[:, OF_BIN + 1 :])
+        return bins, sums
 
     def of_group(self, label: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Return bins and what is counted in them, of one group."""
-        return _summed(self.table[self.table[:, OF_LABEL] == label][:, OF_BIN:])
+        labels = self.table[:, OF_LABEL]
+        start, stop = np.searchsorted(labels, label), np.searchsorted(labels, label, side="right")
+        rows = self.table[start:stop]
+        return rows[:, OF_BIN], rows[:, OF_BIN + 1 :]
+
+    def of_others(self, label: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return bins and what is counted in them, of all groups but one."""
+        (bins, sums), (own, part) = self.of_all, self.of_group(label)
+        rest = sums.copy()
+        rest[np.searchsorted(bins, own)] -= part
+        kept = rest.any(axis=1)
+        return bins[kept], rest[kept]
 
 
 def counted(
@@ -224,11 +239,3 @@ def _merged(parts: Iterable[Counts]) -> Counts:
     np.add.at(sums, where.reshape(-1), rows[:, OF_BIN + 1 :])
     notes = np.sum([part.notes for part in parts], axis=0)
     return Counts(np.column_stack([keys, sums]), notes)
-
-
-def _summed(rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the bins of rows without a label, each once, and the sums of what they count."""
-    bins, where = np.unique(rows[:, 0], return_inverse=True)
-    sums = np.zeros((len(bins), rows.shape[1] - 1), np.int64)
-    np.add.at(sums, where, rows[:, 1:])
-    return bins, sums
