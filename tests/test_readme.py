@@ -37,6 +37,7 @@ def test_chaining_runs_on_the_example_scene(
         "sigma.tif",
         "mask.tif",
         "source.tif",
+        "conflict.tif",
         "item.json",
     }
     assert Path("water_mu.tif").is_file()

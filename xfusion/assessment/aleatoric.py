@@ -10,11 +10,10 @@ from numpy.typing import NDArray
 
 from xfusion.datamodel.building import usable
 from xfusion.datamodel.cf import annotate
-from xfusion.datamodel.names import MU, PASSES, SIGMA
-from xfusion.datamodel.units import same_units, units_of
-from xfusion.datamodel.validation import Retrieval, as_retrieval
+from xfusion.datamodel.names import ALEATORIC, MU, PASSES, SIGMA
+from xfusion.datamodel.validation import Retrieval, as_retrieval, check_probability
 
-ALEATORIC = "aleatoric"  # the attribute that says that sigma holds it, and how
+RMS_OR_DELTA = "calibration_sigma"  # the attribute of how a calibration made sigma
 
 
 def add_aleatoric(dataset: Retrieval, /, *, passes: int | None = None) -> xr.Dataset:
@@ -68,13 +67,13 @@ def add_aleatoric(dataset: Retrieval, /, *, passes: int | None = None) -> xr.Dat
             "once, before sensors are fused"
         )
         raise ValueError(msg)
-    units = units_of(dataset[MU])
-    if units is not None and not same_units(units, "1"):
+    if dataset.attrs.get(RMS_OR_DELTA) == "rms":
         msg = (
-            f"mu is in {units!r}, a probability is from 0 to 1: convert mu and sigma, of percent "
-            "/ 100, and set .mu.attrs['units'] = '1'"
+            "sigma is the root mean square error of a calibration, which holds the aleatoric part: "
+            "leave one of both, .apply_calibration(..., sigma='delta')"
         )
         raise ValueError(msg)
+    check_probability(dataset[MU], "add_aleatoric")
     given: Any = dataset.attrs.get(PASSES) if passes is None else passes
     if given is not None and not (float(given) >= 1 and float(given) == int(given)):
         msg = f"passes={given!r}: must be a whole number of at least 1, or None"

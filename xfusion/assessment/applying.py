@@ -9,7 +9,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from xfusion.datamodel.cf import annotate
-from xfusion.datamodel.names import CALIBRATED, MASK, MU, SIGMA
+from xfusion.datamodel.names import ALEATORIC, CALIBRATED, MASK, MU, SIGMA
 from xfusion.datamodel.units import same_units, units_of
 from xfusion.datamodel.validation import Retrieval, as_retrieval, check_probability
 
@@ -166,6 +166,12 @@ def _check_fits(dataset: xr.Dataset, calibration: Calibration, *, any_sensor: bo
         msg = (
             f"the retrieval is calibrated already, {CALIBRATED}={dataset.attrs[CALIBRATED]!r}: "
             "apply a calibration to the original, once"
+        )
+        raise ValueError(msg)
+    if ALEATORIC in dataset.attrs:
+        msg = (
+            f"sigma holds the aleatoric part of mu as it is, {dataset.attrs[ALEATORIC]!r}: "
+            ".apply_calibration(...) first, then .add_aleatoric()"
         )
         raise ValueError(msg)
     units = units_of(dataset[MU])

@@ -5,6 +5,7 @@ from __future__ import annotations
 SPAN = ("time_coverage_start", "time_coverage_end")
 
 MU, SIGMA, MASK, SOURCE = "mu", "sigma", "mask", "source"
+ALEATORIC = "aleatoric"  # the attribute that says that sigma holds that of a probability
 PASSES = "passes"  # the attribute that says of how many samples mu is the mean
 COUNT, CHI2, WEIGHT = "count", "chi2", "weight"
 DIFFERENCE, CONFLICT = "normalised_difference", "conflict"

@@ -19,7 +19,7 @@ from .rules import MAP
 
 CALIBRATION = "calibration"
 BASE_RATE = "calibration_base_rate"
-APART = math.log(1.25)  # of odds: references of one place that some pixels lack are less
+APART = math.log(2.0)  # of odds: those of one place are less, where masks leave out some of it
 
 
 def with_prior(
