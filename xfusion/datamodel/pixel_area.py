@@ -151,14 +151,14 @@ class PixelArea(InGraph):
         row, column = np.broadcast_arrays(rows + 0.5, columns + 0.5)
         half = span / 2
         around = ((-half, -half), (-half, half), (half, half), (half, -half))
-        y, x = zip(*(self._degrees(row + i, column + j) for i, j in around), strict=True)
+        y, x = zip(*(self.degrees(row + i, column + j) for i, j in around), strict=True)
         x, y = self._on_plane(np.stack(x), np.stack(y))
         x, y = x - x[0], y - y[0]  # differences of large numbers would lose their digits
         twice = sum(x[i] * y[i - 3] - x[i - 3] * y[i] for i in range(len(around)))
         areas: NDArray[np.float64] = np.abs(twice) / 2 / span**2 / SQUARE_METRES
         return areas
 
-    def _degrees(self, row: Any, column: Any) -> tuple[Any, Any]:
+    def degrees(self, row: Any, column: Any) -> tuple[Any, Any]:
         """Return latitude and longitude of positions on the grid, NaN beyond the rim of the map."""
         crs = self.geobox.crs
         x, y = self.geobox.pix2wld(column, row)  # type: ignore[no-untyped-call]  # odc-geo's are not typed
