@@ -47,8 +47,17 @@ EVERY_PACKAGE = pytest.mark.parametrize(
 HEAVY = {"rasterio", "rioxarray", "numba", "pystac_client", "odc.stac", "odc.loader", "scipy"}
 OPTIONAL = {"pint", "matplotlib", "rustac", "dask.array", "zarr", "obstore", "tqdm"}
 READS = {"compute", "load", "persist"}
-# Where pixels are wanted: what computes and writes them, what shows them, odc.stac.load in a task
-MAY_COMPUTE = {"run.memory", "store.write", "cog.block_file", "demo", "summary", "raster.by_odc"}
+# Where pixels are wanted: what computes and writes them, what shows them, odc.stac.load in a task;
+# and labels of zones, as a result has a place for each
+MAY_COMPUTE = {
+    "run.memory",
+    "store.write",
+    "cog.block_file",
+    "demo",
+    "summary",
+    "raster.by_odc",
+    "assessment.zones",
+}
 LONGEST = 300  # lines
 NO_NAMES = {"utils", "util", "helpers", "common", "misc", "options"}
 MOST_ROOMS = 14

@@ -10,6 +10,10 @@ from .assessment.aleatoric import add_aleatoric
 from .assessment.applying import apply_calibration
 from .assessment.calibrating import calibrate
 from .assessment.calibration import Calibration
+from .assessment.correlation_of_errors import error_correlation
+from .assessment.correlation_of_sensors import estimate_correlation
+from .assessment.triple_collocation import collocation
+from .assessment.water_area import area
 from .cog.write import to_cog
 from .datamodel.building import retrieval, usable
 from .datamodel.flags import Exclusion
@@ -57,14 +61,18 @@ __all__ = [
     "__version__",
     "add_aleatoric",
     "apply_calibration",
+    "area",
     "attach_gfm_mask",
     "attach_mask",
     "attach_s2_mask",
     "calibrate",
+    "collocation",
     "common_grid",
     "completeness",
     "compute",
     "coregister",
+    "error_correlation",
+    "estimate_correlation",
     "exceedance",
     "exclude",
     "flag_conflict",

@@ -9,6 +9,7 @@ import xarray as xr
 from .assessment.aleatoric import add_aleatoric
 from .assessment.applying import apply_calibration
 from .assessment.calibrating import calibrate
+from .assessment.water_area import area
 from .cog.write import to_cog
 from .datamodel.building import usable
 from .datamodel.samples import from_samples
@@ -75,6 +76,7 @@ class DatasetFusion:
     exceedance = of_object(exceedance)
     calibrate = of_object(calibrate)
     apply_calibration = of_object(apply_calibration)
+    area = of_object(area)
     ndvi = of_object(ndvi)
     s2_exclusion = of_object(s2_exclusion)
     s2_validity = of_object(s2_validity)

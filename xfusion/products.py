@@ -11,6 +11,7 @@ import xarray as xr
 from .assessment.aleatoric import add_aleatoric
 from .assessment.applying import apply_calibration
 from .assessment.calibrating import calibrate
+from .assessment.water_area import area
 from .cog.write import to_cog
 from .datamodel.building import usable
 from .datamodel.cf import annotate
@@ -201,6 +202,7 @@ class SensorProduct:
     exceedance = of_dataset(exceedance)
     calibrate = of_dataset(calibrate)
     apply_calibration = of_product(apply_calibration)
+    area = of_dataset(area)
     compute = of_product(compute)
     to_cog = of_dataset(to_cog)
     to_zarr = of_product(to_zarr)
