@@ -201,6 +201,10 @@ REFUSED: dict[str, Callable[[], Any]] = {
     "with the sigma of one, lazy": lambda: [
         xf.retrieval(p, 0.1).fusion.add_aleatoric().chunk() for p in probabilities()
     ],
+    "calibrated as one, lazy": lambda: [
+        xf.retrieval(p, 0.1).assign_attrs(calibration_method="isotonic").chunk()
+        for p in probabilities()
+    ],
     "fused as one, lazy": lambda: [
         xf.retrieval(p, 0.1).assign_attrs(fusion_rule="log_odds").chunk() for p in probabilities()
     ],

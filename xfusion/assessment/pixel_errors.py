@@ -80,7 +80,7 @@ def share_of(dataset: xr.Dataset, reference: xr.DataArray, threshold: float | No
 def check_is_share(dataset: xr.Dataset) -> None:
     """Refuse a mu that is no share of a pixel, by its units."""
     units = units_of(dataset[MU])
-    if units is not None and not same_units(units, "1"):
+    if units not in (None, "") and not same_units(units, "1"):
         msg = (
             f"mu is in {units!r}: an area is the sum of probabilities or of shares of pixels. Of "
             "percent, divide mu and sigma by 100 and set .mu.attrs['units'] = '1'; of another "

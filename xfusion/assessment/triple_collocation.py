@@ -9,12 +9,11 @@ import numpy as np
 import xarray as xr
 
 from xfusion.datamodel.building import retrieval, usable
-from xfusion.datamodel.names import MU
+from xfusion.datamodel.names import ALEATORIC, CALIBRATED, MU
 from xfusion.datamodel.units import units_of
 from xfusion.datamodel.validation import Retrieval, as_retrieval
 from xfusion.fusion.alignment import on_one_grid, sensor_names
 
-from .aleatoric import ALEATORIC
 from .moments import MOMENT, moments_along
 from .triplets import Collocated, collocated
 
@@ -150,6 +149,8 @@ def _check_is_continuous(name: str, dataset: xr.Dataset) -> None:
         why = f"says that it is one, {described}"
     elif dataset.attrs.get("fusion_rule") == "log_odds":
         why = "was fused as one, by log_odds"
+    elif dataset.attrs.get(CALIBRATED, "sigma") != "sigma":
+        why = f"was calibrated as one, by {dataset.attrs[CALIBRATED]!r}"
     elif ALEATORIC in dataset.attrs:
         why = f"has the sigma of one, {dataset.attrs[ALEATORIC]}"
     elif (

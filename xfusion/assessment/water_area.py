@@ -10,10 +10,10 @@ import xarray as xr
 from xfusion.datamodel.caller import warn
 from xfusion.datamodel.grid import geobox_of
 from xfusion.datamodel.ground_distance import GroundDistance
-from xfusion.datamodel.names import SPATIAL_REF
+from xfusion.datamodel.names import ALEATORIC, SPATIAL_REF
 from xfusion.datamodel.validation import Retrieval, as_retrieval
 
-from .aleatoric import ALEATORIC
+from .aleatoric import RMS_OR_DELTA
 from .area_of_block import AREA, UNUSABLE, VARIANCE, AreaTask
 from .block_sums import summed_over_blocks
 from .correlation_range import (
@@ -156,6 +156,8 @@ def _errors_of(dataset: xr.Dataset) -> str:
     """Return what sigma is said to hold."""
     if ALEATORIC in dataset.attrs:
         return f"sigma, which holds the aleatoric part: {dataset.attrs[ALEATORIC]}"
+    if dataset.attrs.get(RMS_OR_DELTA) == "rms":
+        return "sigma, the root mean square error of a calibration"
     return "sigma as it is: of a probability it must hold the aleatoric part, add_aleatoric()"
 
 
