@@ -1,6 +1,7 @@
 """Co-registration: what becomes of mu, sigma and mask, against formulas written out."""
 
 import copy
+import functools
 from collections.abc import Hashable
 from typing import Any
 
@@ -26,6 +27,9 @@ from tests.resampling_oracle import (
     on,
 )
 
+# sigma as the law of propagation has it, without what positions add: test_position_error.py
+propagated = functools.partial(xf.coregister, position_error=0.0)
+
 UTM = "EPSG:32633"
 CENTRE = (500_003.7, 5_000_001.9)
 RATIOS = [1.1, 2.0, 3.0, 7.5]
@@ -45,14 +49,14 @@ def test_coarser_pixels_are_the_average_over_their_footprint(
     mask = np.zeros(source.shape, np.uint8) if whole else flags(source.shape)
     if not whole:
         mu, sigma = broken(mu, 1), broken(sigma, 2, -9999.0)
-    result = xf.coregister(on(source, mu, sigma, mask), target, error_correlation=rho)
+    result = propagated(on(source, mu, sigma, mask), target, error_correlation=rho)
     positions = exact_positions(source, target)
     expected = oracle.average(mu, sigma, mask, *positions, ratio, rho)
     np.testing.assert_array_equal(result["mask"], expected[2])
     np.testing.assert_allclose(result.mu, expected[0], rtol=0, atol=1e-6)
     np.testing.assert_allclose(result.sigma, expected[1], rtol=1e-6)
     single = on(source, mu.astype(np.float32), sigma.astype(np.float32), mask)
-    result = xf.coregister(single, target, error_correlation=rho)
+    result = propagated(single, target, error_correlation=rho)
     np.testing.assert_allclose(result.mu, expected[0], rtol=0, atol=1e-6)
     np.testing.assert_allclose(result.sigma, expected[1], rtol=1e-6)
 
@@ -63,7 +67,7 @@ def test_independent_errors_average_out_and_common_ones_stay(dtype: Any) -> None
     dataset = on(source, *(np.full(source.shape, v, dtype) for v in (0.5, 0.3)))
     coarse = source.zoom_out(3)
     for rho, expected in ((0.0, 0.1), (1.0, 0.3), (0.5, 0.3 * np.sqrt(0.5 + 0.5 / 9))):
-        result = xf.coregister(dataset, coarse, error_correlation=rho)
+        result = propagated(dataset, coarse, error_correlation=rho)
         np.testing.assert_allclose(result.sigma, expected, rtol=1e-6)
         np.testing.assert_allclose(result.mu, 0.5, rtol=1e-6)
         assert result.sigma.dtype == dtype
@@ -79,9 +83,9 @@ def test_tiny_and_huge_float32_sigma_neither_vanish_nor_overflow(
     mu, sigma = noise(source.shape, np.float32)
     sigma *= np.float32(scale)
     target = grid(UTM, CENTRE, pixel, (14, 14))
-    result = xf.coregister(on(source, mu, sigma), target, error_correlation=rho)
+    result = propagated(on(source, mu, sigma), target, error_correlation=rho)
     double = on(source, mu.astype(np.float64), sigma.astype(np.float64))
-    expected = xf.coregister(double, target, error_correlation=rho)
+    expected = propagated(double, target, error_correlation=rho)
     np.testing.assert_allclose(result.sigma, expected.sigma, rtol=1e-5)
 
 
@@ -102,8 +106,8 @@ def test_spread_of_perturbed_sources_is_the_propagated_sigma(ratio: float, rho: 
     own = rng.standard_normal((DRAWS, *source.shape))
     common = rng.standard_normal((DRAWS, 1, 1))
     draws = mu + sigma * (np.sqrt(rho) * common + np.sqrt(1 - rho) * own)
-    warped = xf.coregister(on(source, draws, np.broadcast_to(sigma, draws.shape)), target)
-    stated = xf.coregister(on(source, mu, sigma), target, error_correlation=rho)
+    warped = propagated(on(source, draws, np.broadcast_to(sigma, draws.shape)), target)
+    stated = propagated(on(source, mu, sigma), target, error_correlation=rho)
     assert np.isfinite(stated.sigma).all()
     ratios = warped.mu.values.std(axis=0, ddof=1) / stated.sigma.values
     assert np.abs(ratios - 1).max() < 0.02
@@ -123,7 +127,7 @@ def test_a_pixel_beside_an_excluded_region_takes_nothing_from_inside_it(
     mask[5, 5] = 4
     mu, sigma = np.ones(source.shape, dtype), np.full(source.shape, 0.25, dtype)
     mu[mask != 0] = sigma[mask != 0] = poison
-    result = xf.coregister(on(source, mu, sigma, mask), target, error_correlation=1.0)
+    result = propagated(on(source, mu, sigma, mask), target, error_correlation=1.0)
     usable = result["mask"].values == 0
     np.testing.assert_allclose(result.mu.values[usable], 1, rtol=1e-6)
     np.testing.assert_allclose(result.sigma.values[usable], 0.25, rtol=1e-6)
@@ -141,7 +145,7 @@ def test_a_missing_pixel_takes_only_its_own_area_and_does_not_grow() -> None:
     mu[8:11, 8:11] = np.nan
     target = grid(UTM, CENTRE, 3.7, (40, 40))
     u, v = exact_positions(source, target)
-    result = xf.coregister(on(source, mu, sigma), target)
+    result = propagated(on(source, mu, sigma), target)
     np.testing.assert_array_equal(np.isnan(result.mu), np.isnan(mu)[v.astype(int), u.astype(int)])
     assert "mask" not in result
 
@@ -149,12 +153,12 @@ def test_a_missing_pixel_takes_only_its_own_area_and_does_not_grow() -> None:
 def test_equal_grids_return_the_same_values_and_compute_nothing() -> None:
     source = grid(UTM, CENTRE, 10.0, (9, 8))
     dataset = on(source, broken(noise((9, 8))[0], 0), noise((9, 8))[1], flags((9, 8)), sensor="s1")
-    same = xf.coregister(dataset, source)
+    same = propagated(dataset, source)
     assert_same(same, dataset)
     assert np.shares_memory(same.mu.values, dataset.mu.values)
     assert same.attrs == dataset.attrs
     with nothing_computes():
-        assert_same(xf.coregister(dataset.chunk(), source).compute(scheduler="sync"), dataset)
+        assert_same(propagated(dataset.chunk(), source).compute(scheduler="sync"), dataset)
 
 
 @pytest.mark.parametrize("lazy", [False, True])
@@ -173,7 +177,7 @@ def test_a_shift_by_whole_pixels_copies_bit_for_bit(dtype: Any, lazy: bool) -> N
     ):
         target = GeoBox((rows, columns), source.translate_pix(across, down).affine, UTM)
         with nothing_computes():
-            shifted = xf.coregister(dataset, target, error_correlation=0.0)
+            shifted = propagated(dataset, target, error_correlation=0.0)
         for name, old, fill in (("mu", mu, np.nan), ("sigma", sigma, np.nan), ("mask", mask, 32)):
             expected = np.full((rows + 200, columns + 200), fill, old.dtype)
             expected[100 - down : 130 - down, 100 - across : 140 - across] = old[
@@ -193,7 +197,7 @@ def test_rotated_and_flipped_sources_are_interpolated_where_they_lie(
     source = grid(UTM, CENTRE, (10.0, north), (50, 70), turned)
     target = grid(UTM, CENTRE, 8.0, (80, 80))
     mu, sigma = noise(source.shape)
-    result = xf.coregister(on(source, mu, sigma, flags(source.shape) * 0), target)
+    result = propagated(on(source, mu, sigma, flags(source.shape) * 0), target)
     u, v = exact_positions(source, target)
     within = inside(source, u, v)
     assert 0.2 < within.mean() < 1
@@ -210,7 +214,7 @@ def test_rotated_and_flipped_targets_are_interpolated_where_they_lie(turned: flo
     mu, sigma = noise(source.shape)
     u, v = exact_positions(source, target)
     for dataset in (on(source, mu, sigma), on(source, mu, sigma).chunk({"x": 9})):
-        result = xf.coregister(dataset, target, chunks=33)
+        result = propagated(dataset, target, chunks=33)
         expected = np.where(inside(source, u, v), interpolate(mu, u, v), np.nan)
         np.testing.assert_allclose(result.mu, expected, rtol=0, atol=1e-6)
         assert result.odc.geobox == target
@@ -225,7 +229,7 @@ def test_a_target_that_misses_the_source_is_unknown(lazy: bool, how: Any) -> Non
     far = grid(UTM, (CENTRE[0] + 1e5, CENTRE[1]), 7.0, (30, 40))
     elsewhere = grid("EPSG:4326", (-100.0, -40.0), 0.0001, (30, 40))
     for target in (far, elsewhere):
-        result = xf.coregister(dataset, target, resampling=how, chunks=16)
+        result = propagated(dataset, target, resampling=how, chunks=16)
         assert result.mu.shape == (2, 30, 40)
         assert np.isnan(result.mu).all()
         assert np.isnan(result.sigma).all()
@@ -239,7 +243,7 @@ def test_nearest_copies_the_pixel_under_the_centre(ratio: float) -> None:
     target = grid(UTM, (CENTRE[0] + 3.1, CENTRE[1] - 1.7), 10.0 * ratio, (int(45 / ratio),) * 2)
     mu, sigma = noise(source.shape)
     mu, sigma, mask = broken(mu, 0), broken(sigma, 1, -9999.0), flags(source.shape)
-    result = xf.coregister(on(source, mu, sigma, mask), target, resampling="nearest")
+    result = propagated(on(source, mu, sigma, mask), target, resampling="nearest")
     u, v = (p.astype(int) for p in exact_positions(source, target))
     np.testing.assert_array_equal(result.mu, mu[v, u])
     np.testing.assert_array_equal(result.sigma, sigma[v, u])
@@ -258,7 +262,7 @@ def test_dims_and_coordinates_are_those_of_like_verbatim(
     source = target if same else grid("EPSG:4326", (15.0, 45.0), 0.00012, (12, 14))
     dataset = on(source, *noise((12, 14))).assign_coords(orbit=7)
     for on_grid in (like, like.to_dataset(name="anything")):
-        result = xf.coregister(dataset, on_grid)
+        result = propagated(dataset, on_grid)
         assert result.mu.dims == result.sigma.dims == dims
         for dim in dims:
             np.testing.assert_array_equal(result[dim], like[dim])
@@ -270,16 +274,16 @@ def test_leading_dims_and_their_labels_are_carried_along() -> None:
     times = np.array(["2023-06-20", "2023-06-21", "2023-06-25"], "datetime64[ns]")
     dataset = on(source, *noise((3, 9, 8)), flags((3, 9, 8)), sensor="s1")
     dataset = dataset.rename(d0="time").assign_coords(time=times, orbit=("time", [1, 2, 3]))
-    result = xf.coregister(dataset, target)
+    result = propagated(dataset, target)
     assert result.mu.dims == ("time", "y", "x")
     np.testing.assert_array_equal(result.time, times)
     np.testing.assert_array_equal(result.orbit, [1, 2, 3])
     assert result.attrs["sensor"] == "s1"
     for k in range(3):
-        assert_same(result.isel(time=k), xf.coregister(dataset.isel(time=k), target))
+        assert_same(result.isel(time=k), propagated(dataset.isel(time=k), target))
     moved = dataset.transpose("y", "time", "x")
-    assert_same(xf.coregister(moved, target), result)
-    assert_same(xf.coregister(moved.chunk({"time": 2, "y": 4}), target).compute(), result)
+    assert_same(propagated(moved, target), result)
+    assert_same(propagated(moved.chunk({"time": 2, "y": 4}), target).compute(), result)
 
 
 @pytest.mark.parametrize(
@@ -295,7 +299,7 @@ def test_options_out_of_range_are_named(options: Any, text: str) -> None:
     source, target = grid(UTM, CENTRE, 10.0, (5, 5)), grid(UTM, CENTRE, 7.0, (5, 5))
     for like in (target, source):
         with pytest.raises(ValueError, match=text):
-            xf.coregister(on(source, *noise((5, 5))), like, **options)
+            propagated(on(source, *noise((5, 5))), like, **options)
 
 
 @pytest.mark.parametrize("pixel", [10.0, 7.0])
@@ -308,7 +312,7 @@ def test_inputs_stay_as_they_were(lazy: bool, pixel: float) -> None:
     like = xr_zeros(target, chunks=(4, 4) if lazy else None)
     before = copy.deepcopy(dataset), copy.deepcopy(like)
     encodings = {k: dict(v.encoding) for k, v in dataset.variables.items()}
-    result = xf.coregister(dataset, like)
+    result = propagated(dataset, like)
     result.mu.attrs["note"] = "changed"
     result.attrs["sensor"] = "changed"
     result.mu.encoding["note"] = "changed"
@@ -320,17 +324,17 @@ def test_inputs_stay_as_they_were(lazy: bool, pixel: float) -> None:
 def test_arrays_that_may_not_be_written_are_read() -> None:
     source, target = grid(UTM, CENTRE, 10.0, (9, 9)), grid(UTM, CENTRE, 7.0, (9, 9))
     mu, sigma = noise((9, 9))
-    expected = xf.coregister(on(source, mu, sigma), target)
+    expected = propagated(on(source, mu, sigma), target)
     strided = on(source, np.asfortranarray(mu), np.repeat(sigma, 2, axis=1)[:, ::2])
     mu.flags.writeable = sigma.flags.writeable = False
-    assert_same(xf.coregister(on(source, mu, sigma), target), expected)
-    assert_same(xf.coregister(strided, target), expected)
+    assert_same(propagated(on(source, mu, sigma), target), expected)
+    assert_same(propagated(strided, target), expected)
 
 
 def test_one_result_of_single_and_double_precision_is_double() -> None:
     source, target = grid(UTM, CENTRE, 10.0, (9, 9)), grid(UTM, CENTRE, 7.0, (9, 9))
     mu, sigma = noise((9, 9))
-    result = xf.coregister(on(source, mu.astype(np.float32), sigma), target)
+    result = propagated(on(source, mu.astype(np.float32), sigma), target)
     assert result.mu.dtype == result.sigma.dtype == np.float64
 
 
@@ -343,7 +347,7 @@ def test_two_retrievals_on_one_geobox_fuse(lazy: bool) -> None:
         centre = oracle.apply(grid(crs, (0.0, 0.0), 1.0, (1, 1)).affine, u.mean(), v.mean())
         source = grid(crs, centre, 10.0, (70, 60))
         dataset = on(source, *noise(source.shape, np.float32), sensor=sensor)
-        pairs.append(xf.coregister(dataset.chunk({"y": 20}) if lazy else dataset, target))
+        pairs.append(propagated(dataset.chunk({"y": 20}) if lazy else dataset, target))
     fused = xf.gaussian(*pairs)
     assert fused.mu.shape == target.shape.yx
     assert fused.odc.geobox == target

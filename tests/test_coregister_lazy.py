@@ -29,7 +29,7 @@ from tests.resampling_oracle import (
     on,
 )
 from xfusion.kernels.control import Window
-from xfusion.warp.blocks import Warp
+from xfusion.warp.on_block import Warp
 from xfusion.warp.pixel_mapping import PixelMapping
 
 UTM = "EPSG:32633"

@@ -19,8 +19,8 @@ from xfusion.datamodel.validation import HasDataset, with_spatial_ref
 from xfusion.stac.items import Items, item_time
 from xfusion.stac.profiles import EARTH_SEARCH, Catalog, CatalogLike, Offset
 from xfusion.stac.searching import with_offset
-from xfusion.warp.blocks import split
 from xfusion.warp.coregistration import CHUNK
+from xfusion.warp.on_block import split
 
 from .band_metadata import Scale, check_reflectances, nodata_of, scale_of
 from .decisions import decided

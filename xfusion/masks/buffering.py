@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from xfusion.datamodel.earth import check_is_on_earth
 from xfusion.datamodel.flags import ALL_FLAGS, Exclusion
 from xfusion.kernels import parallel
-from xfusion.warp.blocks import STRIP, slices, split
+from xfusion.warp.on_block import STRIP, slices, split
 
 from .ground import Reach
 

@@ -16,7 +16,8 @@ from xfusion.datamodel.graph import InGraph
 from xfusion.kernels import parallel
 from xfusion.kernels.control import ControlGrid, Window
 from xfusion.raster.file import RasterFile
-from xfusion.warp.blocks import keep_freed_memory, picked, slices, split, strips
+from xfusion.warp.blocks import keep_freed_memory, picked
+from xfusion.warp.on_block import slices, split, strips
 from xfusion.warp.pixel_mapping import PixelMapping
 
 if TYPE_CHECKING:

@@ -15,8 +15,9 @@ from xfusion.datamodel.earth import check_is_on_earth
 from xfusion.datamodel.flags import Exclusion
 from xfusion.datamodel.grid import extent_of, geobox_of, grid_coords, spatial_dims
 from xfusion.datamodel.names import MASK, MU, SPATIAL_REF
-from xfusion.warp.blocks import Warp, split, warp_blocks
+from xfusion.warp.blocks import warp_blocks
 from xfusion.warp.coregistration import CHUNK
+from xfusion.warp.on_block import Warp, split
 from xfusion.warp.pixel_mapping import PixelMapping
 
 from .buffering import buffered

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import functools
 import itertools
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,80 +13,13 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from xfusion.datamodel.chunks import Blocks
-from xfusion.datamodel.graph import InGraph
 from xfusion.kernels import parallel
-from xfusion.kernels.control import ControlGrid, Window
+from xfusion.kernels.control import Window
 from xfusion.raster.file import RasterFile, recall
 
-from .pixel_mapping import PixelMapping
+from .on_block import STRIP, Warp, slices
 
-STRIP = 256  # target rows that are resampled at a time
 KEPT = 31 << 20  # bytes of the largest array that glibc can keep the memory of
-
-
-@dataclass(frozen=True)
-class Warp(InGraph):
-    """What is to be done with each block."""
-
-    mapping: PixelMapping
-    resampling: str
-    error_correlation: float
-    outside: int
-    """Flags where the source ends."""
-
-    def on(
-        self,
-        layers: Sequence[NDArray[Any]],
-        window: Window | None,
-        grid: ControlGrid,
-        out: Sequence[NDArray[Any]],
-    ) -> None:
-        """Warp the window of mu, sigma and, where there is one, mask onto one block, `out`.
-
-        Or of flags alone, by the nearest pixel. No window is a block that misses the source.
-        """
-        from xfusion.kernels import nearest, resample
-
-        fills = (np.nan, np.nan, self.outside) if len(out) > 1 else (self.outside,)
-        if window is None:
-            for plane, fill in zip(out, fills, strict=False):
-                plane[...] = fill
-        elif self.resampling == "nearest":
-            for layer, fill, plane in zip(layers, fills, out, strict=False):
-                nearest.copy_nearest(layer, window, grid, outside=fill, out=plane)
-        else:
-            for rows, part, cut in strips(self.mapping, grid, window, out[0].shape[0]):
-                planes = [plane[rows] for plane in out]
-                if cut is None:
-                    self.on(layers, None, part, planes)
-                    continue
-                mu, sigma, *masks = (layer[cut.within(window)] for layer in layers)
-                resample.joint(
-                    mu,
-                    sigma,
-                    masks[0] if masks else None,
-                    cut,
-                    part,
-                    error_correlation=self.error_correlation,
-                    outside=self.outside,
-                    out=[*planes, np.empty(planes[0].shape, np.uint8)][:3],
-                )
-
-
-def strips(
-    mapping: PixelMapping, grid: ControlGrid, window: Window, rows: int
-) -> Iterator[tuple[slice, ControlGrid, Window | None]]:
-    """Yield the rows of a block in strips whose part of the source fits a cache.
-
-    With each strip come its part of the control grid and its window, None where it misses the
-    source.
-    """
-    for strip in slices(split(rows, STRIP)):
-        if strip == slice(0, rows):
-            yield strip, grid, window
-        else:
-            part = grid.rows(strip.start, strip.stop)
-            yield strip, part, mapping.window(part)
 
 
 def warp_blocks(warp: Warp, layers: Sequence[xr.Variable], blocks: Blocks | None) -> list[Any]:
@@ -266,18 +197,6 @@ def _in_common_chunks(layers: Sequence[xr.Variable]) -> list[Any]:
     axes = tuple(range(lazy[0].ndim))
     _, aligned = da.core.unify_chunks(*itertools.chain(*((array, axes) for array in lazy)))
     return list(aligned)
-
-
-def split(length: int, size: int) -> tuple[int, ...]:
-    """Return the lengths of blocks of one size, the last what is left."""
-    count = math.ceil(length / size)
-    return tuple(min(size, length - k * size) for k in range(count))
-
-
-def slices(sizes: tuple[int, ...]) -> list[slice]:
-    """Return where blocks of these lengths lie."""
-    stops = list(itertools.accumulate(sizes))
-    return [slice(stop - size, stop) for size, stop in zip(sizes, stops, strict=True)]
 
 
 def _touched(edges: NDArray[np.int64], first: int, length: int) -> range:

@@ -1,0 +1,130 @@
+"""Across edges sigma is the size of the error, however far the grids are apart."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import xarray as xr
+from affine import Affine
+from numpy.typing import NDArray
+from odc.geo.geobox import GeoBox
+from odc.geo.xr import xr_coords
+
+import xfusion as xf
+
+FINE = 20  # points a source pixel: the truth
+SIDE, SIGMA = 40, 0.02
+GRID = GeoBox((SIDE, SIDE), Affine(10, 0, 5e5, 0, -10, 5e6), "EPSG:32633")
+
+
+def edge(angle: float, blur: float) -> NDArray[np.float64]:
+    """Return what is 0 on one side of a line, and 1 on the other."""
+    y, x = np.mgrid[: SIDE * FINE, : SIDE * FINE] / FINE
+    beyond = (x - SIDE / 2 - 0.13) * np.cos(angle) + (y - SIDE / 2 - 0.31) * np.sin(angle)
+    return np.clip(beyond / blur + 0.5, 0, 1) if blur else (beyond > 0).astype(float)
+
+
+def means(fine: NDArray[np.float64], size: int) -> NDArray[np.float64]:
+    rows, columns = (n // size for n in fine.shape)
+    return fine.reshape(rows, size, columns, size).mean(axis=(1, 3))
+
+
+def retrieval(mu: Any, mask: Any = None) -> xr.Dataset:
+    coords = xr_coords(GRID, "spatial_ref")
+    arrays = [xr.DataArray(a, coords, GRID.dimensions) for a in (mu, np.full(mu.shape, SIGMA))]
+    return xf.retrieval(*arrays, mask)
+
+
+@pytest.mark.parametrize("resampling", ["bilinear", "nearest"])
+@pytest.mark.parametrize("scale", [0.5, 1.0, 2.0])
+@pytest.mark.parametrize("angle", [0.0, 0.6, np.pi / 2])
+def test_errors_across_edges_are_not_above_what_sigma_says(
+    resampling: Any, scale: float, angle: float
+) -> None:
+    rng = np.random.default_rng(0)
+    size = int(FINE * scale)
+    count = (SIDE - 4) * FINE // size
+    for blur in (0.0, 1.0, 3.0):
+        fine = edge(angle, blur)
+        source = retrieval(means(fine, FINE) + SIGMA * rng.normal(size=(SIDE, SIDE)))
+        for shift in (0.0, 0.1, 0.25, 0.4, 0.5, 0.75, 0.9):
+            first = FINE + round(shift * FINE)
+            part = slice(first, first + count * size)
+            truth = means(fine[part, part], size)
+            place = GRID.transform * Affine.translation(1 + shift, 1 + shift) * Affine.scale(scale)
+            found = source.fusion.coregister(
+                GeoBox((count, count), place, GRID.crs), resampling=resampling
+            )
+            z2 = ((found.mu.to_numpy() - truth) / found.sigma.to_numpy()) ** 2
+            steep = np.hypot(*np.gradient(truth)) > 0.05
+            assert z2[steep].mean() < 3.5, (blur, shift)
+
+
+def test_a_slope_adds_what_a_position_that_is_off_makes_of_it() -> None:
+    rows, columns = np.mgrid[:SIDE, :SIDE].astype(float)
+    source = retrieval(0.03 * rows + 0.04 * columns)
+    shifted = GeoBox((30, 30), GRID.transform * Affine.translation(4.3, 4.6), GRID.crs)
+    for rho in (1.0, 0.3, 0.0):
+        plain = source.fusion.coregister(shifted, error_correlation=rho, position_error=0.0)
+        wider = source.fusion.coregister(shifted, error_correlation=rho, position_error=0.8)
+        expected = np.sqrt(plain.sigma**2 + (0.05 * 0.8) ** 2)
+        np.testing.assert_allclose(wider.sigma, expected, rtol=1e-9)
+        xr.testing.assert_equal(wider.mu, plain.mu)
+    for resampling in ("bilinear", "nearest"):
+        same = source.fusion.coregister(GRID, resampling=resampling, position_error=0.8)
+        np.testing.assert_allclose(same.sigma, np.hypot(SIGMA, 0.04), rtol=1e-9)
+        np.testing.assert_array_equal(same.mu, source.mu)
+
+
+def test_pixels_that_coincide_are_copied() -> None:
+    source = retrieval(np.random.default_rng(1).random((SIDE, SIDE)))
+    xr.testing.assert_equal(source.fusion.coregister(GRID).sigma, source.sigma)
+    whole = GeoBox((9, 9), GRID.transform * Affine.translation(3, 5), GRID.crs)
+    np.testing.assert_array_equal(source.fusion.coregister(whole).sigma, SIGMA)
+
+
+def test_a_cloud_is_no_edge_and_nor_is_what_has_no_value() -> None:
+    mu = np.full((SIDE, SIDE), 0.2)
+    mu[:, 20:30], mu[:, 30:35], mu[:, 35:] = 0.9, np.nan, 0.2
+    mask = xr.DataArray(
+        (mu > 0.5).astype(np.uint8), xr_coords(GRID, "spatial_ref"), GRID.dimensions
+    )
+    shifted = GeoBox((38, 38), GRID.transform * Affine.translation(0.4, 0.4), GRID.crs)
+    for resampling in ("bilinear", "nearest"):
+        found = retrieval(mu, mask).fusion.coregister(shifted, resampling=resampling)
+        known = found.sigma.to_numpy()[np.isfinite(found.mu)]
+        np.testing.assert_allclose(known, SIGMA, rtol=1e-9)
+
+
+@pytest.mark.parametrize("position_error", [None, 0.0, 0.7])
+@pytest.mark.parametrize("resampling", ["bilinear", "nearest"])
+@pytest.mark.parametrize("rho", [1.0, 0.4])
+def test_blocks_have_the_sigma_of_the_whole(
+    position_error: float | None, resampling: Any, rho: float
+) -> None:
+    rng = np.random.default_rng(2)
+    mu = rng.random((SIDE, SIDE))
+    mu[rng.random(mu.shape) < 0.1] = np.nan
+    mask = xr.DataArray(rng.random(mu.shape) < 0.2, xr_coords(GRID, "spatial_ref"), GRID.dimensions)
+    source = retrieval(mu, mask)
+    options: dict[str, Any] = {
+        "resampling": resampling,
+        "error_correlation": rho,
+        "position_error": position_error,
+    }
+    for target in (
+        GRID,
+        GeoBox.from_bbox(GRID.extent.to_crs("EPSG:4326").boundingbox, shape=(37, 51)),
+    ):
+        eager = source.fusion.coregister(target, **options)
+        for block in (7, 16):
+            lazy = source.chunk({"y": block, "x": 11}).fusion.coregister(
+                target, **options, chunks=block
+            )
+            xr.testing.assert_identical(lazy.compute(), eager)
+
+
+@pytest.mark.parametrize("wrong", [-0.1, np.nan, np.inf])
+def test_a_position_error_that_is_none_is_refused(wrong: float) -> None:
+    with pytest.raises(ValueError, match="position_error="):
+        retrieval(np.ones((SIDE, SIDE))).fusion.coregister(GRID, position_error=wrong)
