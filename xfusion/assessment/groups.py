@@ -12,9 +12,10 @@ from xfusion.datamodel.building import unwrapped
 from xfusion.datamodel.comparison import on_grid_of
 from xfusion.datamodel.grid import spatial_dims
 from xfusion.datamodel.names import MU, NODATA
+from xfusion.datamodel.nodata import without_nodata
 from xfusion.datamodel.times import label_text
 
-from .reference import on_grid, without_nodata
+from .reference import on_grid
 
 Name: TypeAlias = int | str
 

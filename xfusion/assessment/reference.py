@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import xarray as xr
 
 from xfusion.datamodel.building import located_like, unwrapped
 from xfusion.datamodel.chunks import rechunked
 from xfusion.datamodel.comparison import on_grid_of
 from xfusion.datamodel.grid import spatial_dims
-from xfusion.datamodel.names import MASK, MU, NODATA
-from xfusion.datamodel.nodata import declared_nodata
+from xfusion.datamodel.names import MASK, MU
+from xfusion.datamodel.nodata import without_nodata
 from xfusion.datamodel.units import conversion, same_units, units_of
 
 
@@ -87,17 +86,3 @@ def in_units_of(
         )
         raise ValueError(msg) from error
     return (reference * scale + offset).assign_attrs(units=wanted)
-
-
-def without_nodata(reference: xr.DataArray) -> xr.DataArray:
-    """Return a map that is NaN where it declares to have no data, and declares no more."""
-    declared = [v for v in declared_nodata(reference) if not np.isnan(v)]
-    kept = {k: v for k, v in reference.attrs.items() if k not in (*NODATA, "nodatavals")}
-    if not declared or reference.dtype.kind == "b":
-        return reference.drop_attrs(deep=False).assign_attrs(kept)
-    floats = np.promote_types(reference.dtype, np.float32)
-    known = reference.astype(floats)
-    for value in declared:
-        # compared in its own dtype: a float32 is not the float64 that was declared
-        known = known.where(reference != reference.dtype.type(value))
-    return known.drop_attrs(deep=False).assign_attrs(kept)

@@ -19,3 +19,17 @@ def declared_nodata(array: xr.DataArray) -> list[float]:
     # rasterio says None of a band without one
     values = [value for entry in entries for value in np.ravel(entry) if value is not None]
     return [float(value) for value in values]
+
+
+def without_nodata(array: xr.DataArray) -> xr.DataArray:
+    """Return a map that is NaN where it declares to have no data, and declares no more."""
+    declared = [v for v in declared_nodata(array) if not np.isnan(v)]
+    kept = {k: v for k, v in array.attrs.items() if k not in (*NODATA, "nodatavals")}
+    if not declared or array.dtype.kind == "b":
+        return array.drop_attrs(deep=False).assign_attrs(kept)
+    floats = np.promote_types(array.dtype, np.float32)
+    known = array.astype(floats)
+    for value in declared:
+        # compared in its own dtype: a float32 is not the float64 that was declared
+        known = known.where(array != array.dtype.type(value))
+    return known.drop_attrs(deep=False).assign_attrs(kept)

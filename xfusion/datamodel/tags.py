@@ -8,5 +8,5 @@ from .names import PACKING
 
 UNPACKED = ("_FillValue", *PACKING)
 OF_ALL = re.compile(
-    "sensor|Conventions|(fusion|mask|calibration|time_coverage)_.*"
+    "sensor|Conventions|passes|aleatoric|(fusion|mask|calibration|time_coverage)_.*"
 )  # tags of the Dataset

@@ -11,14 +11,14 @@ import xarray as xr
 from xfusion.datamodel.chunks import rechunked
 from xfusion.datamodel.comparison import on_grid_of
 from xfusion.datamodel.grid import spatial_dims
-from xfusion.datamodel.names import MASK, MU, SIGMA
+from xfusion.datamodel.names import CONFLICT, MASK, MU, SIGMA
 from xfusion.datamodel.units import conversion, same_units, units_of
 
 MAX_SENSORS = 8
 
 
 def on_one_grid(retrievals: Sequence[xr.Dataset]) -> list[xr.Dataset]:
-    """Return mu, sigma and mask of each, with the grid, units and blocks of the first.
+    """Return mu, sigma, mask and conflict of each, with the grid, units and blocks of the first.
 
     Raises
     ------
@@ -33,7 +33,7 @@ def on_one_grid(retrievals: Sequence[xr.Dataset]) -> list[xr.Dataset]:
         )
         raise ValueError(msg)
     # what else a Dataset holds is not fused, and may have dims of its own
-    retrievals = [r[[v for v in (MU, SIGMA, MASK) if v in r]] for r in retrievals]
+    retrievals = [r[[v for v in (MU, SIGMA, MASK) if v in r] + _conflict(r)] for r in retrievals]
     first = retrievals[0]
     names = sensor_names(retrievals)
     aligned = [first]
@@ -41,6 +41,12 @@ def on_one_grid(retrievals: Sequence[xr.Dataset]) -> list[xr.Dataset]:
         mend = f".coregister({names[0]})"
         aligned.append(like_first(other, first, names=(name, names[0]), mend=mend))
     return aligned
+
+
+def _conflict(retrieval: xr.Dataset) -> list[str]:
+    """Return the name of the layer of conflict, if the retrieval was fused before."""
+    known = CONFLICT in retrieval.data_vars and retrieval[CONFLICT].dims == retrieval[MU].dims
+    return [CONFLICT] if known else []
 
 
 def like_first(

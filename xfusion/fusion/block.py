@@ -63,7 +63,8 @@ class FusionTask(InGraph):
         ]
         if lacking:
             name = lacking[0]
-            msg = f"rule {self.rule!r} needs {name}=, which {possible[name].must_be}"
+            said = possible[name]
+            msg = f"rule {self.rule!r} needs {name}=, {said.why}: it {said.must_be}"
             raise TypeError(msg)
         for name, value in self.parameters.items():
             if not possible[name].is_valid(value):
@@ -132,6 +133,11 @@ class FusionTask(InGraph):
         return correlation.correlated(self.correlation)
 
     @property
+    def floors_nonfinite(self) -> bool:
+        """Whether a sigma that is broken is taken as the floor."""
+        return self.nonfinite_sigma == "floor"
+
+    @property
     def _arguments(self) -> dict[str, Any]:
         """All parameters of a named rule; none of a callable, which has its own meaning of them."""
         if callable(self.rule):
@@ -187,7 +193,7 @@ class FusionTask(InGraph):
 
         shared: dict[str, Any] = {
             "sigma_floor": self.sigma_floor,
-            "floor_nonfinite": self.nonfinite_sigma == "floor",
+            "floor_nonfinite": self.floors_nonfinite,
             "unknown": int(Exclusion.UNKNOWN),
             "threads": threads,
         }
@@ -219,6 +225,7 @@ class FusionTask(InGraph):
                 **shared,
             )
             layers = fused_layers._asdict()
+            _refuse_what_is_no_probability(layers.pop("strange"))
             layers["weight"] = np.moveaxis(fused_layers.weight, 0, -1)
             if not isinstance(self.rule, str):
                 apply_rule(
@@ -226,7 +233,7 @@ class FusionTask(InGraph):
                     (mus, sigmas, masks),
                     layers,
                     floor=self.sigma_floor,
-                    floor_nonfinite=self.nonfinite_sigma == "floor",
+                    floor_nonfinite=self.floors_nonfinite,
                     threads=threads,
                 )
             layers["normalised_difference"] = layers.pop("difference")
@@ -243,12 +250,21 @@ class FusionTask(InGraph):
         """Return the prior of all pixels, or of each; any number for rules that have none."""
         if of_pixels is None:
             return np.array([float(self._arguments.get("prior", np.nan))])
-        wrong = ~((of_pixels > 0) & (of_pixels < 1))
+        wrong = (of_pixels <= 0) | (of_pixels >= 1)
         if wrong.any():
             must_be = RULES["log_odds"].parameters["prior"].must_be
             msg = f"prior has the value {of_pixels[wrong][0]}: {must_be}"
             raise ValueError(msg)
         return np.ascontiguousarray(of_pixels, np.float64)
+
+
+def _refuse_what_is_no_probability(strange: NDArray[np.float64]) -> None:
+    if not np.isnan(strange[0]):
+        msg = (
+            f"mu is {strange[0]:g} somewhere, no probability from 0 to 1: divide percent by 100, "
+            ".clip(0, 1) what noise led beyond, or exclude it, ds.fusion.exclude(...)"
+        )
+        raise ValueError(msg)
 
 
 def _leave_out_what_is_none(layers: Mapping[str, NDArray[Any]]) -> None:
@@ -257,6 +273,7 @@ def _leave_out_what_is_none(layers: Mapping[str, NDArray[Any]]) -> None:
     if none.any():
         layers["mask"][none] = np.uint8(Exclusion.UNKNOWN)
         layers["source"][none] = 0
+        layers["conflict"][none] = False
         for name in ("mu", "sigma", "weight"):
             if layers.get(name) is not None and layers[name].size:
                 layers[name][none] = np.nan

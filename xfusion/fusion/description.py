@@ -11,6 +11,7 @@ import xarray as xr
 from xfusion.datamodel.cf import annotate
 from xfusion.datamodel.flags import FLAG_ATTRS
 from xfusion.datamodel.names import (
+    ALEATORIC,
     BASE_RATE,
     CALIBRATED,
     CHI2,
@@ -94,6 +95,8 @@ def with_description(
     sensor = "+".join(names) if cube is None else _sensor_of(cube, dim)
     attrs |= {} if sensor is None else {"sensor": sensor}
     attrs |= _calibrations(retrievals, names) if cube is None else _calibrations([cube], ["all"])
+    # what one sensor brought in is in the result, and not to be added to it
+    attrs |= {k: v for r in retrievals for k, v in r.attrs.items() if k == ALEATORIC}
     return annotate(fused.assign_attrs(attrs | provenance))
 
 

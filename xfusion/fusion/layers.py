@@ -51,6 +51,9 @@ def fused_layers(
     dtype = np.result_type(*(a.dtype for a in arrays))
     task.check_fits(dtype)
     arrays += [r[MASK] for r, has_mask in zip(retrievals, masked, strict=True) if has_mask]
+    # a sigma that is too small in what was fused before is so in what is made of it
+    before = tuple(i for i, r in enumerate(retrievals) if CONFLICT in r)
+    arrays += [retrievals[i][CONFLICT] > 0 for i in before]
     of_rule = [] if prior is None else [prior]
     lazy = any(a.chunks is not None for a in (*arrays, *of_rule))
     if stacked and lazy:
@@ -74,6 +77,7 @@ def fused_layers(
         kwargs={
             "task": task,
             "masked": tuple(masked),
+            "before": before,
             "stacked": stacked,
             "names": tuple(dtypes),
             "has_prior": prior is not None,
@@ -98,27 +102,35 @@ def _on_block(
     *blocks: NDArray[Any],
     task: FusionTask,
     masked: tuple[bool, ...],
+    before: tuple[int, ...],
     stacked: bool,
     names: tuple[str, ...],
     has_prior: bool,
     threads: int | None,
 ) -> tuple[NDArray[Any], ...]:
-    n = len(masked)
+    n, count = len(masked), len(blocks) - len(before) - has_prior
+    known = blocks[count : count + len(before)]
     prior = None
     if has_prior:
-        *blocks, prior = blocks  # type: ignore[assignment]  # a list is as good
-        prior = np.broadcast_to(prior, blocks[0].shape[:-1] if stacked else blocks[0].shape)
+        prior = np.broadcast_to(blocks[-1], blocks[0].shape[:-1] if stacked else blocks[0].shape)
     if stacked:
-        mus, sigmas, *masks = (np.moveaxis(block, -1, 0) for block in blocks)
+        mus, sigmas, *masks = (np.moveaxis(block, -1, 0) for block in blocks[:count])
         layers = task.fuse_block(
             mus, sigmas, masks[0] if masks else None, prior=prior, threads=threads
         )
     else:
-        left = iter(blocks[2 * n :])
+        left = iter(blocks[2 * n : count])
         flags = tuple(next(left) if has_mask else None for has_mask in masked)
-        layers = task.fuse_block(
-            tuple(blocks[:n]), tuple(blocks[n : 2 * n]), flags, prior=prior, threads=threads
-        )
+        layers = task.fuse_block(blocks[:n], blocks[n : 2 * n], flags, prior=prior, threads=threads)
+    for i, conflict in zip(before, known, strict=True):
+        if stacked:
+            # of many only their number is known: any that can be used may have had a part
+            used = np.isfinite(mus) & (np.isfinite(sigmas) & (sigmas >= 0) | task.floors_nonfinite)
+            for mask in masks:
+                used &= mask == 0
+            layers[CONFLICT] |= (used & np.moveaxis(conflict, -1, 0)).any(axis=0)
+        else:
+            layers[CONFLICT] |= conflict & (layers[SOURCE] >> i & 1 > 0)
     if COUNT in names:
         # of many the kernel counts, of few it has a bit for each
         who = layers[SOURCE]

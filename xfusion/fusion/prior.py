@@ -10,15 +10,16 @@ import numpy as np
 import xarray as xr
 
 from xfusion.datamodel.building import located_like, unwrapped
+from xfusion.datamodel.chunks import rechunked
 from xfusion.datamodel.comparison import on_grid_of
 from xfusion.datamodel.grid import spatial_dims
-from xfusion.datamodel.names import MASK, MU
+from xfusion.datamodel.names import BASE_RATE, MASK, MU
+from xfusion.datamodel.nodata import without_nodata
 
 from .alignment import sensor_names
-from .rules import MAP
+from .rules import MAP, RULES
 
 CALIBRATION = "calibration"
-BASE_RATE = "calibration_base_rate"
 APART = math.log(2.0)  # of odds: those of one place are less, where masks leave out some of it
 
 
@@ -38,8 +39,8 @@ def with_prior(
     Raises
     ------
     ValueError
-        If the prior is that of a calibration which some have not, or two have others; or a map on
-        another grid.
+        If the prior is that of a calibration which some have not, or two have others; a map on
+        another grid; or another word.
     """
     told = dict(parameters)
     prior = told.get("prior")
@@ -49,6 +50,9 @@ def with_prior(
         return told | {"prior": _base_rate(retrievals)}, None
     if isinstance(prior, xr.DataArray) and prior.ndim:
         return told | {"prior": MAP}, _on_grid(prior, retrievals[0])
+    if isinstance(prior, str):
+        msg = f"prior={prior!r}: {RULES[rule].parameters['prior'].must_be}"
+        raise ValueError(msg)
     return told, None
 
 
@@ -76,14 +80,16 @@ def _base_rate(retrievals: Sequence[xr.Dataset]) -> float:
 
 
 def _on_grid(prior: xr.DataArray, first: xr.Dataset) -> xr.DataArray:
-    located = located_like(unwrapped(prior).astype(np.float64), first)
-    there = spatial_dims(first) or ()
-    lacking = [d for d in first[MU].dims if d not in located.dims and d not in there]
-    grid = first[[MU]].isel(dict.fromkeys(lacking, 0), drop=True)
-    extra = [d for d in grid.dims if d not in located.dims and d not in there]
-    mend = "prior.rio.reproject_match(retrieval.mu)"
-    names = ("the prior", "the first retrieval")
-    on_grid = on_grid_of(
-        located, grid.isel(dict.fromkeys(extra, 0), drop=True), names=names, mend=mend
+    """Return a map of priors with the coordinates and blocks of the first sensor."""
+    mu, there = first[MU], spatial_dims(first) or ()
+    located = located_like(without_nodata(unwrapped(prior)).astype(np.float64), first)
+    lacking = [d for d in mu.dims if d not in located.dims and d not in there]
+    aligned = on_grid_of(
+        located,
+        first[[MU]].isel(dict.fromkeys(lacking, 0), drop=True),
+        names=("the prior", "the first retrieval"),
+        mend="prior.rio.reproject_match(retrieval.mu)",
     )
-    return on_grid[MASK].reset_coords(drop=True)
+    if mu.chunks is not None and aligned[MASK].chunks is not None:
+        aligned = rechunked(aligned, {d: mu.chunksizes[d] for d in aligned[MASK].dims})
+    return aligned[MASK].reset_coords(drop=True)

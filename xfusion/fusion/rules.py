@@ -31,6 +31,8 @@ class Parameter:
     """Whether a value, which is not looked at together with others, may be used."""
     must_be: str = ""
     """What a valid value is, for the error message."""
+    why: str = ""
+    """Of one that is required: why no default would do."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,10 @@ RULES: dict[str, NamedRule] = {
             "prior": Parameter(
                 REQUIRED,
                 lambda value: value is MAP or 0 < as_number(value) < 1,
-                "must be a probability between 0 and 1, a DataArray of them, or 'calibration'",
+                "must be a probability between 0 and 1, a DataArray of them, or 'calibration', the "
+                "base rate that the sensors were calibrated with",
+                "the probability of the event before any evidence, which differs from place to "
+                "place, and a wrong one does harm",
             ),
             "alpha": Parameter(
                 1.0,

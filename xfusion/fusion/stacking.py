@@ -12,7 +12,7 @@ import xarray as xr
 from xfusion.datamodel.cf import annotate
 from xfusion.datamodel.flags import FLAG_ATTRS
 from xfusion.datamodel.grid import spatial_dims
-from xfusion.datamodel.names import CALIBRATED, MASK, MU, SIGMA, SPAN, SPATIAL_REF
+from xfusion.datamodel.names import ALEATORIC, CALIBRATED, MASK, MU, SIGMA, SPAN, SPATIAL_REF
 from xfusion.datamodel.provenance import ITEMS, merged_mask_attrs, with_time_of_items
 from xfusion.datamodel.slices import slices_along
 from xfusion.datamodel.times import label_text
@@ -22,7 +22,7 @@ from .alignment import like_first
 from .labels import labels_along, name_of
 
 # of one is of all: what was cut off, or calibrated, can no more be taken as it was
-OF_RESULT = ("fusion_bounded", CALIBRATED)
+OF_RESULT = ("fusion_bounded", CALIBRATED, ALEATORIC)
 
 
 def stack(retrievals: Sequence[Retrieval], /, dim: Hashable = "time") -> xr.Dataset:

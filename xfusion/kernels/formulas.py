@@ -148,7 +148,7 @@ def log_odds(
 ) -> Any:
     """``logit mu = logit prior + alpha sum(logit m_i - logit prior)``, sigma to first order.
 
-    At most ``sqrt(mu (1 - mu))``: of what is 0 or 1 with a probability mu no error is larger.
+    Both are NaN where the prior is.
     """
     logit = (1.0 - alpha * number) * math.log(prior / (1.0 - prior))
     square = 0.0
@@ -160,10 +160,11 @@ def log_odds(
             square += (s[k] / (q * (1.0 - q))) ** 2
     # of the smaller of P and 1 - P: no cancellation
     small = math.exp(-abs(logit)) / (1.0 + math.exp(-abs(logit)))
+    # as the inputs: what is fused here can be outvoted, too. NaN, being first, stays
+    small = max(small, SURE)
     mean = small if logit < 0.0 else 1.0 - small
-    both = small * (1.0 - small)
     # the evidence of each sensor counts whole
-    return mean, min(alpha * both * math.sqrt(square), math.sqrt(both)), 1.0
+    return mean, alpha * small * (1.0 - small) * math.sqrt(square), 1.0
 
 
 @spliced

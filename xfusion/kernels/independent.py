@@ -172,9 +172,19 @@ def _gaussian(
         mu[i] = rounded(mean) + blank
         sigma[i] = smallest * np.sqrt(rounded(share)) + blank
         reasons = reasons if reasons != 0 else np.uint8(unknown)
-        mask[i] = np.uint8(0) if contributed != 0 else reasons
         source[i] = contributed
-        conflict[i] = bottom > top
+        disagree = (bottom > top) & (contributed != 0)
+        if n < MAX_SENSORS:
+            mask[i] = np.uint8(0) if contributed != 0 else reasons
+            conflict[i] = disagree
+        else:
+            mask[i] = np.uint8(disagree) if contributed != 0 else reasons
+    if n == MAX_SENSORS:
+        # with one array more in the loop above compilers no longer check that none overlap, and it
+        # takes eight times as long
+        for i in range(mu.size):
+            conflict[i] = (mask[i] != 0) & (source[i] != 0)
+            mask[i] = np.uint8(0) if source[i] != 0 else mask[i]
 
 
 def gaussian(

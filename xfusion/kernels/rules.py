@@ -14,11 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .buffers import borrowed, stack_buffer
-from .codes import GAUSSIAN, RANDOM_EFFECTS
+from .codes import GAUSSIAN, LOG_ODDS, RANDOM_EFFECTS
 from .compile import compiled, spliced
 from .correlation import Correlation, chi_square, normalised
 from .formulas import estimate, gaussian_independent
 from .independent import MAX_SENSORS, WIDE, flat
+from .pair_counts import SLACK
 from .parallel import BLOCK_SIZE, map_ranges, pixels
 
 LENGTH = 512
@@ -38,6 +39,8 @@ class Fused(NamedTuple):
     """First sensor less the second, in standard deviations of that; empty unless of two."""
     conflict: NDArray[np.bool_]
     """Where no value is within WIDE sigmas of all usable means."""
+    strange: NDArray[np.float64]
+    """Of LOG_ODDS: one of the means that are no probability, NaN if all are."""
     weight: NDArray[Any]
     """Shape (n, ...), NaN where a sensor is not usable; maybe empty."""
 
@@ -91,9 +94,9 @@ def _fuse(
     n = len(mus)  # of a tuple a constant of the compiled code: loops over sensors are unrolled
     matrix, inverses = borrowed(correlation.matrix), borrowed(correlation.inverses)
     numbers, truths = scratch
-    out_mu, out_sigma, out_mask, out_source, out_chi2, out_difference, out_conflict, out_weight = (
-        out
-    )
+    out_mu, out_sigma, out_mask, out_source, out_chi2, out_difference = out[:6]
+    out_conflict, out_strange, out_weight = out[6:]
+    below_one = np.nextafter(out_mu.dtype.type(1.0), out_mu.dtype.type(0.0))
     if n <= MAX_SENSORS:
         m, s, z = stack_buffer(numbers), stack_buffer(numbers), stack_buffer(numbers)
         weights, x, ok = stack_buffer(numbers), stack_buffer(numbers), stack_buffer(truths)
@@ -114,6 +117,8 @@ def _fuse(
             for k in range(n):
                 m[k], s[k], ok[k] = ms[p, k], ss[p, k], oks[p, k]
                 if ok[k]:
+                    if rule == LOG_ODDS and not -SLACK <= m[k] <= 1.0 + SLACK:
+                        out_strange[0] = m[k]
                     low = min(low, s[k])
                     bottom = max(bottom, m[k] - WIDE * s[k])
                     top = min(top, m[k] + WIDE * s[k])
@@ -166,6 +171,10 @@ def _fuse(
                     rho = matrix[0, 1] if inverses.size > 0 else 0.0
                     out_difference[i] = normalised(m[0] - m[1], s[0], s[1], rho)
             out_mu[i] = mean
+            if rule == LOG_ODDS and number > 1:
+                # of what is 0 or 1 with the probability that is stated, no error is larger
+                out_mu[i] = min(out_mu[i], below_one)
+                spread = min(spread, math.sqrt(out_mu[i] * (1.0 - out_mu[i])))
             out_sigma[i] = spread
             # a result that overflows is none
             possible = number > 0 and math.isfinite(out_mu[i]) and math.isfinite(out_sigma[i])
@@ -180,7 +189,7 @@ def _fuse(
                 if diagnostics:
                     out_weight[k, i] = weights[k] / total if ok[k] and possible else np.nan
             out_source[i] = contributed
-            out_conflict[i] = bottom > top
+            out_conflict[i] = possible and bottom > top
 
 
 def fuse(
@@ -212,7 +221,8 @@ def fuse(
     correlation : Correlation
         Of the errors of the sensors; used by GAUSSIAN and by chi-square.
     prior : array of float64, shape (1,) or that of the pixels
-        Of LOG_ODDS: the probability before any evidence.
+        Of LOG_ODDS: the probability before any evidence; where it is NaN, and needed, there is no
+        result.
     alpha : float
         Of LOG_ODDS: what the evidence of each sensor counts.
     sigma_floor, floor_nonfinite, unknown, threads
@@ -245,6 +255,7 @@ def fuse(
         chi2=np.empty(diagnostic_shape, dtype),
         difference=np.empty(diagnostic_shape if n == 2 else (0,), dtype),
         conflict=np.empty(shape, np.bool_),
+        strange=np.full(1, np.nan),
         weight=np.empty((n, *diagnostic_shape), dtype),
     )
     out = Fused._make([*(a.reshape(-1) for a in fused[:-1]), fused.weight.reshape(n, -1)])
