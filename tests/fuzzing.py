@@ -119,6 +119,8 @@ def fuse(rng: np.random.Generator) -> None:
             "prior": float(rng.choice([1e-9, 0.2, 0.5])),
             "alpha": float(rng.choice([0.5, 1])),
         }
+        with np.errstate(invalid="ignore"):
+            sensors = [s.assign(mu=np.abs(s["mu"]) % 1) for s in sensors]
     if options["rule"] == "gaussian" and rng.random() < 0.4:
         options["correlation"] = float(rng.choice([0.3, 0.999999, 1]))
     eager = xf.fuse(*sensors, **options)

@@ -120,7 +120,8 @@ def test_a_result_that_overflows_is_not_called_usable(
     mu: list[float], sigma: float, rule: Any, options: dict[str, Any]
 ) -> None:
     told = options if rule == "gaussian" or "diagnostics" in options else {}
-    told = told | ({"prior": 0.5} if rule == "log_odds" else {})
+    if rule == "log_odds":
+        told, mu = told | {"prior": 0.5}, [m % 1 for m in mu]
     fused = xf.fuse(*[one(m, sigma) for m in mu], rule=rule, sigma_floor=0, **told)
     usable = fused["mask"].item() == 0
     assert usable == np.isfinite(fused.mu.item()) == np.isfinite(fused.sigma.item())

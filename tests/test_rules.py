@@ -24,6 +24,13 @@ RULES = ["gaussian", "mixture", "random_effects", "minimum_sigma", "log_odds"]
 NEEDED: dict[str, dict[str, Any]] = {"log_odds": {"prior": 0.5}}
 
 
+def fit_for(rule: str, sensors: list[xr.Dataset]) -> list[xr.Dataset]:
+    """The sensors, as probabilities where the rule takes no others."""
+    if rule != "log_odds":
+        return sensors
+    return [s.assign(mu=np.abs(s.mu).where(np.isfinite(s.mu)) % 1) for s in sensors]
+
+
 def best_weights(covariance: NDArray[Any]) -> NDArray[Any]:
     """The convex weights of least variance: the best of the BLUEs of all sets of sensors."""
     n = len(covariance)
@@ -81,6 +88,7 @@ def test_weights_are_convex_and_sigma_is_not_above_the_smallest(
     sensors: list[xr.Dataset], correlation: float, rule: Any
 ) -> None:
     parameters = {"correlation": correlation} if rule == "gaussian" else NEEDED.get(rule, {})
+    sensors = fit_for(rule, sensors)
     fused = xf.fuse(*sensors, rule=rule, diagnostics=True, **parameters)
     usable = xr.concat([s.fusion.usable for s in sensors], "sensor")
     np.testing.assert_array_equal(fused.weight.notnull(), usable)
@@ -103,7 +111,7 @@ def test_weights_are_convex_and_sigma_is_not_above_the_smallest(
 def test_one_usable_sensor_passes_through_every_rule(
     sensors: list[xr.Dataset], rule: Any, first: bool
 ) -> None:
-    (only,) = sensors
+    (only,) = fit_for(rule, sensors)
     nothing = xf.retrieval(only.mu * np.nan, only.sigma)
     pair = (only, nothing) if first else (nothing, only)
     fused = xf.fuse(*pair, rule=rule, diagnostics=True, **NEEDED.get(rule, {}))
@@ -117,8 +125,7 @@ def test_order_of_sensors_does_not_matter_to_any_rule(
     sensors: list[xr.Dataset], order: list[int], rule: Any
 ) -> None:
     parameters = {"correlation": 0.5} if rule == "gaussian" else NEEDED.get(rule, {})
-    if rule == "log_odds":
-        sensors = [s.assign(mu=np.abs(s.mu) % 1) for s in sensors]
+    sensors = fit_for(rule, sensors)
     one = xf.fuse(*sensors, rule=rule, **parameters)
     other = xf.fuse(*[sensors[i] for i in order], rule=rule, **parameters)
     scale = max(1.0, float(np.abs(one.mu).max().fillna(0)))
@@ -275,6 +282,7 @@ def test_every_rule_is_lazy_and_equals_eager_bit_for_bit(
 ) -> None:
     options: dict[str, Any] = {"rule": rule, "diagnostics": True, "bounded": (0, 1)}
     options |= NEEDED.get(rule, {})
+    sensors = fit_for(rule, sensors)
     if rule == "gaussian":
         options |= {"correlation": 0.3, "inflate": "birge"}
     eager = xf.fuse(*sensors, **options)

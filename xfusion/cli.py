@@ -14,9 +14,11 @@ from click.core import ParameterSource
 from .console import (
     SENSOR_VALUES,
     WithSensors,
+    check_rule,
     cluster,
     numbers_by_sensor,
     one_line_errors,
+    probability_or_calibration,
     progress_bar,
     refuse_file,
     terminated_is_interrupted,
@@ -136,9 +138,16 @@ def demo_command(out: Path, size: float, seed: int, quiet: bool, debug: bool) ->
     help="Of the errors of the sensors; for the rule gaussian.",
 )
 @click.option(
+    "--inflate",
+    type=click.Choice(["birge"]),
+    help="Larger sigma where sensors disagree; for the rule gaussian.",
+)
+@click.option(
     "--prior",
-    type=click.FloatRange(0, 1, min_open=True, max_open=True),
-    help="Probability before any evidence; for the rule log_odds, which needs it.",
+    type=probability_or_calibration,
+    metavar="NUMBER|calibration",
+    help="Probability before any evidence, or that of the sensors' calibration; for the rule "
+    "log_odds, which needs it.",
 )
 @click.option("--scheduler", metavar="ADDRESS", help="Compute on this dask cluster.")
 @click.option(
@@ -173,7 +182,8 @@ def fuse(
     ndvi_max: float,
     rule: Any,
     correlation: float,
-    prior: float | None,
+    inflate: Any,
+    prior: float | str | None,
     scheduler: str | None,
     resume: bool,  # noqa: FBT001  # as click passes it
     force: bool,  # noqa: FBT001  # as click passes it
@@ -191,12 +201,7 @@ def fuse(
     xfusion fuse --s1 s1_mu.tif s1_sigma.tif --s2 s2_mu.tif s2_sigma.tif \\
         --date 2023-06-20 --out water.zarr
     """  # noqa: D301  # click wants the character behind \b
-    if correlation and rule != "gaussian":
-        msg = f"--correlation is for the rule gaussian, not for {rule}"
-        raise click.UsageError(msg)
-    if (prior is not None) != (rule == "log_odds"):
-        msg = "--prior and --rule log_odds go together: the rule needs it, and no other takes it"
-        raise click.UsageError(msg)
+    check_rule(rule, correlation=correlation, inflate=inflate, prior=prior)
     refuse_file(out)
     source_of = click.get_current_context().get_parameter_source
     for name, of, files in (
@@ -238,6 +243,7 @@ def fuse(
                 ndvi_max=ndvi_max,
                 rule=rule,
                 correlation=correlation,
+                inflate=inflate,
                 prior=prior,
             )
             if is_store(out):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import signal
 import sys
 import warnings
@@ -13,6 +14,7 @@ from typing import Any
 import click
 
 from .datamodel.redaction import public
+from .fusion.prior import CALIBRATION
 from .wording import in_words_of_the_command
 
 CONNECT_TIMEOUT = 30  # seconds for a scheduler to answer
@@ -26,6 +28,20 @@ class WithSensors(click.Command):
     def parse_args(self, context: click.Context, args: list[str]) -> list[str]:
         """Read the options, each sensor with four values."""
         return super().parse_args(context, _with_masks(args))
+
+
+def probability_or_calibration(text: str) -> float | str:
+    """Return a probability, or the word for that which sensors were calibrated with."""
+    if text == CALIBRATION:
+        return CALIBRATION
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not 0 < number < 1:
+        msg = f"{text!r} is no number between 0 and 1, nor {CALIBRATION!r}"
+        raise click.BadParameter(msg)
+    return number
 
 
 def _with_masks(args: list[str]) -> list[str]:
@@ -61,6 +77,17 @@ def cluster(address: str | None) -> Iterator[None]:
         raise ImportError(msg) from error
     with Client(address, timeout=CONNECT_TIMEOUT):
         yield
+
+
+def check_rule(rule: str, *, correlation: float, inflate: str | None, prior: Any) -> None:
+    """Refuse options that the rule does not take, and want the one that it needs."""
+    for name, given in (("correlation", correlation), ("inflate", inflate)):
+        if given and rule != "gaussian":
+            msg = f"--{name} is for the rule gaussian, not for {rule}"
+            raise click.UsageError(msg)
+    if (prior is not None) != (rule == "log_odds"):
+        msg = "--prior and --rule log_odds go together: the rule needs it, and no other takes it"
+        raise click.UsageError(msg)
 
 
 def refuse_file(out: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -102,9 +103,11 @@ def lines_of(summary: Summary, *, name: str) -> list[str]:
     lines += [f"time: {summary.time}"] if summary.time else []
     lines.append(f"usable: {summary.usable:.1%}")
     if summary.conflict:
+        number = round(summary.conflict * math.prod(summary.sizes.values()))
         lines.append(
-            f"conflict: {summary.conflict:.1%}, where sensors are further apart than 3 sigmas of "
-            "each: sigma is too small there, and inflate='birge' of xf.gaussian enlarges it"
+            f"conflict: {number} pixels, {summary.conflict:.1%}: sensors are further apart than 3 "
+            "sigmas of each, so sigma is too small there; --inflate birge, or inflate='birge' of "
+            "xf.gaussian, enlarges it"
         )
     for title, shares in (
         ("pixels by sensor", summary.contributions),

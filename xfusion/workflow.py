@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from .datamodel.grid import geobox_of
 from .datamodel.times import Time
-from .fusion.rules import RuleName
+from .fusion.rules import Inflate, RuleName
 from .masks.exclusion import NDVI_MAX
 from .products import SensorProduct, Sentinel1Product, Sentinel2Product
 from .raster.file import FilePath
@@ -52,7 +52,8 @@ def fuse_files(
     ndvi_max: float = NDVI_MAX,
     rule: RuleName = "gaussian",
     correlation: float = 0.0,
-    prior: float | None = None,
+    inflate: Inflate | None = None,
+    prior: float | str | None = None,
 ) -> SensorProduct:
     """Open the retrievals of several sensors, attach their masks and fuse them, lazily.
 
@@ -74,7 +75,9 @@ def fuse_files(
         As in :func:`xfusion.fuse`.
     correlation : float
         Of the errors of the sensors, for the rule "gaussian".
-    prior : float, optional
+    inflate : {"birge"}, optional
+        As in :func:`xfusion.gaussian`, for the rule "gaussian".
+    prior : float or "calibration", optional
         Probability before any evidence, for the rule "log_odds".
 
     Returns
@@ -103,8 +106,9 @@ def fuse_files(
     products = [
         _masked(sensor, opened[sensor.name].coregister(target), ndvi_max) for sensor in sensors
     ]
-    parameters: dict[str, Any] = {"correlation": correlation} if rule == "gaussian" else {}
-    parameters |= {} if prior is None else {"prior": prior}
+    parameters: dict[str, Any] = {} if prior is None else {"prior": prior}
+    if rule == "gaussian":
+        parameters |= {"correlation": correlation, "inflate": inflate}
     fused = products[0].fuse(*products[1:], rule=rule, **parameters)
     sampled = {f"{RANGE}{name}": str(found) for name, found in ranges.items()}
     return SensorProduct(dataset=fused.dataset.assign_attrs(sampled))
