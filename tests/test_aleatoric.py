@@ -110,7 +110,7 @@ def test_passes_are_those_of_the_samples_unless_mu_was_calibrated() -> None:
     assert (calibrated.fusion.add_aleatoric().sigma == 0).all()
     for wrong in (0, 2.5, -1, np.inf, np.nan, "many"):
         with pytest.raises(ValueError, match="passes=.*whole number"):
-            ds.fusion.add_aleatoric(wrong)  # type: ignore[arg-type]  # the point
+            ds.fusion.add_aleatoric(wrong)
 
 
 def test_it_is_added_once_whatever_became_of_it_since(tmp_path: Path) -> None:

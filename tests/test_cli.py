@@ -12,8 +12,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import xarray as xr
+from affine import Affine
 from click.testing import CliRunner, Result
 from distributed import LocalCluster
+from odc.geo.geobox import GeoBox
+from odc.geo.xr import xr_coords
 
 import xfusion as xf
 from tests.store_runs import break_off, contents
@@ -44,6 +47,22 @@ class Served:
         s1 = xf.Sentinel1Product.open(s.s1_mu, s.s1_sigma, time=s.date)
         s2 = xf.Sentinel2Product.open(s.s2_mu, s.s2_sigma, time=s.date)
         return s1, s2
+
+
+@pytest.fixture
+def probabilities(tmp_path: Path) -> list[str]:
+    """Options of two sensors, calibrated as their tags say, that contradict each other once."""
+    grid = GeoBox((3, 4), Affine(10, 0, 5e5, 0, -10, 5e6), "EPSG:32633")
+    options: list[str] = []
+    for name, first in (("a", 0.0), ("b", 1.0)):
+        mu = np.full(grid.shape, 0.7, np.float32)
+        mu[0, 0] = first
+        array = xr.DataArray(mu, xr_coords(grid), ("y", "x"))
+        said = {"calibration_method": "isotonic", "calibration_base_rate": 0.2}
+        ds = xf.retrieval(array, 0.05, sensor=name).assign_attrs(said)
+        files = ds.fusion.to_cog(tmp_path / name, item=False, progress=False)
+        options += ["--sensor", name, str(files["mu"]), str(files["sigma"])]
+    return options
 
 
 @pytest.fixture(scope="module")
@@ -100,6 +119,44 @@ def test_correlation_is_that_of_the_errors(served: Served, tmp_path: Path) -> No
     s2 = s2.attach_mask(catalog=served.url)
     found = fuse(served, tmp_path / "w.zarr", "--correlation", "0.4")
     equal(found, s1.gaussian(s2, correlation=0.4))
+
+
+@pytest.mark.parametrize("prior", ["0.2", "calibration"])
+def test_odds_have_the_prior_that_is_given_or_that_of_the_files(
+    probabilities: list[str], tmp_path: Path, prior: str
+) -> None:
+    out = tmp_path / "w.zarr"
+    result = call("fuse", *probabilities, "--rule", "log_odds", "--prior", prior, "--out", out)
+    assert result.exit_code == 0, result.output
+    found = xr.open_zarr(out)
+    np.testing.assert_allclose(found.mu[1, 1], 49 / 9 * 4 / (1 + 49 / 9 * 4), rtol=1e-6)
+    np.testing.assert_allclose(found.attrs["fusion_prior"], 0.2)
+
+
+def test_a_rule_without_what_it_needs_or_with_what_it_does_not_take_is_told(
+    probabilities: list[str], tmp_path: Path
+) -> None:
+    out = ["--out", tmp_path / "w.zarr"]
+    for more, message in (
+        (["--rule", "log_odds"], "--prior and --rule log_odds go together"),
+        (["--prior", "0.2"], "--prior and --rule log_odds go together"),
+        (["--rule", "log_odds", "--prior", "1"], "'1' is no number between 0 and 1"),
+        (["--rule", "log_odds", "--prior", "half"], "'half' is no number between 0 and 1"),
+        (["--rule", "mixture", "--inflate", "birge"], "--inflate is for the rule gaussian"),
+    ):
+        result = call("fuse", *probabilities, *out, *more)
+        assert result.exit_code == 2
+        assert message in " ".join(result.output.split())
+
+
+def test_inflate_makes_what_is_false_unsure(probabilities: list[str], tmp_path: Path) -> None:
+    for options, sigma in (([], 0.05 / 2**0.5), (["--inflate", "birge"], 0.5)):
+        out = tmp_path / f"{len(options)}.zarr"
+        assert call("fuse", *probabilities, *options, "--out", out).exit_code == 0
+        found = xr.open_zarr(out)
+        np.testing.assert_allclose(found.sigma[0, 0], sigma, rtol=1e-6)
+        np.testing.assert_allclose(found.sigma[1, 1], 0.05 / 2**0.5, rtol=1e-6)
+        assert "conflict: 1 pixels, 8.3%" in call("info", out).output
 
 
 def test_correlation_belongs_to_the_gaussian_rule(served: Served, tmp_path: Path) -> None:

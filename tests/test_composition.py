@@ -49,7 +49,7 @@ def check(back: xr.Dataset, fused: xr.Dataset) -> None:
     assert back.mu.odc.crs == fused.mu.odc.crs
     assert back.mu.rio.crs == fused.mu.rio.crs
     assert back.sigma.attrs["units"] == "1"
-    assert back.mu.attrs["ancillary_variables"] == "sigma mask source"
+    assert back.mu.attrs["ancillary_variables"] == "sigma mask source conflict"
     assert back.sigma.attrs["standard_name"] == "area_fraction standard_error"
     assert back["mask"].dtype == back.source.dtype == np.uint8
     assert back["mask"].attrs["flag_meanings"] == fused["mask"].attrs["flag_meanings"]
@@ -92,7 +92,7 @@ def test_geotiff_keeps_crs_nodata_and_values(fused: xr.Dataset, tmp_path: Path) 
 def test_to_cog_and_open_again(fused: xr.Dataset, tmp_path: Path) -> None:
     files = xf.to_cog(fused, tmp_path / "out", prefix="water_", item=False, progress=False)
     assert {f.name for f in files.values()} == {
-        f"water_{v}.tif" for v in ("mu", "sigma", "mask", "source")
+        f"water_{v}.tif" for v in ("mu", "sigma", "mask", "source", "conflict")
     }
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == sorted(
         f.name for f in files.values()

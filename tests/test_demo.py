@@ -26,7 +26,7 @@ from xfusion import demo
 from xfusion.cli import main
 
 COMMAND = [sys.executable, "-m", "xfusion", "demo", "--size", "0.25"]
-MAPS = ("water_mu.tif", "water_sigma.tif", "water_mask.tif", "water_source.tif")
+MAPS = tuple(f"water_{name}.tif" for name in ("mu", "sigma", "mask", "source", "conflict"))
 FILES = {*MAPS, "water_item.json", "water.png"}
 
 
@@ -98,6 +98,7 @@ def test_it_leaves_the_maps_the_picture_and_the_scene(run: Run) -> None:
         ("sigma", "float32", np.nan),
         ("mask", "uint8", None),
         ("source", "uint8", None),
+        ("conflict", "uint8", None),
     ],
 )
 def test_maps_are_cogs_on_one_grid(run: Run, name: str, dtype: str, nodata: float | None) -> None:
@@ -130,6 +131,12 @@ def test_summary_says_that_fusion_is_better_and_masks_help(run: Run) -> None:
     error = run.section("error against the truth (RMSE)")
     assert 0 < error["fused"] < min(error["sentinel-1"], error["sentinel-2"])
     assert error["fused, all pixels"] < 0.8 * error["fused, no masks"]
+
+
+def test_odds_of_calibrated_sensors_are_the_better_probability_of_water(run: Run) -> None:
+    score = run.section("error of the probability of water (Brier score)")
+    assert list(score) == ["gaussian", "log_odds"]
+    assert 0 < score["log_odds"] < 0.8 * score["gaussian"] < 0.04
 
 
 def test_progress_goes_where_it_does_not_mix_with_the_summary(run: Run) -> None:
@@ -290,6 +297,8 @@ def test_python_gets_the_numbers_that_the_command_prints(run: Run, tmp_path: Pat
     assert result.pixels == run.section("pixels by source")
     printed = run.section("error against the truth (RMSE)")
     assert result.rmse == pytest.approx(printed, abs=6e-5)
+    scores = run.section("error of the probability of water (Brier score)")
+    assert result.brier == pytest.approx(scores, abs=6e-5)
     assert {path.name for path in result.files.values()} == FILES
     assert all(path.is_file() for path in result.files.values())
 

@@ -41,8 +41,8 @@ def wet_or_dry(value: float, sigma: float = 0.0, **attrs: Any) -> xr.Dataset:
     mu[0, 0] = 0.5
     sigmas = np.full(GRID.shape, sigma, np.float32)
     sigmas[0, 0] = 0.3
-    mu, sigmas = (xr.DataArray(a, xr_coords(GRID), ("y", "x")) for a in (mu, sigmas))
-    return xf.retrieval(mu, sigmas, **attrs)
+    layers = (xr.DataArray(a, xr_coords(GRID), ("y", "x")) for a in (mu, sigmas))
+    return xf.retrieval(*layers, **attrs)
 
 
 def apart(mu: NDArray[Any], sigma: NDArray[Any]) -> NDArray[Any]:

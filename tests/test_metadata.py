@@ -73,7 +73,7 @@ def test_what_was_written_is_opened_again(geobox: GeoBox, chunks: Any, tmp_path:
     }
     for name in ("mu", "sigma"):
         assert back[name].attrs.items() >= fused[name].attrs.items() - {
-            ("ancillary_variables", "sigma mask source")
+            ("ancillary_variables", "sigma mask source conflict")
         }
         assert not {"sensor", "time", "Conventions"} & {*back[name].attrs}
     source = xf.raster.open_raster(files["source"], masked=False)

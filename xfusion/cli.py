@@ -74,6 +74,9 @@ def demo_command(out: Path, size: float, seed: int, quiet: bool, debug: bool) ->
         click.echo("error against the truth (RMSE)")
         for what, error in result.rmse.items():
             click.echo(f"  {what:<24}{error:>10.4f}")
+        click.echo("error of the probability of water (Brier score)")
+        for rule, score in result.brier.items():
+            click.echo(f"  {rule:<24}{score:>10.4f}")
         click.echo("written")
         for path in result.files.values():
             click.echo(f"  {path}")

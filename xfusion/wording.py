@@ -62,6 +62,8 @@ WORDS = {
     r"^scale=": "--scale ",
     r"^nodata=": "--nodata ",
     r"\bcorrelation=": "--correlation ",
+    r"\bprior=": "--prior ",
+    r"\binflate=": "--inflate ",
     r"\bgrid=": "--grid ",
 }
 

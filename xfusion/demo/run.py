@@ -18,6 +18,7 @@ from xfusion.datamodel.names import MU, SIGMA, SOURCE
 from xfusion.products import SensorProduct, Sentinel1Product, Sentinel2Product
 from xfusion.warp.target import common_grid
 
+from .odds import WET, brier_scores
 from .scene import Scene, write_scene
 from .server import serve
 
@@ -42,6 +43,10 @@ class DemoResult:
     rmse: dict[str, float]
     """Root mean square error against the truth, where both sensors are usable; for "fused,
     all pixels" and "fused, no masks" wherever a sensor is usable under the masks."""
+
+    brier: dict[str, float]
+    """Rule -> mean square error of its probability of water, in the half of the scene where no
+    sensor was calibrated, where both are usable."""
 
 
 def fuse_scene(
@@ -116,6 +121,7 @@ def run_demo(
         files=files,
         pixels=_pixels_by_source(fused),
         rmse=_errors(s1, s2, fused, unmasked, truth),
+        brier=brier_scores(s1, s2, fused, fused[MU].copy(data=(truth > WET).astype(np.float64))),
     )
 
 

@@ -64,7 +64,8 @@ def gaussian(
         Add `chi2`, `weight` and, of two sensors, `normalised_difference`.
     inflate : {"birge"}, optional
         Multiply sigma with the Birge ratio where it is above 1: sensors that disagree by more
-        than their sigmas say make the result less sure. A sigma of 0 stays 0.
+        than their sigmas say make the result less sure. A sigma of 0, which a `sigma_floor` of 0
+        leaves, stays 0.
     bounded : (float, float), optional
         Bounds of the quantity, (0, 1) for a probability: `mu` and `sigma` become mean and
         standard deviation of the fused normal distribution between them.
