@@ -75,7 +75,7 @@ def test_certain_water_against_certain_land_is_false_certainty_and_marked() -> N
     assert (xf.gaussian(*passes).sigma > 0.03).all()
 
 
-@pytest.mark.parametrize("options", RULES, ids=str)
+@pytest.mark.parametrize("options", RULES)
 def test_every_rule_marks_the_same_pixels(options: dict[str, Any]) -> None:
     rng = np.random.default_rng(4)
     for count in (1, 2, 3, 5, 8):
