@@ -12,6 +12,7 @@ from .assessment.calibrating import calibrate
 from .assessment.calibration import Calibration
 from .assessment.correlation_of_errors import error_correlation
 from .assessment.correlation_of_sensors import estimate_correlation
+from .assessment.scores import assess
 from .assessment.triple_collocation import collocation
 from .assessment.water_area import area
 from .cog.write import to_cog
@@ -62,6 +63,7 @@ __all__ = [
     "add_aleatoric",
     "apply_calibration",
     "area",
+    "assess",
     "attach_gfm_mask",
     "attach_mask",
     "attach_s2_mask",

@@ -9,6 +9,7 @@ import xarray as xr
 from .assessment.aleatoric import add_aleatoric
 from .assessment.applying import apply_calibration
 from .assessment.calibrating import calibrate
+from .assessment.scores import assess
 from .assessment.water_area import area
 from .cog.write import to_cog
 from .datamodel.building import usable
@@ -60,6 +61,7 @@ class DatasetFusion:
             others = {"da.fusion": DataArrayFusion, "ds.fusion.product": SensorProduct}
             refuse_unknown(self, name, "Dataset.fusion", others)
 
+    assess = of_object(assess)
     compute = of_object(compute)
     to_cog = of_object(to_cog)
     to_zarr = of_object(to_zarr)

@@ -11,6 +11,7 @@ import xarray as xr
 from .assessment.aleatoric import add_aleatoric
 from .assessment.applying import apply_calibration
 from .assessment.calibrating import calibrate
+from .assessment.scores import assess
 from .assessment.water_area import area
 from .cog.write import to_cog
 from .datamodel.building import usable
@@ -203,6 +204,7 @@ class SensorProduct:
     calibrate = of_dataset(calibrate)
     apply_calibration = of_product(apply_calibration)
     area = of_dataset(area)
+    assess = of_dataset(assess)
     compute = of_product(compute)
     to_cog = of_dataset(to_cog)
     to_zarr = of_product(to_zarr)

@@ -70,6 +70,12 @@ def _crs_of(obj: xr.Dataset | xr.DataArray, dims: tuple[Hashable, Hashable]) -> 
     return CRS(named[0]) if named else None
 
 
+def has_crs(obj: xr.Dataset | xr.DataArray) -> bool:
+    """Whether an object has spatial dims, and says in which CRS they are."""
+    dims = spatial_dims(obj)
+    return dims is not None and _crs_of(obj, dims) is not None
+
+
 def as_geobox(like: Any) -> GeoBox:
     """Return the GeoBox of a GeoBox, a Dataset, a DataArray or a product."""
     from odc.geo.geobox import GeoBox

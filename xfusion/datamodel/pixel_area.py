@@ -16,9 +16,10 @@ from .graph import InGraph
 if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox
 
-STEP = 64  # pixels between control points
+STEP = 256  # pixels between control points
+FEWEST = 4  # of these across a grid, as a small map would lie between them
 WIDE = 8  # of these steps a control point is so large a part
-SAMPLE = 9  # cells a side that are looked at
+SAMPLE = 9  # cells or pixels a side that are looked at
 PRECISION = 1e-6  # of an area, between control points
 SQUARE_METRES = 1e6  # of a square kilometre
 SPHERE = 1e-9  # eccentricity below which the formula of an ellipsoid divides by nothing
@@ -81,6 +82,39 @@ class PixelArea(InGraph):
             return self._of_rows(np.arange(rows.start, rows.stop + 1, dtype=np.float64))
         return self._interpolated(rows, columns)
 
+    def on_lines(self, rows: slice, columns: slice) -> tuple[NDArray[np.float64], int]:
+        """Return the areas of a block by a few numbers in each row, and how far apart these are.
+
+        Parameters
+        ----------
+        rows, columns : slice
+            As in :meth:`of_block`.
+
+        Returns
+        -------
+        areas : array of shape (rows, n)
+        step : int
+            0 where a row has one area; 1 where `areas` has that of each pixel; else how many
+            columns of the grid are from one number to the next, the first of which is for the last
+            multiple of so many columns that is not right of the block. Between two numbers areas
+            are on a line.
+        """
+        if self._is_of_rows:
+            return self.of_block(rows, columns), 0
+        if self._step > 1:
+            _, lines = self._control_lines(rows, columns)
+            if not np.isnan(lines).any():
+                return lines, self._step
+        return self.of_block(rows, columns), 1
+
+    def sample(self) -> NDArray[np.float64]:
+        """Return the areas of some pixels from all over the grid, in km2."""
+        rows, columns = (
+            np.unique(np.linspace(0, n - 1, SAMPLE).round()).astype(np.intp)
+            for n in self.geobox.shape
+        )
+        return self._exact(rows[:, None], columns)
+
     @property
     def _is_of_rows(self) -> bool:
         crs, affine = self.geobox.crs, self.geobox.affine
@@ -96,14 +130,14 @@ class PixelArea(InGraph):
 
     def _interpolated(self, rows: slice, columns: slice) -> NDArray[np.float64]:
         """Interpolate between control points that are anchored to the grid, not to the block."""
-        down, along = (np.arange(s.start, s.stop) for s in (rows, columns))
         step = self._step
+        down, along = (np.arange(s.start, s.stop) for s in (rows, columns))
         if step == 1:
             return self._exact(down[:, None], along)
-        above, left = (np.arange(k[0] // step, k[-1] // step + 2) * step for k in (down, along))
-        known = self._exact(above[:, None], left, span=step // WIDE)
-        places = (down - above[0]) / step, (along - left[0]) / step
-        areas = _between(_between(known, places[0]).T, places[1]).T
+        known, lines = self._control_lines(rows, columns)
+        first_row, first_column = rows.start // step * step, columns.start // step * step
+        places = (down - first_row) / step, (along - first_column) / step
+        areas = _between(lines.T, places[1]).T
         at_the_rim = np.isnan(areas)
         if at_the_rim.any():
             none = np.isnan(known)
@@ -113,11 +147,25 @@ class PixelArea(InGraph):
             areas[row, column] = self._exact(down[row], along[column])
         return areas
 
+    def _control_lines(
+        self, rows: slice, columns: slice
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return areas at the control points around a block, and on its rows at their columns."""
+        step = self._step
+        above, left = (
+            np.arange(s.start // step, (s.stop - 1) // step + 2) for s in (rows, columns)
+        )
+        known = self._exact(above[:, None] * step, left * step, span=step // WIDE)
+        down = np.arange(rows.start, rows.stop)
+        return known, _between(known, (down - above[0] * step) / step)
+
     @functools.cached_property
     def _step(self) -> int:
         """How many pixels apart control points may be, of all blocks alike."""
         height, width = self.geobox.shape
         step = STEP
+        while step > WIDE and step * FEWEST > min(height, width):
+            step //= 2
         while step > WIDE:
             # of a sample of cells the corners, and the middle, which is farthest from them
             down, along = (

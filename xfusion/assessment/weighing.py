@@ -1,0 +1,142 @@
+"""How much each pixel counts: its area, the same as any other, or what it is given."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from xfusion.datamodel.graph import InGraph
+from xfusion.datamodel.grid import geobox_of, has_crs, spatial_dims
+from xfusion.datamodel.pixel_area import PixelArea
+
+from .reference import on_grid
+
+if TYPE_CHECKING:
+    pass
+
+MOST_BITS = 48  # of a weight: the kernels round to whole numbers up to 2^51
+SUM_BITS = 60  # of all weights together: they are added as int64
+ROOM = 4.0  # how much larger than the largest of these another may be
+
+
+@dataclass(frozen=True)
+class Weighing(InGraph):
+    """Weights as whole numbers, so that their sums are exact; picklable."""
+
+    areas: PixelArea | None
+    """None for equal weights, or those of an array."""
+    largest: float | None
+    """No weight is larger; None for those of an array, which only their pixels tell."""
+    bits: int
+    """Of the whole number that stands for the power of two that the largest is within."""
+
+    def unit(self, largest: float) -> float:
+        """Return the weight that the whole number 1 stands for; a power of two.
+
+        Parameters
+        ----------
+        largest : float
+            The largest weight.
+        """
+        exponent = math.frexp(largest)[1] if 0 < largest < math.inf else 0
+        return math.ldexp(1.0, exponent - self.bits)
+
+    def lines(
+        self, rows: slice, columns: slice, given: NDArray[Any] | None, largest: float
+    ) -> tuple[NDArray[np.float64], int, int]:
+        """Return the weights of a block as :func:`xfusion.kernels.weight_lines.fill` takes them.
+
+        Parameters
+        ----------
+        rows, columns : slice
+            Of the grid.
+        given : array, shape (..., rows, columns), or None
+            Those of the caller.
+        largest : float
+
+        Returns
+        -------
+        lines : array, shape (n, k)
+        step, first : int
+        """
+        scale = 1.0 / self.unit(largest)
+        if given is not None:
+            wrong = given[(given < 0) | np.isinf(given)]
+            if wrong.size:
+                msg = (
+                    f"weights has the value {wrong.flat[0]}: a weight is 0 or more and finite; NaN "
+                    "or 0 leaves a pixel out, weights.where(weights >= 0)"
+                )
+                raise ValueError(msg)
+            lines = given.reshape(-1, given.shape[-1]).astype(np.float64)
+            return lines * scale, 1, 0
+        if self.areas is None:
+            return np.full((1, 1), scale), 0, 0
+        lines, step = self.areas.on_lines(rows, columns)
+        return lines * scale, step, columns.start % step if step else 0
+
+
+def weighing_of(
+    dataset: xr.Dataset, weights: Any, size: int
+) -> tuple[Weighing, xr.DataArray | None, str]:
+    """Return how pixels are weighed, the weights if they are an array, and what to call it.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        A retrieval, checked.
+    weights : {"area", "equal"}, None or DataArray
+    size : int
+        How many pixels there are.
+
+    Raises
+    ------
+    ValueError
+        If they are none of these, or on another grid.
+    """
+    bits = min(MOST_BITS, SUM_BITS - math.ceil(math.log2(max(size, 2))))
+    if isinstance(weights, xr.DataArray):
+        given = on_grid(dataset, weights, name="weights")
+        return Weighing(None, None, bits), given, "given"
+    if weights is not None and not (isinstance(weights, str) and weights in ("area", "equal")):
+        msg = f"{weights=}: must be 'area', 'equal', None, which is the same, or a DataArray"
+        raise ValueError(msg)
+    if weights == "area" and has_crs(dataset):
+        geobox = geobox_of(dataset)
+        if geobox.crs.geographic or geobox.crs.projected:  # type: ignore[union-attr]  # it has one
+            areas = PixelArea(geobox)
+            return Weighing(areas, _largest_area(areas), bits), None, "area"
+    # without a place on the earth pixels have no area, or, on a building site, all the same
+    without = spatial_dims(dataset) is None or not has_crs(dataset)
+    why = "" if weights != "area" else ", no CRS" if without else ", local CRS"
+    return Weighing(None, 1.0, bits), None, f"equal{why}"
+
+
+def _largest_area(areas: PixelArea) -> float:
+    """Return an area that no pixel of a grid exceeds, from a sample of pixels."""
+    if not math.prod(areas.geobox.shape):
+        return 1.0
+    sample = areas.sample()
+    return ROOM * float(sample[~np.isnan(sample)].max(initial=0.0))
+
+
+def largest_of(given: xr.DataArray) -> Any:
+    """Return the largest weight; of lazy ones lazy, and read for it a second time.
+
+    Were they read once, all of them would be kept in memory until the largest is known.
+    """
+    if not given.size:
+        return 0.0
+    if given.chunks is None:
+        weights = given.to_numpy()
+        return float(weights[np.isfinite(weights)].max(initial=0.0))
+    import dask.array as da
+    from dask.graph_manipulation import clone
+
+    again = clone(given.data)
+    return da.where(da.isfinite(again), again, 0).max().astype(np.float64)
