@@ -75,9 +75,10 @@ class Counting(InGraph):
         threads : int or None
             1 to stay in the calling thread, None for one per core.
         """
-        shape = layers["mu"].shape[-2:]
+        size, shape = layers["mu"].size, layers["mu"].shape[-2:]
+        if not size:
+            return self._none()
         lines = self.weighing.lines(rows, columns, layers.get("weights"), largest)
-        size = layers["mu"].size
         found: list[Counts | None] = [None] * -(-size // RANGE)
 
         def on_range(start: int, stop: int) -> None:
@@ -89,6 +90,12 @@ class Counting(InGraph):
 
         map_ranges(on_range, size, threads=threads, length=RANGE)
         return together([counts for counts in found if counts is not None])
+
+    def _none(self) -> Counts:
+        """Return the counts of no pixels."""
+        floats = {name: np.empty(0, np.float64) for name in ("mu", "sigma", "reference")}
+        arrays = self._tally(floats, None, 0, (np.ones((1, 1)), 0, 0), 1, 0)
+        return Counts(np.empty(0, np.int64), arrays)
 
     def _slots(
         self, some: Layers, where: tuple[slice, slice], shape: tuple[int, int], start: int

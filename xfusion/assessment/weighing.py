@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 MOST_BITS = 48  # of a weight: the kernels round to whole numbers up to 2^51
 SUM_BITS = 60  # of all weights together: they are added as int64
+VALID_MAX = "valid_max"  # of CF
 ROOM = 4.0  # how much larger than the largest of these another may be
 
 
@@ -71,6 +72,13 @@ class Weighing(InGraph):
                 msg = (
                     f"weights has the value {wrong.flat[0]}: a weight is 0 or more and finite; NaN "
                     "or 0 leaves a pixel out, weights.where(weights >= 0)"
+                )
+                raise ValueError(msg)
+            most = float(np.fmax.reduce(given, axis=None, initial=0))
+            if most > largest:
+                msg = (
+                    f"weights has the value {most} and says that none is above "
+                    f"{largest}: name the largest, weights.attrs['valid_max'], or drop it there"
                 )
                 raise ValueError(msg)
             lines = given.reshape(-1, given.shape[-1]).astype(np.float64)
@@ -126,17 +134,17 @@ def _largest_area(areas: PixelArea) -> float:
 
 
 def largest_of(given: xr.DataArray) -> Any:
-    """Return the largest weight; of lazy ones lazy, and read for it a second time.
+    """Return the largest weight, as the attribute `valid_max` says, or lazy where they are.
 
-    Were they read once, all of them would be kept in memory until the largest is known.
+    In the latter case all weights are in memory until it is known.
     """
+    if VALID_MAX in given.attrs:
+        return float(given.attrs[VALID_MAX])
     if not given.size:
         return 0.0
     if given.chunks is None:
         weights = given.to_numpy()
         return float(weights[np.isfinite(weights)].max(initial=0.0))
     import dask.array as da
-    from dask.graph_manipulation import clone
 
-    again = clone(given.data)
-    return da.where(da.isfinite(again), again, 0).max().astype(np.float64)
+    return da.where(da.isfinite(given.data), given.data, 0).max().astype(np.float64)

@@ -164,7 +164,7 @@ class PixelArea(InGraph):
         """How many pixels apart control points may be, of all blocks alike."""
         height, width = self.geobox.shape
         step = STEP
-        while step > WIDE and step * FEWEST > min(height, width):
+        while step > 2 * WIDE and step * FEWEST > min(height, width):
             step //= 2
         while step > WIDE:
             # of a sample of cells the corners, and the middle, which is farthest from them
