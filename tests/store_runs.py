@@ -13,7 +13,9 @@ import xarray as xr
 from affine import Affine
 
 import xfusion as xf
-from xfusion.store import workers
+from xfusion.store import tasks, workers
+from xfusion.store.draft import Draft
+from xfusion.store.place import StoreLike
 
 SIDE, BLOCK = 96, 16
 
@@ -67,10 +69,8 @@ class KilledError(Exception):
     pass
 
 
-def break_off(dataset: xr.Dataset, store: Path, *, resume: bool = True) -> None:
+def break_off(dataset: xr.Dataset, store: StoreLike, *, resume: bool = True) -> None:
     """Leave an unfinished run of a Dataset: its last batch is never written."""
-    from xfusion.store import tasks as module
-
     written = iter(range(10**6))
 
     def write(target: Any, region: Any, block: Any) -> None:
@@ -79,7 +79,34 @@ def break_off(dataset: xr.Dataset, store: Path, *, resume: bool = True) -> None:
         target[region] = block
 
     with pytest.MonkeyPatch.context() as patch, dask.config.set(scheduler="sync"):
-        patch.setattr(module, "_write", write)
+        patch.setattr(tasks, "_write", write)
         patch.setattr(workers, "BLOCKS_A_WORKER", 1)
         with pytest.raises(KilledError):
             xf.to_zarr(dataset, store, resume=resume, progress=False)
+
+
+def small(side: int = 8, block: int = 4) -> xr.Dataset:
+    y, x = (np.arange(side) * step for step in (-10.0, 10.0))
+    mu = xr.DataArray(
+        np.arange(1.0, side * side + 1, dtype=np.float32).reshape(side, side),
+        {"y": y, "x": x},
+        ("y", "x"),
+    )
+    return xf.retrieval(mu, mu / 10, mask=(mu == 9).astype(np.uint8) * 128).chunk(block)
+
+
+def read(store: Path) -> xr.Dataset:
+    found: xr.Dataset = xr.open_zarr(store).load().drop_attrs()
+    return found
+
+
+def killed_in_publishing(dataset: xr.Dataset, store: Path, patch: pytest.MonkeyPatch) -> None:
+    def publish(self: Draft, lease: Any) -> None:
+        folder = self.path("")
+        self.publish_blocks([k.removeprefix(folder) for k in self.place.listed(folder)], lease)
+        raise KilledError
+
+    with patch.context() as patched:
+        patched.setattr(Draft, "publish", publish)
+        with pytest.raises(KilledError):
+            xf.to_zarr(dataset, store, progress=False)

@@ -50,6 +50,12 @@ class Draft:
         """Where all of it is."""
         return f"{STATE}/{self.name}"
 
+    @property
+    def folders(self) -> tuple[str, ...]:
+        """What the keys of its blocks begin with."""
+        # in the store itself, where the run was killed while it published
+        return (self.path(""), "") if self.is_resumed else (self.path(""),)
+
     def path(self, key: str) -> str:
         """Return where a key of the store is until it is finished."""
         return f"{self.folder}/{'root.json' if key == ROOT else f'arrays/{key}'}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -27,6 +27,18 @@ from .workers import workers_of
 ROUNDS = 3  # in which blocks are computed that are not there afterwards
 
 
+def done_blocks(draft: Draft, blocks: Sequence[Block]) -> set[int]:
+    """Return the numbers of the blocks that need not be computed again.
+
+    What was noted may have been lost with the power, or damaged since.
+    """
+    return {
+        number
+        for number in draft.done() & {*range(len(blocks))}
+        if all(is_sound(draft.place, shard, *draft.folders) for shard in blocks[number].shards)
+    }
+
+
 @dataclass(frozen=True)
 class Filling:
     """What is to be written, and where."""
@@ -43,17 +55,11 @@ class Filling:
         draft = self._draft(lease, resume=resume)
         draft.write(self.template)
         blocks, graph = blocks_of(self.dataset, partial(draft.target, lease=lease))
-        # in the store itself, where the run was killed while it published
-        folders = (draft.path(""), "") if draft.is_resumed else (draft.path(""),)
 
         def is_there(block: Block) -> bool:
-            return all(is_written(self.place, shard, *folders) for shard in block.shards)
+            return all(is_written(self.place, shard, *draft.folders) for shard in block.shards)
 
-        noted = draft.done() & {*range(len(blocks))}
-        # what was noted may have been lost with the power, or damaged since
-        done = {
-            n for n in noted if all(is_sound(self.place, s, *folders) for s in blocks[n].shards)
-        }
+        done = done_blocks(draft, blocks)
         self._complete(draft, lease, (blocks, graph), done, is_there)
         draft.publish(lease)
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from xfusion.datamodel.caller import warn
+from xfusion.datamodel.provenance import JOB
 
 from .notes import digest_of, noted_digest
 from .place import ROOT, Place
@@ -46,7 +47,7 @@ def changed_files(place: Place, template: Mapping[str, bytes]) -> dict[str, byte
 
     What a user has added to the whole since, attributes or arrays, stays.
     """
-    root = _with_our_arrays(root_of(place), json.loads(template[ROOT]))
+    root = _with_our_arrays(place, root_of(place), json.loads(template[ROOT]))
     nodes = consolidated(root)
     changed = {}
     for key, content in template.items():
@@ -69,17 +70,20 @@ def _read(content: bytes) -> Any:
         return None
 
 
-def _with_our_arrays(found: dict[str, Any], ours: dict[str, Any]) -> dict[str, Any]:
+def _with_our_arrays(place: Place, found: dict[str, Any], ours: dict[str, Any]) -> dict[str, Any]:
     nodes = consolidated(found)
     arrays = {
         name: _with_our_metadata(nodes.get(name), node) for name, node in consolidated(ours).items()
     }
+    note = ours["attributes"][JOB]
+    # a damaged name is one of nothing
+    added = {k: v for k, v in nodes.items() if k in arrays or place.has(f"{k}/{ROOT}")}
     return {
         **ours,
-        "attributes": {**ours["attributes"], **found.get("attributes", {})},
+        "attributes": {**ours["attributes"], **found.get("attributes", {}), JOB: note},
         "consolidated_metadata": {
             **ours["consolidated_metadata"],
-            "metadata": {**nodes, **arrays},
+            "metadata": {**added, **arrays},
         },
     }
 

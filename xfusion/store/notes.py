@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from xfusion.datamodel.provenance import JOB
@@ -51,14 +51,31 @@ def is_of(note: str, job: Mapping[str, str]) -> bool:
 
 
 def digest_of(root: Mapping[str, Any]) -> str:
-    """Return the digest of the metadata of all of a store, without the note that holds it."""
-    attributes = {k: v for k, v in root.get("attributes", {}).items() if k != JOB}
-    return _hash(json.dumps({**root, "attributes": attributes}, sort_keys=True), 32)
+    """Return the digest of the metadata of all of a store, but for itself in its note."""
+    attributes = root.get("attributes", {})
+    note = attributes.get(JOB)
+    told = {**_read(str(note)), METADATA: ""}
+    return _hash(json.dumps({**root, "attributes": {**attributes, JOB: told}}, sort_keys=True), 32)
 
 
 def noted_digest(root: Mapping[str, Any]) -> str | None:
-    """Return the digest that was noted when the store was written, None if none was."""
-    return _read(str(root.get("attributes", {}).get(JOB, ""))).get(METADATA) or None
+    """Return the digest that was noted when the store was written, "" if the note is damaged.
+
+    None of a store that was written otherwise.
+    """
+    note = root.get("attributes", {}).get(JOB)
+    if note is not None:
+        return str(_read(str(note)).get(METADATA, ""))
+    # a name on the way to the note may be damaged
+    return "" if any({DIGEST, MARKS} <= {*_read(text)} for text in _texts(root)) else None
+
+
+def _texts(part: Any) -> Iterator[str]:
+    if isinstance(part, str):
+        yield part
+    if isinstance(part, dict | list):
+        for inner in part.values() if isinstance(part, dict) else part:
+            yield from _texts(inner)
 
 
 def named_differences(note: str, place: Place, job: Mapping[str, str]) -> str:

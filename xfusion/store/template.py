@@ -64,6 +64,7 @@ def template_of(dataset: xr.Dataset, job: Mapping[str, str]) -> dict[str, bytes]
         )
     contents = _contents(template)
     root = json.loads(contents[ROOT])
+    root["attributes"][JOB] = note_of(job)
     root["attributes"][JOB] = note_of(job, digest_of(root))
     return contents | {ROOT: json.dumps(root, indent=2).encode()}
 

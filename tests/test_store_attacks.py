@@ -1,0 +1,134 @@
+"""Stores from elsewhere, torn or crafted, names that are paths: nothing of others is touched."""
+
+import contextlib
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import xarray as xr
+
+import xfusion as xf
+from tests.store_runs import break_off, contents, killed_in_publishing, read, small
+from xfusion.store import tasks
+
+NAMES = ["../victim", "/abs/victim", "..", ".", "", "a/b", ".xfusion", "zarr.json", "a\0b", "a\\b"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_variable_whose_name_is_a_path_is_refused_before_anything_is_written(
+    tmp_path: Path, name: str
+) -> None:
+    water = small().assign({name: small().mu})
+    with pytest.raises(ValueError, match=r"cannot be a folder of a Zarr store: .rename"):
+        xf.to_zarr(water, tmp_path / "w.zarr", progress=False)
+    assert not (tmp_path / "w.zarr").exists()
+
+
+@pytest.mark.parametrize("names", [("Mine", "mine"), (".zgroup", "b"), (".zarray", "b")])
+def test_names_that_are_one_folder_somewhere_are_refused(
+    tmp_path: Path, names: tuple[str, str]
+) -> None:
+    water = small().assign(dict.fromkeys(names, small().mu))
+    with pytest.raises(ValueError, match="cannot be a folder of a Zarr store"):
+        xf.to_zarr(water, tmp_path / "w.zarr", progress=False)
+
+
+@pytest.mark.parametrize("resume", [True, False])
+@pytest.mark.parametrize(
+    "job",
+    [
+        {"variable ../victim": "x"},
+        {"variable /tmp/victim": "x", "draft": "../../victim"},
+        {"variable .": "x", "draft": ".."},
+        {"draft": "../victim"},
+        {"draft": 7, "variable ": 3},
+    ],
+)
+def test_a_store_from_elsewhere_deletes_nothing_beside_it(
+    tmp_path: Path, job: dict[str, Any], resume: bool
+) -> None:
+    (tmp_path / "victim" / "arrays" / "mu").mkdir(parents=True)
+    (tmp_path / "victim" / "thesis.txt").write_text("all of it")
+    (tmp_path / "victim" / "zarr.json").write_text("{}")
+    state = tmp_path / "w.zarr" / ".xfusion"
+    state.mkdir(parents=True)
+    (state / "job.json").write_text(json.dumps(job))
+    (state / "ready").touch()
+    before = contents(tmp_path / "victim")
+    with contextlib.suppress(ValueError):
+        xf.to_zarr(small(), tmp_path / "w.zarr", resume=resume, progress=False)
+    assert contents(tmp_path / "victim") == before
+    assert {path.name for path in tmp_path.iterdir()} == {"victim", "w.zarr"}
+
+
+@pytest.mark.parametrize("text", ["null", "{", "[]", "7", '"x"', "[" * 100_000, "\udcff"])
+def test_a_job_that_is_not_whole_is_told_with_its_store(tmp_path: Path, text: str) -> None:
+    break_off(small(16, 2), tmp_path / "w.zarr")
+    (tmp_path / "w.zarr" / ".xfusion" / "job.json").write_text(text, errors="surrogateescape")
+    with pytest.raises(ValueError, match=r"w.zarr: .xfusion/job.json is not whole.*resume=False"):
+        xf.to_zarr(small(16, 2), tmp_path / "w.zarr", progress=False)
+    xf.to_zarr(small(16, 2), tmp_path / "w.zarr", resume=False, progress=False)
+    xr.testing.assert_equal(read(tmp_path / "w.zarr"), small(16, 2).compute().drop_attrs())
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[", "null", '{"a": 1}', "[1e99]", '["x"]', "[-3, 99999]", "[0"]
+)
+def test_notes_that_are_torn_note_nothing(tmp_path: Path, text: str) -> None:
+    break_off(small(16, 2), tmp_path / "w.zarr")
+    notes = [*(tmp_path / "w.zarr" / ".xfusion").glob("*/done/*.json")]
+    assert notes
+    for note in notes:
+        note.write_text(text)
+    for root in (tmp_path / "w.zarr" / ".xfusion").glob("*/root.json"):
+        root.write_text("{")
+    xf.to_zarr(small(16, 2), tmp_path / "w.zarr", progress=False)
+    xr.testing.assert_equal(read(tmp_path / "w.zarr"), small(16, 2).compute().drop_attrs())
+
+
+def test_a_draft_folder_that_is_a_link_is_refused(tmp_path: Path) -> None:
+    store, photos = tmp_path / "w.zarr", tmp_path / "mine"
+    store.mkdir()
+    (photos / "photos").mkdir(parents=True)
+    (photos / "photos" / "1").write_text("x")
+    (store / ".xfusion").symlink_to(photos)
+    with pytest.raises(FileExistsError, match="is a link"):
+        xf.to_zarr(small(), store, progress=False)
+    assert (photos / "photos" / "1").read_text() == "x"
+
+
+def test_folders_of_others_beside_a_draft_stay(tmp_path: Path) -> None:
+    store = tmp_path / "w.zarr"
+    break_off(small(16, 4), store)
+    (store / ".xfusion" / "photos").mkdir()
+    (store / ".xfusion" / "photos" / "1").write_text("x")
+    mu = small(16, 4).mu
+    break_off(xf.retrieval(mu, mu), store, resume=False)
+    assert (store / ".xfusion" / "photos" / "1").read_text() == "x"
+
+
+def test_what_a_run_of_a_torn_job_had_published_is_not_mixed_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = tmp_path / "w.zarr"
+    killed_in_publishing(small().assign(old=small().mu), store, monkeypatch)
+    (store / ".xfusion" / "job.json").write_text("{")
+    other = small().assign(mu=small().mu + 5)
+    xf.to_zarr(other, store, resume=False, progress=False)
+    xf.to_zarr(other, tmp_path / "v.zarr", progress=False)
+    assert contents(store) == contents(tmp_path / "v.zarr")
+
+
+def test_a_run_killed_in_publishing_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = tmp_path / "w.zarr"
+    killed_in_publishing(small(), store, monkeypatch)
+    computed: list[Any] = []
+    monkeypatch.setattr(tasks, "_write", lambda *_: computed.append(1))
+    xf.to_zarr(small(), store, progress=False)
+    assert not computed
+    monkeypatch.undo()
+    xf.to_zarr(small(), tmp_path / "v.zarr", progress=False)
+    assert contents(store) == contents(tmp_path / "v.zarr")
