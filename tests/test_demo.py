@@ -197,9 +197,9 @@ def test_server_is_gone_when_the_run_is_ended(
         _, stderr = process.communicate(timeout=60)
         assert process.returncode in codes
         assert "Traceback" not in stderr
-    _, alive = psutil.wait_procs(family, timeout=10)
+    _, alive = psutil.wait_procs(family, timeout=60)
     assert alive == []
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while any((tmp_path / "temporary").iterdir()) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert list((tmp_path / "temporary").iterdir()) == []
@@ -220,7 +220,7 @@ def test_server_is_gone_when_the_run_fails(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="No space left"):
         demo.run_demo(tmp_path, size=0.2, progress=full)
     assert seen
-    assert psutil.wait_procs(seen, timeout=10)[1] == []
+    assert psutil.wait_procs(seen, timeout=60)[1] == []
 
 
 def test_an_error_is_one_line_and_with_debug_a_traceback(tmp_path: Path) -> None:

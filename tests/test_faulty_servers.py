@@ -4,6 +4,7 @@ import json
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from http.client import HTTPConnection, HTTPResponse, IncompleteRead, RemoteDisconnected
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -23,11 +24,13 @@ from tests.asset_server import serve_folder
 from tests.faulty import Fault
 from tests.search_proxy import search_proxy
 from xfusion.demo import serve
+from xfusion.raster.deadline import within
 
 PIXELS = np.random.default_rng(0).integers(1, 2**15, (512, 512)).astype("uint16")
 HEADER = 2**15  # GDAL opens a file with its first 16 KiB
 TILE = ((256, 512), (256, 512))
 TEXT = b"0123456789" * 10
+PATIENT = 30  # seconds: a machine that is busy answers in the end
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +56,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def ask(url: str, path: str, method: str = "GET", **headers: str) -> HTTPResponse:
-    connection = HTTPConnection(urlsplit(url).netloc, timeout=1)
+    connection = HTTPConnection(urlsplit(url).netloc, timeout=PATIENT)
     connection.request(method, path, headers=headers)
     return connection.getresponse()
 
@@ -139,8 +142,12 @@ def test_a_truncated_file_is_shorter(folder: Path) -> None:
 
 
 def test_a_stall_is_a_pause_that_ends_with_the_server(folder: Path) -> None:
-    faults = {"/text": Fault("stall", seconds=0.2), "/other": Fault("stall", part=None)}
-    with serve_folder(folder, faults) as url:
+    faults = {
+        "/text": Fault("stall", seconds=0.2),
+        "/other": Fault("stall", part=None, seconds=3600),
+    }
+    with ExitStack() as stack:
+        url = stack.enter_context(serve_folder(folder, faults))
         answer = ask(url, "/text")
         assert answer.read(50) == TEXT[:50]
         before = time.monotonic()
@@ -150,8 +157,7 @@ def test_a_stall_is_a_pause_that_ends_with_the_server(folder: Path) -> None:
         connection.request("GET", "/other")
         with pytest.raises(TimeoutError):
             connection.getresponse()
-        before = time.monotonic()
-    assert time.monotonic() - before < 1
+        within(PATIENT, stack.close)
 
 
 @pytest.mark.parametrize("status", [301, 302, 307])
@@ -159,7 +165,7 @@ def test_a_redirect(folder: Path, status: int) -> None:
     with serve_folder(
         folder, {"/text": Fault("redirect", status=status, location="/other")}
     ) as url:
-        answer = requests.get(f"{url}/text", timeout=1)
+        answer = requests.get(f"{url}/text", timeout=PATIENT)
     assert answer.content == b"other"
     assert [r.status_code for r in answer.history] == [status]
 
@@ -266,7 +272,7 @@ def found(url: str, method: str = "POST") -> int:
 def test_all_pages_come_through_the_proxy(api: str, method: str) -> None:
     with search_proxy(api) as url:
         assert found(url, method) == 3
-        links = requests.get(url, timeout=1).json()["links"]
+        links = requests.get(url, timeout=PATIENT).json()["links"]
         assert all(link["href"].startswith(f"{url}/") for link in links)
         counts = stats(url)
         assert counts["paths"]["/search"] == 3
@@ -314,7 +320,9 @@ def test_a_search_is_answered_with_rubbish(api: str, kind: Any) -> None:
 
 def test_a_search_stalls(api: str) -> None:
     with search_proxy(api, {"/search": Fault("stall", part=None)}) as url:
-        client = Client.open(url, timeout=0.2)
+        client = Client.open(url, timeout=PATIENT)
+        reader: Any = client._stac_io
+        reader.timeout = 0.2
         with pytest.raises(APIError, match="timed out"):
             list(client.search(collections=["GFM"]).items())
 
@@ -340,7 +348,9 @@ def test_pages_are_known_by_links_that_carry_a_token_or_merge_bodies() -> None:
         threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         with search_proxy(upstream, {"/search": Fault("status", after=1)}) as url:
             bodies = [{"limit": 1}, {"limit": 2}, {"token": "next:a", "limit": 1}]
-            answers = [requests.post(f"{url}/search", json=body, timeout=1) for body in bodies]
+            answers = [
+                requests.post(f"{url}/search", json=body, timeout=PATIENT) for body in bodies
+            ]
         server.shutdown()
     assert [answer.status_code for answer in answers] == [200, 200, 503]
     assert answers[0].json()["links"][0]["href"] == f"{url}/search"
@@ -348,7 +358,7 @@ def test_pages_are_known_by_links_that_carry_a_token_or_merge_bodies() -> None:
 
 def test_an_api_that_is_gone_is_a_bad_gateway(api: str) -> None:
     with search_proxy("http://127.0.0.1:9") as url:
-        assert requests.get(f"{url}/search", timeout=1).status_code == 502
+        assert requests.get(f"{url}/search", timeout=PATIENT).status_code == 502
 
 
 def test_servers_stop_with_their_context(folder: Path, api: str) -> None:

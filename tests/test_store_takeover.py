@@ -47,7 +47,7 @@ class Run:
 
     def end(self) -> bool:
         """Wait for the end, and return whether it finished."""
-        self.process.join(60)
+        self.process.join(120)
         assert self.process.exitcode is not None
         said = ""
         # one that was killed says nothing

@@ -18,19 +18,17 @@ def fail(waits: patience.Waits, path: str) -> None:
 
 
 def test_a_call_that_hangs_is_given_up_and_one_that_fails_raises_its_error() -> None:
-    start = time.monotonic()
     with pytest.raises(TimeoutError, match=r"no answer within 0\.1 s"):
-        within(0.1, threading.Event().wait)
-    assert time.monotonic() - start < 5
+        within(60, lambda: within(0.1, threading.Event().wait))
     with pytest.raises(ZeroDivisionError):
-        within(5, lambda: 1 / 0)
-    assert within(5, lambda: 7) == 7
+        within(60, lambda: 1 / 0)
+    assert within(60, lambda: 7) == 7
 
 
 def test_a_call_with_a_deadline_sees_the_context_of_its_caller() -> None:
     name = contextvars.ContextVar("name", default="none")
     name.set("caller")
-    assert within(5, name.get) == "caller"
+    assert within(60, name.get) == "caller"
 
 
 def test_a_search_that_is_over_has_no_bounds(monkeypatch: pytest.MonkeyPatch) -> None:

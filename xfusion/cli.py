@@ -167,7 +167,7 @@ def demo_command(out: Path, size: float, seed: int, quiet: bool, debug: bool) ->
     type=click.FloatRange(min=0),
     default=60.0,
     show_default=True,
-    help="Seconds to wait for workers of a cluster, while none of them answers.",
+    help="Seconds to wait for workers of a cluster, or its scheduler, while none of them answers.",
 )
 @click.option("--quiet", is_flag=True, help="Print nothing but errors.")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")

@@ -8,7 +8,6 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from xfusion.run.progress import Advance
-from xfusion.run.scheduler import worker_count
 
 from .lease import Lease, holder_of
 
@@ -22,6 +21,8 @@ SILENT_AFTER = 15.0  # seconds without a sign of life: a worker gives one every 
 ANSWER_WITHIN = 5.0  # seconds, of what is there
 FAILED = ("error", "cancelled")  # what distributed calls it
 NOTICE = 5.0  # seconds of waiting after which the user is told
+RUNNING = "running"  # a client that is connected
+GONE = "the scheduler of the cluster is gone, or has forgotten its work: connect a new Client"
 
 
 class LostWorkersError(OSError):
@@ -43,7 +44,7 @@ class Cluster:
             raise TypeError(IN_MEMORY.format(lease.name))
         asked: dict[str, Any] = {}
         try:
-            with _named_losses():
+            with _named_losses(self.client):
                 # a cluster that adapts has no workers before there is work
                 asked[""] = self.client.submit(holder_of, lease.zarr, pure=False)
                 for worker in self._workers.wait(advance):
@@ -51,7 +52,7 @@ class Cluster:
                         holder_of, lease.zarr, workers=[worker], pure=False
                     )
                 del asked[""]
-                self._workers.wait_for(asked.values())
+                self._workers.wait_for(asked.values(), advance)
                 runs = _answers(asked)
         finally:
             with contextlib.suppress(Exception):
@@ -66,7 +67,7 @@ class Cluster:
 
     def batch(self) -> int:
         """Return how many blocks are computed before a note is made."""
-        return max(BLOCKS_ON_CLUSTER, BLOCKS_A_WORKER * worker_count(self.client))
+        return max(BLOCKS_ON_CLUSTER, BLOCKS_A_WORKER * self._workers.thread_count())
 
     def run(self, graph: Mapping[Any, Any], keys: list[Any], advance: Advance) -> None:
         """Compute some blocks.
@@ -80,14 +81,14 @@ class Cluster:
         while left:
             # others than those that are frozen, if there are such
             some = self._workers.wait(advance) if self._workers.silent() else None
-            with _named_losses():
+            with _named_losses(self.client):
                 futures = self.client.get(graph, [*left], workers=some, sync=False)
             key_of = dict(zip(futures, [*left], strict=True))
             try:
                 for future in self._workers.ended(futures, advance):
                     # the result, which is none, may be gone with its worker: nobody waits for it
                     if future.status in FAILED:
-                        with _named_losses():
+                        with _named_losses(self.client):
                             future.result(timeout=self._workers.timeout)
                     del left[key_of[future]]
                     advance(1)
@@ -117,29 +118,51 @@ class _Workers:
         # worker -> its last sign, by its own clock, and when that was seen to change, by ours
         self._seen: dict[str, tuple[Any, float]] = {}
         self._asked = -ASK_EVERY
+        self._is_answered = True
         self._answering: list[str] = []
         self._silent: set[str] = set()
         self._paused: set[str] = set()
+        self._threads = 0
 
     def answering(self) -> list[str]:
         """Return those that answer and take work, as of a moment ago."""
+        if self.client.status != RUNNING:
+            # the client may find a scheduler again, but has given up what it had begun there
+            raise LostWorkersError(GONE)
         now = time.monotonic()
         if now - self._asked < ASK_EVERY:
             return self._answering
         try:
-            workers = self.client.scheduler_info(n_workers=-1)["workers"]
-        except Exception as error:
-            msg = "the scheduler of the cluster does not answer"
-            raise LostWorkersError(msg) from error
-        self._asked = now
+            workers = self._asked_for()
+        except Exception:  # noqa: BLE001  # frozen, or on its way to be gone: who waits tells it
+            self._is_answered, self._answering = False, []
+            return self._answering
+        finally:
+            self._asked = time.monotonic()
+        self._is_answered = True
         for name, worker in workers.items():
             sign = worker.get("last_seen"), worker.get("metrics", {}).get("time")
             if self._seen.get(name, (None,))[0] != sign:
                 self._seen[name] = sign, now
+        self._threads = sum(int(worker.get("nthreads", 1)) for worker in workers.values())
         self._silent = {name for name in workers if now - self._seen[name][1] > SILENT_AFTER}
         self._paused = {name for name, w in workers.items() if w.get("status") == "paused"}
         self._answering = [name for name in workers if name not in self._silent | self._paused]
         return self._answering
+
+    def _asked_for(self) -> dict[str, Any]:
+        """Return what the scheduler tells of its workers; Client.scheduler_info waits for ever."""
+        asked = self.client.sync(
+            self.client.scheduler.identity,
+            n_workers=-1,
+            callback_timeout=ANSWER_WITHIN,
+        )
+        return dict(asked["workers"])
+
+    def thread_count(self) -> int:
+        """Return how many blocks are computed at a time."""
+        self.answering()
+        return self._threads
 
     def silent(self) -> set[str]:
         """Return those that the scheduler still counts on, though they are frozen."""
@@ -176,10 +199,11 @@ class _Workers:
                 return
             time.sleep(LOOK_EVERY)
 
-    def wait_for(self, futures: Collection[Any]) -> None:
+    def wait_for(self, futures: Collection[Any], advance: Advance) -> None:
         """Wait until each has ended, or some have and the others do not for a while."""
         begun = time.monotonic()
         while not all(future.done() for future in futures):
+            self.wait(advance)
             waited = time.monotonic() - begun
             if waited > self.timeout:
                 raise LostWorkersError(self._silence())
@@ -188,6 +212,8 @@ class _Workers:
             time.sleep(LOOK_EVERY)
 
     def _silence(self) -> str:
+        if not self._is_answered:
+            return f"the scheduler of the cluster has not answered for {self.timeout:.0f} s"
         paused = "; some are paused, as they have no memory left" if self._paused else ""
         return (
             f"no worker has answered for {self.timeout:.0f} s, of {len(self._seen)} that were "
@@ -196,7 +222,7 @@ class _Workers:
 
 
 @contextlib.contextmanager
-def _named_losses() -> Iterator[None]:
+def _named_losses(client: Any) -> Iterator[None]:
     """Tell what is lost with a scheduler or with its workers from what a block raises."""
     from concurrent.futures import CancelledError as Cancelled
 
@@ -212,7 +238,8 @@ def _named_losses() -> Iterator[None]:
         )
         raise LostWorkersError(msg) from error
     except (Cancelled, CancelledError, CommClosedError) as error:
-        msg = (
-            "the scheduler of the cluster is gone, or has forgotten its work: connect a new Client"
-        )
-        raise LostWorkersError(msg) from error
+        raise LostWorkersError(GONE) from error
+    except Exception as error:
+        if isinstance(error, LostWorkersError) or client.status == RUNNING:
+            raise
+        raise LostWorkersError(GONE) from error

@@ -52,7 +52,7 @@ def to_zarr(
     force : bool
         Take the store from another run that still writes to it. That one ends with an error.
     timeout : float
-        Seconds to wait for the workers of a cluster, while none of them answers.
+        Seconds to wait for the workers of a cluster, or its scheduler, while none of them answers.
     progress : bool
         Show how far it is, with the time that is left.
 
