@@ -18,6 +18,12 @@ from xfusion.store.draft import Draft
 from xfusion.store.place import StoreLike
 
 SIDE, BLOCK = 96, 16
+# Paths, and what Windows takes for devices, streams or patterns, or shortens
+NO_FILES = [
+    "../victim", "/abs/victim", "..", ".", "", "a/b", "a\0b", "a\\b", "con", "NUL.tif", "com1",
+    "aux.mu", "a:b", "C:", "a*", "mu?", "a|b", "<a>", 'a"', "mu.", "mu ", "mu\n", "\udc80",
+    "a" * 201,
+]  # fmt: skip
 
 
 def write_inputs(folder: Path, *, side: int = SIDE, seed: int = 0) -> Path:

@@ -17,6 +17,7 @@ from odc.geo.geobox import GeoBox
 from odc.geo.xr import xr_zeros
 
 import xfusion as xf
+from tests.store_runs import NO_FILES
 from xfusion.cog import objects
 
 
@@ -26,8 +27,10 @@ def retrieval() -> xr.Dataset:
     return xf.retrieval(mu, mu / 5, sensor="s1", time="2023-06-20")
 
 
-@pytest.mark.parametrize("name", ["../esc", "/abs/x", "..", "a/b", "", "a\\b"])
-def test_a_variable_whose_name_is_a_path_is_refused(tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize("name", [*NO_FILES, "MU", "Sigma"])
+def test_a_variable_whose_name_is_no_file_of_its_own_on_some_system_is_refused(
+    tmp_path: Path, name: str
+) -> None:
     water = retrieval().assign({name: retrieval().mu})
     with pytest.raises(ValueError, match=r"cannot be the name of a file: .rename"):
         xf.to_cog(water, tmp_path / "out", progress=False)
@@ -106,16 +109,20 @@ def test_what_a_killed_run_has_left_is_gone_after_the_next_and_a_live_one_is_let
         time.sleep(0.02)
         assert child.poll() is None
     (theirs,) = tmp_path.glob(".xfusion-*")
-    xf.to_cog(retrieval(), tmp_path, progress=False)
+    xf.to_cog(retrieval(), tmp_path, prefix="other_", progress=False)
+    with pytest.raises(RuntimeError, match=rf"another run writes .*process {child.pid}: let it"):
+        xf.to_cog(retrieval(), tmp_path, progress=False)
     assert theirs.exists()
     os.kill(child.pid, signal.SIGKILL)
     child.wait()
     assert theirs.exists()
-    xf.to_cog(retrieval(), tmp_path, overwrite=True, progress=False)
+    xf.to_cog(retrieval(), tmp_path, progress=False)
     assert not theirs.exists()
     assert {path.name for path in tmp_path.iterdir()} == {
-        "mu.tif", "sigma.tif", "item.json",
-    }  # fmt: skip
+        f"{begin}{name}"
+        for begin in ("", "other_")
+        for name in ("mu.tif", "sigma.tif", "item.json")
+    }
 
 
 @pytest.mark.parametrize("owner", ["null", "{", '{"machine": "other", "pid": "1"}', "[]"])

@@ -14,7 +14,7 @@ import numpy as np
 import xarray as xr
 
 from xfusion.datamodel.caller import warn
-from xfusion.datamodel.components import is_component, local_path
+from xfusion.datamodel.components import PLAIN, is_component, local_path, unfit_names
 from xfusion.datamodel.earth import check_is_on_earth
 from xfusion.datamodel.grid import geobox_of, spatial_dims
 from xfusion.datamodel.names import MU
@@ -25,8 +25,9 @@ from xfusion.run.objects import is_address
 from .acquisitions import named_by_time
 from .block_file import TILE, check_whole, free_bytes, named_errors, write_blocks
 from .item import stac_item, write_item
+from .moving import finish_moving, move_in
 from .objects import Write, to_objects
-from .scratch import aside
+from .scratch import aside, refuse_others
 
 if TYPE_CHECKING:
     import pystac
@@ -88,6 +89,9 @@ def to_cog(
         no time for it, or the grid has no outline on the earth.
     FileExistsError
         If a file of these names exists, unless `overwrite`. Nothing is computed before.
+    RuntimeError
+        If another run on this machine writes files of these names, unless `overwrite`. Of two that
+        both replace them, those of the one that ends last are there, all of them.
     OSError
         If the folder cannot be written, or is full. What was there stays as it was.
 
@@ -116,7 +120,13 @@ def to_cog(
 
     def writing(called: str) -> Write:
         return functools.partial(
-            _write, dataset, prefix=prefix, called=called, item=item, progress=progress
+            _write,
+            dataset,
+            prefix=prefix,
+            overwrite=overwrite,
+            called=called,
+            item=item,
+            progress=progress,
         )
 
     if is_address(text):
@@ -137,6 +147,7 @@ def _write(
     refuse: Callable[[Collection[Path]], None],
     *,
     prefix: str,
+    overwrite: bool,
     called: str,
     item: bool | None,
     progress: bool,
@@ -159,8 +170,13 @@ def _write(
         if described is not None:
             files[f"{label}{ITEM}"] = folder / f"{prefix}{label}{ITEM}.json"
             items[files[f"{label}{ITEM}"]] = described
-    refuse(files.values())
-    with aside(folder) as beside, _small_cache():
+    # an item that is there has its files
+    paths = sorted(files.values(), key=lambda path: path.suffix == ".json")
+    with aside(folder, [path.name for path in paths]) as beside, _small_cache():
+        finish_moving(folder)
+        refuse(paths)
+        if not overwrite:
+            refuse_others(beside)
         for label, scene in scenes.items():
             _check_space(scene, folder)
             parts = write_blocks(scene, geobox, beside, rasters[label], progress=progress)
@@ -172,9 +188,7 @@ def _write(
         for path, described in items.items():
             write_item(described, beside / path.name)
         # another run may have ended meanwhile
-        refuse(files.values())
-        for path in files.values():
-            (beside / path.name).replace(path)
+        move_in(beside, paths, functools.partial(refuse, paths))
     return files
 
 
@@ -202,13 +216,16 @@ def _check(dataset: xr.Dataset, prefix: str) -> None:
                 f".drop_vars({name!r})"
             )
             raise ValueError(msg)
-    for name in dataset.data_vars:
-        if not is_component(name):
-            msg = f"the variable {name!r} cannot be the name of a file: .rename with a plain one"
-            raise ValueError(msg)
-    if prefix and not is_component(prefix):
-        msg = f"{prefix=} begins the name of a file, it has no folder: put that into `folder`"
+    for name in unfit_names(list(dataset.data_vars)):
+        msg = f"the variable {name!r} cannot be the name of a file: .rename with {PLAIN}"
         raise ValueError(msg)
+    for name in dataset.data_vars:
+        if not is_component(f"{prefix}{name}"):
+            msg = (
+                f"{prefix=} begins the name of a file, it has no folder: put that into `folder`, "
+                f"and choose {PLAIN}"
+            )
+            raise ValueError(msg)
     if ITEM in dataset.data_vars:
         msg = f"a variable is called {ITEM!r}, as the STAC item is: .rename({ITEM}=...)"
         raise ValueError(msg)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
-from xfusion.datamodel.components import is_component
+from xfusion.datamodel.components import PLAIN, unfit_names
 from xfusion.datamodel.flags import Exclusion
 from xfusion.datamodel.grid import spatial_dims
 from xfusion.datamodel.names import MASK
@@ -90,16 +90,12 @@ def _without_blocks(dataset: xr.Dataset) -> xr.Dataset:
 
 def _check_names(dataset: xr.Dataset) -> None:
     """Refuse names that would lead out of the store, or to what is its own."""
-    folded = [str(name).casefold() for name in dataset.variables]
-    for name in dataset.variables:
-        twice = folded.count(str(name).casefold()) > 1
-        # those of Zarr's format 2 begin with .z
-        if not is_component(name) or twice or name in (ROOT, STATE) or str(name)[:2] == ".z":
-            msg = (
-                f"the variable {name!r} cannot be a folder of a Zarr store: .rename with a plain "
-                "name, without '/', of its own, also in small letters"
-            )
-            raise ValueError(msg)
+    names = list(dataset.variables)
+    # those of Zarr's format 2 begin with .z
+    of_zarr = [name for name in names if str(name)[:2].casefold() == ".z"]
+    for name in [*unfit_names(names, taken=(ROOT, STATE)), *of_zarr]:
+        msg = f"the variable {name!r} cannot be a folder of a Zarr store: .rename with {PLAIN}"
+        raise ValueError(msg)
 
 
 def _check_attrs(dataset: xr.Dataset) -> None:
