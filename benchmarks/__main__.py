@@ -5,7 +5,7 @@ import sys
 
 from benchmarks.timing import print_machine
 
-NAMES = ["startup", "fusion", "coregistration", "job", "store"]
+NAMES = ["startup", "fusion", "coregistration", "assess", "job", "store"]
 SIZED = ("job", "store")
 
 

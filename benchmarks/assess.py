@@ -43,9 +43,8 @@ def read(retrieval: xr.Dataset, reference: xr.DataArray) -> list[float]:
         return [float(a[start : start + length].sum()) for a in arrays]
 
     with ThreadPoolExecutor(core_count()) as pool:
-        return [
-            sum(sums) for sums in zip(*pool.map(on_range, range(0, SIDE**2, length)), strict=True)
-        ]
+        sums = list(pool.map(on_range, range(0, SIDE**2, length)))
+    return [sum(each) for each in zip(*sums, strict=True)]
 
 
 def with_scikit_learn(retrieval: xr.Dataset, reference: xr.DataArray) -> dict[str, float]:
@@ -94,18 +93,14 @@ def main() -> None:
     print_table(title, times, against="reading the arrays once", pixels=pixels)
     others = best_of(
         {
-            "scikit-learn, five scores, all pixels": lambda: with_scikit_learn(
-                retrieval, reference
-            ),
-            "xskillscore, Brier score, all pixels": lambda: with_xskillscore(retrieval, reference),
+            "scikit-learn, five scores": lambda: with_scikit_learn(retrieval, reference),
+            "xskillscore, Brier score": lambda: with_xskillscore(retrieval, reference),
         },
         rounds=1,
     )
     print_table("Others", times | others, against="reading the arrays once", pixels=pixels)
-    ours, theirs = (
-        xf.assess(retrieval, reference, weights=None),
-        with_scikit_learn(retrieval, reference),
-    )
+    ours = xf.assess(retrieval, reference, weights=None)
+    theirs = with_scikit_learn(retrieval, reference)
     for name, value in theirs.items():
         difference = float(ours[name].sel(pixels="all")) - value
         print(f"  {name:<18} {value:.6f}, xfusion {difference:+.1e}")

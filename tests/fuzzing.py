@@ -214,7 +214,46 @@ def exclude(rng: np.random.Generator) -> None:
         assert (eager["mask"].to_numpy() & without == without).all()
 
 
-CASES: list[Case] = [fuse, coregister, merge_mask, exclude]
+def assess(rng: np.random.Generator) -> None:
+    """Probabilities and quantities of any size, by groups or not, with and without draws."""
+    grid = some_grid(rng)
+    retrieval = some_retrieval(rng, grid)
+    options: dict[str, Any] = {
+        "weights": rng.choice(np.array(["area", "equal"])),
+        "bootstrap": int(rng.choice([0, 0, 3])) if grid.shape[0] * grid.shape[1] > 3 else 0,
+        "sigma_floor": float(rng.choice([0, 1e-300, 1e-6, 1])),
+        "by": str(rng.choice(["mask", "zones", "none"])),
+    }
+    zones = on(grid, rng.choice([-1, 3, 200], grid.shape).astype("int16"))
+    zones = zones.assign_attrs(flag_values=[200, 3], nodata=-1)
+    kind: Any = str(rng.choice(["binary", "continuous"]))
+    if kind == "binary":
+        mu = retrieval.mu.clip(0, 1)
+        retrieval = retrieval.assign(mu=mu.where(np.isfinite(mu)).assign_attrs(retrieval.mu.attrs))
+        reference = on(grid, rng.choice([0, 1, 255], grid.shape).astype("uint8"))
+        reference.attrs["nodata"] = 255
+        options |= {
+            "threshold": float(rng.choice([0, 1e-9, 0.1, 0.5, 1])),
+            "excluded": str(rng.choice(["score", "wet", "dry"])),
+        }
+    else:
+        reference = on(grid, rng.choice(np.concatenate([NUMBERS, LARGE]), grid.shape))
+    own = {"mask": "mask", "zones": zones, "none": None}
+    eager = xf.assess(retrieval, reference, kind=kind, **options | {"by": own[options["by"]]})
+    own["zones"] = in_blocks(rng, zones)
+    blocks = in_blocks(rng, retrieval), in_blocks(rng, reference)
+    lazy = xf.assess(*blocks, kind=kind, **options | {"by": own[options["by"]]})
+    assert_same(eager, lazy)
+    known = eager["count"] + eager.unscored
+    assert (known.sel(pixels="all") == known.sel(pixels="usable")).all()
+    if kind == "binary":
+        shares = ["iou", "precision", "recall", "accuracy", "brier", "roc_auc", "average_precision"]
+        for name in (*shares, "ece", "brier_reliability", "brier_resolution", "best_iou"):
+            values = eager[name].to_numpy()
+            assert ((values > -1e-9) & (values < 1 + 1e-9) | np.isnan(values)).all(), name
+
+
+CASES: list[Case] = [fuse, coregister, merge_mask, exclude, assess]
 
 
 def run(case: Case, count: int, seed: int, seconds: float) -> int:

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-import xarray as xr
 from numpy.typing import NDArray
 from scipy import ndimage
 
@@ -40,7 +39,9 @@ def test_scenes_can_be_drawn() -> None:
     by_columns = xf.assess(retrieval, reference, bootstrap=40, block=scene.astype(str))
     assert (scores.iou_lower < scores.iou).all()
     assert (scores.iou < scores.iou_upper).all()
-    np.testing.assert_allclose(scores.brier_upper - scores.brier_lower, by_columns.brier_upper - by_columns.brier_lower, rtol=0.5)  # fmt: skip
+    # texts are in another order than numbers, so the draws are others
+    widths = [each.brier_upper - each.brier_lower for each in (scores, by_columns)]
+    np.testing.assert_allclose(*widths, rtol=0.5)
     # of one scene nothing is known of others
     each = xf.assess(retrieval, reference, by=scene, bootstrap=40, block=scene)
     assert each.iou_lower.isnull().all()
@@ -97,24 +98,24 @@ def test_intervals_hold_the_expected_score_of_correlated_pixels() -> None:
     """Of 95 % of scenes, if blocks are longer than errors are correlated; of far fewer, if not."""
     rng = np.random.default_rng(20)
     scenes = []
-    for _ in range(80):
+    for _ in range(60):
         truth = rough(rng, 1.5) > 0.6
         mu = 1 / (1 + np.exp(-(2 * truth - 1 + 1.2 * rough(rng, 1.5))))
         scenes.append((mu, truth))
     whole = xf.retrieval(np.concatenate([mu for mu, _ in scenes]), 0.3)
     expected = xf.assess(whole, whole.mu.copy(data=np.concatenate([t for _, t in scenes])))
     covered = {}
-    for side, count in ((16, 80), (1, 10)):
+    for side, count in ((16, 60), (1, 8)):
         inside = []
         for mu, truth in scenes[:count]:
             scene = xf.retrieval(mu, 0.3)
-            scores = xf.assess(scene, scene.mu.copy(data=truth), bootstrap=80, block=side)
+            scores = xf.assess(scene, scene.mu.copy(data=truth), bootstrap=60, block=side)
             inside += [
                 bool((scores[f"{name}_lower"] <= expected[name])[0])
                 and bool((expected[name] <= scores[f"{name}_upper"])[0])
                 for name in ("iou", "brier", "recall")
             ]
         covered[side] = np.mean(inside)
-    # 80 scenes tell 95 % to 2.4 %, and 81 blocks and 80 draws make intervals a little short
+    # 60 scenes tell 95 % to 2.8 %, and 81 blocks and 60 draws make intervals a little short
     assert 0.88 < covered[16] < 0.99
     assert covered[1] < 0.7

@@ -24,8 +24,8 @@ def soil_moisture(seed: int = 0, dtype: str = "float64") -> tuple[xr.Dataset, xr
     mu[rng.random(shape) < 0.03] = np.nan
     sigma[rng.random(shape) < 0.03] = -1
     truth[rng.random(shape) < 0.1] = np.nan
-    arrays = (on(GRID, a.astype(dtype)) for a in (mu, sigma))
-    retrieval = xf.retrieval(*arrays, on(GRID, mask))
+    arrays = [on(GRID, a.astype(dtype)) for a in (mu, sigma)]
+    retrieval = xf.retrieval(arrays[0], arrays[1], on(GRID, mask))
     retrieval.mu.attrs["units"] = retrieval.sigma.attrs["units"] = "percent"
     return retrieval, on(GRID, truth.astype(dtype)).assign_attrs(units="percent")
 
