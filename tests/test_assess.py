@@ -62,8 +62,9 @@ def compared(
         expected = score_oracle.binary(mu, truth, weight, **options)
     rtol = 1e-6 if mu.dtype == np.float32 else 1e-10
     for name, value in expected.items():
-        close = (rtol, 1e-13) if name in EXACT else (0, 1e-3)
-        np.testing.assert_allclose(scores[name], value, *close, err_msg=name)
+        relative, absolute = (rtol, 1e-13) if name in EXACT else (0.0, 1e-3)
+        found = scores[name].to_numpy()
+        np.testing.assert_allclose(found, value, rtol=relative, atol=absolute, err_msg=name)
     assert int(scores["count"]) == mu.size
 
 

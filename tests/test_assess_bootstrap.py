@@ -41,7 +41,7 @@ def test_scenes_can_be_drawn() -> None:
     assert (scores.iou < scores.iou_upper).all()
     # texts are in another order than numbers, so the draws are others
     widths = [each.brier_upper - each.brier_lower for each in (scores, by_columns)]
-    np.testing.assert_allclose(*widths, rtol=0.5)
+    np.testing.assert_allclose(widths[0], widths[1], rtol=0.5)
     # of one scene nothing is known of others
     each = xf.assess(retrieval, reference, by=scene, bootstrap=40, block=scene)
     assert each.iou_lower.isnull().all()

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import xarray as xr
 from affine import Affine
-from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 from odc.geo.xr import xr_coords
 
@@ -17,14 +16,14 @@ SIDE, SIGMA = 40, 0.02
 GRID = GeoBox((SIDE, SIDE), Affine(10, 0, 5e5, 0, -10, 5e6), "EPSG:32633")
 
 
-def edge(angle: float, blur: float) -> NDArray[np.float64]:
+def edge(angle: float, blur: float) -> Any:
     """Return what is 0 on one side of a line, and 1 on the other."""
     y, x = np.mgrid[: SIDE * FINE, : SIDE * FINE] / FINE
     beyond = (x - SIDE / 2 - 0.13) * np.cos(angle) + (y - SIDE / 2 - 0.31) * np.sin(angle)
     return np.clip(beyond / blur + 0.5, 0, 1) if blur else (beyond > 0).astype(float)
 
 
-def means(fine: NDArray[np.float64], size: int) -> NDArray[np.float64]:
+def means(fine: Any, size: int) -> Any:
     rows, columns = (n // size for n in fine.shape)
     return fine.reshape(rows, size, columns, size).mean(axis=(1, 3))
 
@@ -32,7 +31,7 @@ def means(fine: NDArray[np.float64], size: int) -> NDArray[np.float64]:
 def retrieval(mu: Any, mask: Any = None) -> xr.Dataset:
     coords = xr_coords(GRID, "spatial_ref")
     arrays = [xr.DataArray(a, coords, GRID.dimensions) for a in (mu, np.full(mu.shape, SIGMA))]
-    return xf.retrieval(*arrays, mask)
+    return xf.retrieval(arrays[0], arrays[1], mask)
 
 
 @pytest.mark.parametrize("resampling", ["bilinear", "nearest"])
