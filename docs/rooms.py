@@ -17,7 +17,7 @@ PACKAGE = Path(__file__).parents[1] / "xfusion"
 # An import leads down these rows. A new room is one word; "faces" are the modules of no folder.
 ROWS = [
     ["demo", "faces"],
-    ["masks", "store", "assessment"],
+    ["masks", "store", "assessment", "series"],
     ["stac", "warp", "fusion", "cog"],
     ["raster", "run"],
     ["datamodel", "kernels"],

@@ -42,6 +42,9 @@ from .masks.sentinel import attach_gfm_mask, attach_s2_mask
 from .masks.shares import completeness
 from .products import SensorProduct, Sentinel1Product, Sentinel2Product
 from .run.memory import compute
+from .series.crossing import duration, onset
+from .series.state import filter, smooth  # noqa: A004  # what the field calls it
+from .series.updating import update
 from .stac.profiles import Catalog
 from .store.soundness import verify
 from .store.write import to_zarr
@@ -73,10 +76,12 @@ __all__ = [
     "completeness",
     "compute",
     "coregister",
+    "duration",
     "error_correlation",
     "estimate_correlation",
     "exceedance",
     "exclude",
+    "filter",
     "flag_conflict",
     "flags",
     "from_samples",
@@ -87,15 +92,18 @@ __all__ = [
     "load_bands",
     "merge_mask",
     "ndvi",
+    "onset",
     "raster",
     "retrieval",
     "s2_exclusion",
     "s2_validity",
     "scl_validity",
+    "smooth",
     "stac",
     "stack",
     "to_cog",
     "to_zarr",
+    "update",
     "usable",
     "verify",
 ]

@@ -34,6 +34,9 @@ from .masks.shares import completeness
 from .methods import of_object, refuse_unknown
 from .products import SensorProduct
 from .run.memory import compute
+from .series.crossing import duration, onset
+from .series.state import filter, smooth  # noqa: A004  # what the field calls it
+from .series.updating import update
 from .store.write import to_zarr
 from .warp.coregistration import coregister
 
@@ -74,6 +77,11 @@ class DatasetFusion:
     add_aleatoric = of_object(add_aleatoric)
     gaussian = of_object(gaussian)
     fuse = of_object(fuse)
+    filter = of_object(filter)
+    smooth = of_object(smooth)
+    update = of_object(update)
+    onset = of_object(onset)
+    duration = of_object(duration)
     flag_conflict = of_object(flag_conflict)
     exceedance = of_object(exceedance)
     calibrate = of_object(calibrate)

@@ -34,6 +34,9 @@ from .methods import of_dataset, of_product, of_recipe, of_sensors, refuse_unkno
 from .raster.file import FilePath
 from .raster.opening import CHUNK, open_retrieval
 from .run.memory import compute
+from .series.crossing import duration, onset
+from .series.state import filter, smooth  # noqa: A004  # what the field calls it
+from .series.updating import update
 from .store.write import to_zarr
 from .warp.coregistration import coregister
 
@@ -199,6 +202,11 @@ class SensorProduct:
     add_aleatoric = of_product(add_aleatoric)
     gaussian = of_sensors(gaussian)
     fuse = of_sensors(fuse)
+    filter = of_sensors(filter)
+    smooth = of_sensors(smooth)
+    update = of_sensors(update)
+    onset = of_dataset(onset)
+    duration = of_dataset(duration)
     flag_conflict = of_product(flag_conflict)
     exceedance = of_dataset(exceedance)
     calibrate = of_dataset(calibrate)

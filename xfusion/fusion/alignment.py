@@ -95,7 +95,7 @@ def along(dataset: xr.Dataset, dim: Hashable) -> list[xr.Dataset]:
 
 def sensor_names(retrievals: Sequence[xr.Dataset]) -> list[str]:
     """Return a unique name for each retrieval: its sensor, in letters that CF allows, numbered."""
-    stems = [re.sub(r"[^\w.+@-]+", "_", str(r.attrs.get("sensor", "sensor"))) for r in retrievals]
+    stems = [sensor_name(r.attrs.get("sensor", "sensor")) for r in retrievals]
     names: list[str] = []
     for i, name in enumerate(stems, start=1):
         unique = f"{name}_{i}" if stems.count(name) > 1 else name
@@ -103,6 +103,11 @@ def sensor_names(retrievals: Sequence[xr.Dataset]) -> list[str]:
             unique += "_"
         names.append(unique)
     return names
+
+
+def sensor_name(sensor: object) -> str:
+    """Return the name of a sensor in letters that CF allows in a list of meanings."""
+    return re.sub(r"[^\w.+@-]+", "_", str(sensor))
 
 
 def _in_units_of(other: xr.Dataset, first: xr.Dataset, *, names: tuple[str, str]) -> xr.Dataset:

@@ -1,0 +1,164 @@
+"""What happens between two looks at a pixel: the models of time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xfusion.datamodel.graph import InGraph
+
+ModelName: TypeAlias = Literal["random_walk", "two_state"]
+Row: TypeAlias = NDArray[Any]
+Rows: TypeAlias = tuple[Row, Row]  # mean, and standard deviation or variance
+
+
+@runtime_checkable
+class StateModel(Protocol):
+    """A model of one's own: what becomes of a state in time, and what a look adds to it.
+
+    Rows are arrays of float64, shape (pixels,). Both methods are called for pixels that are known:
+    what a pixel is before its first look, and what is not seen, they need not care about. For runs
+    on clusters, and stores that are resumed, it can be pickled, and has a ``repr`` that says all.
+    """
+
+    def predict(self, mu: Row, sigma: Row, days: float) -> tuple[Row, Row]:
+        """Return mean and standard deviation `days` later."""
+
+    def update(self, mu: Row, sigma: Row, seen: Row, seen_sigma: Row) -> tuple[Row, Row]:
+        """Return mean and standard deviation with one more look."""
+
+
+@runtime_checkable
+class ReversibleModel(StateModel, Protocol):
+    """A model of one's own that can look back as well."""
+
+    def smooth(
+        self, mu: Row, sigma: Row, days: float, next_mu: Row, next_sigma: Row, ahead: float
+    ) -> tuple[Row, Row]:
+        """Return what is known of a time by all looks, before and after it.
+
+        Parameters
+        ----------
+        mu, sigma : arrays
+            As filtered, at the last date before that time.
+        days : float
+            From that date to the time.
+        next_mu, next_sigma : arrays
+            As smoothed, at the next date.
+        ahead : float
+            From the time to the next date.
+        """
+
+
+class RowModel(Protocol):
+    """What goes on in a row of pixels, see :mod:`xfusion.kernels.random_walk`."""
+
+    def learn(self, seen: Rows, state: Rows, days: float, out: Rows) -> None:
+        """Carry a state to a date and add what was seen."""
+
+    def foresee(self, state: Rows, days: float, out: Rows) -> None:
+        """Carry a state to a time at which nothing was seen."""
+
+    def reach_back(self, state: Rows, since: float, days: float, after: Rows, out: Rows) -> None:
+        """Return what is known by what was seen before and after."""
+
+
+@dataclass(frozen=True)
+class RandomWalk(InGraph):
+    """A quantity whose variance grows by `q` each day, for a row of pixels."""
+
+    q: Row
+
+    def learn(self, seen: Rows, state: Rows, days: float, out: Rows) -> None:
+        """Carry a row to a date, and add what was seen."""
+        from xfusion.kernels import random_walk
+
+        random_walk.learn(*seen, state[0], state[1], days, self.q, *out)
+
+    def foresee(self, state: Rows, days: float, out: Rows) -> None:
+        """Carry a row to a time at which nothing was seen."""
+        from xfusion.kernels import random_walk
+
+        random_walk.foresee(state[0], state[1], days, self.q, *out)
+
+    def reach_back(self, state: Rows, since: float, days: float, after: Rows, out: Rows) -> None:
+        """Return what is known of a row by what was seen before and after."""
+        from xfusion.kernels import random_walk
+
+        random_walk.reach_back(*state, since, days, self.q, *after, *out)
+
+
+@dataclass(frozen=True)
+class TwoStates(InGraph):
+    """Wet or dry, with a rate from either to the other, for a row of pixels."""
+
+    share: Row
+    pace: Row
+    prior: Row
+
+    def learn(self, seen: Rows, state: Rows, days: float, out: Rows) -> None:
+        """Carry a row to a date, and add what was seen."""
+        from xfusion.kernels import two_state
+
+        two_state.learn(seen[0], state[0], days, self.share, self.pace, self.prior, *out)
+
+    def foresee(self, state: Rows, days: float, out: Rows) -> None:
+        """Carry a row to a time at which nothing was seen."""
+        from xfusion.kernels import two_state
+
+        two_state.foresee(state[0], days, self.share, self.pace, *out)
+
+    def reach_back(self, state: Rows, since: float, days: float, after: Rows, out: Rows) -> None:
+        """Return what is known of a row by what was seen before and after."""
+        from xfusion.kernels import two_state
+
+        two_state.reach_back(state[0], since, days, self.share, self.pace, after[0], *out)
+
+
+@dataclass(frozen=True)
+class OwnModel:
+    """A model of the caller's, for a row of pixels."""
+
+    model: StateModel
+
+    def learn(self, seen: Rows, state: Rows, days: float, out: Rows) -> None:
+        """Carry a row to a date, and add what was seen."""
+        y, r = (row.astype(np.float64) for row in seen)
+        mu, sigma = self._later(state, days)
+        known, new = np.isfinite(mu), np.isfinite(y)
+        first, both = new & ~known, new & known
+        mu[first], sigma[first] = y[first], r[first]
+        if both.any():
+            mu[both], sigma[both] = self.model.update(mu[both], sigma[both], y[both], r[both])
+        out[0][:], out[1][:] = mu, sigma
+
+    def foresee(self, state: Rows, days: float, out: Rows) -> None:
+        """Carry a row to a time at which nothing was seen."""
+        out[0][:], out[1][:] = self._later(state, days)
+
+    def _later(self, state: Rows, days: float) -> tuple[Row, Row]:
+        mu, sigma = (row.astype(np.float64) for row in state)
+        known = np.isfinite(mu)
+        if days and known.any():
+            mu[known], sigma[known] = self.model.predict(mu[known], sigma[known], days)
+        return mu, sigma
+
+    def reach_back(self, state: Rows, since: float, days: float, after: Rows, out: Rows) -> None:
+        """Return what is known of a row by what was seen before and after."""
+        assert isinstance(self.model, ReversibleModel)  # noqa: S101  # check_model saw that it is
+        mu, sigma = (row.astype(np.float64) for row in state)
+        mean, deviation = after[0].copy(), np.sqrt(after[1])
+        known = np.isfinite(mu)
+        if known.any():
+            mean[known], deviation[known] = self.model.smooth(
+                mu[known], sigma[known], since, mean[known], deviation[known], days - since
+            )
+        first = ~known & np.isfinite(mean)  # not seen before: it is carried back
+        if days > since and first.any():
+            mean[first], deviation[first] = self.model.predict(
+                mean[first], deviation[first], days - since
+            )
+        out[0][:], out[1][:] = mean, deviation**2
