@@ -229,6 +229,7 @@ NOT_OF_THE_COMMAND = (
     "the scale of {",
     "when bands are to be from",
     "nodata= is of",
+    "has no coordinate 'time' of dates",  # of series
 )
 
 

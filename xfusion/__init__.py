@@ -8,11 +8,11 @@ from . import raster, stac
 from .accessor import DataArrayFusion, DatasetFusion
 from .assessment.aleatoric import add_aleatoric
 from .assessment.applying import apply_calibration
+from .assessment.assessing import assess
 from .assessment.calibrating import calibrate
 from .assessment.calibration import Calibration
 from .assessment.correlation_of_errors import error_correlation
 from .assessment.correlation_of_sensors import estimate_correlation
-from .assessment.scores import assess
 from .assessment.triple_collocation import collocation
 from .assessment.water_area import area
 from .cog.write import to_cog

@@ -10,8 +10,8 @@ import xarray as xr
 
 from .assessment.aleatoric import add_aleatoric
 from .assessment.applying import apply_calibration
+from .assessment.assessing import assess
 from .assessment.calibrating import calibrate
-from .assessment.scores import assess
 from .assessment.water_area import area
 from .cog.write import to_cog
 from .datamodel.building import usable

@@ -28,7 +28,7 @@ MOST = 1 << 31  # pairs of groups
 class Grouping:
     """Groups of pixels."""
 
-    values: xr.DataArray | None
+    codes: xr.DataArray | None
     """Whole numbers that say which group each pixel is in; None if all are in the first."""
     table: NDArray[np.int32]
     """Of each value from `least` on the number of its group, or as the kernel has it none."""
@@ -137,7 +137,7 @@ def _of_array(dataset: xr.Dataset, by: xr.DataArray, name: str) -> Grouping:
     if by.dtype.kind in "iu" and by.size:
         least, most = int(there.min()), int(there.max())
         if most - least < LONGEST_TABLE:
-            from xfusion.kernels.slots import present  # numba takes half a second to import
+            from xfusion.kernels.group_slots import present  # numba takes half a second to import
 
             known = np.flatnonzero(present(there, least, most)) + least
             known = known[~np.isin(known, nodata)]
@@ -154,7 +154,7 @@ def _of_table(
     name: str,
 ) -> Grouping:
     """Return groups of integers, by a table from these to numbers."""
-    from xfusion.kernels.slots import NO_GROUP, NOT_KNOWN
+    from xfusion.kernels.group_slots import NO_GROUP, NOT_KNOWN
 
     none = [int(value) for value in nodata if float(value).is_integer()]
     every = [*map(int, known), *none]

@@ -46,11 +46,11 @@ def within(inner: Grouping, outer: Grouping | None) -> Grouping:
 
 
 def _numbers(grouping: Grouping, name: str) -> Any:
-    if grouping.values is None:
+    if grouping.codes is None:
         return np.int64(0)
     return xr.apply_ufunc(
         _looked_up,
-        grouping.values,
+        grouping.codes,
         kwargs={"table": grouping.table, "least": grouping.least, "name": name},
         dask="parallelized",
         output_dtypes=[np.int64],
@@ -60,7 +60,7 @@ def _numbers(grouping: Grouping, name: str) -> Any:
 def _looked_up(
     values: NDArray[Any], *, table: NDArray[np.int32], least: int, name: str
 ) -> NDArray[np.int64]:
-    from xfusion.kernels.slots import NOT_KNOWN  # numba takes half a second to import
+    from xfusion.kernels.group_slots import NOT_KNOWN  # numba takes half a second to import
 
     places = values.astype(np.int64) - least
     inside = (places >= 0) & (places < len(table))

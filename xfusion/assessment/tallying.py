@@ -100,7 +100,10 @@ class Counting(InGraph):
     def _slots(
         self, some: Layers, where: tuple[slice, slice], shape: tuple[int, int], start: int
     ) -> tuple[NDArray[np.int32] | None, NDArray[np.int64]]:
-        from xfusion.kernels.slots import NOT_KNOWN, slots  # numba takes half a second to import
+        from xfusion.kernels.group_slots import (  # numba takes half a second to import
+            NOT_KNOWN,
+            slots,
+        )
 
         if self.blocks is None and "groups" not in some:
             return None, np.zeros(1, np.int64)

@@ -167,7 +167,7 @@ def assess(
     )
     layout = ScoreLayout(bins, None if by is None else grouping.labels, int(bootstrap))
     layers = {MU: mu, SIGMA: dataset[SIGMA], MASK: dataset.get(MASK), "reference": truth}
-    layers |= {"groups": pairs.values, "weights": given}
+    layers |= {"groups": pairs.codes, "weights": given}
     variables = {name: _in_rows(layer, mu) for name, layer in layers.items() if layer is not None}
     largest = weighing.largest if given is None else largest_of(given)
     results = counted(counting, variables, largest, finishing, layout.shapes)
