@@ -42,7 +42,8 @@ fused = rules.fuse(
     (mask, None),
     rule=0,
     correlation=correlation.correlated(np.array([[1, 0.3], [0.3, 1]])),
-    parameter=np.nan,
+    prior=np.array([0.5]),
+    alpha=1.0,
     sigma_floor=1e-6,
     floor_nonfinite=False,
     unknown=32,
@@ -68,7 +69,7 @@ def test_results_are_equal_without_numbas_internals(tmp_path: Path) -> None:
         file = str(tmp_path / name)
         run(f"import numba.extending\n{how}\n{WORK}", tmp_path / f"cache {name}", file, name)
     with np.load(tmp_path / "as they are.npz") as one, np.load(tmp_path / "missing.npz") as other:
-        assert len(one) == 10
+        assert len(one) == 12
         for name in one:
             np.testing.assert_array_equal(one[name], other[name])
 

@@ -123,8 +123,8 @@ def assess(
     >>> water = xf.retrieval(np.array([[0.9, 0.8, 0.6, 0.1]]), np.full((1, 4), 0.2))
     >>> truth = xr.DataArray(np.array([[1, 1, 0, 0]]), dims=("y", "x"))
     >>> scores = water.fusion.assess(truth)
-    >>> scores.iou.sel(pixels="all").item(), scores.brier.sel(pixels="all").round(3).item()
-    (0.667, 0.105)
+    >>> [scores[name].sel(pixels="all").round(3).item() for name in ("iou", "brier")]
+    [0.667, 0.105]
     """
     dataset = as_retrieval(dataset)
     _check(threshold, excluded, bootstrap, block, sigma_floor, seed)

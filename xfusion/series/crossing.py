@@ -79,7 +79,7 @@ def duration(dataset: Retrieval, /, threshold: float) -> xr.DataArray:
     >>> import numpy as np, xarray as xr, xfusion as xf
     >>> days = np.array(["2023-06-01", "2023-06-03"], "datetime64[ns]")
     >>> mu = xr.DataArray([[[0.2]], [[0.6]]], {"time": days}, ("time", "y", "x"))
-    >>> float(xf.duration(xf.retrieval(mu, 0.1), 0.4).round(3))
+    >>> xf.duration(xf.retrieval(mu, 0.1), 0.4).round(3).item()
     1.0
     """
     days = _crossed(dataset, threshold, _duration, np.dtype(np.float64), "duration")

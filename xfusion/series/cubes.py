@@ -9,7 +9,6 @@ import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
-from xfusion.datamodel.graph import InGraph
 from xfusion.datamodel.names import MASK, MU, SIGMA
 from xfusion.datamodel.times import label_text
 from xfusion.datamodel.validation import Retrieval, as_retrieval
@@ -22,7 +21,7 @@ from .timeline import dates_of
 TIME = "time"
 
 
-class Series(InGraph):
+class Series:
     """Cubes of retrievals on one grid, in units of the first.
 
     Parameters
