@@ -16,7 +16,7 @@ import sys
 import threading
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import KW_ONLY, asdict, dataclass, field
 from fnmatch import fnmatchcase
 from http import HTTPStatus
@@ -220,13 +220,13 @@ def run(server: FaultyServer) -> None:
 
 
 @contextmanager
-def started(module: str, target: str, faults: Mapping[str, Fault] | None) -> Iterator[str]:
-    """Run a module, whose main calls `run`, while the context lasts; its URL."""
-    records = json.dumps({pattern: asdict(fault) for pattern, fault in (faults or {}).items()})
+def served(module: str, *arguments: str, stderr: int | None = None) -> Iterator[str]:
+    """Run a module that tells its port and ends with its input; its URL."""
     with subprocess.Popen(
-        [sys.executable, "-m", module, target, records],
+        [sys.executable, "-m", module, *arguments],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
+        stderr=stderr,
         text=True,
         start_new_session=True,
     ) as server:
@@ -235,6 +235,14 @@ def started(module: str, target: str, faults: Mapping[str, Fault] | None) -> Ite
             yield f"http://127.0.0.1:{int(server.stdout.readline())}"
         finally:
             server.kill()
+
+
+def started(
+    module: str, target: str, faults: Mapping[str, Fault] | None
+) -> AbstractContextManager[str]:
+    """Run a module whose main calls `run`, with faults."""
+    records = json.dumps({pattern: asdict(fault) for pattern, fault in (faults or {}).items()})
+    return served(module, target, records)
 
 
 def arguments() -> tuple[str, dict[str, Fault]]:

@@ -2,34 +2,23 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from tests.faulty import served
+
 BUCKET = "maps"
 
 
-@contextlib.contextmanager
-def s3_server(*, every: int = 0) -> Iterator[str]:
+def s3_server(*, every: int = 0) -> AbstractContextManager[str]:
     """Serve a bucket; of its answers each so-many-th is lost, a 503, or a break in the body."""
-    with subprocess.Popen(
-        [sys.executable, "-m", "tests.s3_server", str(every)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    ) as server:
-        try:
-            assert server.stdout is not None
-            yield f"http://127.0.0.1:{int(server.stdout.readline())}"
-        finally:
-            server.kill()
+    return served("tests.s3_server", str(every), stderr=subprocess.DEVNULL)
 
 
 class Proxy(BaseHTTPRequestHandler):

@@ -19,7 +19,7 @@ from xfusion.store import tasks
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture(scope="module", params=[0, 17], ids=["well", "with faults"])
+@pytest.fixture(scope="module", params=[0, 7], ids=["well", "with faults"])
 def endpoint(request: pytest.FixtureRequest) -> Iterator[str]:
     with s3_server(every=request.param) as url:
         yield url
