@@ -6,6 +6,7 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import dask
 import dask.array as da
@@ -188,6 +189,49 @@ def test_small_variables_in_memory_go_beside_even_blocks(tmp_path: Path) -> None
     back = xf.to_zarr(dataset, tmp_path / "w.zarr", progress=False)
     np.testing.assert_array_equal(back.q, np.arange(8))
     assert float(back.lone) == 3
+
+
+def cube() -> xr.Dataset:
+    mu = xr.DataArray(np.arange(60.0).reshape(3, 4, 5), dims=("time", "y", "x"))
+    return xf.retrieval(mu, mu + 1).assign_coords(
+        time=np.array(["2023-06-01", "2023-06-03", "NaT"], "M8[ns]"),
+        wait=("time", np.array([1, 2, 5], "m8[s]").astype("m8[ns]")),
+        row=("y", list("abcd")),
+        orbit=7,
+        moment=np.datetime64("2023-06-01T05:00:00.123456789", "ns"),
+    )
+
+
+@pytest.mark.parametrize("chunks", [None, {"time": 1, "y": 3, "x": 2}, {"y": (1, 3), "x": (3, 2)}])
+def test_times_texts_and_flags_are_read_as_they_were_written(tmp_path: Path, chunks: Any) -> None:
+    dataset = cube().assign(seen=cube().mu > 5, count=cube().mu.astype("uint16"))
+    dataset["when"] = dataset.time.expand_dims(x=5)
+    dataset = dataset if chunks is None else dataset.chunk(chunks)
+    back = xf.to_zarr(dataset, tmp_path / "w.zarr", progress=False)
+    xr.testing.assert_equal(back.load().drop_attrs(), dataset.compute().drop_attrs())
+    assert xf.verify(tmp_path / "w.zarr", progress=False) == {}
+    again = xf.to_zarr(dataset, tmp_path / "w.zarr", progress=False)
+    xr.testing.assert_identical(again.load(), back)
+
+
+@pytest.mark.parametrize("name", ["time", "wait", "moment"])
+def test_times_whose_file_is_gone_are_none(tmp_path: Path, name: str) -> None:
+    xf.to_zarr(cube(), tmp_path / "w.zarr", progress=False)
+    for path in [*(tmp_path / "w.zarr" / name).rglob("*")]:
+        if path.is_file() and path.name != "zarr.json":
+            path.unlink()
+    assert np.isnat(xr.open_zarr(tmp_path / "w.zarr")[name]).all()
+    assert f"{name}/c" in " ".join(xf.verify(tmp_path / "w.zarr", progress=False))
+
+
+@pytest.mark.parametrize("dims", [("q",), ("q", "y", "x")])
+def test_a_variable_without_values_is_named_before_anything_is_written(
+    tmp_path: Path, dims: tuple[str, ...]
+) -> None:
+    empty = np.zeros([{"q": 0, "y": 4, "x": 5}[dim] for dim in dims])
+    with pytest.raises(ValueError, match=r"extra has no values, .*\.drop_vars\('extra'\)"):
+        xf.to_zarr(cube().assign(extra=(dims, empty)), tmp_path / "w.zarr", progress=False)
+    assert not (tmp_path / "w.zarr").exists()
 
 
 def test_each_time_of_a_series_is_a_block_of_its_own(tmp_path: Path) -> None:

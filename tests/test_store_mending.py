@@ -185,33 +185,6 @@ def test_what_a_user_adds_to_a_finished_store_stays(whole: Path, tmp_path: Path)
     np.testing.assert_array_equal(found.mu, small().mu)
 
 
-def test_verify_reads_groups_of_others(tmp_path: Path) -> None:
-    import zarr
-
-    for separator in ("/", "."):
-        store = tmp_path / f"{ord(separator)}.zarr"
-        group = zarr.open_group(store, mode="w", zarr_format=3)
-        inner = group.create_group("inner")
-        for place in (group, inner):
-            array = place.create_array(
-                "a",
-                shape=(4,),
-                chunks=(2,),
-                dtype="f4",
-                fill_value=0,
-                chunk_key_encoding={"name": "default", "separator": separator},
-            )
-            array[2:] = 1
-        # a chunk of the fill value is not written
-        assert xf.verify(store, progress=False) == {}
-        (store / f"inner/a/c{separator}1").write_bytes(b"xx")
-        assert {*xf.verify(store, progress=False)} == {f"inner/a/c{separator}1"}
-    (tmp_path / "none.zarr").mkdir()
-    (tmp_path / "none.zarr" / "zarr.json").write_text('{"zarr_format": 3, "node_type": "group"}')
-    with pytest.raises(ValueError, match="holds no arrays"):
-        xf.verify(tmp_path / "none.zarr", progress=False)
-
-
 @pytest.mark.parametrize("held", [None, 7, [], {"metadata": None}])
 def test_consolidated_metadata_that_are_none_are_mended(
     whole: Path, tmp_path: Path, held: Any

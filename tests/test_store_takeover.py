@@ -6,19 +6,22 @@ import multiprocessing
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import dask
 import numpy as np
 import pytest
 import xarray as xr
 
 import xfusion as xf
 from tests.store_runs import contents
-from xfusion.store import lease
+from xfusion.store import lease, tasks, workers
+from xfusion.store.place import Place
 
 SIDE, BLOCK = 24, 4
+REFUSALS = ("another run", "unfinished run of another job", "finished result of another")
 
 
 class Run:
@@ -54,8 +57,7 @@ class Run:
         with contextlib.suppress(EOFError, ConnectionResetError):
             said = self.pipe.recv()
         if self.process.exitcode == 0 and said != "finished":
-            known = ("another run", "unfinished run of another job", "finished result of another")
-            assert any(text in said for text in known), said
+            assert any(text in said for text in REFUSALS), said
         return bool(said == "finished")
 
 
@@ -175,8 +177,6 @@ def retrieval(value: float) -> xr.Dataset:
 def test_a_run_that_lives_keeps_its_store_unless_it_is_forced(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from xfusion.store import tasks
-
     store = tmp_path / "w.zarr"
     seen: list[str] = []
 
@@ -233,3 +233,108 @@ def test_a_run_of_another_machine_that_beats_is_left_alone(
     monkeypatch.setattr(time, "sleep", sleep)
     with pytest.raises(RuntimeError, match="process 9 on far"):
         xf.to_zarr(retrieval(1.0), store, progress=False)
+
+
+STEPS = ("read", "write", "delete", "move", "delete_folder", "listed", "children", "has", "tail")
+
+
+class GoneError(BaseException):
+    """A process that is gone tells nothing."""
+
+
+def at_step(patch: pytest.MonkeyPatch, number: int, act: Callable[[], object]) -> Iterator[int]:
+    """Do something before the step of a number that a run takes in its store; return the steps."""
+    steps = itertools.count()
+    inside: list[bool] = []
+
+    def wrapped(method: Any) -> Any:
+        def step(self: Place, *arguments: Any) -> Any:
+            if not inside and next(steps) == number:
+                inside.append(True)
+                act()
+                inside.clear()
+            return method(self, *arguments)
+
+        return step
+
+    for name in STEPS:
+        patch.setattr(Place, name, wrapped(getattr(Place, name)))
+    return steps
+
+
+def end_of(value: float, store: Path, **how: bool) -> str:
+    """Return how a run of two blocks ends: "" if it finishes."""
+    mu = xr.DataArray(np.full((2, 4), value, np.float32), dims=("y", "x"))
+    try:
+        with dask.config.set(scheduler="sync"):
+            xf.to_zarr(xf.retrieval(mu, mu * 0 + 1).chunk(2), store, progress=False, **how)
+    except GoneError:
+        return "gone"
+    except (RuntimeError, ValueError, FileExistsError) as error:
+        return str(error)
+    return ""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("what", "resume", "each"), [("take", False, 1), ("take", True, 3), ("kill", False, 2)]
+)
+def test_at_whichever_step_a_store_is_taken_it_is_that_of_one_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str, resume: bool, each: int
+) -> None:
+    whole = {
+        value: published(tmp_path / f"{value}.zarr")
+        for value in (1.0, 2.0)
+        if not end_of(value, tmp_path / f"{value}.zarr")
+    }
+    with monkeypatch.context() as patch:
+        steps = at_step(patch, -1, lambda: None)
+        assert not end_of(1.0, tmp_path / "counted.zarr")
+    count = next(steps)
+    assert count > 40
+    ends = set()
+    for number in range(0, count, each):
+        store = tmp_path / f"at {number}.zarr"
+        seconds: list[str] = []
+
+        def second(store: Path = store, seconds: list[str] = seconds) -> None:
+            if what == "kill":
+                raise GoneError
+            seconds.append(end_of(2.0, store, resume=resume, force=True))
+
+        with monkeypatch.context() as patch:
+            at_step(patch, number, second)
+            first = end_of(1.0, store)
+        if what == "kill":
+            seconds.append(end_of(2.0, store, resume=resume))
+        # one of them has finished, whichever; or the first was killed after it had
+        assert "" in (first, *seconds) or "finished result of another" in seconds[0], number
+        assert published(store) == whole[1.0 if seconds[0] else 2.0], (number, first, seconds)
+        assert all(
+            end in ("", "gone") or any(text in end for text in REFUSALS)
+            for end in (first, *seconds)
+        ), (number, first, seconds)
+        ends.add((not first, not seconds[0]))
+    assert len(ends) > 1
+
+
+def test_a_run_that_is_refused_for_its_job_does_not_stop_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = tmp_path / "w.zarr"
+    written: list[Any] = []
+
+    def write(target: Any, region: Any, block: Any) -> None:
+        # a batch is noted by now
+        if len(written) == 6:
+            with pytest.raises(ValueError, match="unfinished run of another job"):
+                xf.to_zarr(retrieval(2.0), store, force=True, progress=False)
+        written.append(region)
+        target[region] = block
+
+    monkeypatch.setattr(tasks, "_write", write)
+    monkeypatch.setattr(workers, "BLOCKS_A_WORKER", 1)
+    with dask.config.set(scheduler="sync", num_workers=1):
+        xf.to_zarr(retrieval(1.0), store, progress=False)
+    assert len(written) > 6
+    assert values_in(store) == {1.0}

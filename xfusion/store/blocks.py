@@ -21,6 +21,13 @@ def in_blocks(dataset: xr.Dataset) -> xr.Dataset:
     if empty:
         msg = f"there are no pixels along {empty[0]!r}: the selection misses the array, change it"
         raise ValueError(msg)
+    for name, variable in dataset.variables.items():
+        if 0 in variable.shape:
+            msg = (
+                f"{name} has no values, its sizes are {dict(variable.sizes)}, and so no blocks: "
+                f"leave it out, .drop_vars({name!r})"
+            )
+            raise ValueError(msg)
     dims = spatial_dims(dataset) or dataset["mu"].dims
     # names of sensors, say: few, and of texts in blocks Zarr does not know how long they are
     texts = {k: v.variable for k, v in dataset.coords.items() if v.dtype.kind in "OUT"}

@@ -18,10 +18,11 @@ from numpy.typing import NDArray
 from xfusion.datamodel.provenance import JOB
 from xfusion.run.progress import progress_of
 
+from .arrays import opened_array, quiet_zarr
 from .draft import VARIABLE
 from .fingerprint import changed_inputs, differences
 from .notes import is_of
-from .place import ROOT, opened_array, quiet_zarr
+from .place import ROOT
 from .tasks import Block, blocks_of, part_of
 from .template import template_of
 from .workers import Local, workers_of

@@ -17,6 +17,7 @@ from .cluster import LostWorkersError
 from .draft import Draft, discard, job_of_draft
 from .fingerprint import changed_inputs, differences
 from .lease import Lease, held
+from .links import refuse_links
 from .metadata import changed_files
 from .place import JOB_KEY, ROOT, Place
 from .shards import is_sound, is_written
@@ -75,6 +76,7 @@ class Filling:
         """
         if not (changed_files(self.place, self.template) or self._broken()):
             return
+        refuse_links(self.place)
         with held(self.place, force=force) as lease:
             # meanwhile it may have become another store, or have been mended
             check()
@@ -134,27 +136,43 @@ class Filling:
             raise OSError(msg)
         self._check_inputs(lease)
 
+    def former(self, *, resume: bool) -> tuple[Draft | None, dict[str, str]]:
+        """Return the draft to go on with, None if there is none, and the job that was begun before.
+
+        Raises
+        ------
+        ValueError
+            If that is another one, some of which is done, or not known, unless it is discarded.
+        """
+        if not self.place.has(JOB_KEY):
+            return None, {}
+        try:
+            draft, before = job_of_draft(self.place)
+        except ValueError:
+            if resume:
+                raise
+            return None, {}
+        if not resume or draft is None:
+            return None, before
+        if before == self.job:
+            return replace(draft, is_resumed=True), before
+        # without pixels there is nothing to be mixed
+        if draft.done():
+            msg = (
+                f"{self.place.name} holds an unfinished run of another job: "
+                f"{differences(before, self.job)}. Nothing was changed; run that one, choose "
+                "another store, or begin anew with resume=False"
+            )
+            raise ValueError(msg)
+        return None, before
+
     def _draft(self, lease: Lease, *, resume: bool) -> Draft:
         """Return the draft to go on with, or another one."""
-        before: dict[str, str] = {}
-        if self.place.has(JOB_KEY):
-            try:
-                draft, before = job_of_draft(self.place)
-            except ValueError:
-                if resume:
-                    raise
-                draft = None
-            if resume and draft is not None and before == self.job:
-                return replace(draft, is_resumed=True)
-            # without pixels there is nothing to be mixed
-            if resume and draft is not None and draft.done():
-                msg = (
-                    f"{self.place.name} holds an unfinished run of another job: "
-                    f"{differences(before, self.job)}. Nothing was changed; run that one, choose "
-                    "another store, or begin anew with resume=False"
-                )
-                raise ValueError(msg)
+        draft, before = self.former(resume=resume)
+        if draft is not None:
+            return draft
         discard(self.place, lease, before)
+        lease.check()
         return Draft.begun(self.place, self.job)
 
     def _fill(

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from xfusion.datamodel.caller import warn
+from xfusion.datamodel.components import is_component
 from xfusion.run.process import has_ended, this_process
 
 from .place import STATE, Place
@@ -137,8 +138,10 @@ def _wait_for_silence(place: Place) -> None:
 
 def _holder(place: Place) -> dict[str, str] | None:
     """Return who holds the lease, None if nobody does."""
-    holder = place.json(RUN_KEY)
-    return holder if holder is not None and isinstance(holder.get("run"), str) else None
+    noted = place.json(RUN_KEY) or {}
+    holder = {name: value for name, value in noted.items() if isinstance(value, str)}
+    # its name is that of a key, too
+    return holder if is_component(holder.get("run")) else None
 
 
 def _is_dead(holder: dict[str, str]) -> bool:

@@ -12,6 +12,8 @@ from xfusion.datamodel.provenance import JOB
 from .notes import digest_of, noted_digest
 from .place import ROOT, Place
 
+ARRAY, GROUP = "array", "group"  # kinds of nodes
+
 
 def root_of(place: Place) -> dict[str, Any]:
     """Return the metadata at the root of a finished store.
@@ -101,9 +103,24 @@ def changed_metadata(place: Place, root: Mapping[str, Any]) -> dict[str, str]:
     if noted is not None and noted != digest_of(root):
         changed[ROOT] = "the metadata are not what was written, or were changed afterwards"
     for name, node in consolidated(root).items():
-        if node.get("node_type") == "array" and place.json(f"{name}/{ROOT}") != node:
-            changed[f"{name}/{ROOT}"] = "it is not what the root says of it, or not there"
+        if node.get("node_type") == ARRAY and place.json(key_of(name)) != node:
+            changed[key_of(name)] = "it is not what the root says of it, or not there"
     return changed
+
+
+def kinds_of_nodes(place: Place, root: Mapping[str, Any]) -> dict[str, str | None]:
+    """Return path -> kind of all arrays and groups, None of what does not tell; "" is the root."""
+    nodes: dict[str, Any] = consolidated(root)
+    if not nodes:
+        keys = [key for key in place.listed() if key.endswith(f"/{ROOT}")]
+        nodes = {key.removesuffix(f"/{ROOT}"): place.json(key) or {} for key in keys}
+    kinds = {name: node.get("node_type") for name, node in {"": root, **nodes}.items()}
+    return {name: kind if kind in (ARRAY, GROUP) else None for name, kind in kinds.items()}
+
+
+def key_of(name: str) -> str:
+    """Return where the metadata of a node are."""
+    return f"{name}/{ROOT}" if name else ROOT
 
 
 def consolidated(root: Mapping[str, Any]) -> dict[str, dict[str, Any]]:

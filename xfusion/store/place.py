@@ -28,6 +28,8 @@ from xfusion.run.objects import (
     patiently,
 )
 
+from .arrays import opened_array
+
 if TYPE_CHECKING:
     from icechunk import Repository
     from zarr.abc.store import Store as ZarrStore
@@ -46,11 +48,14 @@ AT_A_TIME = 16  # requests to an object store
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 NOT_EMPTY = (errno.ENOTEMPTY, errno.EEXIST, errno.ENOENT)
 NOT_OURS = (errno.EACCES, errno.EPERM, errno.EROFS)
+OF_ANOTHER_KIND = (errno.EISDIR, errno.ENOTDIR, errno.EEXIST)
 
 OF_A_SESSION = (
     "a session of Icechunk is committed by who opened it, once: give the repository itself, "
     "to_zarr(repository), and each batch is a commit"
 )
+NO_STORE = "a {} is no store: give a path, an address or a store of zarr"
+OF_FORMAT_2 = (".zgroup", ".zarray", ".zmetadata")
 ATTEMPTS, PAUSE = 20, 0.05  # seconds between them
 
 ABSENT, FINISHED, UNFINISHED, FOREIGN = "absent", "finished", "unfinished", "foreign"
@@ -73,9 +78,9 @@ class Place:
         self.address = str(store)
         if isinstance(store, ZarrStore):
             self.name, self.zarr = str(store), store
-            _check_is_changeable(store)
         elif not isinstance(store, str | os.PathLike):
-            raise TypeError(OF_A_SESSION)
+            of_icechunk = type(store).__module__.startswith("icechunk")
+            raise TypeError(OF_A_SESSION if of_icechunk else NO_STORE.format(type(store).__name__))
         elif is_address(path := os.fspath(store)):
             self.name = public(str(store))
             self.zarr = ObjectStore(object_store(str(store)))
@@ -84,10 +89,23 @@ class Place:
             if folder.exists() and not folder.is_dir():
                 msg = f"{folder} is a file, and a Zarr store a folder: choose another path"
                 raise FileExistsError(msg)
-            if (folder / STATE).is_symlink():
-                msg = f"{folder / STATE} is a link, and a run would delete what is there: remove it"
-                raise FileExistsError(msg)
             self.name, self.zarr = str(folder), LocalStore(folder.absolute())
+
+    def check_is_changeable(self) -> None:
+        """Refuse a store in which a run cannot keep its state, or go on after another."""
+        kind = type(self.zarr).__name__
+        if type(self.zarr).__module__.startswith("icechunk"):
+            raise TypeError(OF_A_SESSION)
+        can = (self.zarr.supports_writes, self.zarr.supports_deletes, self.zarr.supports_listing)
+        if not all(can):
+            msg = (
+                f"a {kind} cannot be changed once it is written, so no run could go on with it: "
+                "write a folder, and pack that when it is finished"
+            )
+            raise TypeError(msg)
+        if self.zarr.read_only:
+            msg = f"the {kind} is open for reading only: open it with read_only=False"
+            raise ValueError(msg)
 
     def read(self, key: str) -> bytes | None:
         """Return the content of a key, None if there is none."""
@@ -193,7 +211,7 @@ class Place:
     def delete_array(self, name: str) -> None:
         """Delete an array at the root, if that is what is there."""
         keys = [key.removeprefix(f"{name}/") for key in self.listed(f"{name}/")]
-        if all(OF_AN_ARRAY.fullmatch(key) for key in keys):
+        if keys and all(OF_AN_ARRAY.fullmatch(key) for key in keys):
             self.delete_folder(name)
 
     def state(self) -> str:
@@ -202,8 +220,33 @@ class Place:
             return FINISHED
         if self.has(JOB_KEY):
             return UNFINISHED
-        names = self.children()
-        return FOREIGN if [name for name in names if name != STATE] else ABSENT
+        names = {*self.children()} - {STATE}
+        # another run may have ended meanwhile
+        return FINISHED if ROOT in names else FOREIGN if names else ABSENT
+
+    def check_is_finished(self) -> None:
+        """Refuse a store that is not finished, or none.
+
+        Raises
+        ------
+        ValueError
+            It says what there is, and what to do.
+        """
+        import zarr
+
+        if not self.zarr.supports_deletes:
+            # a zip file is opened by what reads it as zarr does
+            zarr.open(self.zarr, mode="r")
+        state = self.state()
+        if state == FINISHED:
+            return
+        what = "is no finished Zarr store"
+        if state == UNFINISHED:
+            what = "is an unfinished run: call xf.to_zarr again as it was, and it goes on"
+        elif any(self.has(key) for key in OF_FORMAT_2):
+            what = f"{what}: it is one of Zarr's format 2, open it with xr.open_zarr"
+        msg = f"{self.name} {what}"
+        raise ValueError(msg)
 
     def array(self, name: str) -> Any:
         """Open one of the arrays, to be written whole block by whole block."""
@@ -235,6 +278,11 @@ class Place:
                 mend = "make room and call to_zarr again, it goes on from the last batch"
             elif error.errno in NOT_OURS:
                 mend = "choose a store that may be written"
+            elif error.errno in OF_ANOTHER_KIND:
+                path = error.filename2 or error.filename
+                mend = (
+                    f"{path} or what is above it is a file for a folder, or the reverse: remove it"
+                )
             else:
                 raise
             msg = f"{self.name}: {os.strerror(error.errno)}: {mend}"
@@ -243,40 +291,6 @@ class Place:
             if not is_of_an_object_store(error):
                 raise
             raise OSError(failure_of(error, self.address)) from None
-
-
-def _check_is_changeable(store: ZarrStore) -> None:
-    """Refuse a store in which a run cannot keep its state, or go on after another."""
-    kind = type(store).__name__
-    if type(store).__module__.startswith("icechunk"):
-        raise TypeError(OF_A_SESSION)
-    if not (store.supports_writes and store.supports_deletes and store.supports_listing):
-        msg = (
-            f"a {kind} cannot be changed once it is written, so no run could go on with it: write "
-            "a folder, and pack that when it is finished"
-        )
-        raise TypeError(msg)
-    if store.read_only:
-        msg = f"the {kind} is open for reading only: open it with read_only=False"
-        raise ValueError(msg)
-
-
-def opened_array(store: ZarrStore, name: str) -> Any:
-    """Open an array, to be written whole block by whole block."""
-    import zarr
-
-    # a block that is not there is lost, not empty
-    with quiet_zarr(), zarr.config.set({"array.write_empty_chunks": True}):
-        return zarr.open_array(store, path=name, mode="r+", zarr_format=3)
-
-
-@contextlib.contextmanager
-def quiet_zarr() -> Iterator[None]:
-    """Without warnings of what is meant: our state in the store, and consolidated metadata."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*not recognized as a component of a Zarr")
-        warnings.filterwarnings("ignore", message="Consolidated metadata is")
-        yield
 
 
 def _sync(ask: Callable[..., Any], *arguments: Any) -> Any:

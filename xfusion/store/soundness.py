@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -13,12 +13,14 @@ from xfusion.kernels import parallel
 from xfusion.run.objects import is_of_an_object_store, patiently
 from xfusion.run.progress import progress_of
 
-from .metadata import changed_metadata, consolidated, root_of
+from .metadata import ARRAY, changed_metadata, key_of, kinds_of_nodes, root_of
 from .notes import noted_digest
-from .place import FINISHED, ROOT, Place, StoreLike
+from .place import Place, StoreLike
 from .shards import is_written, shard_of
 
 MISSING = "it is not there"
+NOT_WHOLE = "it is not whole"
+CHECKED = "crc32c"  # a codec, of what xf.to_zarr writes
 
 
 def verify(store: StoreLike, /, *, progress: bool = True) -> dict[str, str]:
@@ -60,32 +62,23 @@ def verify(store: StoreLike, /, *, progress: bool = True) -> dict[str, str]:
     """
     place = Place(store)
     with place.named_errors():
-        if place.state() != FINISHED:
-            msg = f"{place.name} is no finished Zarr store: there is nothing to be verified"
-            raise ValueError(msg)
+        place.check_is_finished()
         root = root_of(place)
         broken = changed_metadata(place, root)
-        names = _arrays_of(place, root)
-        if not names:
+        kinds = kinds_of_nodes(place, root)
+        broken |= {key_of(name): NOT_WHOLE for name, kind in kinds.items() if kind is None}
+        arrays = [name for name, kind in kinds.items() if kind == ARRAY]
+        if not arrays and not broken:
             msg = (
                 f"{place.name} holds no arrays of Zarr's format 3: there is nothing to be verified"
             )
             raise ValueError(msg)
-        sound = [name for name in names if f"{name}/{ROOT}" not in broken]
+        read = [name for name in arrays if key_of(name) not in broken]
+        faults = {name: fault for name in read if (fault := _fault_of_metadata(place, name))}
+        broken |= {key_of(name): fault for name, fault in faults.items()}
+        sound = [name for name in read if name not in faults]
         ours = noted_digest(root) is not None
         return broken | broken_blocks(place, sound, is_full=ours, progress=progress)
-
-
-def _arrays_of(place: Place, root: Mapping[str, Any]) -> list[str]:
-    """Return the paths of all arrays, in groups as well."""
-    if root.get("node_type") == "array":
-        return [""]
-    nodes = consolidated(root)
-    if nodes:
-        return [name for name, node in nodes.items() if node.get("node_type") == "array"]
-    keys = [key for key in place.listed() if key.endswith(f"/{ROOT}")]
-    nodes = {key.removesuffix(f"/{ROOT}"): place.json(key) or {} for key in keys}
-    return [name for name, node in nodes.items() if node.get("node_type") == "array"]
 
 
 def broken_blocks(
@@ -133,10 +126,14 @@ class _Block:
         return tuple(slice(i * s, (i + 1) * s) for i, s in zip(self.index, sides, strict=True))
 
 
-def _blocks(place: Place, name: str) -> Iterator[_Block]:
+def _opened(place: Place, name: str) -> Any:
     import zarr
 
-    array: Any = zarr.open_array(place.zarr, path=name, mode="r", zarr_format=3)
+    return zarr.open_array(place.zarr, path=name, mode="r", zarr_format=3)
+
+
+def _blocks(place: Place, name: str) -> Iterator[_Block]:
+    array = _opened(place, name)
     sides = array.shards or array.chunks
     counts = [-(-n // side) for n, side in zip(array.shape, sides, strict=True)]
     for index in np.ndindex(*counts):
@@ -145,7 +142,9 @@ def _blocks(place: Place, name: str) -> Iterator[_Block]:
 
 def _fault_of(place: Place, block: _Block, *, is_full: bool) -> str | None:
     if not place.has(block.key):
-        return MISSING if is_full else None
+        # what somebody has written again without our checksums may leave out what has no values
+        is_ours = is_full and CHECKED in repr(block.array.metadata.codecs).lower()
+        return MISSING if is_ours else None
     if block.array.shards and is_full:
         shard = shard_of(block.array, block.name, block.index)
         if not is_written(place, shard, ""):
@@ -156,5 +155,20 @@ def _fault_of(place: Place, block: _Block, *, is_full: bool) -> str | None:
         # whatever a codec raises of damaged bytes
         if is_of_an_object_store(error):
             raise
-        return f"{type(error).__name__}: {error}".splitlines()[0]
+        return _line_of(error)
     return None
+
+
+def _fault_of_metadata(place: Place, name: str) -> str | None:
+    try:
+        # zarr takes any number for the side of a chunk
+        return None if all(side > 0 for side in _opened(place, name).chunks) else NOT_WHOLE
+    except Exception as error:
+        # whatever zarr raises of metadata that are not what they should be
+        if is_of_an_object_store(error):
+            raise
+        return _line_of(error)
+
+
+def _line_of(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}".splitlines()[0]

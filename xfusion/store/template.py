@@ -16,13 +16,15 @@ from xfusion.datamodel.names import MASK
 from xfusion.datamodel.provenance import JOB
 from xfusion.run.scheduler import lazy_variables
 
+from .arrays import quiet_zarr
 from .notes import digest_of, note_of
-from .place import ROOT, STATE, Place, quiet_zarr
+from .place import ROOT, STATE, Place
 
 if TYPE_CHECKING:
     from zarr.abc.store import Store as ZarrStore
 
 LEVEL = 0  # of zstd: Zarr's own choice
+NO_TIME = int(np.iinfo(np.int64).min)  # NaT, as times are stored
 CHUNK = 512  # pixels a side, at most, of what is compressed in one piece
 
 
@@ -48,6 +50,10 @@ def template_of(dataset: xr.Dataset, job: Mapping[str, str]) -> dict[str, bytes]
             "chunks": tuple(_chunk(c[0]) if d in dims else c[0] for d, c in _blocks(variable)),
             "shards": tuple(c[0] for _, c in _blocks(variable)),
         }
+    # what a reader gets of a file that is gone
+    for name, variable in dataset.variables.items():
+        if variable.dtype.kind in "mM":
+            encoding[name] |= {"fill_value": NO_TIME}
     if MASK in encoding:
         encoding[MASK] |= {"fill_value": int(Exclusion.UNKNOWN)}
     template: Any = MemoryStore()

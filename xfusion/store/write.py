@@ -18,9 +18,10 @@ from .commits import is_repository, write_commits
 from .filling import Filling
 from .fingerprint import job_of
 from .lease import held, is_held
+from .links import refuse_links
 from .metadata import check_root, root_of
 from .notes import is_of, named_differences
-from .place import FINISHED, FOREIGN, ROOT, UNFINISHED, Place, StoreLike
+from .place import FINISHED, FOREIGN, ROOT, Place, StoreLike
 from .template import template_of
 
 
@@ -65,7 +66,7 @@ def to_zarr(
     ------
     FileExistsError
         If the store holds anything else: a finished result of other inputs or parameters (of
-        the same ones it is returned), or data not of xfusion.
+        the same ones it is returned), data not of xfusion, or links to elsewhere.
     ValueError
         If the unfinished run there has other inputs or parameters; it names the difference.
     OSError
@@ -108,6 +109,7 @@ def to_zarr(
     if is_repository(store):
         return write_commits(lazy, job, store, resume=resume, progress=progress)
     place = Place(store)
+    place.check_is_changeable()
     filling = Filling(place, lazy, job, template_of(lazy, job), timeout, progress)
     with place.named_errors():
         state = place.state()
@@ -118,6 +120,9 @@ def to_zarr(
             )
             raise FileExistsError(msg)
         if state != FINISHED:
+            refuse_links(place)
+            # before a run that lives is stopped for nothing
+            filling.former(resume=resume)
             with held(place, force=force) as lease:
                 # another run may have ended meanwhile
                 if place.state() != FINISHED:
@@ -149,16 +154,7 @@ def open_store(store: StoreLike) -> xr.Dataset:
     _needs_zarr()
     place = Place(store)
     with place.named_errors():
-        state = place.state()
-        if state == UNFINISHED:
-            msg = (
-                f"{place.name} is an unfinished run: call xf.to_zarr again as it was, "
-                "and it goes on"
-            )
-            raise ValueError(msg)
-        if state != FINISHED:
-            msg = f"{place.name} is no finished Zarr store"
-            raise ValueError(msg)
+        place.check_is_finished()
         check_root(place)
         return place.opened({})
 

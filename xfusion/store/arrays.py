@@ -1,0 +1,29 @@
+"""Arrays of a store, opened to be written."""
+
+from __future__ import annotations
+
+import contextlib
+import warnings
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from zarr.abc.store import Store as ZarrStore
+
+
+def opened_array(store: ZarrStore, name: str) -> Any:
+    """Open an array, to be written whole block by whole block."""
+    import zarr
+
+    # a block that is not there is lost, not empty
+    with quiet_zarr(), zarr.config.set({"array.write_empty_chunks": True}):
+        return zarr.open_array(store, path=name, mode="r+", zarr_format=3)
+
+
+@contextlib.contextmanager
+def quiet_zarr() -> Iterator[None]:
+    """Without warnings of what is meant: our state in the store, and consolidated metadata."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*not recognized as a component of a Zarr")
+        warnings.filterwarnings("ignore", message="Consolidated metadata is")
+        yield
