@@ -1,6 +1,7 @@
 """Bodies that break off, again and again: how long a file may take with all of its blocks."""
 
 import contextlib
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -10,11 +11,13 @@ import numpy as np
 import pytest
 import rasterio
 from odc.geo.geobox import GeoBox
+from rasterio.env import get_gdal_config
 
 from tests.asset_server import serve_folder
 from tests.faults.assets import READ_FAILED, item, projection, random, target, write
 from tests.faulty import Fault
 from xfusion.raster import patience
+from xfusion.raster.deadline import DeadlineError
 
 BLOCKS = 3  # a side: nine
 GRID = GeoBox((1536, 1536), rasterio.Affine(10, 0, 5e5, 0, -10, 5e6), "EPSG:32634")
@@ -27,6 +30,9 @@ FAULTS = {
     "reset": Fault("reset", after=2**15, part=0.3),
     "late": Fault("late close", after=2**15, part=0.3, seconds=3),
     "very late": Fault("late close", after=2**15, part=0.3, seconds=5),
+    "later still": Fault("late close", after=2**15, part=0.3, seconds=12),
+    "silent": Fault("stall", after=2**15, part=0.3, seconds=25),
+    "dripping": Fault("drip", after=2**15, part=0.3, seconds=2),
     "late in the file": Fault("late close", after=200_000, part=0.3, seconds=3),
     "busy": Fault("status", status=503, after=2**15),
 }
@@ -106,6 +112,82 @@ def test_what_was_lost_is_counted_over_blocks_that_were_read_between(
     assert 5 <= failures <= 20
     assert waits.is_given_up(path)
     assert not waits.is_given_up("http://127.0.0.1/b.tif")
+
+
+def test_seconds_that_many_threads_lost_at_one_time_count_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A glitch of four seconds that sixteen threads meet would else end a file of a large run."""
+    clock = [0.0]
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
+    waits, path = patience.Waits(), "http://127.0.0.1/a.tif"
+    known = np.zeros(1000, bool)
+    random_times = random(7).uniform(0, 900, (60, 2))
+    for start, end in sorted((sorted(pair) for pair in random_times), key=lambda p: p[1]):
+        clock[0] = start
+        read = waits.counted(path)
+        read.__enter__()
+        clock[0] = end
+        with contextlib.suppress(ZeroDivisionError):
+            read.__exit__(ZeroDivisionError, ZeroDivisionError(), None)
+        known[int(start) : int(end)] = True
+        assert waits.lost(path) == pytest.approx(known.sum(), abs=60)
+    assert waits.lost(path) <= 900
+
+
+def test_no_read_of_a_file_takes_more_than_half_of_what_is_left_to_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A reader that hangs, as GDAL may: it is left behind, and the file after some of them."""
+    monkeypatch.setattr(patience, "MOST_LOST", 4.0)
+    monkeypatch.setattr(patience, "TOO_LITTLE", 1.0)
+    monkeypatch.setenv("GDAL_HTTP_TIMEOUT", "1")
+    path = "http://127.0.0.1:9/hangs.tif"
+    for seconds in (2.0, 1.0, 0.5):
+        assert patience.WAITS.share(path) == pytest.approx(seconds, rel=0.2)
+        with pytest.raises(DeadlineError):
+            patience.read_in_time(path, threading.Event().wait)
+    assert patience.WAITS.is_given_up(path)
+    assert patience.WAITS.lost(path) < 4
+
+
+def test_a_file_that_never_failed_may_come_slowly(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(patience, "MOST_LOST", 0.2)
+    monkeypatch.setenv("GDAL_HTTP_TIMEOUT", "30")
+    path = "http://127.0.0.1:9/slow.tif"
+
+    def read() -> int:
+        time.sleep(0.5)
+        return 7
+
+    assert patience.read_in_time(path, read) == 7
+    assert patience.WAITS.lost(path) == 0
+
+
+def test_who_lets_gdal_wait_longer_is_not_cut_short(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert patience.most_lost() == patience.MOST_LOST
+    assert patience.options_in_time() == {"GDAL_HTTP_LOW_SPEED_TIME": "7"}
+    monkeypatch.setenv("GDAL_HTTP_LOW_SPEED_TIME", "100")
+    monkeypatch.setenv("GDAL_HTTP_TIMEOUT", "1000")
+    assert patience.options_in_time() == {}
+    assert patience.most_lost() == 200
+    monkeypatch.setenv("GDAL_HTTP_LOW_SPEED_TIME", "0")
+    monkeypatch.setenv("GDAL_HTTP_TIMEOUT", "0")
+    # no limit at all
+    assert patience.read_in_time("http://127.0.0.1:9/a.tif", lambda: 7) == 7
+
+
+def test_options_of_a_thread_hold_where_its_reads_are_made() -> None:
+    """`rasterio.Env` in a thread that is not the main one is of this thread alone."""
+
+    def ask() -> object:
+        with rasterio.Env(GDAL_HTTP_USERAGENT="mine"):
+            return patience.read_in_time(
+                "http://127.0.0.1:9/a.tif", lambda: get_gdal_config("GDAL_HTTP_USERAGENT")
+            )
+
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(ask).result() == "mine"
 
 
 def test_a_file_that_was_lost_gets_another_chance_later(monkeypatch: pytest.MonkeyPatch) -> None:

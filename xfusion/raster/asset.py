@@ -48,10 +48,10 @@ def opened(
     import rasterio
 
     href = path if signer is None else signed(path, signer)
-    ours = gdal_options() if is_on_the_web(href) else {}
+    ours = (gdal_options() if is_on_the_web(href) else {}) | (options or {})
     with (
         _named_errors(href),
-        rasterio.Env(**ours, **(options or {})),
+        rasterio.Env(**ours),
         rasterio.open(opened_as(href))
         if trusted
         else open_asset(href, any_format=any_format) as file,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import itertools
 import os
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,7 +20,7 @@ from xfusion.datamodel.redaction import public
 
 from .asset import READ_ERRORS, check_bands, opened
 from .classes import as_classes
-from .patience import MUCH_LOST, WAITS, longest_silence, read_with_retries
+from .patience import MUCH_LOST, WAITS, options_in_time, read_in_time, read_with_retries
 
 if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox
@@ -107,44 +106,38 @@ class RasterFile(InGraph):
         failed : array of bool, or None
             Where that is; None where all could be read.
         """
-        given_up = WAITS.is_given_up(self.path)
-        if not given_up:
-            # who has waited long for it does not ask again and again, but goes on to its blocks
-            seconds = MUCH_LOST - WAITS.lost(self.path)
+        if not WAITS.is_given_up(self.path) and WAITS.lost(self.path) < MUCH_LOST:
             try:
-                with WAITS.counted(self.path):
-                    return self.read(rows, columns, seconds), None
+                read = functools.partial(self.read, rows, columns, WAITS.share(self.path))
+                return read_in_time(self.path, read), None
             except READ_ERRORS:
-                given_up = WAITS.is_given_up(self.path)
-                if given_up:
+                if WAITS.is_given_up(self.path):
                     # other files are waited for before the next block is, and as long
                     WAITS.give_up(self.path)
         shape = rows.stop - rows.start, columns.stop - columns.start
         pixels = np.full(shape, fill, self.dtype)
         failed = np.ones(shape, np.bool_)
-        if given_up:
-            return pixels, failed
-        # each once: the server was asked often enough, and is not waited for at every block
-        left = longest_silence()
+        # each once: the server was asked often enough
         for part in self._blocks(rows, columns):
-            since = time.monotonic()
+            if WAITS.is_given_up(self.path):
+                break
             place = part[0].start - rows.start, part[1].start - columns.start
             region = tuple(slice(p, p + s.stop - s.start) for p, s in zip(place, part, strict=True))
             try:
-                with WAITS.noted(self.path), WAITS.counted(self.path):
-                    pixels[region] = self._read(*part, {})
+                read = functools.partial(self._read, *part, options_in_time())
+                with WAITS.noted(self.path):
+                    pixels[region] = read_in_time(self.path, read)
                 failed[region] = False
             except READ_ERRORS:
-                left -= time.monotonic() - since
-                if left <= 0 or WAITS.is_given_up(self.path):
-                    break
-        return pixels, failed
+                continue
+        return pixels, failed if failed.any() else None
 
     def _blocks(self, rows: slice, columns: slice) -> list[tuple[slice, slice]]:
         """Return the parts of a window by the file's own blocks; none if it does not open."""
+        if WAITS.is_given_up(self.path):
+            return []
         try:
-            with self.checked() as file:
-                sides = file.block_shapes[self.band - 1]
+            sides = read_in_time(self.path, self._sides_of_blocks)
         except READ_ERRORS:
             # it was asked often enough before, and not of this window alone
             WAITS.give_up(self.path)
@@ -155,6 +148,11 @@ class RasterFile(InGraph):
         ]
         parts = [[slice(a, b) for a, b in itertools.pairwise(cut)] for cut in cuts]
         return [(down, across) for down in parts[0] for across in parts[1]]
+
+    def _sides_of_blocks(self) -> tuple[int, int]:
+        with self.checked(options_in_time()) as file:
+            rows, columns = file.block_shapes[self.band - 1]
+            return rows, columns
 
     def _read(self, rows: slice, columns: slice, options: dict[str, str]) -> NDArray[Any]:
         from rasterio.enums import MaskFlags

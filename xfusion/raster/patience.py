@@ -12,6 +12,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from .deadline import within
+
 T = TypeVar("T")
 SCHEMES = ("http://", "https://", "s3://")
 # Of our own reads, not of the process, and of files on the web only: beside a local file there
@@ -28,15 +30,17 @@ OPTIONS = {
     "GDAL_HTTP_LOW_SPEED_LIMIT": "1000",
     "GDAL_HTTP_TIMEOUT": "300",
 }
-LIMITS = ("GDAL_HTTP_LOW_SPEED_TIME", "GDAL_HTTP_TIMEOUT")
+SILENCE, WHOLE = LIMITS = ("GDAL_HTTP_LOW_SPEED_TIME", "GDAL_HTTP_TIMEOUT")
 ATTEMPTS = 3  # GDAL itself gives up at a body that breaks off or a time-out, and remembers it
 ATTEMPT_DELAY = 0.5  # seconds, doubled each time
 FINAL = ("response code: 401", "response code: 403", "response code: 404", "response code: 410")
 GIVEN_UP_FOR = 30.0  # seconds
 # Of all failed reads of a file, each of which may be quick: a server that breaks off every body
 # would else be met anew at each of thousands of blocks.
-MOST_LOST = 40.0  # seconds, after which it is left alone; the read in which they end may take more
-MUCH_LOST = 10.0  # seconds, after which it is asked once for each window
+MOST_LOST = 45.0  # seconds, after which it is left alone
+MUCH_LOST = 10.0  # seconds, after which it is read block by block at once, each in its time
+TOO_LITTLE = 2.0  # seconds, of which nothing is begun
+ASKED = 6  # times that GDAL asks in one read for a body that breaks off or does not come
 REMEMBERED_FOR = 600.0  # seconds since the last of them
 MOST_FILES = 4096  # that are remembered, the last ones
 
@@ -53,15 +57,33 @@ def gdal_options() -> dict[str, str]:
 
 def longest_silence() -> float:
     """Return after how many seconds without an answer a file is taken not to answer."""
-    limits = []
-    for name in LIMITS:
-        value = _set(name)
-        try:
-            limits.append(float(OPTIONS[name] if value is None else value))
-        except ValueError:
-            continue
+    return min(map(_limit, LIMITS))
+
+
+def most_lost() -> float:
+    """Return how many seconds all failed reads of a file may take together."""
+    # who has told GDAL to wait longer for one answer means it
+    return MOST_LOST if _set(SILENCE) is None else max(MOST_LOST, 2 * longest_silence())
+
+
+def options_in_time() -> dict[str, str]:
+    """Return options by which a read ends in time whose server is silent each time it is asked.
+
+    A slow line is no silence.
+    """
+    if _set(SILENCE) is not None:
+        return {}
+    return {SILENCE: str(max(1, int(most_lost() / ASKED)))}
+
+
+def _limit(name: str) -> float:
+    value = _set(name)
+    try:
+        limit = float(OPTIONS[name] if value is None else value)
+    except ValueError:
+        return np.inf
     # none is what 0 means to curl
-    return min((limit for limit in limits if limit > 0), default=np.inf)
+    return limit if limit > 0 else np.inf
 
 
 def _set(name: str) -> str | None:
@@ -86,8 +108,8 @@ class Waits:
         self._waited: OrderedDict[str, tuple[float, float]] = OrderedDict()
         # file -> when it may be asked again
         self._given_up: OrderedDict[str, float] = OrderedDict()
-        # file -> seconds of its failed reads, whatever came of it between them, and the last one
-        self._lost: OrderedDict[str, tuple[float, float]] = OrderedDict()
+        # file -> when reads of it failed, from and to, whatever came of it between them
+        self._lost: OrderedDict[str, list[tuple[float, float]]] = OrderedDict()
 
     @contextmanager
     def noted(self, path: str) -> Iterator[None]:
@@ -125,21 +147,35 @@ class Waits:
             yield
         except Exception:
             if is_on_the_web(path):
-                now = time.monotonic()
-                with self._lock:
-                    self._lost[path] = self._lost_of(path, now) + now - start, now
-                    self._lost.move_to_end(path)
-                    self._forget_oldest(self._lost)
+                self._lose(path, start, time.monotonic())
             raise
 
     def lost(self, path: str) -> float:
-        """Return how many seconds reads of a file took that failed, of late."""
+        """Return during how many seconds reads of a file were under way that failed, of late."""
         with self._lock:
             return self._lost_of(path, time.monotonic())
 
+    def share(self, path: str) -> float:
+        """Return how many seconds the next read of a file may take: half of what is left to it.
+
+        Else one place that is never answered would take them from all others.
+        """
+        return max(0.0, most_lost() - self.lost(path)) / 2
+
+    def _lose(self, path: str, start: float, now: float) -> None:
+        with self._lock:
+            spans = self._lost.pop(path, []) if self._lost_of(path, now) else []
+            # of threads that wait at one time each second counts once
+            while spans and spans[-1][1] > start:
+                start = min(start, spans.pop()[0])
+            self._lost[path] = [*spans, (start, now)]
+            self._forget_oldest(self._lost)
+
     def _lost_of(self, path: str, now: float) -> float:
-        seconds, last = self._lost.get(path, (0.0, now))
-        return seconds if now - last < REMEMBERED_FOR else 0.0
+        spans = self._lost.get(path, [])
+        if not spans or now - spans[-1][1] >= REMEMBERED_FOR:
+            return 0.0
+        return sum(end - start for start, end in spans)
 
     def is_given_up(self, path: str) -> bool:
         """Whether a file has not answered so long or so often that it is left alone for now."""
@@ -148,7 +184,7 @@ class Waits:
             waited, since = self._waited.get(path, (0.0, 0.0))
             now = time.monotonic()
             lost = self._lost_of(path, now)
-        if now < until or lost >= MOST_LOST:
+        if now < until or most_lost() - lost < TOO_LITTLE:
             return True
         return bool(waited >= longest_silence() and now - since < waited)
 
@@ -176,26 +212,62 @@ def read_with_retries(path: str, read: Callable[[dict[str, str]], T], seconds: f
     read : callable
         Takes further options of GDAL.
     seconds : float
-        After which there is no further attempt, but after a time-out.
+        After which there is no further attempt; silences are cut short if there are any.
     """
     begun = time.monotonic()
     if not is_on_the_web(path):
         return read({})
-    attempts, options = 0, dict[str, str]()
-    for pause in itertools.count():
-        start = time.monotonic()
+    ours = options_in_time() if seconds < np.inf else {}
+    attempts, options = 0, ours
+    for number in itertools.count():
+        start, pause = time.monotonic(), ATTEMPT_DELAY * 2**number
         try:
             with WAITS.noted(path):
                 return read(options)
         except OSError as error:
-            now, silence = time.monotonic(), longest_silence()
-            attempts += 1 + int((now - start) / silence)
-            late = now - begun >= seconds and now - start < silence
+            now = time.monotonic()
+            attempts += 1 + int((now - start) / longest_silence())
+            late = now + pause - begun >= seconds
             if late or attempts >= ATTEMPTS or any(final in str(error) for final in FINAL):
                 raise
-        time.sleep(ATTEMPT_DELAY * 2**pause)
-        options = uncached(path)
+        time.sleep(pause)
+        options = uncached(path) | ours
     raise AssertionError  # the count has no end
+
+
+def read_in_time(path: str, read: Callable[[], T]) -> T:
+    """Read a file within its share of time, and count what it took as lost if that fails.
+
+    Raises
+    ------
+    DeadlineError
+        If it takes longer. It goes on in a thread of its own, until GDAL gives up. A file of
+        which nothing failed before may come slowly, for as long as GDAL waits for one answer.
+    """
+    if not is_on_the_web(path):
+        return read()
+    seconds = WAITS.share(path)
+    if not WAITS.lost(path):
+        seconds = max(seconds, _limit(WHOLE))
+    with WAITS.counted(path):
+        # without a limit where the user has set none
+        return read() if seconds == np.inf else within(seconds, _with_options_of_here(read))
+
+
+def _with_options_of_here(call: Callable[[], T]) -> Callable[[], T]:
+    """Return a call that has the options of GDAL of this thread in another one as well."""
+    import rasterio
+    from rasterio.env import getenv, hasenv, setenv
+
+    # those of the main thread hold for all
+    options = getenv() if hasenv() else {}
+
+    def called() -> T:
+        with rasterio.Env():
+            setenv(**options)
+            return call()
+
+    return called
 
 
 def uncached(path: str) -> dict[str, str]:
