@@ -4,6 +4,7 @@ import dataclasses
 import itertools
 import json
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -13,7 +14,7 @@ from tests.faults.searches import IDS
 from xfusion.demo.server import serve
 from xfusion.raster import patience as web
 from xfusion.stac import api as api_search
-from xfusion.stac import bounds
+from xfusion.stac import bounds, network
 
 
 @pytest.fixture(scope="module")
@@ -66,3 +67,15 @@ def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture
 def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(api_search, "PAGE_SIZE", 1)
+
+
+@pytest.fixture
+def loopback_is_the_internet(monkeypatch: pytest.MonkeyPatch) -> None:
+    """127.0.0.1, for who looks, as no test may ask the internet; others are what they are."""
+    of_address = network._network_of_address
+
+    def pretended(address: Any) -> Any:
+        return "the internet" if str(address) == "127.0.0.1" else of_address(address)
+
+    monkeypatch.setattr(network, "_network_of_address", pretended)
+    monkeypatch.setattr(network, "is_on_loopback", lambda _: False)

@@ -301,20 +301,6 @@ def test_times_that_are_none_name_the_item(fields: dict[str, Any], said: str) ->
 # Inwards
 
 
-@pytest.fixture
-def loopback_is_the_internet(monkeypatch: pytest.MonkeyPatch) -> None:
-    """127.0.0.1, for who looks, as no test may ask the internet; others are what they are."""
-    from xfusion.stac import network
-
-    of_address = network._network_of_address
-
-    def pretended(address: Any) -> Any:
-        return "the internet" if str(address) == "127.0.0.1" else of_address(address)
-
-    monkeypatch.setattr(network, "_network_of_address", pretended)
-    monkeypatch.setattr(network, "is_on_loopback", lambda _: False)
-
-
 @pytest.mark.usefixtures("loopback_is_the_internet")
 @pytest.mark.parametrize("part", ["/", "/search"])
 @pytest.mark.parametrize("status", [301, 302, 307, 308])

@@ -176,13 +176,12 @@ def attached(
         return _attached_each(dataset, recipe, search, **options)
     _check(dataset)
     passes = find_passes(dataset, recipe.catalog, search)
-    return _with_mask(dataset, recipe, search, passes, **options)
+    return _with_mask(dataset, recipe, passes, **options)
 
 
 def _with_mask(
     dataset: xr.Dataset,
     recipe: MaskRecipe,
-    search: Search,
     passes: Passes,
     *,
     offset: Offset | None,
@@ -192,7 +191,7 @@ def _with_mask(
 ) -> xr.Dataset:
     """Return a retrieval of one acquisition with the mask of the passes that were found."""
     each_counts = recipe.combine == "excluded"
-    profile = _for_bands(with_offset(search.profile(recipe.catalog), offset), recipe)
+    profile = _for_bands(with_offset(passes.catalog, offset), recipe)
     checked = check_passes(passes, profile, otherwise=OTHERWISE[recipe.combine])
     if not checked.complete:
         warn(f"no item of {profile.collection!r} has all assets: all pixels are UNKNOWN")
@@ -241,7 +240,7 @@ def _attached_each(
     # all are searched before anything is read
     found = find_passes_of_each(slices, recipe.catalog, search)
     masked = [
-        _with_mask(each, recipe, search, passes, **options)
+        _with_mask(each, recipe, passes, **options)
         for each, passes in zip(slices, found, strict=True)
     ]
     dims = cube[MU].dims

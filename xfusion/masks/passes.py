@@ -18,6 +18,7 @@ from xfusion.stac.interval import of_interval
 from xfusion.stac.items import Items, as_items, complete_items, item_time, own_address
 from xfusion.stac.network import is_local
 from xfusion.stac.profiles import Catalog, CatalogLike, catalog_profile
+from xfusion.stac.redirects import guarded
 from xfusion.stac.searching import search as find_items
 from xfusion.stac.untrusted import check_hrefs
 
@@ -125,7 +126,8 @@ def find_passes(dataset: xr.Dataset, default: Catalog, search: Search) -> Passes
         origin = profile.url if local else None
     # of all items: what lacks its asset is unknown, and another pass is no replacement
     passes = _nearest(grouped_by_pass(items), profile, _instant(dataset, search.datetime))
-    return Passes(passes, profile, public(source), search.allow_local, origin)
+    catalog = guarded(profile, origin, allow_local=search.allow_local)
+    return Passes(passes, catalog, public(source), search.allow_local, origin)
 
 
 def check_passes(passes: Passes, profile: Catalog, *, otherwise: str) -> CheckedPasses:
