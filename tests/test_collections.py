@@ -164,3 +164,73 @@ def test_without_nodata_every_number_is_an_observation_and_outside_is_unknown(
     np.testing.assert_array_equal(masked["mask"], expected)
     inside = seen[0]["qa"].to_numpy()[:40]
     np.testing.assert_array_equal(inside.astype(np.float64), numbers.astype(np.float64))
+
+
+@pytest.mark.parametrize("nodata", [None, np.nan])
+@pytest.mark.parametrize(
+    ("dtype", "declared"),
+    [("uint8", 7), ("uint8", 0), ("int16", -9999), ("uint16", 65535), ("float32", 0.1)],
+)
+def test_what_a_file_declares_counts_where_the_catalogue_leaves_it_to_the_file(
+    tmp_path: Path, nodata: float | None, dtype: str, declared: float
+) -> None:
+    """None leaves it to the file; NaN says that every number is an observation."""
+    numbers = np.random.default_rng(0).choice([0, 1, 2, 3], c.GRID.shape).astype(dtype)
+    numbers[:, :9] = declared
+    nir = np.full(c.GRID.shape, 300, np.int16)
+    nir[5, :20] = 7
+    hrefs = {
+        "qa": c.write(tmp_path / "qa.tif", numbers, c.GRID, nodata=declared),
+        "nir": c.write(tmp_path / "nir.tif", nir, c.GRID, nodata=7),
+    }
+    assets = {k: {"href": href, **c.proj(c.GRID)} for k, href in hrefs.items()}
+    found = c.item("one", "2023-06-20T10:00:00Z", c.GRID, assets, {"proj:epsg": 32633})
+
+    def rule(bands: xr.Dataset) -> xr.DataArray:
+        missing = bands["qa"].isnull() | (bands["qa"] == bands["qa"].attrs["nodata"])
+        bad = (bands["qa"] == 1) & ~missing
+        unseen = bands["nir"].isnull()
+        flags: xr.DataArray = missing * np.uint8(32) + unseen * np.uint8(8) + bad * np.uint8(1)
+        return flags
+
+    catalog = xf.Catalog(
+        url="https://stac.example.org",
+        collection="sentinel-2-l2a",
+        assets={"qa": "qa", "nir": "nir"},
+        nodata=nodata,
+    )
+    bands: Any = {"qa": "nearest", "nir": "bilinear"}
+    recipe = xf.MaskRecipe(exclusion=rule, bands=bands, catalog=catalog)
+    of_file = nodata is None
+    missing = (numbers == np.array(declared, dtype)) & of_file
+    expected = missing * 32 + ((nir == 7) & of_file) * 8 + ((numbers == 1) & ~missing) * 1
+    for chunks in (None, {"y": 20, "x": 64}):
+        options: dict[str, Any] = {"items": [found], "allow_local": True}
+        masked = xf.attach_mask(c.retrieval(chunks=chunks), recipe, **options)
+        np.testing.assert_array_equal(masked["mask"], expected)
+
+
+def test_sentinel2_without_a_nodata_in_the_catalogue_has_that_of_its_files(tmp_path: Path) -> None:
+    """Beside the edge of one tile another has the pixel; the zeros are not its darkest water."""
+    scene = c.landscape()
+    left, right = (c.part(c.GRID, (0, 64), columns) for columns in ((0, 40), (32, 64)))
+    items = []
+    for name, grid, columns in (("left", left, (0, 40)), ("right", right, (32, 64))):
+        halves = columns[0] // 2, columns[1] // 2
+        part = c.Scene(
+            scene.red[:, slice(*columns)],
+            scene.nir[:, slice(*columns)],
+            scene.scl[:, slice(*halves)],
+            grid,
+        )
+        hrefs = c.stored(part, tmp_path / name, raw=False)
+        # 0 is a class of its own
+        hrefs["scl"] = c.write(tmp_path / name / "classes.tif", part.scl, part.coarse, nodata=255)
+        items.append(c.earth_search(part, hrefs, name=name, applied=False, baseline="05.09"))
+    profile = dataclasses.replace(xf.stac.EARTH_SEARCH, nodata=None)
+    for order in (items, items[::-1]):
+        by_file, said = c.attach_s2(order, profile)
+        by_catalogue, also = c.attach_s2(order, xf.stac.EARTH_SEARCH)
+        np.testing.assert_array_equal(by_file["mask"], by_catalogue["mask"])
+        assert said == also
+        assert by_file.attrs["mask_offsets"] == by_catalogue.attrs["mask_offsets"]

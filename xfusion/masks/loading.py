@@ -279,6 +279,7 @@ def _file(
         located.grids[band].shape.yx,
         dtype,
         masked=False,
+        declares=catalog.leaves_nodata_to_file(band),
         missing=_number(catalog.nodata_of(band), fill),
         trusted=False,
         any_format=loading.reads_any_format,

@@ -190,16 +190,20 @@ def _sampled(item: pystac.Item, catalog: Catalog, bands: Sequence[str]) -> list[
     parts, share = (1, 1.0) if whole else (PARTS, SHARE)
     rows, columns = (max(1, min(SAMPLE, int(n * share)) // parts) for n in sizes[0][0])
 
-    def sample(file: Any, place: AssetBand) -> NDArray[Any]:
+    def sample(file: Any, place: AssetBand, band: str) -> NDArray[Any]:
         check_bands(file, place.count, file.name)
         # of whole classes, and no mixture of water and land: pixels, not their mean
         to: dict[str, Any] = {"out_shape": (rows, columns), "resampling": Resampling.nearest}
         windows = _windows(file.shape, parts, share)
-        return np.stack([file.read(place.number, window=window, **to) for window in windows])
+        pixels = np.stack([file.read(place.number, window=window, **to) for window in windows])
+        declared = file.nodatavals[place.number - 1]
+        if declared is None or not catalog.leaves_nodata_to_file(band):
+            return pixels
+        return np.where(pixels == declared, np.nan, pixels)
 
     return [
-        look_into(path, catalog.signer, functools.partial(sample, place=place))
-        for path, place in zip(paths, places, strict=True)
+        look_into(path, catalog.signer, functools.partial(sample, place=place, band=band))
+        for path, place, band in zip(paths, places, bands, strict=True)
     ]
 
 

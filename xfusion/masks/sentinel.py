@@ -16,11 +16,11 @@ from xfusion.stac.profiles import EARTH_SEARCH, EODC, CatalogLike, Offset
 
 from .attach import attached
 from .exclusion import (
+    CLASSES,
     GFM,
     GFM_NODATA,
     NDVI_MAX,
     NIR,
-    NO_CLASS,
     RED,
     SCL,
     gfm_exclusion,
@@ -34,7 +34,8 @@ from .recipe import AdvisoryFlags, MaskRecipe
 
 def _s2_observed(bands: Bands) -> NDArray[np.uint8]:
     """Where Sentinel-2 tiles overlap, the one that has a class, red and near infrared wins."""
-    has_class = bands[SCL] != NO_CLASS
+    # whatever the catalogue says is none
+    has_class = (bands[SCL] >= 0) & (bands[SCL] < CLASSES)
     seen = (bands[SCL] != 0) & np.isfinite(bands[RED]) & np.isfinite(bands[NIR])
     return np.where(has_class, np.where(seen, ALL, PART), NOTHING).astype(np.uint8)
 

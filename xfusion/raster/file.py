@@ -53,6 +53,9 @@ class RasterFile(InGraph):
     scale: float | None = None
     """Instead of what the file declares, and so the offset."""
     offset: float | None = None
+    declares: bool = False
+    """Whether what the file declares to be no data is, where that is not turned into NaN; it may be
+    a class of its own."""
     missing: float | None = None
     """What these, and pixels that a mask in the file excludes, become where they are not NaN."""
     band: int = 1
@@ -168,17 +171,16 @@ class RasterFile(InGraph):
                 raw = as_classes(stored, self.dtype, nodata, self.missing, self.path)
                 if self.missing is not None and np.isnan(self.missing):
                     raw = raw.astype(self.dtype, copy=False)  # integers have no NaN
-                if self.missing is not None and self.nodata is not None:
-                    raw[stored == self.nodata] = self.missing
+                for value in (self.nodata, nodata if self.declares else None):
+                    if self.missing is not None and value is not None:
+                        raw[_is(stored, value)] = self.missing
                 # a nodata that it declares may be a class of its own, as that of SCL is
                 if self.missing is not None and flags & {MaskFlags.per_dataset, MaskFlags.alpha}:
                     raw[file.read_masks(self.band, window=window) == 0] = self.missing
                 return raw
             if flags <= {MaskFlags.all_valid, MaskFlags.nodata}:
                 pixels = file.read(self.band, window=window)
-                missing = None if nodata is None or np.isnan(nodata) else pixels == nodata
-                if nodata is not None and pixels.dtype == np.float32:
-                    missing = pixels == np.float32(nodata)
+                missing = None if nodata is None or np.isnan(nodata) else _is(pixels, nodata)
             else:
                 both = file.read(self.band, window=window, masked=True)
                 pixels, missing = both.data, np.ma.getmaskarray(both)
@@ -230,6 +232,14 @@ class RasterFile(InGraph):
                 "correct the item, or delete its proj: fields and the file's own are read"
             )
             raise ValueError(msg)
+
+
+def _is(pixels: NDArray[Any], nodata: float) -> NDArray[np.bool_]:
+    """Return where pixels are nodata, which is in double precision where they are in single."""
+    same: NDArray[np.bool_] = pixels == (
+        np.float32(nodata) if pixels.dtype == np.float32 else nodata
+    )
+    return same
 
 
 @functools.lru_cache(maxsize=64)

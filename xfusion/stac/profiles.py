@@ -41,9 +41,9 @@ class Catalog:
     collection, where these differ."""
 
     nodata: float | Mapping[str, float | None] | None = 0
-    """Value that means "not observed", of all bands or band by band; it overrides what
-    items and files say, or do not say. None where every number is an observation, NaN of files
-    of floats."""
+    """Value that means "not observed", of all bands or band by band; it overrides what items and
+    files say, or do not say. None is what each file declares, NaN is NaN alone, of files of floats,
+    so that every other number is an observation."""
 
     offset: Offset = 0.0
     """What to add to the digital numbers of reflectance bands: a number for all items, or how
@@ -114,6 +114,10 @@ class Catalog:
         """Return the nodata value of a band; None if it has none, or only NaN."""
         value = self.nodata[band] if isinstance(self.nodata, Mapping) else self.nodata
         return None if value is None or math.isnan(value) else int(value)
+
+    def leaves_nodata_to_file(self, band: str) -> bool:
+        """Whether that of a band is what its file declares."""
+        return (self.nodata[band] if isinstance(self.nodata, Mapping) else self.nodata) is None
 
     @property
     def collections(self) -> tuple[str, ...]:
