@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     pass
 
 MOST_BITS = 48  # of a weight: the kernels round to whole numbers up to 2^51
-SUM_BITS = 60  # of all weights together: they are added as int64
+SUM_BITS = 61  # of all weights together: they are added as int64
 VALID_MAX = "valid_max"  # of CF
-ROOM = 4.0  # how much larger than the largest of these another may be
+ROOM = 2.0  # how much larger than the largest of these another may be
 
 
 @dataclass(frozen=True)

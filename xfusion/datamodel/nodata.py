@@ -26,7 +26,9 @@ def without_nodata(array: xr.DataArray) -> xr.DataArray:
     declared = [v for v in declared_nodata(array) if not np.isnan(v)]
     kept = {k: v for k, v in array.attrs.items() if k not in (*NODATA, "nodatavals")}
     if not declared or array.dtype.kind == "b":
-        return array.drop_attrs(deep=False).assign_attrs(kept)
+        plain = array.copy(deep=False)  # drop_attrs copies the pixels
+        plain.attrs = kept
+        return plain
     floats = np.promote_types(array.dtype, np.float32)
     known = array.astype(floats)
     for value in declared:

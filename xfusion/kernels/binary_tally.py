@@ -35,9 +35,9 @@ KINDS = 4  # of a slot: dry and wet that are not usable, dry and wet that are
 COUNT, UNSCORED, BRIER, Z2, BROKEN_WEIGHT = range(5)  # sums of a row
 SUMS = 5
 
-# z^2 up to 2^14 is added as a whole number of 2^14 parts of a weight, what is larger exactly
+# z^2 up to 2^14 is added as a whole number of 2^13 units of weight, what is larger exactly
 LARGE_Z2 = 2.0**14
-Z_UNIT = 2.0**14
+Z_UNIT = 2.0**13
 Z_MAGIC = MAGIC * Z_UNIT
 Z_WHOLE = np.float64(Z_MAGIC).view(np.int64)
 OUTSIDE = 1e-6  # beyond 0 and 1, which is of rounding
@@ -109,8 +109,9 @@ def _tally(
             fill(lines, step, first, line, column, columns, weights[:n], weight_of[:n])
             constant = line if column + n <= columns else -1
         column += n
-        line += column // columns
-        column %= columns
+        while column >= columns:
+            column -= columns
+            line += 1
         some_mu, some_sigma = borrowed(mu[i0 : i0 + n]), borrowed(sigma[i0 : i0 + n])
         some_mask, some_truth = borrowed(mask[i0 : i0 + n]), borrowed(truth[i0 : i0 + n])
         if slots is not None:

@@ -91,8 +91,9 @@ def _tally(
         n = min(STRIP, mu.size - i0)
         fill(lines, step, first, line, column, columns, weights[:n], whole[:n])
         column += n
-        line += column // columns
-        column %= columns
+        while column >= columns:
+            column -= columns
+            line += 1
         for k in range(n):
             i = i0 + k
             m, s, t = np.float64(mu[i]), np.float64(sigma[i]), np.float64(truth[i])

@@ -55,29 +55,40 @@ def _slots(
 ) -> Any:
     rows, columns = shape
     line, column = start // columns, start % columns
-    row = (corner[0] + line % rows) // side
-    count = strangers = 0
-    for i in range(out.size):
-        group = 0
-        if groups is not None:
-            place = groups[i] - least
-            group = table[place] if 0 <= place < table.size else NOT_KNOWN
-            strangers += 1 if group == NOT_KNOWN else 0
-        out[i] = -1
-        if group >= 0:
-            code = clusters[row, (corner[1] + column) // side] * number + group
-            slot = slot_of[code]
-            if slot < 0:
-                slot = count
-                slot_of[code] = slot
-                met[slot] = code
-                count += 1
-            out[i] = slot
-        column += 1
+    count = strangers = i = 0
+    while i < out.size:
+        # pixels of the line in one square
+        row, square = (corner[0] + line % rows) // side, (corner[1] + column) // side
+        n = min(out.size - i, columns - column, (square + 1) * side - corner[1] - column)
+        base = clusters[row, square] * number
+        some = out[i : i + n]
+        before, slot = 0, -1
+        for k in range(n):
+            value = 0
+            if groups is not None:
+                value = groups[i + k]
+            # neighbours mostly are in one group
+            if k == 0 or value != before:
+                before, group = value, 0
+                if groups is not None:
+                    place = value - least
+                    group = table[place] if 0 <= place < table.size else NOT_KNOWN
+                    strangers += 1 if group == NOT_KNOWN else 0
+                slot = -1
+                if group >= 0:
+                    code = base + group
+                    slot = slot_of[code]
+                    if slot < 0:
+                        slot = count
+                        slot_of[code] = slot
+                        met[slot] = code
+                        count += 1
+            some[k] = slot
+        i += n
+        column += n
         if column == columns:
             column = 0
             line += 1
-            row = (corner[0] + line % rows) // side
     return count, strangers
 
 
@@ -121,7 +132,7 @@ def slots(
     -------
     slots, codes : arrays
     strangers : int
-        How many pixels have a value that is not known.
+        How many times there is a value that is not known.
     """
     codes = int(clusters.max(initial=0) + 1) * number
     slot_of = np.full(codes, -1, np.int32)

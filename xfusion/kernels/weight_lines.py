@@ -47,9 +47,10 @@ def fill(
         The same numbers.
     """
     n = out.size
+    share = 1.0 / max(step, 1)
     done = 0
     while done < n:
-        row = line % lines.shape[0]
+        row = line if line < lines.shape[0] else line % lines.shape[0]
         count = min(n - done, columns - column)
         start = slope = 0.0
         within = 0
@@ -59,7 +60,7 @@ def fill(
             place = (first + column) // step
             within = first + column - place * step
             count = min(count, step - within)
-            slope = (lines[row, place + 1] - lines[row, place]) / step
+            slope = (lines[row, place + 1] - lines[row, place]) * share
             start = lines[row, place]
         part, part_whole = out[done : done + count], whole[done : done + count]
         if step == 1:
