@@ -198,11 +198,13 @@ class PixelArea(InGraph):
         """
         row, column = np.broadcast_arrays(rows + 0.5, columns + 0.5)
         half = span / 2
-        around = ((-half, -half), (-half, half), (half, half), (half, -half))
-        y, x = zip(*(self.degrees(row + i, column + j) for i, j in around), strict=True)
-        x, y = self._on_plane(np.stack(x), np.stack(y))
+        down, along = (-half, -half, half, half), (-half, half, half, -half)
+        y, x = self.degrees(
+            np.stack([row + i for i in down]), np.stack([column + j for j in along])
+        )
+        x, y = self._on_plane(x, y)
         x, y = x - x[0], y - y[0]  # differences of large numbers would lose their digits
-        twice = sum(x[i] * y[i - 3] - x[i - 3] * y[i] for i in range(len(around)))
+        twice = sum(x[i] * y[i - 3] - x[i - 3] * y[i] for i in range(len(down)))
         areas: NDArray[np.float64] = np.abs(twice) / 2 / span**2 / SQUARE_METRES
         return areas
 

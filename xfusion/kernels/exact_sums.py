@@ -61,8 +61,11 @@ def carried(words: NDArray[np.int64]) -> NDArray[np.int64]:
 
 def total(words: NDArray[np.int64]) -> NDArray[np.float64]:
     """Return carried sums as floating-point numbers, infinite where a part of one was."""
+    # of a negative sum the last word is too low, and the others go up from there
+    sign = np.where(words[..., -1] < 0, -1, 1)
+    words = carried(words * sign[..., None])
     sums = np.zeros(words.shape[:-1])
     with np.errstate(over="ignore"):
         for word in reversed(range(WORDS)):
             sums += np.ldexp(words[..., word].astype(np.float64), 32 * word - ONE)
-    return sums
+    return sums * sign

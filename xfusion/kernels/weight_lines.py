@@ -19,16 +19,10 @@ def as_whole(number: float) -> Any:
 
 
 @inlined
-def rounded(weight: float) -> Any:
-    """Return a weight rounded to a whole one, 0 if it is none."""
-    return (weight + MAGIC) - MAGIC if weight > 0.0 else 0.0
-
-
-@inlined
 def fill(
     lines: Any, step: int, first: int, line: int, column: int, columns: int, out: Any, whole: Any
 ) -> None:
-    """Write the weights of pixels in C order, whole numbers, 0 of what has none.
+    """Write the weights of pixels in C order, whole numbers; 0 of what has none, if step is 1.
 
     Parameters
     ----------
@@ -66,13 +60,14 @@ def fill(
         if step == 1:
             given = lines[row, column : column + count]
             for i in range(count):
-                part[i] = rounded(given[i])
-                part_whole[i] = as_whole(part[i])
+                weight = max(0.0, given[i])
+                part[i] = (weight + MAGIC) - MAGIC
+                part_whole[i] = as_whole(weight)
         else:
             for i in range(count):
                 weight = start + slope * (within + i)
-                part[i] = rounded(weight)
-                part_whole[i] = as_whole(part[i])
+                part[i] = (weight + MAGIC) - MAGIC
+                part_whole[i] = as_whole(weight)
         done += count
         column += count
         if column == columns:
