@@ -1,4 +1,4 @@
-"""Scores of a map of the size of a Sentinel-2 tile, against reading its arrays and other libraries."""
+"""Scores of a map as large as a Sentinel-2 tile, against reading it and other libraries."""
 
 from concurrent.futures import ThreadPoolExecutor
 

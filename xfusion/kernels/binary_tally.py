@@ -1,8 +1,9 @@
 """Count wet and dry pixels by their probability, one block in one pass over memory.
 
 All sums are of whole numbers: weights are, and what is summed is rounded to them pixel by pixel.
-So they are the same whatever the blocks and the order. The loop over pixels has no branches, so
-that it is vectorised; what adds to an address that a pixel chooses is in a loop beside it.
+So they are the same whatever the blocks and the order. The loops over the pixels of a strip have no
+branches, so that they are vectorised, the first in the precision of mu, the second in double; what
+adds to an address that a pixel chooses is in a loop beside them.
 """
 
 from __future__ import annotations
@@ -13,24 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import exact_sums
+from . import probability_bins as bins
 from .buffers import LANES, borrowed, stack_buffer
 from .compile import compiled
 from .independent import flat
-from .probability_bins import (
-    BEFORE_FIRST,
-    BINS,
-    DROPPED,
-    LAST,
-    LAST_OF_HALF,
-    LEAST,
-    LINEAR_FROM,
-    NEAR,
-    SHIFT,
-    THOUSAND,
-)
 from .weight_lines import MAGIC, as_whole, fill
 
-CELLS = BINS + 1  # the threshold divides a bin
+CELLS = bins.BINS + 1  # the threshold divides a bin
 KINDS = 4  # of a slot: dry and wet that are not usable, dry and wet that are
 COUNT, UNSCORED, BRIER, Z2, BROKEN_WEIGHT = range(5)  # sums of a row
 SUMS = 5
@@ -95,6 +85,7 @@ def _tally(
     replaced = not own
     cells, sums, words = borrowed(cells), borrowed(sums), borrowed(words)
     index, row_of, z2_of = stack_buffer(shorts), stack_buffer(shorts), stack_buffer(mu)
+    d_of, part_of, used_of = stack_buffer(mu), stack_buffer(mu), stack_buffer(mu)
     weights, weight_of, x_of = stack_buffer(floats), stack_buffer(ints), stack_buffer(ints)
     brier_of, whole_z_of = stack_buffer(ints), stack_buffer(ints)
     unused, no_row = np.int32(cells.shape[0] - 1), np.int32(sums.shape[0] - 1)
@@ -120,13 +111,13 @@ def _tally(
         counts = faults = NONE
         brier = brier_usable = z2 = z2_usable = np.int64(0)
         for i in range(n):
-            m, s, label, weight = some_mu[i], some_sigma[i], some_truth[i], weights[i]
+            m, s, label = some_mu[i], some_sigma[i], some_truth[i]
             wet = label == 1
             missing = (label != label) | (declared & (label == nodata))  # noqa: PLR0124  # NaN
             known = (wet | (label == 0)) & ~missing
             counts = np.int32(counts + (NONE if known | missing else NEITHER))
             if gaps is not None:
-                known = known & (weight > 0.0)
+                known = known & (weights[i] > 0.0)
             if slots is not None:
                 known = known & (some_slots[i] >= 0)
                 faults = np.int32(faults + (NONE if some_slots[i] == slot else MIXED))
@@ -143,13 +134,13 @@ def _tally(
             rest = one - p
             x = rest if above else p
             faults = np.int32(faults + (OUT if scored & (x < least) else NONE))
-            thousandths = np.float32(x) * THOUSAND + (NEAR if above else -NEAR)
-            thousandths = max(LEAST, thousandths)
-            bits = np.int32(np.float32(thousandths).view(np.int32) >> DROPPED)
-            place = np.int32(bits - BEFORE_FIRST)
-            linear = np.int32(np.int32(thousandths) + SHIFT)
-            place = min(linear if thousandths >= LINEAR_FROM else place, LAST_OF_HALF)
-            place = np.int32(LAST - place) if above else place
+            thousandths = np.float32(x) * bins.THOUSAND + (bins.NEAR if above else -bins.NEAR)
+            thousandths = max(bins.LEAST, thousandths)
+            bits = np.int32(np.float32(thousandths).view(np.int32) >> bins.DROPPED)
+            place = np.int32(bits - bins.BEFORE_FIRST)
+            linear = np.int32(np.int32(thousandths) + bins.SHIFT)
+            place = min(linear if thousandths >= bins.LINEAR_FROM else place, bins.LAST_OF_HALF)
+            place = np.int32(bins.LAST - place) if above else place
             place = np.int32(place + (YES if p > threshold else NONE))
             place = np.int32(place + (WET if wet else NONE))
             place = np.int32(place + (USABLE if usable else NONE))
@@ -160,18 +151,23 @@ def _tally(
             index[i] = place if scored else unused
             d = rest if wet else p
             d = d if scored else zero
-            z = d / (max(floor, s))
+            z = d / max(floor, s)
             square_z = z * z
             counted = sound & (usable | own)
             faults = np.int32(faults + (BROKEN if scored & ~sound else NONE))
             square_z = square_z if counted else zero
             z2_of[i] = square_z
             faults = np.int32(faults + (FAR if square_z >= large else NONE))
-            square_z = square_z if square_z < large else zero
-            x_of[i] = as_whole(weight * np.float64(x))
-            d = np.float64(d)
+            d_of[i] = d
+            part_of[i] = x
+            used_of[i] = one if usable else zero
+        for i in range(n):
+            weight, usable = weights[i], used_of[i] != zero
+            x_of[i] = as_whole(weight * np.float64(part_of[i]))
+            d = np.float64(d_of[i])
             square = as_whole(weight * (d * d))
-            whole_z = np.float64(weight * np.float64(square_z) + Z_MAGIC).view(np.int64) - Z_WHOLE
+            z = np.float64(z2_of[i] if z2_of[i] < large else zero)
+            whole_z = np.float64(weight * z + Z_MAGIC).view(np.int64) - Z_WHOLE
             brier += square
             brier_usable += square if usable else np.int64(0)
             z2 += whole_z
@@ -180,7 +176,7 @@ def _tally(
                 brier_of[i] = square
                 whole_z_of[i] = whole_z
         for i in range(n):
-            cell = index[i]
+            cell = np.uint64(np.uint32(index[i]))  # not negative, which need not be looked at
             cells[cell, 0] += weight_of[i]
             cells[cell, 1] += x_of[i]
         neither += (counts >> 24) & BYTE

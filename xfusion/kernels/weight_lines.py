@@ -22,7 +22,7 @@ def as_whole(number: float) -> Any:
 def fill(
     lines: Any, step: int, first: int, line: int, column: int, columns: int, out: Any, whole: Any
 ) -> None:
-    """Write the weights of pixels in C order, whole numbers; 0 of what has none, if step is 1.
+    """Write the weights of pixels in C order; 0 of what has none, if step is 1.
 
     Parameters
     ----------
@@ -38,7 +38,7 @@ def fill(
         Of the block.
     out : array of float64
     whole : array of int64
-        The same numbers.
+        The same, rounded to whole numbers.
     """
     n = out.size
     share = 1.0 / max(step, 1)
@@ -60,13 +60,13 @@ def fill(
         if step == 1:
             given = lines[row, column : column + count]
             for i in range(count):
-                weight = max(0.0, given[i])
-                part[i] = (weight + MAGIC) - MAGIC
+                weight = given[i] if given[i] > 0.0 else 0.0  # noqa: FURB136  # 0 of NaN as well
+                part[i] = weight
                 part_whole[i] = as_whole(weight)
         else:
             for i in range(count):
                 weight = start + slope * (within + i)
-                part[i] = (weight + MAGIC) - MAGIC
+                part[i] = weight
                 part_whole[i] = as_whole(weight)
         done += count
         column += count
