@@ -178,11 +178,11 @@ def test_a_run_that_lives_keeps_its_store_unless_it_is_forced(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = tmp_path / "w.zarr"
-    seen: list[str] = []
+    count = itertools.count()
 
     def write(target: Any, region: Any, block: Any) -> None:
-        if not seen:
-            seen.append("the first")
+        # blocks are written by several threads, and only the first tries to take the store
+        if next(count) == 0:
             with pytest.raises(RuntimeError, match=rf"{os.getpid()}.*force=True"):
                 xf.to_zarr(retrieval(2.0), store, progress=False)
             with pytest.raises(RuntimeError, match="another run writes to"):
