@@ -5,8 +5,10 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import obstore.store
@@ -78,6 +80,27 @@ def test_an_address_that_nobody_knows_makes_no_folder_and_tells_no_password(
     assert [*tmp_path.iterdir()] == []
 
 
+@pytest.mark.parametrize(
+    ("place", "said"),
+    [
+        ("s3:/bucket/water", "'s3://bucket/water'"),
+        (Path("s3://bucket/water"), "pathlib"),
+        (Path("gs://bucket/water"), "'gs://bucket/water'"),
+        (Path("https://host/water"), "'https://host/water'"),
+        ("file://host/water", "machine 'host'"),
+    ],
+)
+def test_what_is_no_folder_that_anybody_meant_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: Any, said: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for write in (xf.to_cog, xf.to_zarr):
+        with pytest.raises(ValueError, match=said):
+            write(retrieval(), place, progress=False)
+    assert [*tmp_path.iterdir()] == []
+    assert not Path("/water").exists()
+
+
 def test_a_file_address_is_a_folder_of_this_machine(tmp_path: Path) -> None:
     files = xf.to_cog(retrieval(), (tmp_path / "a b").as_uri(), progress=False)
     assert files["mu"] == tmp_path / "a b" / "mu.tif"
@@ -123,6 +146,30 @@ def test_what_a_killed_run_has_left_is_gone_after_the_next_and_a_live_one_is_let
         for begin in ("", "other_")
         for name in ("mu.tif", "sigma.tif", "item.json")
     }
+
+
+IN_MEMORY = """
+import obstore.store
+from xfusion.cog import objects
+objects.object_store = lambda _: obstore.store.MemoryStore()
+"""
+
+
+def test_what_a_killed_run_to_an_address_has_left_is_gone_after_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = [sys.executable, "-c", IN_MEMORY + CHILD, "s3://bucket/water"]
+    child = subprocess.Popen(command, env=os.environ | {"TMPDIR": str(tmp_path)})
+    while not [*tmp_path.glob(".xfusion-*/.xfusion-*/*.tif")]:
+        time.sleep(0.02)
+        assert child.poll() is None
+    os.kill(child.pid, signal.SIGKILL)
+    child.wait()
+    assert [*tmp_path.iterdir()]
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(objects, "object_store", lambda _: obstore.store.MemoryStore())
+    xf.to_cog(retrieval(), "s3://bucket/another", progress=False)
+    assert [*tmp_path.iterdir()] == []
 
 
 @pytest.mark.parametrize("owner", ["null", "{", '{"machine": "other", "pid": "1"}', "[]"])

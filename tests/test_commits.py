@@ -1,5 +1,6 @@
 """Results in a repository of Icechunk: commits, conflicts, and no half of a result."""
 
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -7,10 +8,11 @@ import dask
 import numpy as np
 import pytest
 import xarray as xr
+import zarr
 
 import xfusion as xf
 from tests.store_runs import KilledError, fused, write_inputs
-from xfusion.store import tasks, workers
+from xfusion.store import commits, fingerprint, tasks, workers
 
 icechunk = pytest.importorskip("icechunk", reason="an extra")
 
@@ -52,7 +54,14 @@ def test_a_repository_gets_the_same_pixels_as_a_folder(repository: Any, tmp_path
     assert [commit.id for commit in repository.ancestry(branch="main")] == ids
 
 
-def break_off(dataset: xr.Dataset, repository: Any, patch: pytest.MonkeyPatch, after: int) -> None:
+def break_off(
+    dataset: xr.Dataset,
+    repository: Any,
+    patch: pytest.MonkeyPatch,
+    after: int,
+    *,
+    resume: bool = True,
+) -> None:
     written = iter(range(10**6))
 
     def write(target: Any, region: Any, block: Any) -> None:
@@ -64,7 +73,7 @@ def break_off(dataset: xr.Dataset, repository: Any, patch: pytest.MonkeyPatch, a
         patched.setattr(tasks, "_write", write)
         patched.setattr(workers, "BLOCKS_A_WORKER", 1)
         with pytest.raises(KilledError):
-            xf.to_zarr(dataset, repository, progress=False)
+            xf.to_zarr(dataset, repository, resume=resume, progress=False)
 
 
 @pytest.mark.parametrize("after", [0, 1, 7, 20, 47])
@@ -103,6 +112,64 @@ def test_two_runs_at_once_are_a_conflict(repository: Any, monkeypatch: pytest.Mo
     with dask.config.set(scheduler="sync"), pytest.raises(RuntimeError, match="has committed to"):
         xf.to_zarr(retrieval(), repository, progress=False)
     xr.testing.assert_equal(opened(repository), retrieval().compute())
+
+
+@pytest.mark.parametrize("moment", range(1, 10))
+@pytest.mark.parametrize("ends", [True, False])
+def test_a_run_goes_on_from_its_own_commit_and_no_other(
+    repository: Any, monkeypatch: pytest.MonkeyPatch, moment: int, ends: bool
+) -> None:
+    """Another run commits between two sessions of the first, which is no conflict to the engine."""
+    count = itertools.count(1)
+    commit = commits._Branch.commit
+
+    def other() -> None:
+        if ends:
+            xf.to_zarr(retrieval(2.0), repository, resume=False, progress=False)
+        else:
+            break_off(retrieval(2.0), repository, monkeypatch, 5, resume=False)
+
+    def commits_and_another_begins(branch: Any, *what: Any) -> None:
+        commit(branch, *what)
+        if next(count) == moment:
+            other()
+
+    # a commit to begin with, one for each two of 16 blocks, and one to finish
+    monkeypatch.setattr(workers.Local, "batch", lambda _: 2)
+    with dask.config.set(scheduler="sync"), monkeypatch.context() as patched:
+        patched.setattr(commits._Branch, "commit", commits_and_another_begins)
+        with pytest.raises(RuntimeError, match="has committed to"):
+            xf.to_zarr(retrieval(1.0), repository, progress=False)
+    xf.to_zarr(retrieval(2.0), repository, progress=False)
+    xr.testing.assert_equal(opened(repository), retrieval(2.0).compute())
+
+
+def test_another_run_that_begins_as_inputs_are_looked_at_is_no_result(
+    repository: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked_at = fingerprint.changed_inputs
+
+    def another_begins(*inputs: Any) -> Any:
+        monkeypatch.setattr(commits, "changed_inputs", looked_at)
+        break_off(retrieval(2.0), repository, monkeypatch, 0, resume=False)
+        return looked_at(*inputs)
+
+    monkeypatch.setattr(commits, "changed_inputs", another_begins)
+    with pytest.raises(RuntimeError, match="has committed to"):
+        xf.to_zarr(retrieval(1.0), repository, resume=False, progress=False)
+    with pytest.raises((FileNotFoundError, KeyError, ValueError)):
+        opened(repository)
+
+
+def test_a_result_in_a_repository_is_verified(repository: Any) -> None:
+    xf.to_zarr(retrieval(), repository, progress=False)
+    assert xf.verify(repository, progress=False) == {}
+    assert xf.verify(repository.readonly_session("main").store, progress=False) == {}
+    session = repository.writable_session("main")
+    group = zarr.open_group(session.store, mode="r+")
+    group.attrs["title"] = "another"
+    session.commit("an attribute")
+    assert list(xf.verify(repository, progress=False)) == ["zarr.json"]
 
 
 def test_another_job_is_refused_until_it_is_asked_to_begin_anew(

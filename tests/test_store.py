@@ -4,7 +4,9 @@ import hashlib
 import os
 import shutil
 import subprocess
+import warnings
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,7 @@ from zarr.storage import MemoryStore, ObjectStore
 
 import xfusion as xf
 from tests.store_runs import break_off, contents, fused, write_inputs
+from xfusion.store.arrays import opened_array
 from xfusion.store.fingerprint import differences, job_of
 
 
@@ -315,3 +318,16 @@ def test_only_what_a_job_names_as_a_variable_is_deleted(inputs: Path, tmp_path: 
     (store / "attribute of variable mine" / "thesis.txt").write_text("all of it")
     xf.to_zarr(fused(inputs), store, resume=False, progress=False)
     assert (store / "attribute of variable mine" / "thesis.txt").exists()
+
+
+def test_arrays_opened_by_many_threads_leave_the_settings_of_zarr_as_they_were(
+    tmp_path: Path,
+) -> None:
+    zarr.create_array(tmp_path / "w.zarr", name="mu", shape=(4,), dtype="f4")
+    store = zarr.storage.LocalStore(tmp_path / "w.zarr")
+    before, filters = zarr.config.get("array.write_empty_chunks"), warnings.filters[:]
+    with ThreadPoolExecutor(8) as pool:
+        arrays = [*pool.map(lambda _: opened_array(store, "mu"), range(400))]
+    assert len(arrays) == 400
+    assert zarr.config.get("array.write_empty_chunks") == before
+    assert warnings.filters[:] == filters

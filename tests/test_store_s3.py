@@ -1,9 +1,11 @@
 """Results in S3, behind a proxy that loses answers: right, or an error, and never a mixture."""
 
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import dask
 import numpy as np
 import pytest
 import rasterio
@@ -71,20 +73,26 @@ def test_a_store_in_s3_is_that_of_a_folder_and_is_sound(url: str, tmp_path: Path
 def test_a_run_in_s3_that_was_taken_over_reaches_nothing(
     url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    begun: list[str] = []
+    count = itertools.count()
 
     def write(target: Any, region: Any, block: Any) -> None:
         target[region] = block
-        if not begun:
-            begun.append("the first")
+        if next(count) == 0:
             with pytest.raises(RuntimeError, match="force=True"):
                 xf.to_zarr(retrieval(1), f"{url}.zarr", resume=False, progress=False)
             xf.to_zarr(retrieval(1), f"{url}.zarr", resume=False, force=True, progress=False)
 
     monkeypatch.setattr(tasks, "_write", write)
-    with pytest.raises(RuntimeError, match="another run has taken over"):
+    # with threads the first would end, and the test look, before the other has finished
+    with (
+        dask.config.set(scheduler="sync"),
+        pytest.raises(RuntimeError, match="another run has taken over"),
+    ):
         xf.to_zarr(retrieval(0), f"{url}.zarr", progress=False)
     monkeypatch.undo()
+    assert xf.verify(f"{url}.zarr", progress=False) == {}
+    found = xf.to_zarr(retrieval(1), f"{url}.zarr", progress=False)
+    xr.testing.assert_equal(loaded(found), retrieval(1).compute())
 
 
 def test_files_in_s3_are_those_of_a_folder(url: str, endpoint: str, tmp_path: Path) -> None:

@@ -12,6 +12,8 @@ from typing import Any, TypeAlias
 from xfusion.datamodel.redaction import public
 from xfusion.run.objects import failure_of, is_of_an_object_store, object_store, patiently
 
+from .scratch import aside
+
 # Given a folder, and what refuses files of names that are there already, it returns the files.
 Write: TypeAlias = Callable[[Path, Callable[[Collection[Path]], None]], dict[str, Path]]
 
@@ -46,8 +48,9 @@ def to_objects(url: str, write: Write, *, overwrite: bool) -> dict[str, str]:
                 )
                 raise FileExistsError(errno.EEXIST, msg)
 
-    with tempfile.TemporaryDirectory(prefix="xfusion-") as local:
-        files = write(Path(local), refuse)
+    # what a killed run has left there is found, as it is beside results on a disk
+    with aside(Path(tempfile.gettempdir()), ()) as local:
+        files = write(local, refuse)
         # an item that is there has its files
         for path in sorted(files.values(), key=lambda path: path.suffix == ".json"):
             _asked(url, functools.partial(store.put, path.name, path))

@@ -14,13 +14,13 @@ import numpy as np
 import xarray as xr
 
 from xfusion.datamodel.caller import warn
-from xfusion.datamodel.components import PLAIN, is_component, local_path, unfit_names
+from xfusion.datamodel.components import PLAIN, is_component, unfit_names
 from xfusion.datamodel.earth import check_is_on_earth
 from xfusion.datamodel.grid import geobox_of, spatial_dims
 from xfusion.datamodel.names import MU
 from xfusion.datamodel.validation import Retrieval, as_retrieval
 from xfusion.raster.file import FilePath
-from xfusion.run.objects import is_address
+from xfusion.run.objects import folder_of, is_address
 
 from .acquisitions import named_by_time
 from .block_file import TILE, check_whole, free_bytes, named_errors, write_blocks
@@ -133,7 +133,7 @@ def to_cog(
         return {
             **to_objects(text, writing(text.rstrip("/").rpartition("/")[2]), overwrite=overwrite)
         }
-    local = Path(local_path(text))
+    local = folder_of(text)
     return {
         **writing(local.resolve().name)(
             local, functools.partial(_refuse_existing, overwrite=overwrite)

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
+from xfusion.datamodel.components import local_path
 from xfusion.datamodel.redaction import public, without_secrets
 
 T = TypeVar("T")
+ONE_SLASH = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/(?!/)")
 ATTEMPTS, PAUSE = 4, 0.25  # seconds between them, doubled each time
 AT_ONCE = 10.0  # seconds: what failed later was tried again by obstore, for as long as it does
 
@@ -16,6 +21,33 @@ AT_ONCE = 10.0  # seconds: what failed later was tried again by obstore, for as 
 def is_address(path: str) -> bool:
     """Whether a path is an address, not a folder or a file of this machine."""
     return "://" in path and not path.startswith("file://")
+
+
+def folder_of(path: str) -> Path:
+    """Return the folder of this machine that a path or a ``file:`` URL names.
+
+    Raises
+    ------
+    ValueError
+        If it is an address that has lost a slash, as pathlib makes of one, or the URL of a folder
+        of another machine: both would make a folder of a name that nobody meant.
+    """
+    parts = urlsplit(path)
+    # one letter is a drive
+    if ONE_SLASH.match(path) and parts.scheme != "file":
+        scheme, rest = path.split(":/", 1)
+        msg = (
+            f"{public(path)} is neither an address nor a folder: give an address as text, "
+            f"{public(f'{scheme}://{rest}')!r}, since pathlib.Path takes a slash from it"
+        )
+        raise ValueError(msg)
+    if parts.scheme == "file" and parts.netloc not in ("", "localhost"):
+        msg = (
+            f"{public(path)} is on the machine {parts.hostname!r}: mount its folder and give the "
+            "path, or write 'file:///' before a path of this machine"
+        )
+        raise ValueError(msg)
+    return Path(local_path(path))
 
 
 def object_store(url: str) -> Any:

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 import warnings
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from zarr.abc.store import Store as ZarrStore
+
+
+# settings of zarr and filters of warnings are the whole process's: two threads that change them at
+# one time would leave them changed
+_alone = threading.RLock()
 
 
 def opened_array(store: ZarrStore, name: str) -> Any:
@@ -23,7 +29,7 @@ def opened_array(store: ZarrStore, name: str) -> Any:
 @contextlib.contextmanager
 def quiet_zarr() -> Iterator[None]:
     """Without warnings of what is meant: our state in the store, and consolidated metadata."""
-    with warnings.catch_warnings():
+    with _alone, warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*not recognized as a component of a Zarr")
         warnings.filterwarnings("ignore", message="Consolidated metadata is")
         yield

@@ -21,7 +21,7 @@ from xfusion.run.progress import progress_of
 from .arrays import opened_array, quiet_zarr
 from .draft import VARIABLE
 from .fingerprint import changed_inputs, differences
-from .notes import is_of
+from .notes import is_of, with_digest
 from .place import ROOT
 from .tasks import Block, blocks_of, part_of
 from .template import template_of
@@ -35,6 +35,11 @@ BEGUN, BLOCKS, FINISHED = "begun", "blocks", "finished"
 def is_repository(store: object) -> bool:
     """Whether something is a repository of Icechunk."""
     return type(store).__module__.startswith("icechunk") and hasattr(store, "writable_session")
+
+
+def store_of(repository: Any) -> Any:
+    """Return what is at the tip of the branch, for reading."""
+    return repository.readonly_session(BRANCH).store
 
 
 def write_commits(
@@ -136,12 +141,21 @@ class _Branch:
 
     repository: Any
     name: str = "the Icechunk repository"
+    _tip: str = ""
+    """Snapshot that this run has read or committed last: it goes on from that, and no other."""
     _session: Any = None
     _arrays: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Note where the branch is."""
+        self._tip = self.repository.lookup_branch(BRANCH)
 
     def open(self) -> None:
         """Open a session for what is to be committed next."""
         self._session = self.repository.writable_session(BRANCH)
+        # what is committed between two sessions is no conflict to the engine
+        if self._session.snapshot_id != self._tip:
+            raise RuntimeError(self._of_another_run)
         self._arrays = {}
 
     def commit(self, message: str, ours: Mapping[str, Any]) -> None:
@@ -149,13 +163,16 @@ class _Branch:
         import icechunk
 
         try:
-            self._session.commit(f"xfusion: {message}", metadata={OURS: dict(ours)})
+            self._tip = self._session.commit(f"xfusion: {message}", metadata={OURS: dict(ours)})
         except icechunk.ConflictError as error:
-            msg = (
-                f"another run has committed to {self.name}, and this one has stopped: let the "
-                "other finish, then call to_zarr again"
-            )
-            raise RuntimeError(msg) from error
+            raise RuntimeError(self._of_another_run) from error
+
+    @property
+    def _of_another_run(self) -> str:
+        return (
+            f"another run has committed to {self.name}, and this one has stopped: let the other "
+            "finish, then call to_zarr again"
+        )
 
     def target(self, name: str) -> _Target:
         """Return what takes the blocks of a variable, in whichever session is open."""
@@ -174,7 +191,7 @@ class _Branch:
         from zarr.core.buffer import default_buffer_prototype
         from zarr.core.sync import sync
 
-        store = self.repository.readonly_session(BRANCH).store
+        store = self.repository.readonly_session(snapshot_id=self._tip).store
         content = sync(store.get(key, default_buffer_prototype()))
         return None if content is None else content.to_bytes()
 
@@ -182,7 +199,7 @@ class _Branch:
         """Return what is at the root of the branch."""
         from zarr.core.sync import sync
 
-        store = self.repository.readonly_session(BRANCH).store
+        store = self.repository.readonly_session(snapshot_id=self._tip).store
 
         async def gathered() -> set[str]:
             # without a group at the root it lists no children
@@ -193,7 +210,7 @@ class _Branch:
     def found(self) -> tuple[dict[str, str] | None, set[int]]:
         """Return the job of an unfinished run, None if there is none, and what it has done."""
         done: set[int] = set()
-        for commit in self.repository.ancestry(branch=BRANCH):
+        for commit in self.repository.ancestry(snapshot_id=self._tip):
             ours = (commit.metadata or {}).get(OURS)
             if not isinstance(ours, dict):
                 return None, set()
@@ -222,14 +239,14 @@ class _Branch:
         self.open()
         plain = json.loads(root)
         plain.pop("consolidated_metadata", None)  # Icechunk has all metadata in one place itself
-        self._write(ROOT, json.dumps(plain).encode())
+        self._write(ROOT, json.dumps(with_digest(plain)).encode())
         self.commit("finish", {FINISHED: True})
 
     def opened(self, dataset: xr.Dataset) -> xr.Dataset:
         """Open the finished result."""
         with quiet_zarr():
             finished: xr.Dataset = xr.open_zarr(
-                self.repository.readonly_session(BRANCH).store,
+                self.repository.readonly_session(snapshot_id=self._tip).store,
                 consolidated=False,
                 chunks=dict(dataset.chunksizes),
             )

@@ -28,18 +28,16 @@ VERSION, MARKS = "xfusion", "parameters"
 HALF = 4  # characters of a mark for the name of a parameter, and for its value
 
 
-def note_of(job: Mapping[str, str], metadata: str = "") -> str:
-    """Return what a finished store keeps of a job.
+def note_of(job: Mapping[str, str]) -> str:
+    """Return what a finished store keeps of a job, see :func:`with_digest` for what it lacks.
 
     Parameters
     ----------
     job : mapping
         As :func:`~xfusion.store.fingerprint.job_of` describes it.
-    metadata : str
-        Digest of the metadata of the store.
     """
     note = {DIGEST: _hash(json.dumps(job, sort_keys=True), 32), VERSION: job.get(VERSION, "")}
-    note[METADATA] = metadata
+    note[METADATA] = ""
     note |= dict([*_inputs(job).items()][:MOST_INPUTS])
     parameters = {k: v for k, v in job.items() if k.startswith(PARAMETER)}
     return json.dumps(note | {MARKS: "".join(_mark(k, v) for k, v in parameters.items())})
@@ -56,6 +54,13 @@ def digest_of(root: Mapping[str, Any]) -> str:
     note = attributes.get(JOB)
     told = {**_read(str(note)), METADATA: ""}
     return _hash(json.dumps({**root, "attributes": {**attributes, JOB: told}}, sort_keys=True), 32)
+
+
+def with_digest(root: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the metadata at a root with their digest in its note."""
+    attributes = root["attributes"]
+    note = json.dumps({**_read(str(attributes[JOB])), METADATA: digest_of(root)})
+    return {**root, "attributes": {**attributes, JOB: note}}
 
 
 def noted_digest(root: Mapping[str, Any]) -> str | None:

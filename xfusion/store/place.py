@@ -13,15 +13,14 @@ import warnings
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import xarray as xr
 
-from xfusion.datamodel.components import local_path
 from xfusion.datamodel.redaction import public
 from xfusion.run.objects import (
     failure_of,
+    folder_of,
     is_address,
     is_of_an_object_store,
     object_store,
@@ -85,7 +84,7 @@ class Place:
             self.name = public(str(store))
             self.zarr = ObjectStore(object_store(str(store)))
         else:
-            folder = Path(local_path(path))
+            folder = folder_of(path)
             if folder.exists() and not folder.is_dir():
                 msg = f"{folder} is a file, and a Zarr store a folder: choose another path"
                 raise FileExistsError(msg)

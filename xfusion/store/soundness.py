@@ -13,6 +13,7 @@ from xfusion.kernels import parallel
 from xfusion.run.objects import is_of_an_object_store, patiently
 from xfusion.run.progress import progress_of
 
+from .commits import is_repository, store_of
 from .metadata import ARRAY, changed_metadata, key_of, kinds_of_nodes, root_of
 from .notes import noted_digest
 from .place import Place, StoreLike
@@ -28,7 +29,7 @@ def verify(store: StoreLike, /, *, progress: bool = True) -> dict[str, str]:
 
     Parameters
     ----------
-    store : path, URL or zarr store
+    store : path, URL, zarr store or icechunk.Repository
         As of :func:`~xfusion.to_zarr`.
     progress : bool
         Show how far it is.
@@ -60,7 +61,7 @@ def verify(store: StoreLike, /, *, progress: bool = True) -> dict[str, str]:
     >>> xf.verify(f"{folder}/water.zarr", progress=False)
     {}
     """
-    place = Place(store)
+    place = Place(store_of(store) if is_repository(store) else store)
     with place.named_errors():
         place.check_is_finished()
         root = root_of(place)

@@ -17,7 +17,7 @@ from xfusion.datamodel.provenance import JOB
 from xfusion.run.scheduler import lazy_variables
 
 from .arrays import quiet_zarr
-from .notes import digest_of, note_of
+from .notes import note_of, with_digest
 from .place import ROOT, STATE, Place
 
 if TYPE_CHECKING:
@@ -71,8 +71,7 @@ def template_of(dataset: xr.Dataset, job: Mapping[str, str]) -> dict[str, bytes]
     contents = _contents(template)
     root = json.loads(contents[ROOT])
     root["attributes"][JOB] = note_of(job)
-    root["attributes"][JOB] = note_of(job, digest_of(root))
-    return contents | {ROOT: json.dumps(root, indent=2).encode()}
+    return contents | {ROOT: json.dumps(with_digest(root), indent=2).encode()}
 
 
 def _contents(store: ZarrStore) -> dict[str, bytes]:
