@@ -82,14 +82,11 @@ def test_a_run_in_s3_that_was_taken_over_reaches_nothing(
                 xf.to_zarr(retrieval(1), f"{url}.zarr", resume=False, progress=False)
             xf.to_zarr(retrieval(1), f"{url}.zarr", resume=False, force=True, progress=False)
 
-    monkeypatch.setattr(tasks, "_write", write)
     # with threads the first would end, and the test look, before the other has finished
-    with (
-        dask.config.set(scheduler="sync"),
-        pytest.raises(RuntimeError, match="another run has taken over"),
-    ):
-        xf.to_zarr(retrieval(0), f"{url}.zarr", progress=False)
-    monkeypatch.undo()
+    with monkeypatch.context() as patched, dask.config.set(scheduler="sync"):
+        patched.setattr(tasks, "_write", write)
+        with pytest.raises(RuntimeError, match="another run has taken over"):
+            xf.to_zarr(retrieval(0), f"{url}.zarr", progress=False)
     assert xf.verify(f"{url}.zarr", progress=False) == {}
     found = xf.to_zarr(retrieval(1), f"{url}.zarr", progress=False)
     xr.testing.assert_equal(loaded(found), retrieval(1).compute())
