@@ -127,8 +127,9 @@ def _is_taken_over(moving: Path, owner: Owner) -> bool:
     except FileNotFoundError:
         return False
     if Owner.of(moving, claimed) != owner:
-        # meanwhile it is that of a run that lives
-        (moving / claimed).rename(moving / OWNER)
+        # meanwhile it is that of a run that lives, or that has just ended and taken it away
+        with contextlib.suppress(FileNotFoundError):
+            (moving / claimed).rename(moving / OWNER)
         return False
     Owner(this_process(), owner.files).note(moving)
     return True
