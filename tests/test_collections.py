@@ -118,6 +118,15 @@ def test_a_catalogue_of_several_that_cannot_work_is_refused(
         dataclasses.replace(HLS, **fields)
 
 
+def of_two_bands(nodata: Any) -> xf.Catalog:
+    return xf.Catalog(
+        url="https://stac.example.org",
+        collection="sentinel-2-l2a",
+        assets={"qa": "qa", "nir": "nir"},
+        nodata=nodata,
+    )
+
+
 @pytest.mark.parametrize("nodata", [None, np.nan])
 @pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.uint16, np.int32, np.float32])
 def test_without_nodata_every_number_is_an_observation_and_outside_is_unknown(
@@ -146,12 +155,7 @@ def test_without_nodata_every_number_is_an_observation_and_outside_is_unknown(
         flags: xr.DataArray = missing * np.uint8(32) + bands["nir"].isnull() * np.uint8(8)
         return flags
 
-    catalog = xf.Catalog(
-        url="https://stac.example.org",
-        collection="sentinel-2-l2a",
-        assets={"qa": "qa", "nir": "nir"},
-        nodata=nodata,
-    )
+    catalog = of_two_bands(nodata)
     recipe = xf.MaskRecipe(
         exclusion=rule, bands={"qa": "nearest", "nir": "bilinear"}, catalog=catalog
     )
@@ -193,12 +197,7 @@ def test_what_a_file_declares_counts_where_the_catalogue_leaves_it_to_the_file(
         flags: xr.DataArray = missing * np.uint8(32) + unseen * np.uint8(8) + bad * np.uint8(1)
         return flags
 
-    catalog = xf.Catalog(
-        url="https://stac.example.org",
-        collection="sentinel-2-l2a",
-        assets={"qa": "qa", "nir": "nir"},
-        nodata=nodata,
-    )
+    catalog = of_two_bands(nodata)
     bands: Any = {"qa": "nearest", "nir": "bilinear"}
     recipe = xf.MaskRecipe(exclusion=rule, bands=bands, catalog=catalog)
     of_file = nodata is None
