@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 import xfusion as xf
 from tests.laziness import nothing_computes
+from xfusion.raster.file import RasterFile
 
 TRANSFORM = rasterio.transform.from_origin(500000, 5000000, 10, 10)
 
@@ -330,3 +331,30 @@ def test_netcdf_and_zarr_that_gdal_does_not_understand_go_through_xarray(tmp_pat
     for path in (several, tmp_path / "several.zarr"):
         with pytest.raises(ValueError, match=rf"several\.\w+: \d subdatasets.*{mend}"):
             xf.SensorProduct.open(path, path)
+
+
+def test_all_layers_are_brought_onto_a_grid_straight_from_their_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pixels = np.random.default_rng(0).random((60, 80), np.float32)
+    files = [
+        write(tmp_path / f"{name}.tif", layer, nodata=None)
+        for name, layer in (
+            ("mu", pixels),
+            ("sigma", pixels),
+            ("mask", (pixels < 0.2) * np.uint8(1)),
+        )
+    ]
+    water = xf.raster.open_retrieval(*files, chunks=16)
+    moved = xf.coregister(water, water.odc.geobox.zoom_out(1.7), chunks=-1)
+    reads: list[str] = []
+    read = RasterFile.read
+
+    def noted(self: RasterFile, *window: Any) -> Any:
+        reads.append(Path(self.path).stem)
+        return read(self, *window)
+
+    monkeypatch.setattr(RasterFile, "read", noted)
+    moved.compute(scheduler="sync")
+    # the window of a block of the target each once, not block by block of lazy arrays
+    assert sorted(reads) == ["mask", "mu", "sigma"]

@@ -189,8 +189,11 @@ def _aligned(array: xr.DataArray | ArrayLike, name: str, mean: xr.Dataset) -> xr
         lacking = set()
     each = mean.isel(dict.fromkeys(lacking, 0), drop=True)
     aligned = on_grid_of(other, each, names=(name, MU), mend=f"{name}.rio.reproject_match(mu)")
-    spread: xr.Variable = aligned[name].variable.set_dims(mean.sizes)
-    return spread.transpose(*mu.dims)
+    variable: xr.Variable = aligned[name].variable
+    if lacking:
+        variable = variable.set_dims(mean.sizes)
+    # what needs no change stays the array it is: co-registration knows the file of it by its name
+    return variable.transpose(*mu.dims)
 
 
 def unwrapped(array: xr.DataArray) -> xr.DataArray:
