@@ -43,6 +43,7 @@ from .masks.shares import completeness
 from .products import SensorProduct, Sentinel1Product, Sentinel2Product
 from .run.memory import compute
 from .series.crossing import duration, onset
+from .series.opening import open_series
 from .series.state import filter, smooth  # noqa: A004  # what the field calls it
 from .series.updating import update
 from .stac.profiles import Catalog
@@ -93,6 +94,7 @@ __all__ = [
     "merge_mask",
     "ndvi",
     "onset",
+    "open_series",
     "raster",
     "retrieval",
     "s2_exclusion",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -35,6 +35,7 @@ from .raster.file import FilePath
 from .raster.opening import CHUNK, open_retrieval
 from .run.memory import compute
 from .series.crossing import duration, onset
+from .series.opening import Files, MaskFiles, open_series
 from .series.state import filter, smooth  # noqa: A004  # what the field calls it
 from .series.updating import update
 from .store.write import to_zarr
@@ -99,6 +100,25 @@ class SensorProduct:
         dataset = open_retrieval(
             mu, sigma, mask, sensor=cls.sensor, time=time, chunks=chunks, **stored
         )
+        return cls(dataset=dataset)
+
+    @classmethod
+    def open_series(
+        cls,
+        mu: Files,
+        sigma: Files,
+        mask: MaskFiles | None = None,
+        *,
+        times: Sequence[Time] | None = None,
+        like: Any = None,
+        chunks: Chunks = CHUNK,
+        nodata: float | None = None,
+        scale: float | None = None,
+        offset: float | None = None,
+    ) -> Self:
+        """Open the rasters of many times lazily as a cube, see :func:`xfusion.open_series`."""
+        how: dict[str, Any] = {"chunks": chunks, "nodata": nodata, "scale": scale, "offset": offset}
+        dataset = open_series(mu, sigma, mask, sensor=cls.sensor, times=times, like=like, **how)
         return cls(dataset=dataset)
 
     @property

@@ -17,6 +17,7 @@ from xfusion.datamodel.provenance import ITEMS, merged_mask_attrs, with_time_of_
 from xfusion.datamodel.slices import slices_along
 from xfusion.datamodel.times import label_text
 from xfusion.datamodel.validation import HasDataset, Retrieval, as_retrieval
+from xfusion.raster.file import recall, remember_each
 
 from .alignment import like_first
 from .labels import labels_along, name_of
@@ -93,6 +94,7 @@ def stack(retrievals: Sequence[Retrieval], /, dim: Hashable = "time") -> xr.Data
         # its encoding is that of the file of one: chunks without the dim
         attrs = FLAG_ATTRS if variable == MASK else first[variable].attrs
         layers[variable] = xr.Variable(joined.dims, joined.data, attrs).transpose(dim, ...)
+        remember_each(layers[variable], [recall(parts[i]) for i in order])
     of_one = [k for k, v in first.coords.items() if v.ndim == 0 and k != SPATIAL_REF]
     grid = first.drop_vars([*first.data_vars, *of_one]).drop_attrs(deep=False)
     cube = grid.assign(layers).assign_coords(labels_along([scenes[i] for i in order], dim))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import itertools
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 FilePath: TypeAlias = str | os.PathLike[str]
 
 ENCODING = "xfusion_raster_file"
+ENCODING_OF_EACH = "xfusion_raster_files"  # of a cube
 
 
 @dataclass(frozen=True)
@@ -258,6 +259,18 @@ def recall(variable: xr.Variable) -> RasterFile | None:
     """Return the file whose pixels a lazy variable holds unchanged, None if there is none."""
     name, file = variable.encoding.get(ENCODING, (None, None))
     return file if name is not None and name == _name(variable) else None
+
+
+def remember_each(variable: xr.Variable, files: Sequence[RasterFile | None]) -> None:
+    """Note on a lazy variable which files its pixels are, one for each label of its first dim."""
+    if variable.chunks is not None and all(file is not None for file in files):
+        variable.encoding[ENCODING_OF_EACH] = (_name(variable), tuple(files))
+
+
+def recall_each(variable: xr.Variable) -> tuple[RasterFile, ...] | None:
+    """Return the files whose pixels a lazy variable of dims (label, y, x) holds unchanged."""
+    name, files = variable.encoding.get(ENCODING_OF_EACH, (None, None))
+    return files if name is not None and name == _name(variable) else None
 
 
 def _name(variable: xr.Variable) -> str | None:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from xfusion.datamodel.chunks import Blocks
 from xfusion.kernels import parallel
 from xfusion.kernels.control import Window
-from xfusion.raster.file import RasterFile, recall
+from xfusion.raster.file import RasterFile, recall, recall_each
 
 from .on_block import STRIP, Warp, slices
 
@@ -67,29 +67,48 @@ def _lazily(warp: Warp, layers: Sequence[xr.Variable], blocks: Blocks) -> list[A
     from dask.base import tokenize
     from dask.highlevelgraph import HighLevelGraph
 
-    out_chunks: tuple[tuple[int, ...], ...] = blocks
-    targets = [
-        (i, j, r, c)
-        for (i, r), (j, c) in itertools.product(*(enumerate(slices(n)) for n in out_chunks))
-    ]
     files = [recall(layer) for layer in layers]
-    dtypes = [layer.dtype for layer in layers]
-    tasks: dict[Any, Any]
-    sources: list[Any] = []
     if all(file is not None for file in files):
-        # straight from the file: a task reads the window it needs, once
-        name = f"coregister-{tokenize(warp, files, [layer.data.name for layer in layers], blocks)}"
-        tasks = {(name, i, j): (_warp_files, warp, files, r, c) for i, j, r, c in targets}
-    else:
-        sources = _in_common_chunks(layers)
-        name = f"coregister-{tokenize(warp, [s.name for s in sources], blocks)}"
-        tasks = {}
-        for i, j, r, c in targets:
-            for place, task in _tasks_on_blocks(warp, sources, r, c):
-                tasks[(name, *place, i, j)] = task
-        out_chunks = (*sources[0].chunks[:-2], *out_chunks)
+        return _from_files(warp, files, layers, blocks)
+    cubes = [recall_each(layer) for layer in layers]
+    if all(each is not None for each in cubes):
+        import dask.array as da
+
+        # a layer of the graph for each, which a run that is resumed looks at by its first task
+        along = [_from_files(warp, of_one, layers, blocks) for of_one in zip(*cubes, strict=True)]
+        return [da.stack(each) for each in zip(*along, strict=True)]
+    dtypes = [layer.dtype for layer in layers]
+    sources = _in_common_chunks(layers)
+    name = f"coregister-{tokenize(warp, [s.name for s in sources], blocks)}"
+    tasks: dict[Any, Any] = {}
+    for i, j, r, c in _targets(blocks):
+        for place, task in _tasks_on_blocks(warp, sources, r, c):
+            tasks[(name, *place, i, j)] = task
+    chunks = (*sources[0].chunks[:-2], *blocks)
     graph = HighLevelGraph.from_collections(name, tasks, dependencies=sources)
-    return [picked(graph, name, tasks, k, out_chunks, dtype) for k, dtype in enumerate(dtypes)]
+    return [picked(graph, name, tasks, k, chunks, dtype) for k, dtype in enumerate(dtypes)]
+
+
+def _from_files(
+    warp: Warp, files: Sequence[Any], layers: Sequence[xr.Variable], blocks: Blocks
+) -> list[Any]:
+    """Warp straight from the files: a task reads the window it needs, once."""
+    from dask.base import tokenize
+    from dask.highlevelgraph import HighLevelGraph
+
+    files = [*files]
+    name = f"coregister-{tokenize(warp, files, [layer.data.name for layer in layers], blocks)}"
+    tasks: dict[Any, Any] = {
+        (name, i, j): (_warp_files, warp, files, r, c) for i, j, r, c in _targets(blocks)
+    }
+    graph = HighLevelGraph.from_collections(name, tasks)
+    return [picked(graph, name, tasks, k, blocks, layer.dtype) for k, layer in enumerate(layers)]
+
+
+def _targets(blocks: Blocks) -> list[tuple[int, int, slice, slice]]:
+    """Return the indices of all blocks, with their rows and columns."""
+    down, across = (enumerate(slices(sizes)) for sizes in blocks)
+    return [(i, j, r, c) for (i, r), (j, c) in itertools.product(down, across)]
 
 
 def _tasks_on_blocks(
