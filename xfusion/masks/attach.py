@@ -74,7 +74,8 @@ def attach_mask(
     Parameters
     ----------
     dataset : Dataset or product
-        A retrieval with a CRS; of a cube with a dim `time`, each time gets its own mask.
+        A retrieval with a CRS; of a cube with a dim `time`, each time gets its own mask. Times no
+        more than 16 days apart are searched together.
     recipe : MaskRecipe
         What the mask is made of.
     catalog : Catalog, URL or pystac_client.Client, optional

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,7 @@ from xfusion.stac.items import Items, as_items, complete_items, item_time, own_a
 from xfusion.stac.network import is_local
 from xfusion.stac.profiles import Catalog, CatalogLike, catalog_profile
 from xfusion.stac.redirects import guarded
+from xfusion.stac.searching import nothing_found
 from xfusion.stac.searching import search as find_items
 from xfusion.stac.untrusted import check_hrefs
 
@@ -41,6 +42,10 @@ class Search:
     allow_local: bool
     """Whether items may have files of this machine or its networks read, whatever their
     catalogue."""
+
+    def where(self, default: Catalog) -> CatalogLike:
+        """Return what is searched: the catalogue, or a default if none is named."""
+        return default if self.catalog is None else self.catalog
 
     def profile(self, default: Catalog) -> Catalog:
         """Return the profile of the catalogue, like a default where only its address is known."""
@@ -89,7 +94,13 @@ class CheckedPasses:
     """Id of each of the others to the assets that it lacks."""
 
 
-def find_passes(dataset: xr.Dataset, default: Catalog, search: Search) -> Passes:
+def find_passes(
+    dataset: xr.Dataset,
+    default: Catalog,
+    search: Search,
+    *,
+    found: Sequence[pystac.Item] | None = None,
+) -> Passes:
     """Find the passes for a retrieval, by one search.
 
     Parameters
@@ -99,6 +110,8 @@ def find_passes(dataset: xr.Dataset, default: Catalog, search: Search) -> Passes
     default : Catalog
         That is searched if no other is named.
     search : Search
+    found : sequence of pystac.Item, optional
+        What a search for many has found for this one, of what :func:`searched_of` says.
 
     Raises
     ------
@@ -114,13 +127,11 @@ def find_passes(dataset: xr.Dataset, default: Catalog, search: Search) -> Passes
         If the nearest pass is more than ten minutes away.
     """
     profile = search.profile(default)
-    # the pass that is nearest must be whole, or a frame that excludes might be left out
-    reach = ANOTHER_PASS + PASS_GAP
     origin: str | None = profile.url
     if search.items is None:
-        items, source = _search(dataset, default, search, reach), profile.url
+        items, source = _search(dataset, default, search, found), profile.url
     else:
-        items, source = _choose(dataset, profile, search, reach), "items"
+        items, source = _choose(dataset, profile, search), "items"
         # a catalogue beside items says what their assets are; only of a local one they are
         local = search.catalog is not None and is_local(profile.url)
         origin = profile.url if local else None
@@ -164,16 +175,17 @@ def check_passes(passes: Passes, profile: Catalog, *, otherwise: str) -> Checked
 
 
 def _search(
-    dataset: xr.Dataset, default: Catalog, search: Search, reach: dt.timedelta
+    dataset: xr.Dataset, default: Catalog, search: Search, found: Sequence[pystac.Item] | None
 ) -> list[pystac.Item]:
-    catalog = default if search.catalog is None else search.catalog
-    interval = _searched(dataset, search.datetime, reach)
-    return find_items(catalog, geobox_of(dataset), interval, default=default)
+    interval = searched_of(dataset, search.datetime)
+    if found is None:
+        return find_items(search.where(default), geobox_of(dataset), interval, default=default)
+    if not found:
+        raise nothing_found(search.profile(default), geobox_of(dataset), interval)
+    return [*found]
 
 
-def _choose(
-    dataset: xr.Dataset, profile: Catalog, search: Search, reach: dt.timedelta
-) -> list[pystac.Item]:
+def _choose(dataset: xr.Dataset, profile: Catalog, search: Search) -> list[pystac.Item]:
     """Return the items of the caller that are of the day, all if there is none."""
     items = as_items(search.items or [])
     if not items:
@@ -185,7 +197,7 @@ def _choose(
     datetime = search.datetime
     if datetime is None:
         return items
-    of_day = of_interval(items, _searched(dataset, datetime, reach))
+    of_day = of_interval(items, searched_of(dataset, datetime))
     if not of_day:
         days = sorted({f"{item_time(item):%Y-%m-%d}" for item in items})
         msg = (
@@ -223,11 +235,13 @@ def _instant(dataset: xr.Dataset, datetime: Time | None) -> dt.datetime | None:
     return dt.datetime.fromtimestamp(since / np.timedelta64(1, "s"), dt.UTC)
 
 
-def _searched(dataset: xr.Dataset, datetime: Time | None, reach: dt.timedelta) -> Time:
+def searched_of(dataset: xr.Dataset, datetime: Time | None) -> Time:
     """Return the day of a retrieval; of an instant also what is in reach of it beyond midnight.
 
     The frames of one pass may lie on either side of midnight.
     """
+    # the pass that is nearest must be whole, or a frame that excludes might be left out
+    reach = ANOTHER_PASS + PASS_GAP
     instant = _instant(dataset, datetime)
     if instant is None:
         return _moment(dataset, datetime)

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import xarray as xr
 
+from xfusion.datamodel.grid import geobox_of
 from xfusion.datamodel.times import as_time, label_text
 from xfusion.stac.items import as_items
 from xfusion.stac.profiles import Catalog
+from xfusion.stac.searching import search_each
 
-from .passes import Passes, Search, find_passes
+from .passes import Passes, Search, find_passes, searched_of
+
+if TYPE_CHECKING:
+    import pystac
 
 
 def search_of_each(cube: xr.Dataset, search: Search) -> Search:
@@ -43,20 +48,26 @@ def search_of_each(cube: xr.Dataset, search: Search) -> Search:
 def find_passes_of_each(
     slices: Sequence[xr.Dataset], default: Catalog, search: Search
 ) -> list[Passes]:
-    """Find the passes for each of the retrievals along time.
+    """Find the passes for each of the retrievals along time, in as few searches as are bounded.
 
     Raises
     ------
     LookupError
         Naming all the times that have no items, and what goes on without them.
     """
+    of_each: Sequence[list[pystac.Item] | None] = [None] * len(slices)
+    if search.items is None:
+        intervals = [searched_of(each, None) for each in slices]
+        where, geobox = search.where(default), geobox_of(slices[0])
+        of_each = search_each(where, geobox, intervals, default=default)
     found: list[Passes] = []
     lacking: dict[str, LookupError] = {}
-    for each in slices:
+    for each, items in zip(slices, of_each, strict=True):
         moment: Any = each.coords["time"].to_numpy()[()]
         own = None if search.items is None else as_time(moment)
+        of_its_own = dataclasses.replace(search, datetime=own)
         try:
-            found.append(find_passes(each, default, dataclasses.replace(search, datetime=own)))
+            found.append(find_passes(each, default, of_its_own, found=items))
         except LookupError as error:
             if type(error) is not LookupError:  # a key that is missing is no answer
                 raise

@@ -70,14 +70,15 @@ def search_api(
             f"the search for {profile.collection!r} in {public(profile.url)} failed, "
             f"{message[:LONGEST_TEXT]}: {mend}, or pass items= or catalog="
         )
-        raise ConnectionError(msg) from None
+        exceeded = isinstance(cause, bounds.ExceededError)
+        raise (bounds.TooMuchError if exceeded else ConnectionError)(msg) from None
     when = interval.replace("/", " to ")
     if len(items) == MOST_ITEMS:
         msg = (
             f"{public(profile.url)} has {MOST_ITEMS} items of {profile.collection!r} or more from "
             f"{when}: ask for fewer days, or pass items="
         )
-        raise ValueError(msg)
+        raise bounds.TooManyItemsError(msg)
     found = len(without_repeats(items))
     if promised > found:
         warn(

@@ -20,6 +20,14 @@ class ExceededError(Exception):
     """A search took longer, or its answers were larger, than any search should."""
 
 
+class TooMuchError(ConnectionError):
+    """A catalogue did not answer all of a search within its bounds: of fewer days it might."""
+
+
+class TooManyItemsError(ValueError):
+    """A search found more items than any should."""
+
+
 def too_long(seconds: float) -> ExceededError:
     """Return the error of a search that took too long."""
     return ExceededError(f"it took more than {seconds:g} s in all")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -54,12 +54,23 @@ def _moment(text: str, end_of_day: str) -> str:
 
 def of_interval(items: Iterable[pystac.Item], datetime: Time) -> list[pystac.Item]:
     """Return the items of a day or an interval."""
-    first, last = day_interval(datetime)
+    return of_each_interval(items, [datetime])[0]
 
-    def belongs(item: pystac.Item) -> bool:
-        # of an item without a moment of its own all of its span counts, as to an API
-        begins, ends = map(as_time, item_span(item))
-        begun = first == OPEN or as_time(first) <= ends
-        return bool(begun and (last == OPEN or begins <= as_time(last)))
 
-    return [item for item in items if belongs(item)]
+def of_each_interval(
+    items: Iterable[pystac.Item], datetimes: Sequence[Time]
+) -> list[list[pystac.Item]]:
+    """Return the items of each of several days or intervals; one may be of many."""
+    items = [*items]
+    # of an item without a moment of its own all of its span counts, as to an API
+    spans = [[as_time(end) for end in item_span(item)] for item in items]
+    begins, ends = np.array(spans, "datetime64[us]").reshape(-1, 2).T
+    of_each = []
+    for first, last in map(day_interval, datetimes):
+        there = np.ones(len(items), bool)
+        if first != OPEN:
+            there &= ends >= as_time(first)
+        if last != OPEN:
+            there &= begins <= as_time(last)
+        of_each.append([items[n] for n in np.flatnonzero(there)])
+    return of_each

@@ -8,19 +8,27 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+import numpy as np
+
 from xfusion.datamodel.outline import search_boxes
 from xfusion.datamodel.redaction import public
-from xfusion.datamodel.times import Time
+from xfusion.datamodel.times import Time, as_time
 
 from .api import search_api
+from .bounds import TooManyItemsError, TooMuchError
 from .file_catalogue import items_of_file
-from .interval import day_interval, of_interval
+from .interval import day_interval, of_each_interval, of_interval
 from .items import without_repeats
 from .profiles import Catalog, CatalogLike, Offset, catalog_profile
 
 if TYPE_CHECKING:
     import pystac
     from odc.geo.geobox import GeoBox
+
+# Days between two acquisitions that are asked for together, with what lies between: Sentinel-1
+# and -2 and Landsat are back on an orbit within as many
+GAP = np.timedelta64(16, "D")
+LONGEST = np.timedelta64(366, "D")  # of one search
 
 
 def search(catalog: CatalogLike, geobox: GeoBox, datetime: Time, *, default: Catalog) -> list[Any]:
@@ -64,22 +72,95 @@ def search(catalog: CatalogLike, geobox: GeoBox, datetime: Time, *, default: Cat
     last page, are its own affair.
     """
     profile = catalog_profile(catalog, default)
+    interval, boxes = day_interval(datetime), search_boxes(geobox)
+    items = _found(catalog, profile, boxes, interval)
+    if not items:
+        raise nothing_found(profile, geobox, datetime)
+    return items
+
+
+def search_each(
+    catalog: CatalogLike, geobox: GeoBox, datetimes: Sequence[Time], *, default: Catalog
+) -> list[list[Any]]:
+    """Find the items of each of several days or intervals, in as few searches as are bounded.
+
+    What is no further apart than :data:`GAP` is asked for together, a year at a time, and items
+    that are of none are left out. Where that is more than a search may be, each is asked for alone.
+
+    Parameters
+    ----------
+    catalog, geobox, default
+        As of :func:`search`.
+    datetimes : sequence
+        Each as of :func:`search`, with both ends.
+
+    Returns
+    -------
+    list of lists of pystac.Item
+        Those of each, none where there are none.
+
+    Raises
+    ------
+    ConnectionError, ValueError
+        As :func:`search` does.
+    """
+    profile = catalog_profile(catalog, default)
+    boxes = search_boxes(geobox)
+    intervals = [day_interval(each) for each in datetimes]
+    found: list[list[Any]] = [[] for _ in intervals]
+    for group in _together(intervals):
+        whole = intervals[group[0]][0], max(intervals[n][1] for n in group)
+        try:
+            items = _found(catalog, profile, boxes, whole)
+        except (TooManyItemsError, TooMuchError):
+            if len(group) == 1:
+                raise
+            for n in group:
+                found[n] = _found(catalog, profile, boxes, intervals[n])
+            continue
+        of_group = of_each_interval(items, ["/".join(intervals[n]) for n in group])
+        for n, items in zip(group, of_group, strict=True):
+            found[n] = items
+    return found
+
+
+def nothing_found(profile: Catalog, geobox: GeoBox, datetime: Time) -> LookupError:
+    """Return the error of a day or an interval of which there are no items."""
     start, end = day_interval(datetime)
     boxes = search_boxes(geobox)
+    rounded = " and ".join(str(tuple(round(b, 5) for b in box)) for box in boxes)
+    msg = (
+        f"no items of {profile.collection!r} in {public(profile.url)} from {start} to {end} "
+        f"within {rounded}: check the date, or pass items= or catalog="
+    )
+    return LookupError(msg)
+
+
+def _found(
+    catalog: CatalogLike,
+    profile: Catalog,
+    boxes: Sequence[tuple[float, ...]],
+    interval: tuple[str, str],
+) -> list[Any]:
     if _is_file(profile.url):
-        items = _search_file(profile, boxes, (start, end))
-    else:
-        each = [search_api(catalog, profile, bbox, f"{start}/{end}") for bbox in boxes]
-        # an item on both sides of the antimeridian comes twice
-        items = without_repeats(item for some in each for item in some)
-    if not items:
-        rounded = " and ".join(str(tuple(round(b, 5) for b in box)) for box in boxes)
-        msg = (
-            f"no items of {profile.collection!r} in {public(profile.url)} from {start} to {end} "
-            f"within {rounded}: check the date, or pass items= or catalog="
-        )
-        raise LookupError(msg)
-    return items
+        return _search_file(profile, boxes, interval)
+    each = [search_api(catalog, profile, bbox, "/".join(interval)) for bbox in boxes]
+    # an item on both sides of the antimeridian comes twice
+    return without_repeats(item for some in each for item in some)
+
+
+def _together(intervals: Sequence[tuple[str, str]]) -> list[list[int]]:
+    """Return the positions of intervals that are asked for together."""
+    ends = [(as_time(first), as_time(last)) for first, last in intervals]
+    groups: list[list[int]] = []
+    for n in sorted(range(len(ends)), key=ends.__getitem__):
+        group = groups[-1] if groups else []
+        until = max((ends[i][1] for i in group), default=ends[n][0])
+        if group and ends[n][0] - until <= GAP and ends[n][1] - ends[group[0]][0] <= LONGEST:
+            group.append(n)
+        else:
+            groups.append([n])
+    return groups
 
 
 def with_offset(catalog: Catalog, offset: Offset | None) -> Catalog:
