@@ -1,4 +1,4 @@
-"""Validation of STAC items without a network.
+"""Validation of STAC items and collections without a network.
 
 pystac ships the schemas of STAC 1.1 itself. Those of the extensions it would fetch; here are our
 own of the fields that we write, after the tables in the extensions' documentation. A field of an
@@ -80,8 +80,8 @@ TABLES: dict[str, tuple[str, str, dict[str, Any]]] = {
 }
 
 
-def validate(item: pystac.Item) -> list[Any]:
-    """Validate an item, without a network; return the schemas that it was validated with."""
+def validate(item: pystac.Item | pystac.Collection) -> list[Any]:
+    """Validate an item or a collection, without a network; return the schemas it was met with."""
     validator = JsonSchemaSTACValidator()
     for name, (version, prefix, fields) in TABLES.items():
         uri = f"https://stac-extensions.github.io/{name}/v{version}/schema.json"
@@ -106,7 +106,7 @@ def _schema(uri: str, prefix: str, fields: dict[str, Any]) -> dict[str, Any]:
         "patternProperties": {f"^(?!{prefix}:)": True},
         "additionalProperties": False,
     }
-    bands = {"properties": {"bands": {"items": own}}}
+    bands: dict[str, Any] = {"properties": {"bands": {"items": own}}}
     return {
         "$schema": "http://json-schema.org/draft-07/schema#",
         "$id": uri,
@@ -114,5 +114,6 @@ def _schema(uri: str, prefix: str, fields: dict[str, Any]) -> dict[str, Any]:
             "stac_extensions": {"contains": {"const": uri}},
             "properties": own,
             "assets": {"additionalProperties": {"allOf": [own, bands]}},
+            "item_assets": {"additionalProperties": {"allOf": [own, bands]}},
         },
     }

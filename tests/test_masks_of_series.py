@@ -152,7 +152,9 @@ def test_bands_of_a_series_are_of_one_search(api: str) -> None:
     np.testing.assert_array_equal(bands.time, np.array(days, "datetime64[ns]"))
 
 
-def test_a_file_of_items_gives_the_masks_that_a_search_for_each_date_gives(api: str, tmp_path: Path) -> None:
+def test_a_file_of_items_gives_the_masks_that_a_search_for_each_date_gives(
+    api: str, tmp_path: Path
+) -> None:
     items = requests.post(
         f"{api}/search", json={"collections": ["GFM"], "limit": 100}, timeout=60
     ).json()

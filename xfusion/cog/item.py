@@ -92,8 +92,13 @@ def stac_item(dataset: xr.Dataset, files: Mapping[str, Path], *, item_id: str) -
 
 def write_item(item: pystac.Item, path: Path) -> None:
     """Write an item with its links and hrefs as they are."""
-    fields = item.to_dict(include_self_link=False, transform_hrefs=False)
-    path.write_text(json.dumps(fields, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    text = json.dumps(fields_of(item), indent=2, allow_nan=False) + "\n"
+    path.write_text(text, encoding="utf-8")
+
+
+def fields_of(item: pystac.Item) -> dict[str, Any]:
+    """Return an item as it is written."""
+    return item.to_dict(include_self_link=False, transform_hrefs=False)
 
 
 def colours(source: xr.DataArray) -> dict[int, tuple[int, int, int]]:

@@ -25,7 +25,7 @@ TAKEN = (errno.ENOTEMPTY, errno.EEXIST, errno.EACCES)  # by another run; the las
 WAIT, LOOK_EVERY = 30.0, 0.05  # seconds; moving takes much less
 
 
-def move_in(beside: Path, files: Sequence[Path], refuse: Callable[[], None]) -> None:
+def move_in(beside: Path, files: Sequence[Path], prepare: Callable[[Path], None]) -> None:
     """Move whole files to where readers look.
 
     Parameters
@@ -34,8 +34,9 @@ def move_in(beside: Path, files: Sequence[Path], refuse: Callable[[], None]) -> 
         The folder that holds them, as :func:`~xfusion.cog.scratch.aside` made it.
     files : sequence of Path
         What they become, the one last that says that the others are there.
-    refuse : callable
-        Raises where they must not replace what is there.
+    prepare : callable
+        Given the folder that holds them when no other run moves files: raises where they must not
+        replace what is there, and writes what depends on that.
 
     Raises
     ------
@@ -46,7 +47,7 @@ def move_in(beside: Path, files: Sequence[Path], refuse: Callable[[], None]) -> 
     """
     moving = _entered(beside)
     try:
-        refuse()
+        prepare(moving)
         _replace(moving, files)
     finally:
         # whoever waits goes on; but what could not be put back is not to be deleted

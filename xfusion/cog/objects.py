@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import errno
 import functools
+import re
 import tempfile
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 from xfusion.datamodel.redaction import public
 from xfusion.run.objects import failure_of, is_of_an_object_store, object_store, patiently
 
+from .collection import Look
 from .scratch import aside
 
-# Given a folder, and what refuses files of names that are there already, it returns the files.
-Write: TypeAlias = Callable[[Path, Callable[[Collection[Path]], None]], dict[str, Path]]
+T = TypeVar("T")
+# Given a folder, what refuses files of names that are there already, and what tells the content
+# of those that are, it returns the files.
+Write: TypeAlias = Callable[[Path, Callable[[Collection[Path]], None], Look], dict[str, Path]]
 
 
 def to_objects(url: str, write: Write, *, overwrite: bool) -> dict[str, str]:
@@ -48,9 +52,18 @@ def to_objects(url: str, write: Write, *, overwrite: bool) -> dict[str, str]:
                 )
                 raise FileExistsError(errno.EEXIST, msg)
 
+    def content(name: str) -> bytes:
+        return _asked(url, lambda: bytes(store.get(name).bytes()))
+
+    @functools.cache
+    def look(names: re.Pattern[str]) -> Mapping[str, bytes]:
+        listed: Any = _asked(url, store.list_with_delimiter)
+        there = [str(found["path"]).rpartition("/")[2] for found in listed["objects"]]
+        return {name: content(name) for name in there if names.fullmatch(name)}
+
     # what a killed run has left there is found, as it is beside results on a disk
     with aside(Path(tempfile.gettempdir()), ()) as local:
-        files = write(local, refuse)
+        files = write(local, refuse, look)
         # an item that is there has its files
         for path in sorted(files.values(), key=lambda path: path.suffix == ".json"):
             _asked(url, functools.partial(store.put, path.name, path))
@@ -65,9 +78,9 @@ def _is_there(store: Any, name: str, url: str) -> bool:
     return True
 
 
-def _asked(url: str, ask: Callable[[], Any]) -> None:
+def _asked(url: str, ask: Callable[[], T]) -> T:
     try:
-        patiently(ask)
+        return patiently(ask)
     except FileNotFoundError:
         raise
     except Exception as error:

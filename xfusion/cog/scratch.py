@@ -78,8 +78,15 @@ def aside(folder: Path, files: Collection[str]) -> Iterator[Path]:
         yield Path(name)
 
 
-def refuse_others(beside: Path) -> None:
+def refuse_others(beside: Path, shared: Collection[str] = ()) -> None:
     """Refuse to write the same files as a run that has begun before.
+
+    Parameters
+    ----------
+    beside : Path
+        The folder of ours.
+    shared : collection of str
+        Files that each run writes so that it holds what is of the other.
 
     Raises
     ------
@@ -91,7 +98,7 @@ def refuse_others(beside: Path) -> None:
         owner = None if theirs == beside else Owner.of(theirs)
         if owner is None or ours is None or owner.is_gone():
             continue
-        same = sorted({*ours.files} & {*owner.files})
+        same = sorted(({*ours.files} & {*owner.files}) - {*shared})
         # of one of another machine nobody knows here whether it lives: the files are looked at
         is_here = owner.process.get("machine") == ours.process["machine"]
         if same and is_here and _is_before(theirs, beside):

@@ -13,27 +13,24 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
-from xfusion.datamodel.caller import warn
-from xfusion.datamodel.components import PLAIN, is_component, unfit_names
 from xfusion.datamodel.earth import check_is_on_earth
-from xfusion.datamodel.grid import geobox_of, spatial_dims
-from xfusion.datamodel.names import MU
+from xfusion.datamodel.grid import geobox_of
 from xfusion.datamodel.validation import Retrieval, as_retrieval
 from xfusion.raster.file import FilePath
 from xfusion.run.objects import folder_of, is_address
 
-from .acquisitions import named_by_time
+from .acquisitions import planned
 from .block_file import TILE, check_whole, free_bytes, named_errors, write_blocks
-from .item import stac_item, write_item
+from .collection import Look, contents_of
+from .item import write_item
 from .moving import finish_moving, move_in
 from .objects import Write, to_objects
 from .scratch import aside, refuse_others
 
 if TYPE_CHECKING:
-    import pystac
+    from odc.geo.geobox import GeoBox
 
 CACHE = 64 * 2**20  # bytes: GDAL's own choice, a share of the memory, fills with the file
-ITEM = "item"
 
 
 def to_cog(
@@ -48,7 +45,7 @@ def to_cog(
 ) -> dict[str, Any]:
     """Write each variable of a retrieval as a cloud-optimised GeoTIFF, and a STAC item.
 
-    Of a cube with a dim `time`, files and an item for each time.
+    Of a cube with a dim `time`, files and an item for each time, and a STAC collection of all.
 
     Memory is bounded by the size of the blocks and the number of workers, not by the area.
 
@@ -65,13 +62,14 @@ def to_cog(
         for temporary files. Credentials come from the environment.
     prefix : str
         Begins each file's name: ``<prefix><variable>.tif`` and ``<prefix>item.json``; of a cube
-        ``<prefix><time>_<variable>.tif``, where the time is as in ``20230620T050000``.
+        ``<prefix><time>_<variable>.tif``, where the time is as in ``20230620T050000``, and
+        ``<prefix>collection.json``.
     overwrite : bool
         Replace files of these names, once all new ones are whole.
     item : bool, optional
-        Write the STAC item. Its id is `prefix`, or the name of the folder without one, with the
-        time of a cube behind it. By default it is left out, with a warning, where a retrieval has
-        no time or no outline on the earth.
+        Write the STAC item, and of a cube the collection. Its id is `prefix`, or the name of the
+        folder without one, with the time of a cube behind it. By default it is left out, with a
+        warning, where a retrieval has no time or no outline on the earth.
     progress : bool
         Show how far it is, with the time that is left.
 
@@ -79,7 +77,7 @@ def to_cog(
     -------
     dict
         Variable -> file, and "item" -> item; of a cube with the time before both, such as
-        "20230620T050000_mu". Of an address, the addresses.
+        "20230620T050000_mu", and "collection" -> collection. Of an address, the addresses.
 
     Raises
     ------
@@ -88,7 +86,8 @@ def to_cog(
         if times of a cube are no dates, or are the same to the second; with `item`, if there is
         no time for it, or the grid has no outline on the earth.
     FileExistsError
-        If a file of these names exists, unless `overwrite`. Nothing is computed before.
+        If a file of these names exists, unless `overwrite`. Nothing is computed before. The
+        collection may: it gets longer.
     RuntimeError
         If another run on this machine writes files of these names, unless `overwrite`. Of two that
         both replace them, those of the one that ends last are there, all of them.
@@ -97,6 +96,9 @@ def to_cog(
 
     Notes
     -----
+    A collection holds the items of its prefix that are in the folder, those of other times that
+    were written as cubes before too; a title, a license or providers that it was given since stay.
+
     Overviews are means; of integers and flags, which have no mean, the nearest pixel. For `sigma`
     this is the standard deviation of the mean of the pixels below if their errors are fully
     correlated, as :func:`~xfusion.coregister` assumes by default: an overview never looks surer
@@ -136,7 +138,9 @@ def to_cog(
     local = folder_of(text)
     return {
         **writing(local.resolve().name)(
-            local, functools.partial(_refuse_existing, overwrite=overwrite)
+            local,
+            functools.partial(_refuse_existing, overwrite=overwrite),
+            functools.partial(contents_of, local),
         )
     }
 
@@ -145,6 +149,7 @@ def _write(
     dataset: xr.Dataset,
     folder: Path,
     refuse: Callable[[Collection[Path]], None],
+    look: Look,
     *,
     prefix: str,
     overwrite: bool,
@@ -154,94 +159,45 @@ def _write(
 ) -> dict[str, Path]:
     """Write files and items to a folder of this machine, or nothing if some are refused."""
     geobox = geobox_of(dataset)
-    scenes = named_by_time(dataset)
-    rasters: dict[str, dict[str, Path]] = {}
-    items: dict[Path, pystac.Item] = {}
-    files: dict[str, Path] = {}
-    for label, scene in scenes.items():
-        _check(scene, prefix)
-        names = {str(name): folder / f"{prefix}{label}{name}.tif" for name in scene.data_vars}
-        files |= {f"{label}{name}": path for name, path in names.items()}
-        rasters[label] = names
-        item_id = f"{prefix}{label}" if prefix.strip("._- ") else f"{called or 'result'}_{label}"
-        described = None
-        if item is not False:
-            described = _item(scene, names, item_id.strip("._- "), asked_for=bool(item))
-        if described is not None:
-            files[f"{label}{ITEM}"] = folder / f"{prefix}{label}{ITEM}.json"
-            items[files[f"{label}{ITEM}"]] = described
-    # an item that is there has its files
-    paths = sorted(files.values(), key=lambda path: path.suffix == ".json")
-    with aside(folder, [path.name for path in paths]) as beside, _small_cache():
-        finish_moving(folder)
+    plan = planned(dataset, folder, look, prefix=prefix, called=called, item=item)
+    paths, shared = plan.in_order(), plan.collections
+
+    def refuse_all() -> None:
         refuse(paths)
-        if not overwrite:
-            refuse_others(beside)
-        for label, scene in scenes.items():
-            _check_space(scene, folder)
-            parts = write_blocks(scene, geobox, beside, rasters[label], progress=progress)
-            for name, part in parts.items():
-                path = rasters[label][name]
-                with named_errors(path):
-                    _write_cog(part, beside / path.name, scene[name].dtype)
-                part.unlink()
-        for path, described in items.items():
-            write_item(described, beside / path.name)
+        for collection in shared:
+            collection.refuse_another(overwrite=overwrite)
+
+    def prepare(whole: Path) -> None:
         # another run may have ended meanwhile
-        move_in(beside, paths, functools.partial(refuse, paths))
-    return files
+        refuse_all()
+        for collection in shared:
+            collection.write(whole)
+
+    every = [*paths, *(collection.path for collection in shared)]
+    with aside(folder, [path.name for path in every]) as beside, _small_cache():
+        finish_moving(folder)
+        refuse_all()
+        if not overwrite:
+            refuse_others(beside, [collection.path.name for collection in shared])
+        for label, scene in plan.scenes.items():
+            _write_scene(scene, geobox, beside, plan.rasters[label], progress=progress)
+        for path, described in plan.items.items():
+            write_item(described, beside / path.name)
+        prepare(beside)
+        move_in(beside, every, prepare)
+    return plan.files
 
 
-def _check(dataset: xr.Dataset, prefix: str) -> None:
-    """Refuse by metadata what does not go into files."""
-    spatial = spatial_dims(dataset) or ()
-    extra = [d for d in dataset[MU].dims if d not in spatial]
-    if extra:
-        msg = (
-            f"mu has the dims {extra} besides time and the spatial ones, a GeoTIFF has none: "
-            f"select one, e.g. .isel({extra[0]}=0)"
-        )
-        raise ValueError(msg)
-    for name, array in dataset.data_vars.items():
-        others = [d for d in array.dims if d not in spatial]
-        if len(array.dims) - len(others) < len(spatial) or len(others) > 1:
-            msg = (
-                f"{name} has the dims {array.dims}, a file has {spatial} and one more at most: "
-                f"leave it out, .drop_vars({name!r})"
-            )
-            raise ValueError(msg)
-        if array.dtype.kind not in "fiub":
-            msg = (
-                f"{name} is {array.dtype}, which no GeoTIFF holds: convert it, or leave it out, "
-                f".drop_vars({name!r})"
-            )
-            raise ValueError(msg)
-    for name in unfit_names(list(dataset.data_vars)):
-        msg = f"the variable {name!r} cannot be the name of a file: .rename with {PLAIN}"
-        raise ValueError(msg)
-    for name in dataset.data_vars:
-        if not is_component(f"{prefix}{name}"):
-            msg = (
-                f"{prefix=} begins the name of a file, it has no folder: put that into `folder`, "
-                f"and choose {PLAIN}"
-            )
-            raise ValueError(msg)
-    if ITEM in dataset.data_vars:
-        msg = f"a variable is called {ITEM!r}, as the STAC item is: .rename({ITEM}=...)"
-        raise ValueError(msg)
-
-
-def _item(
-    dataset: xr.Dataset, rasters: Mapping[str, Path], item_id: str, *, asked_for: bool
-) -> pystac.Item | None:
-    """Return the STAC item, None where there can be none and nobody asked for it."""
-    try:
-        return stac_item(dataset, rasters, item_id=item_id)
-    except ValueError as error:
-        if asked_for:
-            raise
-        warn(f"no STAC item is written: {error}")
-        return None
+def _write_scene(
+    scene: xr.Dataset, geobox: GeoBox, beside: Path, rasters: Mapping[str, Path], *, progress: bool
+) -> None:
+    """Write the files of one time, beside where they will be."""
+    _check_space(scene, next(iter(rasters.values())).parent)
+    parts = write_blocks(scene, geobox, beside, rasters, progress=progress)
+    for name, part in parts.items():
+        with named_errors(rasters[name]):
+            _write_cog(part, beside / rasters[name].name, scene[name].dtype)
+        part.unlink()
 
 
 def _refuse_existing(paths: Collection[Path], *, overwrite: bool) -> None:
