@@ -8,6 +8,7 @@ MU, SIGMA, MASK, SOURCE = "mu", "sigma", "mask", "source"
 ALEATORIC = "aleatoric"  # the attribute that says that sigma holds that of a probability
 PASSES = "passes"  # the attribute that says of how many samples mu is the mean
 COUNT, CHI2, WEIGHT = "count", "chi2", "weight"
+AGE = "age"  # of a state: days since a pixel was seen
 DIFFERENCE, CONFLICT = "normalised_difference", "conflict"
 BAND = "band"  # the dim that rioxarray gives the bands of a file
 SPATIAL_REF = "spatial_ref"

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import xarray as xr
 
 from .redaction import is_link, is_on_loopback, public
@@ -109,6 +110,17 @@ def with_time_of_items(dataset: xr.Dataset) -> dict[Any, Any]:
     attrs = of_its_time(dataset).attrs
     items = str(attrs.get(ITEMS, "")).split()
     return attrs | {BY_TIME: json.dumps({label_text(dataset.coords["time"]): items})}
+
+
+def items_by_time(dataset: xr.Dataset) -> xr.DataArray | None:
+    """Return how many items the masks of each time are from, None if it is not said by time."""
+    if BY_TIME not in dataset.attrs or dataset.coords.get("time", xr.DataArray(0)).ndim != 1:
+        return None
+    table = _table(dataset.attrs, BY_TIME)
+    times = dataset.coords["time"]
+    return xr.full_like(times, 0, np.int64).copy(
+        data=[len(table.get(label_text(time), ())) for time in times.to_numpy()]
+    )
 
 
 def of_its_time(dataset: xr.Dataset) -> xr.Dataset:
