@@ -127,7 +127,7 @@ def accuracy(pixel: float) -> None:
         warped: dict[str, Any] = {}
         for layers, first, second in pairs:
             pair = xf.retrieval(layer(source, layers[first]), layers[second])
-            result = xf.coregister(pair, TARGET)
+            result = xf.coregister(pair, TARGET, position_error=0.0)
             warped |= {first: result.mu, second: result.sigma}
         return warped
 

@@ -127,3 +127,29 @@ def test_blocks_have_the_sigma_of_the_whole(
 def test_a_position_error_that_is_none_is_refused(wrong: float) -> None:
     with pytest.raises(ValueError, match="position_error="):
         retrieval(np.ones((SIDE, SIDE))).fusion.coregister(GRID, position_error=wrong)
+
+
+@pytest.mark.parametrize("size", [1e-30, 1.0, 1e30])
+@pytest.mark.parametrize("rho", [1.0, 0.3])
+def test_slopes_of_the_smallest_and_largest_numbers_add_up(size: float, rho: float) -> None:
+    rows, columns = np.mgrid[:SIDE, :SIDE]
+    source = retrieval((size * (0.03 * rows + 0.04 * columns)).astype(np.float32))
+    source["sigma"] = (source.sigma * size).astype(np.float32)
+    found = source.fusion.coregister(GRID, error_correlation=rho, position_error=0.8)
+    np.testing.assert_allclose(found.sigma, np.hypot(SIGMA, 0.04) * size, rtol=1e-4)
+
+
+@pytest.mark.parametrize("resampling", ["bilinear", "nearest"])
+def test_a_pixel_beside_an_infinite_one_keeps_its_sigma(resampling: Any) -> None:
+    mu = np.full((SIDE, SIDE), 0.2)
+    mu[20, 20], mu[10, :] = np.inf, -np.inf
+    found = retrieval(mu).fusion.coregister(GRID, resampling=resampling, position_error=0.8)
+    np.testing.assert_array_equal(found.sigma, SIGMA)
+
+
+def test_a_single_row_or_column_has_a_slope_along_it() -> None:
+    source = retrieval(0.05 * np.mgrid[:SIDE, :SIDE][1].astype(float))
+    for part, expected in (({"y": slice(1)}, np.hypot(SIGMA, 0.04)), ({"x": slice(1)}, SIGMA)):
+        line = source.isel(part)
+        found = line.fusion.coregister(line.odc.geobox, position_error=0.8)
+        np.testing.assert_allclose(found.sigma, expected, rtol=1e-9)

@@ -12,39 +12,76 @@ from .cells import line_through_cell
 from .compile import compiled, inlined
 from .control import ControlGrid, Window
 
+# numbers of float32 leave those of either precision in it
+ONE, HALF = np.float32(1.0), np.float32(0.5)
+
 
 @inlined
-def _slope(before: Any, here: Any, after: Any) -> Any:
-    """Return the difference to the neighbours, of those there are; NaN is none."""
+def in_quadrature(sigma: Any, error: Any) -> Any:
+    """Return the root of the sum of squares; sigma itself where there is no error, or no sigma.
+
+    In relative precision: squares of the smallest and the largest numbers are none.
+    """
+    high, low = (sigma, error) if sigma > error else (error, sigma)
+    ratio = low / high
+    whole = high * math.sqrt(ONE + ratio * ratio)
+    return whole if (sigma >= 0) & (error > 0) else sigma
+
+
+@inlined
+def _slope(before: Any, has_before: Any, here: Any, after: Any, has_after: Any) -> Any:
+    """Return how much changes from a pixel to the next, by the neighbours that there are."""
     down, up = here - before, after - here
-    both = 0.5 * (down + up)
-    one = down if down == down else up  # noqa: PLR0124  # not NaN
-    slope = both if both == both else one  # noqa: PLR0124  # as above
-    return slope if slope == slope else here - here  # noqa: PLR0124  # as above
+    # a difference is finite, or its own difference is NaN
+    has_before, has_after = has_before & (down - down == 0), has_after & (up - up == 0)
+    zero = here - here
+    total = (down if has_before else zero) + (up if has_after else zero)
+    return abs(HALF * total if has_before & has_after else total)
 
 
 @compiled
-def _steepness(mu: Any, sigma: Any, mask: Any, line: Any, out: Any) -> None:
-    rows, columns = mu.shape
-    missing = mu.dtype.type(np.nan)
-    for i in range(rows):
+def steep_row(
+    mu: Any, sigma: Any, mask: Any, row: int, rows: int, columns: int, stride: int, line: Any
+) -> None:
+    """Write the length of the gradient along one row of flat arrays, of rows `stride` apart.
+
+    Those of `mask` are `columns` apart. See :func:`steepness`.
+    """
+    start, first = np.uint64(row * stride), np.uint64(row * columns)
+    # what would be beyond the edge is read in this row, and counts for nothing
+    has_above, has_below = row > 0, row + 1 < rows
+    up, up_flag = np.uint64(stride * has_above), np.uint64(columns * has_above)
+    down, down_flag = np.uint64(stride * has_below), np.uint64(columns * has_below)
+    for j in range(columns):
+        k, flag = start + np.uint64(j), first + np.uint64(j)
         # a clear pixel beside a cloud is no edge, nor is one beside what has no value
-        for j in range(columns):
-            own = mask[i, j] == 0
-            left, right, above, below = missing, missing, missing, missing
-            if j > 0 and (mask[i, j - 1] == 0) == own and sigma[i, j - 1] >= 0:
-                left = mu[i, j - 1]
-            if j + 1 < columns and (mask[i, j + 1] == 0) == own and sigma[i, j + 1] >= 0:
-                right = mu[i, j + 1]
-            if i > 0 and (mask[i - 1, j] == 0) == own and sigma[i - 1, j] >= 0:
-                above = mu[i - 1, j]
-            if i + 1 < rows and (mask[i + 1, j] == 0) == own and sigma[i + 1, j] >= 0:
-                below = mu[i + 1, j]
-            # what is infinite has no differences either
-            across, along = _slope(left, mu[i, j], right), _slope(above, mu[i, j], below)
-            line[j] = across * across + along * along
-        for j in range(columns):
-            out[i, j] = math.sqrt(line[j])
+        own = mask[flag] == 0
+        above, below = k - up, k + down
+        with_above = has_above & ((mask[flag - up_flag] == 0) == own) & (sigma[above] >= 0)
+        with_below = has_below & ((mask[flag + down_flag] == 0) == own) & (sigma[below] >= 0)
+        line[j] = _slope(mu[above], with_above, mu[k], mu[below], with_below)
+    one = np.uint64(1)
+    for j in range(1, columns - 1):
+        k, flag = start + np.uint64(j), first + np.uint64(j)
+        own = mask[flag] == 0
+        with_left = ((mask[flag - one] == 0) == own) & (sigma[k - one] >= 0)
+        with_right = ((mask[flag + one] == 0) == own) & (sigma[k + one] >= 0)
+        across = _slope(mu[k - one], with_left, mu[k], mu[k + one], with_right)
+        line[j] = in_quadrature(line[j], across)
+    if columns > 1:
+        for end, step in ((0, 1), (columns - 1, -1)):
+            k, flag = start + np.uint64(end), first + np.uint64(end)
+            beside, beside_flag = start + np.uint64(end + step), first + np.uint64(end + step)
+            alike = ((mask[beside_flag] == 0) == (mask[flag] == 0)) & (sigma[beside] >= 0)
+            across = _slope(mu[beside], alike, mu[k], mu[k], has_after=False)
+            line[end] = in_quadrature(line[end], across)
+
+
+@compiled
+def _steepness(mu: Any, sigma: Any, mask: Any, out: Any) -> None:
+    rows, columns = out.shape
+    for i in range(rows):
+        steep_row(mu, sigma, mask, i, rows, columns, columns, out[i])
 
 
 def steepness(
@@ -65,10 +102,10 @@ def steepness(
         Of the dtype of mu; central differences, to one side where there is one neighbour, 0 where
         there is none, NaN where mu is not finite.
     """
-    flags = np.zeros(mu.shape, np.uint8) if mask is None else np.ascontiguousarray(mask)
+    flags = np.zeros(mu.size, np.uint8) if mask is None else np.ascontiguousarray(mask)
     out = np.empty(mu.shape, mu.dtype)
-    line = np.empty(mu.shape[1], mu.dtype)
-    _steepness(np.ascontiguousarray(mu), np.ascontiguousarray(sigma), flags, line, out)
+    values, spreads = (np.ascontiguousarray(a).reshape(-1) for a in (mu, sigma))
+    _steepness(values, spreads, flags.reshape(-1), out)
     return out
 
 
@@ -76,10 +113,7 @@ def steepness(
 def _add(sigma: Any, steep: Any, distance: Any, out: Any) -> None:
     one = distance.size == 1
     for i in range(sigma.size):
-        s = sigma[i]
-        error = steep[i] * distance[0 if one else i]
-        # nothing is added to what has no slope, or to what is no sigma
-        out[i] = math.sqrt(s * s + error * error) if (s >= 0) & (error > 0) else s
+        out[i] = in_quadrature(sigma[i], steep[i] * distance[0 if one else i])
 
 
 def add_in_quadrature(

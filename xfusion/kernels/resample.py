@@ -13,7 +13,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
 from .buffers import LANES, borrowed, stack_buffer
@@ -21,12 +20,8 @@ from .cells import line_through_cell
 from .compile import compiled, inlined
 from .control import ControlGrid, Window
 from .footprint import footprint_widths, overlap
+from .side_by_side import EXCLUDED, PAIR, TRIPLE, USABLE, side_by_side_of
 from .taps import footprint_sums, kinds_of_footprints, locate
-
-# what the pixels of a neighbourhood are; two kinds together are more than EXCLUDED
-USABLE = np.uint8(1)
-EXCLUDED = np.uint8(2)
-NO_VALUE = np.uint8(4)
 
 MAX_INT32 = 2**31 - 1
 ONE_ERROR, SQUARES = False, True  # whether squares of sigma are summed as well
@@ -35,7 +30,7 @@ EMPTY_INT32 = np.empty(0, np.int32)
 
 @compiled
 def _joint_footprint(
-    pairs: Any,
+    pixels: Any,
     mask: Any,
     window: Any,
     u: float,
@@ -47,18 +42,20 @@ def _joint_footprint(
     (row0, column0), (_, stride), (all_rows, all_columns) = window
     width_u, width_v = widths
     nearest = (int(v) - row0) * stride + int(u) - column0
-    own_m, own_s, flags = float(pairs[2 * nearest]), float(pairs[2 * nearest + 1]), mask[nearest]
+    size = PAIR if rho == 1.0 else TRIPLE
+    own_m, own_s = float(pixels[size * nearest]), float(pixels[size * nearest + 1])
+    flags = mask[nearest]
     if not (math.isfinite(own_m) and math.isfinite(own_s)):
         return own_m, own_s, flags
     i0, i1 = max(0, math.floor(v - 0.5 * width_v)), min(all_rows, math.ceil(v + 0.5 * width_v))
     j0, j1 = max(0, math.floor(u - 0.5 * width_u)), min(all_columns, math.ceil(u + 0.5 * width_u))
-    total = mean = spread = square = 0.0
+    total = mean = spread = square = slope = 0.0
     for i in range(i0, i1):
         row_weight = overlap(i, v, width_v)
         for j in range(j0, j1):
             k = (i - row0) * stride + j - column0
-            m = float(pairs[2 * k])
-            s = float(pairs[2 * k + 1])
+            m = float(pixels[size * k])
+            s = float(pixels[size * k + 1])
             # a clear pixel beside a cloud does not borrow from under the cloud, nor the reverse
             alike = (mask[k] == 0) == (flags == 0)
             if alike and math.isfinite(m) and math.isfinite(s):
@@ -67,10 +64,11 @@ def _joint_footprint(
                 mean += weight * m
                 spread += weight * s
                 square += weight * weight * s * s
-    spread /= total
+                if size == TRIPLE:
+                    slope += weight * pixels[size * k + 2]
     if rho != 1.0:
-        spread = math.sqrt(rho * spread * spread + (1.0 - rho) * square / (total * total))
-    return mean / total, spread, flags
+        spread = math.sqrt(rho * spread * spread + (1.0 - rho) * square + slope * slope)
+    return mean / total, spread / total, flags
 
 
 @inlined
@@ -82,7 +80,7 @@ def _inside(u: float, v: float, halves: Any, ends: Any) -> Any:
 
 @compiled
 def _joint(
-    pairs: Any,
+    pixels: Any,
     kinds: Any,
     mask: Any,
     window: Any,
@@ -100,10 +98,10 @@ def _joint(
     cell_row0, cell_column0 = first_row // step, first_column // step
     cell_widths = footprint_widths(node_u, node_v, step, exact, exact_width)
     short = kinds.size < MAX_INT32
-    pairs, kinds, mask = borrowed(pairs), borrowed(kinds), borrowed(mask)
+    pixels, kinds, mask = borrowed(pixels), borrowed(kinds), borrowed(mask)
     node_u, node_v = borrowed(node_u), borrowed(node_v)
     places = stack_buffer(EMPTY_INT32), stack_buffer(node_u), stack_buffer(node_u)
-    sums = stack_buffer(node_u), stack_buffer(node_u), stack_buffer(node_u)
+    sums = stack_buffer(node_u), stack_buffer(node_u), stack_buffer(node_u), stack_buffer(node_u)
     kind = stack_buffer(kinds)
     for r in range(rows):
         row, out_row = first_row + r, np.uint64(r)
@@ -144,15 +142,16 @@ def _joint(
                 inner = first_column + c - start
                 lines = (left_u, step_u), (left_v, step_v)
                 locate(lines, inner, n, halves, window, stride, places)
-                sum_m, sum_s, sum_square = sums
+                sum_m, sum_s, sum_square, sum_slope = sums
                 # each is compiled on its own
                 if rho == 1.0:
-                    footprint_sums(pairs, stride, places, n, widths, ONE_ERROR, sums)
+                    footprint_sums(pixels, stride, places, n, widths, ONE_ERROR, sums)
                 else:
-                    footprint_sums(pairs, stride, places, n, widths, SQUARES, sums)
+                    footprint_sums(pixels, stride, places, n, widths, SQUARES, sums)
                     for x in range(n):
-                        s = sum_s[x]
-                        sum_s[x] = math.sqrt(rho * s * s + (1.0 - rho) * sum_square[x])
+                        s, slope = sum_s[x], sum_slope[x]
+                        square = rho * s * s + (1.0 - rho) * sum_square[x]
+                        sum_s[x] = math.sqrt(square + slope * slope)
                 # unsigned: a negative index would count from the end
                 first_out = np.uint64(c)
                 for x in range(n):
@@ -170,7 +169,7 @@ def _joint(
                         nearest = (int(v) - row0) * stride + int(u) - column0
                         out_mask[r, c + x] = mask[nearest]
                     else:
-                        m, s, flags = _joint_footprint(pairs, mask, window, u, v, widths, rho)
+                        m, s, flags = _joint_footprint(pixels, mask, window, u, v, widths, rho)
                         out_mu[r, c + x], out_sigma[r, c + x], out_mask[r, c + x] = m, s, flags
             for c in range(c0, c1 - (run1 - run0)):
                 if c >= run0:
@@ -182,51 +181,8 @@ def _joint(
                     u, v = exact_u[place, inner_row, inner], exact_v[place, inner_row, inner]
                 m, s, flags = np.nan, np.nan, np.uint8(outside)
                 if 0.0 <= u < all_columns and 0.0 <= v < all_rows:
-                    m, s, flags = _joint_footprint(pairs, mask, window, u, v, widths, rho)
+                    m, s, flags = _joint_footprint(pixels, mask, window, u, v, widths, rho)
                 out_mu[r, c], out_sigma[r, c], out_mask[r, c] = m, s, flags
-
-
-@compiled
-def _pair(
-    mu: Any, sigma: Any, lowest: Any, stride: int, mask: Any, pairs: Any, kinds: Any, rows: int
-) -> None:
-    """Put mu and sigma of a pixel side by side, and say what each 2 x 2 pixels are.
-
-    `kinds` becomes USABLE or EXCLUDED where a pixel, its neighbours to the right and below and
-    the one between these all are, and have values; else a number above both. At the last row
-    and column there are fewer.
-    """
-    columns = kinds.size // rows
-    missing = sigma.dtype.type(np.nan)
-    for i in range(rows):
-        start, source = np.uint64(i * columns), np.uint64(i * stride)
-        for j in range(columns):
-            k = start + np.uint64(j)
-            m, s = mu[source + np.uint64(j)], sigma[source + np.uint64(j)]
-            pairs[k + k], pairs[k + k + np.uint64(1)] = m, s if s >= lowest else missing
-        for j in range(columns):
-            m, s = mu[source + np.uint64(j)], sigma[source + np.uint64(j)]
-            # a difference is 0 or, of what is not finite, NaN
-            finite = ((m - m) + (s - s) == 0) & (s >= lowest)
-            kind = USABLE if mask[start + np.uint64(j)] == 0 else EXCLUDED
-            kinds[start + np.uint64(j)] = kind if finite else NO_VALUE
-        for right in range(i * columns, (i + 1) * columns - 1):
-            kinds[right] |= kinds[right + 1]
-        if i > 0:
-            for below in range((i - 1) * columns, i * columns):
-                kinds[below] |= kinds[below + columns]
-
-
-def _flat(mu: NDArray[Any], sigma: NDArray[Any]) -> tuple[int, list[NDArray[Any]]]:
-    """Return two layers as flat arrays, and how far apart rows begin; views where possible."""
-    rows, columns = mu.shape
-    stride = mu.strides[0] // mu.itemsize
-    if stride < columns or mu.strides != sigma.strides or mu.strides[1] != mu.itemsize:
-        mu, sigma, stride = np.ascontiguousarray(mu), np.ascontiguousarray(sigma), columns
-    size = (rows - 1) * stride + columns
-    # read-only, always: one signature to compile
-    views = [as_strided(a, (size,), (a.itemsize,), writeable=False) for a in (mu, sigma)]
-    return stride, views
 
 
 def joint(
@@ -240,6 +196,7 @@ def joint(
     outside: int,
     out: Sequence[NDArray[Any]],
     lowest: float = 0.0,
+    position_error: float = 0.0,
 ) -> None:
     """Resample mu, sigma and flags onto one block of the target.
 
@@ -261,6 +218,8 @@ def joint(
         Filled; C-contiguous, of the dtypes of `mu`, `sigma` and uint8.
     lowest : float
         A smaller sigma is none, and becomes NaN.
+    position_error : float
+        By how many source pixels positions are off.
 
     Notes
     -----
@@ -268,14 +227,22 @@ def joint(
     one source pixel wide, over the pixels that are usable (or not) as the nearest one is.
     ``mu = sum(w mu_i)``, ``sigma^2 = rho (sum w sigma_i)^2 + (1 - rho) sum w^2 sigma_i^2``, the
     law of propagation of JCGM 100:2008 for errors with one correlation rho between any two.
+    A position that is off by d adds ``(abs(grad mu) d)^2``: to sigma_i^2 for rho = 1, as to errors
+    of one cause; else to that of the result, with the weighted mean of ``abs(grad mu)``, since that
+    of neighbours is off to one side, whatever their own errors are.
     Where the nearest mu or sigma is not finite, both are copied as they are.
     """
     flags = np.zeros(mu.size, np.uint8) if mask is None else np.ascontiguousarray(mask).reshape(-1)
-    pairs, kinds = np.empty(2 * mu.size, mu.dtype), np.empty(mu.size, np.uint8)
-    stride, (mus, sigmas) = _flat(mu, sigma)
-    _pair(mus, sigmas, mu.dtype.type(lowest), stride, flags, pairs, kinds, len(mu))
     rho = float(error_correlation)
-    _joint(pairs, kinds, flags, tuple(window), tuple(grid), rho, outside, *out)
+    pixels, kinds = side_by_side_of(
+        mu,
+        sigma,
+        flags,
+        size=PAIR if rho == 1.0 else TRIPLE,
+        lowest=lowest,
+        position_error=position_error,
+    )
+    _joint(pixels, kinds, flags, tuple(window), tuple(grid), rho, outside, *out)
 
 
 def bands(

@@ -38,7 +38,7 @@ def locate(
 
 @inlined
 def footprint_sums(
-    pairs: Any,
+    pixels: Any,
     stride: int,
     places: Any,
     n: int,
@@ -46,27 +46,28 @@ def footprint_sums(
     squared: bool,
     sums: Any,
 ) -> None:
-    """Sum the pixels of each footprint: w mu, w sigma and, where `squared`, (w sigma)^2.
+    """Sum the pixels of each footprint: w mu, w sigma; where `squared`, (w sigma)^2 and w slope.
 
-    Weights w are lengths of overlap along u times those along v.
+    So two values of each pixel lie side by side, or three. Weights w are lengths of overlap along
+    u times those along v.
     """
     width_u, width_v = widths
     # the sizes are constants in the code that is compiled for each
     if width_u > 2.0 or width_v > 2.0:
-        _many(pairs, stride, places, n, widths, squared, sums)
+        _many(pixels, stride, places, n, widths, squared, sums)
     elif width_u == 1.0 and width_v == 1.0:
-        _few(pairs, stride, places, n, widths, 2, 2, squared, sums)
+        _few(pixels, stride, places, n, widths, 2, 2, squared, sums)
     elif width_u == 1.0:
-        _few(pairs, stride, places, n, widths, 2, 3, squared, sums)
+        _few(pixels, stride, places, n, widths, 2, 3, squared, sums)
     elif width_v == 1.0:
-        _few(pairs, stride, places, n, widths, 3, 2, squared, sums)
+        _few(pixels, stride, places, n, widths, 3, 2, squared, sums)
     else:
-        _few(pairs, stride, places, n, widths, 3, 3, squared, sums)
+        _few(pixels, stride, places, n, widths, 3, 3, squared, sums)
 
 
 @inlined
 def _few(
-    pairs: Any,
+    pixels: Any,
     stride: int,
     places: Any,
     n: int,
@@ -78,55 +79,61 @@ def _few(
 ) -> None:
     width_u, width_v = widths
     at, along, down = places
-    sum_m, sum_s, sum_square = sums
+    sum_m, sum_s, sum_square, sum_slope = sums
     for x in range(n):
         k = np.uint64(np.uint32(at[x]))
         a0, b0 = 1.0 - along[x], 1.0 - down[x]
         a1 = min(1.0, width_u - 1.0 + along[x])
         b1 = min(1.0, width_v - 1.0 + down[x])
         a2, b2 = max(0.0, width_u - a0 - a1), max(0.0, width_v - b0 - b1)
-        p, q = k + k, k + k + np.uint64(2 * stride)  # mu; its sigma is beside it
-        one = np.uint64(1)
-        m = b0 * _row(pairs, p, a0, a1, a2, across) + b1 * _row(pairs, q, a0, a1, a2, across)
+        one, size = np.uint64(1), np.uint64(3 if squared else 2)
+        p, q = size * k, size * k + size * np.uint64(stride)  # mu; the others are beside it
+        m = b0 * _row(pixels, p, size, a0, a1, a2, across)
+        m += b1 * _row(pixels, q, size, a0, a1, a2, across)
         p, q = p + one, q + one
-        s = b0 * _row(pairs, p, a0, a1, a2, across) + b1 * _row(pairs, q, a0, a1, a2, across)
-        square = 0.0
+        s = b0 * _row(pixels, p, size, a0, a1, a2, across)
+        s += b1 * _row(pixels, q, size, a0, a1, a2, across)
+        square = slope = 0.0
         if squared:
-            square = b0 * b0 * _row_of_squares(pairs, p, a0, a1, a2, across)
-            square += b1 * b1 * _row_of_squares(pairs, q, a0, a1, a2, across)
+            square = b0 * b0 * _row_of_squares(pixels, p, a0, a1, a2, across)
+            square += b1 * b1 * _row_of_squares(pixels, q, a0, a1, a2, across)
+            slope = b0 * _row(pixels, p + one, size, a0, a1, a2, across)
+            slope += b1 * _row(pixels, q + one, size, a0, a1, a2, across)
         if high == 3:
-            q += np.uint64(2 * stride)
-            m += b2 * _row(pairs, q - one, a0, a1, a2, across)
-            s += b2 * _row(pairs, q, a0, a1, a2, across)
+            q += size * np.uint64(stride)
+            m += b2 * _row(pixels, q - one, size, a0, a1, a2, across)
+            s += b2 * _row(pixels, q, size, a0, a1, a2, across)
             if squared:
-                square += b2 * b2 * _row_of_squares(pairs, q, a0, a1, a2, across)
+                square += b2 * b2 * _row_of_squares(pixels, q, a0, a1, a2, across)
+                slope += b2 * _row(pixels, q + one, size, a0, a1, a2, across)
         sum_m[x] = m
         sum_s[x] = s
         if squared:
             sum_square[x] = square
+            sum_slope[x] = slope
 
 
 @inlined
-def _row(pairs: Any, k: Any, a0: float, a1: float, a2: float, across: int) -> Any:
-    total = a0 * pairs[k] + a1 * pairs[k + np.uint64(2)]
+def _row(pixels: Any, k: Any, size: Any, a0: float, a1: float, a2: float, across: int) -> Any:
+    total = a0 * pixels[k] + a1 * pixels[k + size]
     if across == 3:
-        total += a2 * pairs[k + np.uint64(4)]
+        total += a2 * pixels[k + size + size]
     return total
 
 
 @inlined
-def _row_of_squares(pairs: Any, k: Any, a0: float, a1: float, a2: float, across: int) -> Any:
-    first, second = a0 * pairs[k], a1 * pairs[k + np.uint64(2)]
+def _row_of_squares(pixels: Any, k: Any, a0: float, a1: float, a2: float, across: int) -> Any:
+    first, second = a0 * pixels[k], a1 * pixels[k + np.uint64(3)]
     total = first * first + second * second
     if across == 3:
-        third = a2 * pairs[k + np.uint64(4)]
+        third = a2 * pixels[k + np.uint64(6)]
         total += third * third
     return total
 
 
 @inlined
 def _many(
-    pairs: Any,
+    pixels: Any,
     stride: int,
     places: Any,
     n: int,
@@ -136,29 +143,32 @@ def _many(
 ) -> None:
     width_u, width_v = widths
     at, along, down = places
-    sum_m, sum_s, sum_square = sums
+    sum_m, sum_s, sum_square, sum_slope = sums
     row_m, row_s, row_square = stack_buffer(sum_m), stack_buffer(sum_m), stack_buffer(sum_m)
+    row_slope, size = stack_buffer(sum_m), np.uint64(3 if squared else 2)
     for x in range(n):
-        sum_m[x] = sum_s[x] = sum_square[x] = 0.0
+        sum_m[x] = sum_s[x] = sum_square[x] = sum_slope[x] = 0.0
     for i in range(int(np.ceil(width_v)) + 1):
         for x in range(n):
-            row_m[x] = row_s[x] = row_square[x] = 0.0
+            row_m[x] = row_s[x] = row_square[x] = row_slope[x] = 0.0
         for j in range(int(np.ceil(width_u)) + 1):
             offset = np.uint64(i * stride + j)
             for x in range(n):
-                k = np.uint64(2) * (np.uint64(np.uint32(at[x])) + offset)
+                k = size * (np.uint64(np.uint32(at[x])) + offset)
                 weight = _length(along[x], j, width_u)
-                part = weight * pairs[k + np.uint64(1)]
-                row_m[x] += weight * pairs[k]
+                part = weight * pixels[k + np.uint64(1)]
+                row_m[x] += weight * pixels[k]
                 row_s[x] += part
                 if squared:
                     row_square[x] += part * part
+                    row_slope[x] += weight * pixels[k + np.uint64(2)]
         for x in range(n):
             weight = _length(down[x], i, width_v)
             sum_m[x] += weight * row_m[x]
             sum_s[x] += weight * row_s[x]
             if squared:
                 sum_square[x] += weight * weight * row_square[x]
+                sum_slope[x] += weight * row_slope[x]
 
 
 @inlined

@@ -42,7 +42,7 @@ class Warp(InGraph):
 
         Or of flags alone, by the nearest pixel. No window is a block that misses the source.
         """
-        from xfusion.kernels import nearest, position, resample
+        from xfusion.kernels import nearest, resample
 
         fills = (np.nan, np.nan, self.outside) if len(out) > 1 else (self.outside,)
         if window is None:
@@ -61,38 +61,18 @@ class Warp(InGraph):
                     continue
                 mu, sigma, *masks = (layer[cut.within(window)] for layer in layers)
                 mask = masks[0] if masks else None
-                steep = position.steepness(mu, sigma, mask) if self.position_error else None
-                spread = sigma
-                if steep is not None and self.error_correlation == 1.0:
-                    # errors of one cause, as those of one sensor are
-                    spread = np.empty_like(steep)
-                    position.add_in_quadrature(sigma, steep, self._distance(steep), out=spread)
                 flags = np.empty(planes[0].shape, np.uint8)
                 resample.joint(
                     mu,
-                    spread,
+                    sigma,
                     mask,
                     cut,
                     part,
                     error_correlation=self.error_correlation,
                     outside=self.outside,
                     out=[*planes, flags][:3],
+                    position_error=self.position_error or 0.0,
                 )
-                if steep is not None and spread is sigma:
-                    # that of neighbours is off to one side, whatever their own errors are
-                    mean, rest = np.empty_like(planes[0]), np.empty_like(planes[1])
-                    resample.joint(
-                        steep,
-                        sigma,
-                        mask,
-                        cut,
-                        part,
-                        error_correlation=1.0,
-                        outside=self.outside,
-                        out=[mean, rest, flags],
-                    )
-                    distance = self._distance(mean)
-                    position.add_in_quadrature(planes[1], mean, distance, out=planes[1])
 
     def _distance(self, like: NDArray[Any]) -> NDArray[Any]:
         return np.array([self.position_error], like.dtype)
