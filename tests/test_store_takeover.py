@@ -6,7 +6,7 @@ import multiprocessing
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +16,11 @@ import pytest
 import xarray as xr
 
 import xfusion as xf
+from tests.s3_server import BUCKET, s3_server
 from tests.store_runs import contents
 from xfusion.store import lease, tasks, workers
 from xfusion.store.place import Place
+from xfusion.store.write import open_store
 
 SIDE, BLOCK = 24, 4
 REFUSALS = ("another run", "unfinished run of another job", "finished result of another")
@@ -28,13 +30,20 @@ class Run:
     """A run in another process."""
 
     def __init__(
-        self, store: Path, value: int, *, pause: float, resume: bool = True, force: bool = False
+        self,
+        store: Path | str,
+        value: int,
+        *,
+        pause: float,
+        resume: bool = True,
+        force: bool = False,
+        environment: Mapping[str, str] | None = None,
     ) -> None:
         # a new process from one that has imported everything already, and has no threads
         processes = multiprocessing.get_context("forkserver")
         processes.set_forkserver_preload([__name__])
         ours, theirs = processes.Pipe()
-        arguments = (theirs, str(store), float(value), pause, resume, force)
+        arguments = theirs, str(store), float(value), pause, resume, force, environment or {}
         self.process = processes.Process(target=work, args=arguments, daemon=True)
         self.process.start()
         self.pipe = ours
@@ -61,23 +70,51 @@ class Run:
         return bool(said == "finished")
 
 
-def work(pipe: Any, store: str, value: float, pause: float, resume: bool, force: bool) -> None:
+def work(
+    pipe: Any,
+    store: str,
+    value: float,
+    pause: float,
+    resume: bool,
+    force: bool,
+    environment: Mapping[str, str],
+) -> None:
+    os.environ.update(environment)
     lease.BEAT_EVERY, lease.SILENT_FOR, lease.LOOK_EVERY = 0.05, 0.6, 0.02
 
     def slow(block: Any, dtype: Any = np.float32) -> Any:
         time.sleep(pause)
         return np.full_like(block, value)
 
-    zeros = xr.DataArray(np.zeros((SIDE, SIDE), np.float32), dims=("y", "x")).chunk(BLOCK)
+    side = int(environment.get("SIDE", SIDE))
+    zeros = xr.DataArray(np.zeros((side, side), np.float32), dims=("y", "x")).chunk(BLOCK)
     mu = zeros.copy(data=zeros.data.map_blocks(slow, dtype=np.float32))
     water = xf.retrieval(mu, zeros + 1)
     pipe.send("ready")
     pipe.recv()
     try:
-        xf.to_zarr(water, store, resume=resume, force=force, progress=False)
+        target = repository(environment) if store == "icechunk" else store
+        xf.to_zarr(water, target, resume=resume, force=force, progress=False)
         pipe.send("finished")
     except (RuntimeError, ValueError, OSError) as error:
         pipe.send(f"{type(error).__name__}: {error}")
+
+
+def repository(environment: Mapping[str, str]) -> Any:
+    """Return a repository in S3, where two commits at once are a conflict."""
+    import icechunk
+
+    storage = icechunk.s3_storage(
+        bucket=BUCKET,
+        prefix=environment["PREFIX"],
+        endpoint_url=environment["AWS_ENDPOINT"],
+        region=environment["AWS_REGION"],
+        access_key_id=environment["AWS_ACCESS_KEY_ID"],
+        secret_access_key=environment["AWS_SECRET_ACCESS_KEY"],
+        allow_http=True,
+        force_path_style=True,
+    )
+    return icechunk.Repository.open_or_create(storage)
 
 
 def values_in(store: Path) -> set[float] | None:
@@ -86,6 +123,10 @@ def values_in(store: Path) -> set[float] | None:
         water = xr.open_zarr(store).load()
     except (FileNotFoundError, OSError, KeyError, ValueError):
         return None
+    return values_of(water)
+
+
+def values_of(water: xr.Dataset) -> set[float]:
     assert np.isfinite(water.mu).all()
     return {*np.unique(water.mu).tolist()}
 
@@ -141,6 +182,129 @@ def test_of_two_runs_at_once_a_finished_store_is_that_of_one(
     # what was whole once stays as it was
     assert after_b is None or found == after_b
     assert bool(finished) == (found is not None)
+
+
+# what happens to each of two runs, and after how many seconds
+SIGNALS = {"kill": signal.SIGKILL, "interrupt": signal.SIGINT, "stop": signal.SIGTERM}
+OF_BOTH = [
+    (
+        of_a,
+        of_b,
+        (0.05, 0.3)[number % 2],
+        ((True, False), (False, False), (False, True))[number % 3],
+    )
+    for number, (of_a, of_b) in enumerate(
+        itertools.product(
+            ("", "kill", "freeze", "interrupt"), ("kill", "freeze", "interrupt", "stop")
+        )
+    )
+]
+
+
+def meet(a: Run, b: Run, of_a: str, of_b: str, second: float) -> set[float]:
+    """Let two runs meet what happens to them, and return the values of those that finished."""
+    a.go()
+    time.sleep(0.15)
+    if of_a:
+        a.signal(SIGNALS.get(of_a, signal.SIGSTOP))
+    b.go()
+    time.sleep(second)
+    b.signal(SIGNALS.get(of_b, signal.SIGSTOP))
+    if of_a == "freeze":
+        a.signal(signal.SIGCONT)
+    finished = {1.0} if a.end() else set()
+    b.signal(signal.SIGCONT)
+    return finished | ({2.0} if b.end() else set())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("of_a", "of_b", "second", "how"), OF_BOTH)
+def test_whatever_happens_to_both_of_two_runs_a_finished_store_is_that_of_one(
+    tmp_path: Path,
+    running: list[Run],
+    of_a: str,
+    of_b: str,
+    second: float,
+    how: tuple[bool, bool],
+) -> None:
+    store = tmp_path / "w.zarr"
+    resume, force = how
+    running += [Run(store, 1, pause=0.03), Run(store, 2, pause=0.03, resume=resume, force=force)]
+    finished = meet(*running, of_a, of_b, second)
+    found = values_in(store)
+    # one that was killed may have finished, but could not say so
+    assert found is None or (len(found) == 1 and found <= {1.0, 2.0})
+    assert not finished or found == finished
+    if found is None:
+        third = Run(store, 3, pause=0.0, resume=False)
+        running.append(third)
+        third.go()
+        assert third.end()
+        assert values_in(store) == {3.0}
+
+
+@pytest.fixture(scope="module")
+def in_s3() -> Iterator[dict[str, str]]:
+    """What a process needs to reach an S3."""
+    with s3_server() as endpoint:
+        yield {
+            "AWS_ENDPOINT": endpoint,
+            "AWS_ALLOW_HTTP": "true",
+            "AWS_ACCESS_KEY_ID": "nobody",
+            "AWS_SECRET_ACCESS_KEY": "nothing",
+            "AWS_REGION": "us-east-1",
+        }
+
+
+FAR = [
+    ("kill", "freeze", 0.3, False, False),
+    ("freeze", "kill", 0.6, False, True),
+    ("freeze", "freeze", 1.0, False, False),
+    ("interrupt", "stop", 0.4, True, False),
+    ("", "interrupt", 0.6, False, True),
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("where", ["zarr", "icechunk"])
+@pytest.mark.parametrize(("of_a", "of_b", "second", "resume", "force"), FAR)
+def test_whatever_happens_to_two_runs_in_s3_a_finished_store_is_that_of_one(
+    in_s3: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+    running: list[Run],
+    where: str,
+    of_a: str,
+    of_b: str,
+    second: float,
+    resume: bool,
+    force: bool,
+) -> None:
+    environment = in_s3 | {"PREFIX": f"{of_a}-{of_b}", "SIDE": "12"}
+    store = where if where == "icechunk" else f"s3://{BUCKET}/{environment['PREFIX']}.zarr"
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+
+    def values() -> set[float] | None:
+        try:
+            if where == "icechunk":
+                session = repository(environment).readonly_session("main")
+                return values_of(xr.open_zarr(session.store, consolidated=False).load())
+            return values_of(open_store(store).load())
+        except (FileNotFoundError, OSError, KeyError, ValueError):
+            return None
+
+    options: dict[str, Any] = {"pause": 0.03, "environment": environment}
+    running += [Run(store, 1, **options), Run(store, 2, **options, resume=resume, force=force)]
+    finished = meet(*running, of_a, of_b, second)
+    found = values()
+    assert found is None or (len(found) == 1 and found <= {1.0, 2.0})
+    assert not finished or found == finished
+    if found is None:
+        third = Run(store, 3, pause=0.0, resume=False, environment=environment)
+        running.append(third)
+        third.go()
+        assert third.end()
+        assert values() == {3.0}
 
 
 @pytest.mark.slow

@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -94,6 +95,34 @@ def test_all_blocks_of_a_file_together_take_no_longer_than_is_said(
     read = mask != READ_FAILED
     assert not read.all()
     np.testing.assert_array_equal(mask[read], (PIXELS * 16)[read])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [1, 2, 4])
+def test_a_server_that_sends_just_enough_for_ever_takes_no_longer_than_the_worst_case(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: int
+) -> None:
+    """That of the page, twice `GDAL_HTTP_TIMEOUT` and what failed reads may take, scaled down."""
+    whole, lost = 4.0, 3.0
+    monkeypatch.setattr(patience, "MOST_LOST", lost)
+    monkeypatch.setattr(patience, "MUCH_LOST", lost / 4)
+    monkeypatch.setattr(patience, "TOO_LITTLE", lost / 20)
+    monkeypatch.setattr(patience, "ATTEMPT_DELAY", 0.05)
+    monkeypatch.setenv("GDAL_HTTP_TIMEOUT", f"{whole:g}")
+    monkeypatch.setenv("GDAL_HTTP_RETRY_DELAY", "0.05")
+    write(tmp_path / "slow" / "exclusion_mask.tif", PIXELS, GRID)
+    # some 2000 bytes a second, of windows of 60 KB
+    dripping = Fault("drip", after=2**15, part=0.1, seconds=0.0004)
+    with (
+        serve_folder(tmp_path, {"/slow/*": dripping}) as url,
+        ThreadPoolExecutor(workers) as pool,
+    ):
+        lazy = mask_over(f"{url}/slow")
+        start = time.monotonic()
+        mask = lazy.compute(scheduler="threads", pool=pool, num_workers=workers).to_numpy()
+        seconds = time.monotonic() - start
+    assert (mask == READ_FAILED).any()
+    assert whole < seconds < 2 * whole + lost + 1  # for what is no waiting
 
 
 def test_what_was_lost_is_counted_over_blocks_that_were_read_between(
