@@ -1,8 +1,11 @@
 """Bounded quantities: moments of the truncated normal, and the probability above a threshold."""
 
+from typing import Any
+
 import hypothesis.strategies as st
 import numpy as np
 import pytest
+import xarray as xr
 from hypothesis import given
 from scipy import stats
 
@@ -137,3 +140,34 @@ def test_a_rule_of_the_callers_own_that_has_no_number_leaves_the_pixel_out() -> 
     (one,) = sensors_of([0.5], [0.1])
     fused = xf.fuse(one, one, rule=lambda m, s, _: (m[0], s[0] * np.inf))
     assert (fused["mask"].item(), fused["source"].item()) == (32, 0)
+
+
+@pytest.mark.parametrize("floor", [0.0, 1e-320, 1e-300, 1e-150, 1e-40, 1e-38, 1e-6])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_no_floor_is_so_small_that_a_lazy_result_differs(floor: float, dtype: Any) -> None:
+    rng = np.random.default_rng(7)
+    tiny = np.finfo(dtype).tiny
+    smallest = np.finfo(dtype).smallest_subnormal
+    sizes = np.array([0, smallest, 3 * smallest, tiny / 7, tiny, 1e-30, 1e-19, 1e-6, 0.3, 1], dtype)
+    shape = 24, 25  # blocks that end within a vector of the processor
+    sensors = [
+        xf.retrieval(*(xr.DataArray(a, dims=("y", "x")) for a in (mu, sigma)), sensor=name)
+        for name in ("a", "b", "c")
+        for mu, sigma in [(rng.random(shape).astype(dtype), rng.choice(sizes, shape))]
+    ]
+    rules: list[dict[str, Any]] = [
+        {"rule": "gaussian"},
+        {"rule": "gaussian", "correlation": 0.4},
+        {"rule": "gaussian", "bounded": (0.0, 1.0)},
+        {"rule": "mixture"},
+        {"rule": "random_effects"},
+        {"rule": "minimum_sigma"},
+        {"rule": "log_odds", "prior": 0.3},
+    ]
+    for options in rules:
+        eager = xf.fuse(*sensors, **options, sigma_floor=floor)
+        for chunks in ({"y": 5, "x": 7}, {"y": 24, "x": 11}, {"y": 1, "x": 25}):
+            lazy = xf.fuse(*(s.chunk(chunks) for s in sensors), **options, sigma_floor=floor)
+            for name, array in lazy.compute().data_vars.items():
+                same = array.to_numpy().tobytes() == eager[name].to_numpy().tobytes()
+                assert same, (options, name, chunks)

@@ -16,8 +16,12 @@ Network: TypeAlias = Literal["the internet", "a private network", "this machine"
 
 LOOPBACK_NAMES = {"localhost", "localhost.localdomain", "ip6-localhost", "ip6-loopback"}
 PRIVATE_NAME = re.compile(
-    # those of Kubernetes are services in its cluster
-    r"[^.]*|.*\.(local|localdomain|internal|intranet|lan|corp|home|home\.arpa|private|svc|pod)"
+    r"[^.]*"
+    r"|.*\.(local|localdomain|localnet|internal|intranet|lan|corp|home|home\.arpa|private)"
+    # of routers, and of what finds services
+    r"|(.*\.)?(fritz\.box|mshome\.net|consul|nomad)"
+    # services of Kubernetes: name.namespace.svc, then the domain of the cluster, any
+    r"|.*\.(svc|pod)|.*[^.]\.[^.]+\.(svc|pod)\..+"
 )
 # where clouds tell their machines secrets, on the local link or as good as on it
 METADATA_NAMES = {
@@ -52,7 +56,12 @@ HOLDING = [
     )
 ]
 LOCAL_NAT64 = ipaddress.IPv6Network("64:ff9b:1::/48")  # a prefix of a network's own
-SITE_LOCAL = ipaddress.IPv6Network("fec0::/10")  # private, as of old
+# no address of the internet, which not all versions of Python know
+NOT_GLOBAL = [
+    ipaddress.IPv6Network("fec0::/10"),  # private, as of old
+    ipaddress.IPv6Network("3fff::/20"),  # of documentation
+    ipaddress.IPv6Network("5f00::/16"),  # of segment routing, within a domain
+]
 TEREDO = ipaddress.IPv6Network("2001::/32")
 ISATAP = re.compile(r"0[02]005efe")  # of an interface, before the address of IPv4
 INWARDS: tuple[Network, ...] = (
@@ -112,7 +121,8 @@ def _own_network(address: IPAddress) -> Network:
     if address.is_loopback or address.is_unspecified:
         return "this machine"
     # a group is of machines that are near
-    inwards = address.is_multicast or not address.is_global or address in SITE_LOCAL
+    inwards = address.is_multicast or not address.is_global
+    inwards |= any(address in network for network in NOT_GLOBAL)
     return "a private network" if inwards or address in LOCAL_NAT64 else "the internet"
 
 
