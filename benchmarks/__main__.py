@@ -5,7 +5,7 @@ import sys
 
 from benchmarks.timing import print_machine
 
-NAMES = ["startup", "fusion", "coregistration", "assess", "job", "store"]
+NAMES = ["startup", "fusion", "coregistration", "assess", "time", "job", "store"]
 SIZED = ("job", "store")
 
 

@@ -230,7 +230,7 @@ def test_whatever_happens_to_both_of_two_runs_a_finished_store_is_that_of_one(
     store = tmp_path / "w.zarr"
     resume, force = how
     running += [Run(store, 1, pause=0.03), Run(store, 2, pause=0.03, resume=resume, force=force)]
-    finished = meet(*running, of_a, of_b, second)
+    finished = meet(running[0], running[1], of_a, of_b, second)
     found = values_in(store)
     # one that was killed may have finished, but could not say so
     assert found is None or (len(found) == 1 and found <= {1.0, 2.0})
@@ -295,7 +295,7 @@ def test_whatever_happens_to_two_runs_in_s3_a_finished_store_is_that_of_one(
 
     options: dict[str, Any] = {"pause": 0.03, "environment": environment}
     running += [Run(store, 1, **options), Run(store, 2, **options, resume=resume, force=force)]
-    finished = meet(*running, of_a, of_b, second)
+    finished = meet(running[0], running[1], of_a, of_b, second)
     found = values()
     assert found is None or (len(found) == 1 and found <= {1.0, 2.0})
     assert not finished or found == finished

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,9 @@ DTYPES: dict[str, Any] = {  # of what goes with mu and sigma
     "age": np.float32,
     "count": np.uint16,
 }
+
+
+Planes: TypeAlias = Sequence[NDArray[Any]] | NDArray[Any]  # of a cube, one at each time
 
 
 class Look(NamedTuple):
@@ -67,9 +70,9 @@ class SeriesTask(InGraph):
 
     def on_block(
         self,
-        mus: Sequence[NDArray[Any]],
-        sigmas: Sequence[NDArray[Any]],
-        masks: Sequence[NDArray[np.uint8] | None],
+        mus: Sequence[Planes],
+        sigmas: Sequence[Planes],
+        masks: Sequence[Planes | None],
         *,
         parameters: Sequence[NDArray[np.float64]],
         start: State | None,
@@ -80,8 +83,8 @@ class SeriesTask(InGraph):
 
         Parameters
         ----------
-        mus, sigmas, masks : sequences of arrays, shape (times of the cube, ...)
-            Of each cube.
+        mus, sigmas, masks : sequences of sequences of arrays, shape (...)
+            Of each cube, at each of its times.
         parameters : sequence of arrays, shape (...) or (1,)
             Of the model: `q`; or long-run share, sum of rates and prior.
         start : State, optional
@@ -96,13 +99,13 @@ class SeriesTask(InGraph):
         dict of arrays
             The layers of the result by name, shape (times of the result, ...).
         """
-        shape = mus[0].shape[1:]
+        shape = mus[0][0].shape
         pixels = int(np.prod(shape))
         times = self.time_count
         dtypes: dict[str, Any] = {"mu": dtype, "sigma": dtype, **DTYPES}
         layers = {name: np.empty((times, pixels), kind) for name, kind in dtypes.items()}
-        mus, sigmas = ([cube.reshape(len(cube), -1) for cube in cubes] for cubes in (mus, sigmas))
-        masks = [None if mask is None else mask.reshape(len(mask), -1) for mask in masks]
+        mus, sigmas = ([_flat(cube) for cube in cubes] for cubes in (mus, sigmas))
+        masks = [None if mask is None else _flat(mask) for mask in masks]
 
         def on_range(first: int, stop: int) -> None:
             seen = self.seen(mus, sigmas, masks, first, stop, dtype)
@@ -129,9 +132,9 @@ class SeriesTask(InGraph):
 
     def seen(
         self,
-        mus: Sequence[Any],
-        sigmas: Sequence[Any],
-        masks: Sequence[Any],
+        mus: Sequence[Planes],
+        sigmas: Sequence[Planes],
+        masks: Sequence[Planes | None],
         first: int,
         stop: int,
         dtype: np.dtype[Any],
@@ -141,12 +144,9 @@ class SeriesTask(InGraph):
         seen = tuple(np.empty(shape, kind) for kind in (dtype, dtype, np.uint8, np.uint8))
         for date, looks in enumerate(self.looks):
             fused = self.fusions[date].fuse_block(
-                tuple(mus[look.cube][look.at, first:stop] for look in looks),
-                tuple(sigmas[look.cube][look.at, first:stop] for look in looks),
-                tuple(
-                    None if masks[look.cube] is None else masks[look.cube][look.at, first:stop]
-                    for look in looks
-                ),
+                tuple(mus[look.cube][look.at][first:stop] for look in looks),
+                tuple(sigmas[look.cube][look.at][first:stop] for look in looks),
+                tuple(_some(masks[look.cube], look.at, first, stop) for look in looks),
                 threads=1,
             )
             who = fused["source"]
@@ -217,6 +217,14 @@ class SeriesTask(InGraph):
             if step.result != NONE:
                 out["mu"][step.result] = now[0]
                 out["sigma"][step.result] = np.sqrt(now[1])
+
+
+def _flat(planes: Planes) -> list[NDArray[Any]]:
+    return [plane.reshape(-1) for plane in planes]
+
+
+def _some(planes: Planes | None, at: int, first: int, stop: int) -> NDArray[Any] | None:
+    return None if planes is None else planes[at][first:stop]
 
 
 def _strip(values: NDArray[Any], part: slice) -> NDArray[Any]:

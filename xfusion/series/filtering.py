@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import xarray as xr
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from xfusion.datamodel.flags import Exclusion
 from xfusion.datamodel.names import COUNT, MASK, MU, SIGMA
@@ -16,9 +15,10 @@ from xfusion.datamodel.provenance import merged_mask_attrs
 from xfusion.datamodel.units import same_units, units_of
 from xfusion.fusion.rules import NonfiniteSigma
 
-from .block import DTYPES, SeriesTask, State
+from .block import SeriesTask
 from .cubes import TIME, Series
 from .description import AGE, with_description
+from .layers import layers_of
 from .models import ModelName, StateModel
 from .parameters import check_model, checked_parameters, checked_start
 from .sample import estimated
@@ -83,92 +83,11 @@ def through_time(
     grid = first.isel({TIME: 0}, drop=True)
     parameters = checked_parameters(model, q, rates, prior, grid)
     begun = _begun(start, model, prior)
-    layers = _layers(task, series.cubes, masked, parameters, begun)
+    layers = layers_of(task, series.cubes, masked, parameters, begun)
     provenance = _provenance(model, q, rates, prior, rules, smooth=smooth)
     masked_by = [*([] if start is None else [start]), *series.given]
     masks = merged_mask_attrs(each.attrs for each in masked_by) if rules.use_mask else {}
     return with_description(layers, first, series.names, wanted, masks | provenance)
-
-
-def _layers(
-    task: SeriesTask,
-    cubes: Sequence[xr.Dataset],
-    masked: Sequence[bool],
-    parameters: Sequence[float | xr.DataArray],
-    start: Sequence[xr.DataArray | float] | None,
-) -> dict[str, xr.DataArray]:
-    """Return the layers of the result, block by block where an input is lazy."""
-    along = [f"{TIME}_{k}" for k in range(len(cubes))]
-    renamed = [
-        cube.drop_vars(TIME, errors="ignore").rename({TIME: dim})
-        for cube, dim in zip(cubes, along, strict=True)
-    ]
-    arrays = [cube[name] for name in (MU, SIGMA) for cube in renamed]
-    arrays += [c[MASK] for c, has_mask in zip(renamed, masked, strict=True) if has_mask]
-    maps = [*parameters, *(start or ())]
-    held = [m for m in maps[len(parameters) :][:2] if isinstance(m, xr.DataArray)]
-    dtype = np.result_type(*(a.dtype for a in (*arrays[: 2 * len(cubes)], *held)))
-    lazy = any(getattr(a, "chunks", None) is not None for a in (*arrays, *maps))
-    if lazy:
-        arrays = [a.chunk({d: -1 for d in a.dims if d in along}) for a in arrays]
-    of_maps = [m for m in maps if isinstance(m, xr.DataArray)]
-    dtypes = {MU: dtype, SIGMA: dtype, **DTYPES}
-    made = xr.apply_ufunc(
-        _on_block,
-        *arrays,
-        *of_maps,
-        kwargs={
-            "task": task,
-            "masked": tuple(masked),
-            "numbers": tuple(None if isinstance(m, xr.DataArray) else float(m) for m in maps),
-            "parameters": len(parameters),
-            "dtype": dtype,
-            # a dask task is one of many already
-            "threads": 1 if lazy else None,
-        },
-        input_core_dims=[[d for d in a.dims if d in along] for a in arrays] + [[]] * len(of_maps),
-        output_core_dims=[[TIME]] * len(dtypes),
-        join="exact",
-        dask="parallelized",
-        dask_gufunc_kwargs={"output_sizes": {TIME: task.time_count}},
-        output_dtypes=list(dtypes.values()),
-        keep_attrs=True,
-    )
-    return dict(zip(dtypes, made, strict=True))
-
-
-def _on_block(
-    *blocks: NDArray[Any],
-    task: SeriesTask,
-    masked: tuple[bool, ...],
-    numbers: tuple[float | None, ...],
-    parameters: int,
-    dtype: np.dtype[Any],
-    threads: int | None,
-) -> tuple[NDArray[Any], ...]:
-    n = len(masked)
-    left = iter(blocks)
-    mus, sigmas = ([np.moveaxis(next(left), -1, 0) for _ in range(n)] for _ in range(2))
-    masks = [np.moveaxis(next(left), -1, 0) if has_mask else None for has_mask in masked]
-    shape = mus[0].shape[1:]
-    maps = [
-        np.broadcast_to(next(left), shape) if number is None else np.array([number])
-        for number in numbers
-    ]
-    known = None
-    if maps[parameters:]:
-        mean, deviation, age, count = (np.broadcast_to(m, shape) for m in maps[parameters:])
-        known = State(mean, deviation, age.astype(np.float32), count.astype(np.uint16))
-    layers = task.on_block(
-        mus,
-        sigmas,
-        masks,
-        parameters=maps[:parameters],
-        start=known,
-        dtype=dtype,
-        threads=threads,
-    )
-    return tuple(np.moveaxis(layer, 0, -1) for layer in layers.values())
 
 
 def _begun(start: xr.Dataset | None, model: Model, prior: Any) -> list[Any] | None:
