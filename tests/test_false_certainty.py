@@ -204,3 +204,35 @@ def test_a_level_of_the_callers_own_takes_the_place_of_3_sigmas() -> None:
     flagged = fused.fusion.flag_conflict(level=0.01)
     assert flagged.conflict.values.tolist() == [[False, True, True]]
     assert flagged.conflict.attrs["level"] == 0.01
+
+
+@pytest.mark.parametrize("resampling", ["bilinear", "nearest"])
+@pytest.mark.parametrize("chunks", [None, 3])
+def test_conflict_goes_along_with_what_is_brought_onto_another_grid(
+    resampling: Any, chunks: int | None
+) -> None:
+    grid = GeoBox((8, 9), Affine(10, 0, 5e5, 0, -10, 5e6), "EPSG:32633")
+    wet = np.zeros(grid.shape.yx)
+    wet[2:5, 3:7] = 1.0
+    one, other = (
+        xf.retrieval(xr.DataArray(mu, xr_coords(grid, "spatial_ref"), grid.dimensions), 0.01)
+        for mu in (wet, wet * 0)
+    )
+    fused = one.fusion.gaussian(other)
+    same = fused.fusion.coregister(grid)
+    xr.testing.assert_equal(same.conflict, fused.conflict)
+    fine = GeoBox((20, 24), grid.affine @ Affine.translation(-1, -1) @ Affine.scale(0.5), grid.crs)
+    source = fused if chunks is None else fused.chunk(chunks)
+    moved = source.fusion.coregister(fine, resampling=resampling).compute()
+    assert moved.conflict.dtype == bool
+    expected = np.zeros(fine.shape.yx, bool)
+    expected[6:12, 8:16] = True
+    np.testing.assert_array_equal(moved.conflict, expected)
+
+
+def test_a_stack_keeps_the_conflict_of_what_was_fused() -> None:
+    pair = [xf.retrieval([[mu]], 0.01, sensor=name) for name, mu in (("a", 0.1), ("b", 0.9))]
+    fused = xf.gaussian(*pair).assign_coords(time=np.datetime64("2023-06-02", "ns"))
+    plain = pair[0].assign_coords(time=np.datetime64("2023-06-01", "ns"))
+    for order in ([plain, fused], [fused, plain]):
+        assert xf.stack(order).conflict.to_numpy().ravel().tolist() == [False, True]

@@ -13,7 +13,7 @@ from tests.time_oracle import forward_backward, kalman
 
 EPOCH = np.datetime64("2023-01-01", "ns")
 DAY = np.timedelta64(1, "D")
-NAMES = ["mu", "sigma", "mask", "source", "age", "count"]
+NAMES = ["mu", "sigma", "mask", "source", "conflict", "age", "count"]
 UNKNOWN = int(xf.Exclusion.UNKNOWN)
 
 
@@ -545,3 +545,31 @@ def test_products_and_accessors_carry_states_on() -> None:
     later = made_up(18)[0].sortby("time").isel(time=[-1]).assign_coords(time=moments([60.0]))
     xr.testing.assert_identical(state.update(later).dataset, xf.update(state, later))
     assert state.smooth(q=0.01).mu.dims == ("time", "y", "x")
+
+
+@pytest.mark.parametrize("how", [xf.filter, xf.smooth])
+@pytest.mark.parametrize("model", [{"q": 1e-3}, {"model": "two_state", "rates": (0.01, 0.1)}])
+def test_certain_looks_that_contradict_each_other_are_marked(how: Any, model: Any) -> None:
+    def look(value: float, sigma: float, day: int, sensor: str) -> xr.Dataset:
+        mu = xr.DataArray(np.array([[value, 0.4]]), dims=("y", "x"))
+        return xf.retrieval(mu, mu * 0 + sigma, sensor=sensor, time=f"2023-06-{day:02}")
+
+    wet, dry = look(1.0, 1e-9, 3, "a"), look(0.0, 1e-9, 3, "b")
+    cubes = xf.stack([look(0.9, 0.1, 1, "a"), wet, look(0.9, 0.1, 8, "a")]), dry
+    times = ["2023-06-01", "2023-06-03", "2023-06-05", "2023-06-08"]
+    expected = [[False, False], [True, False], [True, False], [False, False]]
+    found = how(*cubes, **model, times=times)
+    assert found.conflict.dtype == bool
+    assert found.conflict.to_numpy()[:, 0].tolist() == expected
+    lazy = how(*(c.chunk(x=1) for c in cubes), **model, times=times)
+    xr.testing.assert_identical(lazy.compute(), found)
+    # what was fused before, and a state that is carried on
+    fused = xf.gaussian(wet, dry).assign_coords(time=wet.time)
+    again = how(xf.stack([cubes[0].isel(time=0), fused]), **model)
+    assert again.conflict.to_numpy()[:, 0].tolist() == expected[:2]
+    begun = xf.filter(cubes[0].isel(time=[0]), **model)
+    state = xf.update(begun, wet, dry)
+    assert state.conflict.to_numpy()[0].tolist() == [True, False]
+    elsewhere = look(0.9, 0.1, 8, "a")
+    elsewhere["mu"][0, 0] = np.nan
+    assert xf.update(state, elsewhere).conflict.to_numpy()[0].tolist() == [True, False]

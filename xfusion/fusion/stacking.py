@@ -12,7 +12,16 @@ import xarray as xr
 from xfusion.datamodel.cf import annotate
 from xfusion.datamodel.flags import FLAG_ATTRS
 from xfusion.datamodel.grid import spatial_dims
-from xfusion.datamodel.names import ALEATORIC, CALIBRATED, MASK, MU, SIGMA, SPAN, SPATIAL_REF
+from xfusion.datamodel.names import (
+    ALEATORIC,
+    CALIBRATED,
+    CONFLICT,
+    MASK,
+    MU,
+    SIGMA,
+    SPAN,
+    SPATIAL_REF,
+)
 from xfusion.datamodel.provenance import ITEMS, merged_mask_attrs, with_time_of_items
 from xfusion.datamodel.slices import slices_along
 from xfusion.datamodel.times import label_text
@@ -87,12 +96,13 @@ def stack(retrievals: Sequence[Retrieval], /, dim: Hashable = "time") -> xr.Data
     layers: dict[Hashable, xr.Variable] = {}
     for variable in kept:
         parts = [
-            (scene[variable] if variable in scene else xr.zeros_like(scene[MU], np.uint8)).variable
+            (scene[variable] if variable in scene else _none_of(variable, scene)).variable
             for scene in aligned
         ]
         joined = xr.Variable.concat([parts[i] for i in order], dim)
         # its encoding is that of the file of one: chunks without the dim
-        attrs = FLAG_ATTRS if variable == MASK else first[variable].attrs
+        attrs = next(scene[variable].attrs for scene in scenes if variable in scene)
+        attrs = FLAG_ATTRS if variable == MASK else attrs
         layers[variable] = xr.Variable(joined.dims, joined.data, attrs).transpose(dim, ...)
         remember_each(layers[variable], [recall(parts[i]) for i in order])
     of_one = [k for k, v in first.coords.items() if v.ndim == 0 and k != SPATIAL_REF]
@@ -175,13 +185,20 @@ def _order(scenes: Sequence[xr.Dataset], dim: Hashable) -> list[int]:
 def _shared(scenes: Sequence[xr.Dataset]) -> list[Hashable]:
     """Return mu, sigma, mask and those other variables that have one meaning in all."""
     first = scenes[0]
-    shared: list[Hashable] = [MU, SIGMA, *([MASK] if any(MASK in s for s in scenes) else [])]
+    shared: list[Hashable] = [MU, SIGMA]
+    # without a mask nothing is excluded, and what was not fused is in no conflict
+    shared += [name for name in (MASK, CONFLICT) if any(name in s for s in scenes)]
     for name, array in first.data_vars.items():
         others = [scene.data_vars.get(name) for scene in scenes[1:]]
         of_all = all(other is not None and _means_the_same(array, other) for other in others)
         if name not in shared and of_all and {*array.dims} == {*first[MU].dims}:
             shared.append(name)
     return shared
+
+
+def _none_of(name: Hashable, scene: xr.Dataset) -> xr.DataArray:
+    """Return a mask that excludes nothing, or a conflict that is nowhere."""
+    return xr.zeros_like(scene[MU], np.uint8 if name == MASK else bool)
 
 
 def _means_the_same(a: xr.DataArray, b: xr.DataArray) -> bool:

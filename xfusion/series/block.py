@@ -21,6 +21,7 @@ STRIP = 1 << 13  # pixels whose states at all dates fit a cache
 DTYPES: dict[str, Any] = {  # of what goes with mu and sigma
     "mask": np.uint8,
     "source": np.uint8,
+    "conflict": np.bool_,
     "age": np.float32,
     "count": np.uint16,
 }
@@ -45,8 +46,19 @@ class State(NamedTuple):
 
     mean: NDArray[Any]
     deviation: NDArray[Any]
+    conflict: NDArray[np.bool_]
     age: NDArray[np.float32]
     looks: NDArray[np.uint16]
+
+
+class Seen(NamedTuple):
+    """What was seen of some pixels, fused at each date; arrays of shape (dates, pixels)."""
+
+    mean: NDArray[Any]
+    deviation: NDArray[Any]
+    sensors: NDArray[np.uint8]
+    looks: NDArray[np.uint8]
+    conflict: NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -73,6 +85,7 @@ class SeriesTask(InGraph):
         mus: Sequence[Planes],
         sigmas: Sequence[Planes],
         masks: Sequence[Planes | None],
+        conflicts: Sequence[Planes | None],
         *,
         parameters: Sequence[NDArray[np.float64]],
         start: State | None,
@@ -83,7 +96,7 @@ class SeriesTask(InGraph):
 
         Parameters
         ----------
-        mus, sigmas, masks : sequences of sequences of arrays, shape (...)
+        mus, sigmas, masks, conflicts : sequences of sequences of arrays, shape (...)
             Of each cube, at each of its times.
         parameters : sequence of arrays, shape (...) or (1,)
             Of the model: `q`; or long-run share, sum of rates and prior.
@@ -105,17 +118,20 @@ class SeriesTask(InGraph):
         dtypes: dict[str, Any] = {"mu": dtype, "sigma": dtype, **DTYPES}
         layers = {name: np.empty((times, pixels), kind) for name, kind in dtypes.items()}
         mus, sigmas = ([_flat(cube) for cube in cubes] for cubes in (mus, sigmas))
-        masks = [None if mask is None else _flat(mask) for mask in masks]
+        masks, conflicts = (
+            [None if planes is None else _flat(planes) for planes in cubes]
+            for cubes in (masks, conflicts)
+        )
 
         def on_range(first: int, stop: int) -> None:
-            seen = self.seen(mus, sigmas, masks, first, stop, dtype)
+            seen = self.seen(mus, sigmas, masks, conflicts, first, stop, dtype)
             for here in range(first, stop, STRIP):
                 part = slice(here, min(stop, here + STRIP))
-                rows = tuple(row[:, part.start - first : part.stop - first] for row in seen)
+                rows = Seen._make(row[:, part.start - first : part.stop - first] for row in seen)
                 model = self._model(
                     [p.reshape(-1) if p.size == 1 else _strip(p, part) for p in parameters]
                 )
-                state = None if start is None else State(*(_strip(a, part) for a in start))
+                state = None if start is None else State._make(_strip(a, part) for a in start)
                 out = {name: layer[:, part] for name, layer in layers.items()}
                 self._through_time(model, rows, state, out)
 
@@ -135,13 +151,15 @@ class SeriesTask(InGraph):
         mus: Sequence[Planes],
         sigmas: Sequence[Planes],
         masks: Sequence[Planes | None],
+        conflicts: Sequence[Planes | None],
         first: int,
         stop: int,
         dtype: np.dtype[Any],
-    ) -> tuple[NDArray[Any], ...]:
-        """Return mu and sigma of all looks at each date, fused; which sensors had one; how many."""
+    ) -> Seen:
+        """Return what all looks at each date saw, fused as :func:`xfusion.gaussian` does."""
         shape = (len(self.looks), stop - first)
-        seen = tuple(np.empty(shape, kind) for kind in (dtype, dtype, np.uint8, np.uint8))
+        kinds = dtype, dtype, np.uint8, np.uint8, np.bool_
+        seen = Seen._make(np.empty(shape, kind) for kind in kinds)
         for date, looks in enumerate(self.looks):
             fused = self.fusions[date].fuse_block(
                 tuple(mus[look.cube][look.at][first:stop] for look in looks),
@@ -152,38 +170,48 @@ class SeriesTask(InGraph):
             who = fused["source"]
             sensors = np.zeros_like(who)
             for place, look in enumerate(looks):
-                sensors |= ((who >> np.uint8(place)) & np.uint8(1)) << np.uint8(look.bit)
-            seen[0][date], seen[1][date] = fused["mu"], fused["sigma"]
-            seen[2][date], seen[3][date] = sensors, np.bitwise_count(who)
+                has_part = (who >> np.uint8(place)) & np.uint8(1)
+                sensors |= has_part << np.uint8(look.bit)
+                before = _some(conflicts[look.cube], look.at, first, stop)
+                if before is not None:
+                    fused["conflict"] |= before & (has_part > 0)
+            seen.mean[date], seen.deviation[date] = fused["mu"], fused["sigma"]
+            seen.sensors[date], seen.looks[date] = sensors, np.bitwise_count(who)
+            seen.conflict[date] = fused["conflict"]
         return seen
 
     def _through_time(
         self,
         model: RowModel,
-        seen: Sequence[NDArray[Any]],
+        seen: Seen,
         start: State | None,
         out: dict[str, NDArray[Any]],
     ) -> None:
         """Carry a strip of pixels forward, and back if it is to be smoothed."""
         from xfusion.kernels import looks
 
-        dates, pixels = seen[0].shape
+        dates, pixels = seen.mean.shape
         # of all dates, and of what was known before the first
         means, deviations = (np.empty((dates + 1, pixels), out["mu"].dtype) for _ in range(2))
         age, count = np.empty(pixels, np.float32), np.empty(pixels, np.uint16)
-        means[0], deviations[0] = (np.nan, np.nan) if start is None else start[:2]
-        age[:], count[:] = (np.nan, 0) if start is None else start[2:]
+        conflict = np.empty(pixels, np.bool_)
+        known: Any = (np.nan, np.nan, False, np.nan, 0) if start is None else start
+        means[0], deviations[0], conflict[:], age[:], count[:] = known
         for step in self.steps:
             before = means[step.date + 1 - step.is_date], deviations[step.date + 1 - step.is_date]
             if step.is_date:
                 here = step.date
                 after = means[here + 1], deviations[here + 1]
-                model.learn((seen[0][here], seen[1][here]), before, step.days, after)
-                looks.tally(seen[3][here], step.days, age, count, age, count)
+                looked = seen.mean[here], seen.deviation[here]
+                model.learn(looked, before, step.days, after)
+                looks.tally(seen.looks[here], step.days, age, count, age, count)
+                # that of the last looks, as what they saw is most of what is known
+                np.copyto(conflict, seen.conflict[here], where=seen.looks[here] > 0)
             if step.result == NONE:
                 continue
             layers = {name: layer[step.result] for name, layer in out.items()}
-            layers["source"][:] = seen[2][step.date] if step.is_date else 0
+            layers["source"][:] = seen.sensors[step.date] if step.is_date else 0
+            layers["conflict"][:] = conflict
             layers["age"][:] = age if step.is_date else age + np.float32(step.days)
             layers["count"][:] = count
             if step.is_date:

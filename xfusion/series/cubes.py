@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
-from xfusion.datamodel.names import MASK, MU, SIGMA
+from xfusion.datamodel.names import CONFLICT, MASK, MU, SIGMA
 from xfusion.datamodel.times import label_text
 from xfusion.datamodel.validation import Retrieval, as_retrieval
 from xfusion.fusion.alignment import MAX_SENSORS, like_first, sensor_name
@@ -142,7 +142,7 @@ def _on_one_grid(
     cubes: Sequence[xr.Dataset], names: Sequence[str], onto: xr.Dataset | None
 ) -> list[xr.Dataset]:
     """Return mu, sigma and mask of each cube on the grid, in units and blocks of the first."""
-    cubes = [cube[[v for v in (MU, SIGMA, MASK) if v in cube]] for cube in cubes]
+    cubes = [cube[[v for v in (MU, SIGMA, MASK, CONFLICT) if v in cube]] for cube in cubes]
     first = cubes[0].isel({TIME: 0}, drop=True) if onto is None else onto.drop_vars(TIME)
     of_grid = first[[v for v in (MU, SIGMA) if v in first]]
     called = names[0] if onto is None else "the state"

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from xfusion.datamodel.cf import annotate
 from xfusion.datamodel.flags import FLAG_ATTRS
-from xfusion.datamodel.names import COUNT, MASK, MU, SIGMA, SOURCE
+from xfusion.datamodel.names import CONFLICT, COUNT, MASK, MU, SIGMA, SOURCE
 
 from .cubes import TIME
 
@@ -49,6 +49,9 @@ def with_description(
         "long_name": "sensors that saw the pixel at that time",
         "flag_masks": np.array([1 << i for i in range(len(names))], np.uint8),
         "flag_meanings": " ".join(names),
+    }
+    state[CONFLICT].attrs = {
+        "long_name": "those who saw the pixel last are further apart than 3 sigmas of each"
     }
     state[AGE].attrs = {"long_name": "days since a sensor saw the pixel", "units": "d"}
     state[COUNT].attrs = {"long_name": "number of retrievals that contributed", "units": "1"}

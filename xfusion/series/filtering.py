@@ -10,7 +10,7 @@ import xarray as xr
 from numpy.typing import ArrayLike
 
 from xfusion.datamodel.flags import Exclusion
-from xfusion.datamodel.names import COUNT, MASK, MU, SIGMA
+from xfusion.datamodel.names import CONFLICT, COUNT, MASK, MU, SIGMA
 from xfusion.datamodel.provenance import merged_mask_attrs
 from xfusion.datamodel.units import same_units, units_of
 from xfusion.fusion.rules import NonfiniteSigma
@@ -91,12 +91,12 @@ def through_time(
 
 
 def _begun(start: xr.Dataset | None, model: Model, prior: Any) -> list[Any] | None:
-    """Return mean, standard deviation, age and count before the first date, maps or numbers."""
+    """Return what is known before the first date: the fields of a State, maps or numbers."""
     if start is not None:
-        return [start[name].reset_coords(drop=True) for name in (MU, SIGMA, AGE, COUNT)]
+        return [start[name].reset_coords(drop=True) for name in (MU, SIGMA, CONFLICT, AGE, COUNT)]
     if model != "random_walk" or prior is None:
         return None
-    return [*checked_start(prior), np.nan, 0.0]
+    return [*checked_start(prior), 0.0, np.nan, 0.0]
 
 
 def _provenance(

@@ -11,7 +11,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from xfusion.datamodel.names import MASK, MU, SIGMA
+from xfusion.datamodel.names import CONFLICT, MASK, MU, SIGMA
 
 from .block import DTYPES, SeriesTask, State
 from .cubes import TIME
@@ -38,7 +38,7 @@ def layers_of(
     parameters : sequence of float or DataArray
         Of the model; maps on the grid.
     start : sequence of float or DataArray, optional
-        Mean, standard deviation, age and count before the first date.
+        Mean, standard deviation, conflict, age and count before the first date.
 
     Notes
     -----
@@ -54,6 +54,7 @@ def layers_of(
     ]
     arrays = [cube[name] for name in (MU, SIGMA) for cube in moments]
     arrays += [c[MASK] for c, has_mask in zip(moments, masked, strict=True) if has_mask]
+    arrays += [c[CONFLICT] for c in moments if CONFLICT in c]
     maps = [*parameters, *(start or ())]
     of_maps = [m for m in maps if isinstance(m, xr.DataArray)]
     held = [m for m in maps[len(parameters) :][:2] if isinstance(m, xr.DataArray)]
@@ -62,6 +63,7 @@ def layers_of(
     options: dict[str, Any] = {
         "task": task,
         "masked": tuple(masked),
+        "fused_before": tuple(CONFLICT in cube for cube in cubes),
         "numbers": tuple(None if isinstance(m, xr.DataArray) else float(m) for m in maps),
         "parameters": len(parameters),
         "precision": dtype,
@@ -125,6 +127,7 @@ def _on_block(
     *blocks: Any,
     task: SeriesTask,
     masked: tuple[bool, ...],
+    fused_before: tuple[bool, ...],
     numbers: tuple[float | None, ...],
     parameters: int,
     precision: np.dtype[Any],
@@ -133,7 +136,10 @@ def _on_block(
     n = len(masked)
     left = iter(blocks)
     mus, sigmas = ([[*_planes(next(left))] for _ in range(n)] for _ in range(2))
-    masks = [[*_planes(next(left))] if has_mask else None for has_mask in masked]
+    masks, conflicts = (
+        [[*_planes(next(left))] if has_it else None for has_it in those]
+        for those in (masked, fused_before)
+    )
     shape = mus[0][0].shape
     maps = [
         np.broadcast_to(next(left), shape) if number is None else np.array([number])
@@ -141,12 +147,16 @@ def _on_block(
     ]
     known = None
     if maps[parameters:]:
-        mean, deviation, age, count = (np.broadcast_to(m, shape) for m in maps[parameters:])
-        known = State(mean, deviation, age.astype(np.float32), count.astype(np.uint16))
+        kinds = None, None, np.bool_, np.float32, np.uint16
+        of_start = zip(maps[parameters:], kinds, strict=True)
+        known = State._make(
+            np.broadcast_to(m, shape).astype(kind or m.dtype) for m, kind in of_start
+        )
     layers = task.on_block(
         mus,
         sigmas,
         masks,
+        conflicts,
         parameters=maps[:parameters],
         start=known,
         dtype=precision,

@@ -43,7 +43,8 @@ def estimated(
         for cube, has_mask in zip(cubes, masked, strict=True)
     ]
     pixels = mus[0].shape[1]
-    seen, spread, *_ = task.seen(mus, sigmas, masks, 0, pixels, np.dtype(np.float64))
+    none = [None] * len(cubes)
+    seen, spread, *_ = task.seen(mus, sigmas, masks, none, 0, pixels, np.dtype(np.float64))
     days = np.array([step.days for step in task.steps if step.is_date])
     if model == "two_state":
         if prior is not None and np.ndim(prior):

@@ -65,7 +65,9 @@ def filter(  # noqa: A001  # what the field calls it; the builtin is not needed 
     Dataset
         A retrieval along `time`: `mu` and `sigma`, float32 where all inputs are, NaN before the
         first look at a pixel; `mask`, 0 where they are known, else UNKNOWN; `source`, uint8, bit i
-        set where sensor i saw the pixel at that time; `age`, float32, days since any saw it; and
+        set where sensor i saw the pixel at that time; `conflict`, bool, where those who saw it last
+        contradict each other, or what was fused of them before did; `age`, float32, days since any
+        saw it; and
         `count`, uint16, how many looks have contributed. Lazy where an input is, in its blocks,
         all times in one.
 

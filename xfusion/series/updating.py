@@ -9,7 +9,7 @@ import xarray as xr
 from numpy.typing import ArrayLike
 
 from xfusion.datamodel.building import usable
-from xfusion.datamodel.names import COUNT, MU, SIGMA, SOURCE
+from xfusion.datamodel.names import CONFLICT, COUNT, MU, SIGMA, SOURCE
 from xfusion.datamodel.times import label_text
 from xfusion.datamodel.validation import Retrieval, as_retrieval
 from xfusion.fusion.combine import SIGMA_FLOOR
@@ -114,6 +114,7 @@ def _state(dataset: xr.Dataset) -> xr.Dataset:
     layers = {
         MU: dataset[MU].where(known),
         SIGMA: dataset[SIGMA].where(known),
+        CONFLICT: dataset[CONFLICT] if CONFLICT in dataset else xr.zeros_like(known),
         AGE: dataset[AGE] if AGE in dataset else xr.where(known, 0.0, np.nan),
         COUNT: dataset[COUNT] if COUNT in dataset else known.astype(np.uint16),
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
@@ -22,7 +23,7 @@ from xfusion.datamodel.grid import (
     side_of,
     spatial_dims,
 )
-from xfusion.datamodel.names import MASK, MU, SIGMA
+from xfusion.datamodel.names import CONFLICT, MASK, MU, SIGMA
 from xfusion.datamodel.validation import Retrieval, as_retrieval
 
 from .blocks import warp_blocks
@@ -79,9 +80,10 @@ def coregister(
     -------
     Dataset
         The retrieval on the grid of `like`; lazy where the source is. A pixel is usable where
-        the nearest source pixel is, and takes nothing from pixels of other usability; flags
-        are those of the nearest pixel. Outside the source `mu` and `sigma` are NaN and
-        `mask`, where there is one, is UNKNOWN. Other variables, such as `source`, stay behind.
+        the nearest source pixel is, and takes nothing from pixels of other usability; flags,
+        and the `conflict` of a fused result, are those of the nearest pixel. Outside the source
+        `mu` and `sigma` are NaN and `mask`, where there is one, is UNKNOWN. Other variables, such
+        as `source`, stay behind.
 
     Warns
     -----
@@ -132,18 +134,19 @@ def coregister(
     here = spatial_dims(dataset)
     assert here is not None  # noqa: S101  # it has a GeoBox
     leading = [d for d in dataset[MU].dims if d not in here]
-    dataset = dataset[[name for name in (MU, SIGMA, MASK) if name in dataset]]
+    dataset = _carried(dataset)
     dataset = dataset.transpose(*leading, *here, ...)
     layers = list(dataset.data_vars.values())
+    joint = [layer for layer in layers if layer.name != CONFLICT]
     if same_geobox(source, target) and not position_error:
         blocks = None if chunks is None else _blocks(layers, like, chunks, target.shape.yx)
         same = (
             dataset if blocks is None else rechunked(dataset, dict(zip(here, blocks, strict=True)))
         )
         return annotate(_with_grid(same, dims, coords))
-    dtype = np.result_type(*(layer.dtype for layer in layers[:2]))
+    dtype = np.result_type(*(layer.dtype for layer in joint[:2]))
     # astype makes a new array even of the same dtype, which no longer knows its file
-    layers[:2] = [v if v.dtype == dtype else v.astype(dtype) for v in layers[:2]]
+    joint[:2] = [v if v.dtype == dtype else v.astype(dtype) for v in joint[:2]]
     mapping = PixelMapping.between(source, target)
     if not mapping.meets():
         name = dataset.attrs.get("sensor", "the retrieval")
@@ -167,7 +170,12 @@ def coregister(
         position_error=_position_error(position_error, resampling, mapping),
     )
     blocks = _blocks(layers, like, chunks, target.shape.yx)
-    arrays = warp_blocks(warp, [layer.variable for layer in layers], blocks)
+    arrays = warp_blocks(warp, [layer.variable for layer in joint], blocks)
+    if CONFLICT in dataset:
+        # that of the nearest pixel, as flags are; beyond the source there is none
+        copied = dataclasses.replace(warp, resampling="nearest", outside=0)
+        marks = dataset[CONFLICT].variable.astype(np.uint8)
+        arrays += [array.astype(bool) for array in warp_blocks(copied, [marks], blocks)]
     variables = {
         str(layer.name): ((*leading, *dims), array, layer.attrs)
         for layer, array in zip(layers, arrays, strict=True)
@@ -175,6 +183,14 @@ def coregister(
     kept = {k: v for k, v in dataset.coords.items() if not set(v.dims) & set(here)}
     result = xr.Dataset(variables, {**kept, **coords}, dataset.attrs)
     return annotate(result)
+
+
+def _carried(dataset: xr.Dataset) -> xr.Dataset:
+    """Return what a retrieval takes along to another grid."""
+    names = [name for name in (MU, SIGMA, MASK) if name in dataset]
+    if CONFLICT in dataset.data_vars and {*dataset[CONFLICT].dims} == {*dataset[MU].dims}:
+        names.append(CONFLICT)
+    return dataset[names]
 
 
 def _position_error(
