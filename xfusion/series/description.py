@@ -11,11 +11,9 @@ from numpy.typing import NDArray
 
 from xfusion.datamodel.cf import annotate
 from xfusion.datamodel.flags import FLAG_ATTRS
-from xfusion.datamodel.names import CONFLICT, COUNT, MASK, MU, SIGMA, SOURCE
+from xfusion.datamodel.names import AGE, CONFLICT, COUNT, MASK, MU, SIGMA, SOURCE
 
 from .cubes import TIME
-
-AGE = "age"
 
 
 def with_description(

@@ -10,14 +10,14 @@ import xarray as xr
 from numpy.typing import ArrayLike
 
 from xfusion.datamodel.flags import Exclusion
-from xfusion.datamodel.names import CONFLICT, COUNT, MASK, MU, SIGMA
+from xfusion.datamodel.names import AGE, CONFLICT, COUNT, MASK, MU, SIGMA
 from xfusion.datamodel.provenance import merged_mask_attrs
 from xfusion.datamodel.units import same_units, units_of
 from xfusion.fusion.rules import NonfiniteSigma
 
 from .block import SeriesTask
 from .cubes import TIME, Series
-from .description import AGE, with_description
+from .description import with_description
 from .layers import layers_of
 from .models import ModelName, StateModel
 from .parameters import check_model, checked_parameters, checked_start

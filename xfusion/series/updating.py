@@ -9,14 +9,13 @@ import xarray as xr
 from numpy.typing import ArrayLike
 
 from xfusion.datamodel.building import usable
-from xfusion.datamodel.names import CONFLICT, COUNT, MU, SIGMA, SOURCE
+from xfusion.datamodel.names import AGE, CONFLICT, COUNT, MU, SIGMA, SOURCE
 from xfusion.datamodel.times import label_text
 from xfusion.datamodel.validation import Retrieval, as_retrieval
 from xfusion.fusion.combine import SIGMA_FLOOR
 from xfusion.fusion.rules import NonfiniteSigma
 
 from .cubes import TIME, Series
-from .description import AGE
 from .filtering import Model, Rules, through_time
 from .timeline import dates_of
 
