@@ -16,10 +16,10 @@ SIDE, SIGMA = 40, 0.02
 GRID = GeoBox((SIDE, SIDE), Affine(10, 0, 5e5, 0, -10, 5e6), "EPSG:32633")
 
 
-def edge(angle: float, blur: float) -> Any:
+def edge(angle: float, blur: float, place: float = 0.13) -> Any:
     """Return what is 0 on one side of a line, and 1 on the other."""
     y, x = np.mgrid[: SIDE * FINE, : SIDE * FINE] / FINE
-    beyond = (x - SIDE / 2 - 0.13) * np.cos(angle) + (y - SIDE / 2 - 0.31) * np.sin(angle)
+    beyond = (x - SIDE / 2 - place) * np.cos(angle) + (y - SIDE / 2 - 0.31) * np.sin(angle)
     return np.clip(beyond / blur + 0.5, 0, 1) if blur else (beyond > 0).astype(float)
 
 
@@ -57,6 +57,29 @@ def test_errors_across_edges_are_not_above_what_sigma_says(
             z2 = ((found.mu.to_numpy() - truth) / found.sigma.to_numpy()) ** 2
             steep = np.hypot(*np.gradient(truth)) > 0.05
             assert z2[steep].mean() < 3.5, (blur, shift)
+
+
+@pytest.mark.parametrize("scale", [0.25, 0.5, 0.75, 1.0, 2.0])
+@pytest.mark.parametrize("angle", [0.0, 0.15, np.pi / 4])
+def test_wherever_in_a_pixel_an_edge_is_errors_are_not_above_what_sigma_says(
+    scale: float, angle: float
+) -> None:
+    rng = np.random.default_rng(0)
+    size = int(FINE * scale)
+    count = (SIDE - 4) * FINE // size
+    for place in (0.0, 0.25, 0.37, 0.5, 0.62, 0.87):
+        fine = edge(angle, 0.0, place)
+        source = retrieval(means(fine, FINE) + SIGMA * rng.normal(size=(SIDE, SIDE)))
+        for down, across in ((0, 0), (2, 7), (7, 7), (10, 10), (17, 0)):
+            part = slice(FINE + down, FINE + down + count * size)
+            beside = slice(FINE + across, FINE + across + count * size)
+            truth = means(fine[part, beside], size)
+            corner = Affine.translation(1 + across / FINE, 1 + down / FINE) @ Affine.scale(scale)
+            box = GeoBox((count, count), GRID.transform @ corner, GRID.crs)
+            found = source.fusion.coregister(box)
+            z2 = ((found.mu.to_numpy() - truth) / found.sigma.to_numpy()) ** 2
+            steep = np.hypot(*np.gradient(truth)) > 0.05
+            assert z2[steep].mean() < 3.5, (place, down, across)
 
 
 def test_a_slope_adds_what_a_position_that_is_off_makes_of_it() -> None:

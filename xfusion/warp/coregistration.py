@@ -32,7 +32,9 @@ from .pixel_mapping import PixelMapping
 from .target import target_of
 
 Resampling = Literal["bilinear", "nearest"]
-OF_BILINEAR = 0.4  # source pixels, found by trying shifts across edges: docs/coregistration.md
+# source pixels, found by trying shifts across edges: docs/coregistration.md
+OF_BILINEAR = 0.4
+OF_FINER = 0.12  # and so much more, the finer the target is
 CHUNK = 2048  # pixels a side of a block where nothing else says
 
 
@@ -71,10 +73,10 @@ def coregister(
         Side of a pixel in the unit of a CRS.
     position_error : float, in source pixels, optional
         How far values may lie from where they are taken to be; it enlarges sigma where `mu` is
-        steep. By default what resampling itself misses: 0.4 for "bilinear", for "nearest" the
-        square root of 2 times how far each pixel is from the one that is copied, by its centre
-        and its sides; and 0 where pixels coincide. A number given is that of any grid: add what is
-        known of the position of the sensor's own pixels.
+        steep. By default what resampling itself misses: for "bilinear" 0.4, up to 0.52 where the
+        target is finer; for "nearest" the square root of 2 times how far each pixel is from the
+        one that is copied, by its centre and its sides; and 0 where pixels coincide. A number given
+        is that of any grid: add what is known of the position of the sensor's own pixels.
 
     Returns
     -------
@@ -201,7 +203,11 @@ def _position_error(
         return float(given)
     if mapping.shift is not None:
         return 0.0
-    return OF_BILINEAR if resampling == "bilinear" else None
+    if resampling == "nearest":
+        return None
+    finer = max(0.0, 1.0 - mapping.side())
+    # of hundredths: parts of a grid have the same
+    return OF_BILINEAR + round(OF_FINER * finer, 2)
 
 
 def _with_grid(

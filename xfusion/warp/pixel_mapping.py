@@ -62,6 +62,16 @@ class PixelMapping(InGraph):
         off = max(np.abs(by[0] - down).max(), np.abs(by[1] - across).max())
         return (down, across) if off <= TOLERANCE else None
 
+    def side(self) -> float:
+        """Return how long the side of a target pixel mostly is, in source pixels."""
+        rows, columns = (np.linspace(0.0, n - 1.0, EDGES) for n in self.target.shape)
+        places = np.meshgrid(rows, columns, indexing="ij")
+        ways = self.positions(*np.meshgrid(rows, columns + 1.0, indexing="ij"))
+        with np.errstate(invalid="ignore"):  # what cannot be mapped is infinite
+            lengths = np.hypot(*(ways - self.positions(*places)))
+        seen = lengths[np.isfinite(lengths)]
+        return float(np.median(seen)) if seen.size else 1.0
+
     def meets(self) -> bool:
         """Whether some pixel of the target may lie in the source, as far as samples tell."""
         rows, columns = (np.linspace(0.0, n, EDGES) for n in self.target.shape)
