@@ -1,9 +1,8 @@
 """Count wet and dry pixels by their probability, one block in one pass over memory.
 
 All sums are of whole numbers: weights are, and what is summed is rounded to them pixel by pixel.
-So they are the same whatever the blocks and the order. The loops over the pixels of a strip have no
-branches, so that they are vectorised, the first in the precision of mu, the second in double; what
-adds to an address that a pixel chooses is in a loop beside them.
+So they are the same whatever the blocks and the order. What adds to an address that a pixel chooses
+is in loops beside those that vectorise.
 """
 
 from __future__ import annotations
@@ -14,31 +13,29 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import exact_sums
-from . import probability_bins as bins
+from .binary_pixels import (
+    CELLS,
+    KINDS,
+    LARGE_Z2,
+    Z_UNIT,
+    differ,
+    find_bins,
+    judge,
+    leave_out,
+    read_truth,
+    weigh,
+)
 from .buffers import LANES, borrowed, stack_buffer
 from .compile import compiled
 from .independent import flat
-from .weight_lines import MAGIC, as_whole, fill
+from .weight_lines import fill
 
-CELLS = bins.BINS + 1  # the threshold divides a bin
-KINDS = 4  # of a slot: dry and wet that are not usable, dry and wet that are
+__all__ = ["CELLS", "Z_UNIT", "Tally", "tally"]
+
 COUNT, UNSCORED, BRIER, Z2, BROKEN_WEIGHT = range(5)  # sums of a row
 SUMS = 5
-
-# z^2 up to 2^14 is added as a whole number of 2^13 units of weight, what is larger exactly
-LARGE_Z2 = 2.0**14
-Z_UNIT = 2.0**13
-Z_MAGIC = MAGIC * Z_UNIT
-Z_WHOLE = np.float64(Z_MAGIC).view(np.int64)
-OUTSIDE = 1e-6  # beyond 0 and 1, which is of rounding
-
-NONE, YES = np.int32(0), np.int32(1)
-WET, USABLE, OF_SLOT = np.int32(CELLS), np.int32(2 * CELLS), np.int32(KINDS * CELLS)
-# of the pixels of a strip, counts of a byte each
-SCORED, USED, LEFT, NEITHER = YES, np.int32(1 << 8), np.int32(1 << 16), np.int32(1 << 24)
-OUT, BROKEN, FAR, MIXED = SCORED, USED, LEFT, NEITHER
-BYTE = 255
-FLOATS, INTS, SHORTS = np.empty(0), np.empty(0, np.int64), np.empty(0, np.int32)
+MARGIN = 1  # a cell above that of what is not scored, for a threshold below 0
+LIKES = np.empty(0), np.empty(0, np.int64), np.empty(0, np.int32), np.empty(0, np.int8)
 
 
 class Tally(NamedTuple):
@@ -67,148 +64,101 @@ def _tally(
     first: int,
     columns: int,
     start: int,
+    counted: int,
     threshold: Any,
     floor: Any,
-    own: bool,
+    own: Any,
     stand_in: Any,
     gaps: Any,
     cells: Any,
     sums: Any,
     words: Any,
-    floats: Any,
-    ints: Any,
-    shorts: Any,
+    likes: Any,
 ) -> Any:
-    kind = mu.dtype.type
-    zero, half, one = kind(0), kind(0.5), kind(1)
-    least, large = kind(-OUTSIDE), kind(LARGE_Z2)
-    replaced = not own
+    large = mu.dtype.type(LARGE_Z2)
+    floats, longs, ints, bytes_ = likes
     cells, sums, words = borrowed(cells), borrowed(sums), borrowed(words)
-    index, row_of, z2_of = stack_buffer(shorts), stack_buffer(shorts), stack_buffer(mu)
-    d_of, part_of, used_of = stack_buffer(mu), stack_buffer(mu), stack_buffer(mu)
-    weights, weight_of, x_of = stack_buffer(floats), stack_buffer(ints), stack_buffer(ints)
-    brier_of, whole_z_of = stack_buffer(ints), stack_buffer(ints)
-    unused, no_row = np.int32(cells.shape[0] - 1), np.int32(sums.shape[0] - 1)
+    masks = stack_buffer(bytes_), stack_buffer(bytes_), stack_buffer(bytes_)
+    labels, cell_of, used_of = stack_buffer(mask), stack_buffer(ints), stack_buffer(ints)
+    p_of, x_of = stack_buffer(mu), stack_buffer(mu)
+    d_of, z2_of = stack_buffer(mu), stack_buffer(mu)
+    weights, weight_of = stack_buffer(floats), stack_buffer(longs)
+    weighted_x_of, brier_of, whole_z_of = (
+        stack_buffer(longs),
+        stack_buffer(longs),
+        stack_buffer(longs),
+    )
+    unused = np.int32(cells.size // 2 - 1 - MARGIN)
     neither: Any = 0
     outside: Any = 0
-    slot: Any = 0
     constant = -1  # the line whose weight all of `weights` have
-    line, column = start // columns, start % columns
     for i0 in range(0, mu.size, LANES):
-        n = min(LANES, mu.size - i0)
-        if step != 0 or constant != line or column + n > columns or n < LANES:
-            fill(lines, step, first, line, column, columns, weights[:n], weight_of[:n])
-            constant = line if column + n <= columns else -1
-        column += n
-        while column >= columns:
-            column -= columns
-            line += 1
-        some_mu, some_sigma = borrowed(mu[i0 : i0 + n]), borrowed(sigma[i0 : i0 + n])
-        some_mask, some_truth = borrowed(mask[i0 : i0 + n]), borrowed(truth[i0 : i0 + n])
+        # the last strip is as long as all are, and begins with what was counted already
+        begin = min(i0, mu.size - LANES)
+        skipped = i0 - begin + counted
+        line, column = (start + begin) // columns, (start + begin) % columns
+        if step != 0 or constant != line or column + LANES > columns:
+            fill(lines, step, first, line, column, columns, weights, weight_of)
+            constant = line if column + LANES <= columns else -1
+        here = slice(begin, begin + LANES)
+        some_mu, some_sigma = borrowed(mu[here]), borrowed(sigma[here])
+        some_mask, some_truth = borrowed(mask[here]), borrowed(truth[here])
+        some_slots: Any = None
+        slot: Any = 0
+        mixed = False
         if slots is not None:
-            some_slots = borrowed(slots[i0 : i0 + n])
+            some_slots = borrowed(slots[here])
             slot = some_slots[0]
-        counts = faults = NONE
-        brier = brier_usable = z2 = z2_usable = np.int64(0)
-        for i in range(n):
-            m, s, label = some_mu[i], some_sigma[i], some_truth[i]
-            wet = label == 1
-            missing = (label != label) | (declared & (label == nodata))  # noqa: PLR0124  # NaN
-            known = (wet | (label == 0)) & ~missing
-            counts = np.int32(counts + (NONE if known | missing else NEITHER))
-            if gaps is not None:
-                known = known & (weights[i] > 0.0)
-            if slots is not None:
-                known = known & (some_slots[i] >= 0)
-                faults = np.int32(faults + (NONE if some_slots[i] == slot else MIXED))
-            zero_m = m - m
-            finite = zero_m == zero_m  # noqa: PLR0124  # not NaN
-            sound = finite & (s >= s - s)
-            usable = sound & (some_mask[i] == 0) & known
-            p = m if usable | own else stand_in
-            scored = known & (finite | replaced)
-            counts = np.int32(counts + (SCORED if scored else NONE))
-            counts = np.int32(counts + (USED if usable else NONE))
-            counts = np.int32(counts + (LEFT if known & ~scored else NONE))
-            above = p > half
-            rest = one - p
-            x = rest if above else p
-            faults = np.int32(faults + (OUT if scored & (x < least) else NONE))
-            thousandths = np.float32(x) * bins.THOUSAND + (bins.NEAR if above else -bins.NEAR)
-            thousandths = max(bins.LEAST, thousandths)
-            bits = np.int32(np.float32(thousandths).view(np.int32) >> bins.DROPPED)
-            place = np.int32(bits - bins.BEFORE_FIRST)
-            linear = np.int32(np.int32(thousandths) + bins.SHIFT)
-            place = min(linear if thousandths >= bins.LINEAR_FROM else place, bins.LAST_OF_HALF)
-            place = np.int32(bins.LAST - place) if above else place
-            place = np.int32(place + (YES if p > threshold else NONE))
-            place = np.int32(place + (WET if wet else NONE))
-            place = np.int32(place + (USABLE if usable else NONE))
-            if slots is not None:
-                place = np.int32(place + np.int32(some_slots[i] * OF_SLOT))
-                row = np.int32(np.int32(some_slots[i] << YES) + (YES if usable else NONE))
-                row_of[i] = row if known else no_row
-            index[i] = place if scored else unused
-            d = rest if wet else p
-            d = d if scored else zero
-            z = d / max(floor, s)
-            square_z = z * z
-            counted = sound & (usable | own)
-            faults = np.int32(faults + (BROKEN if scored & ~sound else NONE))
-            square_z = square_z if counted else zero
-            z2_of[i] = square_z
-            faults = np.int32(faults + (FAR if square_z >= large else NONE))
-            d_of[i] = d
-            part_of[i] = x
-            used_of[i] = one if usable else zero
-        for i in range(n):
-            weight, usable = weights[i], used_of[i] != zero
-            x_of[i] = as_whole(weight * np.float64(part_of[i]))
-            d = np.float64(d_of[i])
-            square = as_whole(weight * (d * d))
-            z = np.float64(z2_of[i] if z2_of[i] < large else zero)
-            whole_z = np.float64(weight * z + Z_MAGIC).view(np.int64) - Z_WHOLE
-            brier += square
-            brier_usable += square if usable else np.int64(0)
-            z2 += whole_z
-            z2_usable += whole_z if usable else np.int64(0)
-            if slots is not None:
-                brier_of[i] = square
-                whole_z_of[i] = whole_z
-        for i in range(n):
-            cell = np.uint64(np.uint32(index[i]))  # not negative, which need not be looked at
-            cells[cell, 0] += weight_of[i]
-            cells[cell, 1] += x_of[i]
-        neither += (counts >> 24) & BYTE
-        outside += faults & BYTE
-        if slots is None or (faults >> 24) & BYTE == 0:
-            if slot >= 0:
-                row, used = 2 * slot, (counts >> 8) & BYTE
-                sums[row, COUNT] += (counts & BYTE) - used
-                sums[row + 1, COUNT] += used
-                sums[row, UNSCORED] += (counts >> 16) & BYTE
-                sums[row, BRIER] += brier - brier_usable
-                sums[row + 1, BRIER] += brier_usable
-                sums[row, Z2] += z2 - z2_usable
-                sums[row + 1, Z2] += z2_usable
-        else:
-            for i in range(n):
-                row = row_of[i]
-                sums[row, COUNT] += 0 if index[i] == unused else 1
-                sums[row, UNSCORED] += 1 if index[i] == unused else 0
-                sums[row, BRIER] += brier_of[i]
-                sums[row, Z2] += whole_z_of[i]
-        if (faults >> 8) & BYTE > 0:
-            for i in range(n):
-                m, s, cell = some_mu[i], some_sigma[i], index[i]
-                if cell != unused and not ((m - m == 0) and (s >= s - s)):
+            mixed = differ(some_slots)
+        neither += read_truth(some_truth, some_mask, nodata, declared, labels, masks)
+        leave_out(None if gaps is None else weights, some_slots, skipped, masks)
+        scored, used, left, odd = judge(
+            some_mu,
+            some_sigma,
+            masks,
+            some_slots,
+            floor,
+            own,
+            stand_in,
+            unused,
+            (cell_of, used_of, p_of, d_of, z2_of),
+        )
+        outside += find_bins(p_of, threshold, cell_of, x_of)
+        if odd != 0:
+            for i in range(LANES):
+                m, s, cell = some_mu[i], some_sigma[i], cell_of[i]
+                if cell < unused and not s >= (s - s) + (m - m):
                     sums[cell // (2 * CELLS), BROKEN_WEIGHT] += weight_of[i]
-        if (faults >> 16) & BYTE > 0:
-            for i in range(n):
                 if z2_of[i] >= large:
-                    row, weighted = index[i] // (2 * CELLS), weights[i] * np.float64(z2_of[i])
-                    exact_sums.add(words, row, weighted)
-    return neither, outside
+                    exact_sums.add(words, cell // (2 * CELLS), weights[i] * np.float64(z2_of[i]))
+                    z2_of[i] = 0
+        brier, brier_usable, z2, z2_usable = weigh(
+            weights, d_of, z2_of, x_of, used_of, slots, (weighted_x_of, brier_of, whole_z_of)
+        )
+        for i in range(LANES):
+            cell = np.uint32(cell_of[i])  # not negative, which need not be looked at
+            cells[2 * cell] += weight_of[i]
+            cells[2 * cell + 1] += weighted_x_of[i]
+        if mixed:
+            known_of = masks[1]
+            for i in range(LANES):
+                if known_of[i] != 0:
+                    row = 2 * some_slots[i] - used_of[i]
+                    is_scored = cell_of[i] < unused
+                    sums[row, COUNT] += 1 if is_scored else 0
+                    sums[row, UNSCORED] += 0 if is_scored else 1
+                    sums[row, BRIER] += brier_of[i]
+                    sums[row, Z2] += whole_z_of[i]
+        elif slot >= 0:
+            row = 2 * slot
+            sums[row, COUNT] += scored - used
+            sums[row + 1, COUNT] += used
+            sums[row, UNSCORED] += left
+            sums[row, BRIER] += brier - brier_usable
+            sums[row + 1, BRIER] += brier_usable
+            sums[row, Z2] += z2 - z2_usable
+            sums[row + 1, Z2] += z2_usable
+    return neither > 0, outside > 0
 
 
 def tally(
@@ -228,7 +178,7 @@ def tally(
     threshold: float,
     sigma_floor: float,
     stand_in: float | None,
-) -> tuple[Tally, int, int]:
+) -> tuple[Tally, bool, bool]:
     """Count some pixels.
 
     Parameters
@@ -254,13 +204,19 @@ def tally(
     Returns
     -------
     Tally
-    neither, outside : int
-        How many have a truth that is neither 0 nor 1, and how many a mu that is no probability.
+    neither, outside : bool
+        Whether a truth is neither 0 nor 1, and whether a mu that is scored is no probability.
     """
+    counted = max(0, LANES - mu.size) if mu.size else 0
+    if counted:
+        # a strip that ends with the pixels there are, and has the first of them before
+        mu, sigma, truth = (_led(array, counted) for array in (mu, sigma, truth))
+        mask, slots = (None if a is None else _led(a, counted) for a in (mask, slots))
+        start = (start - counted) % (len(lines) * columns)
     dtype = np.result_type(mu, sigma)
     kind = dtype.type
     truth_dtype = truth.dtype if truth.dtype == np.uint8 else dtype
-    cells = np.zeros((number * KINDS * CELLS + 1, 2), np.int64)
+    cells = np.zeros(2 * (number * KINDS * CELLS + 1 + MARGIN), np.int64)
     sums = np.zeros((2 * number + 1, SUMS), np.int64)
     words = np.zeros((2 * number, exact_sums.WORDS), np.int64)
     neither, outside = _tally(
@@ -276,21 +232,25 @@ def tally(
         first,
         columns,
         start,
+        counted,
         kind(threshold),
         kind(max(sigma_floor, np.finfo(dtype).tiny)),  # it is divided by
-        stand_in is None,
+        np.int32(0 if stand_in is not None else -1),
         kind(0 if stand_in is None else stand_in),
         True if step == 1 else None,
         cells,
         sums,
         words,
-        FLOATS,
-        INTS,
-        SHORTS,
+        LIKES,
     )
     of_slots = Tally(
-        cells[:-1].reshape(number, 2, 2, CELLS, 2),
+        cells[: number * KINDS * CELLS * 2].reshape(number, 2, 2, CELLS, 2),
         sums[:-1].reshape(number, 2, SUMS),
         exact_sums.carried(words).reshape(number, 2, exact_sums.WORDS),
     )
-    return of_slots, int(neither), int(outside)
+    return of_slots, bool(neither), bool(outside)
+
+
+def _led(array: NDArray[Any], count: int) -> NDArray[Any]:
+    """Return an array after so many times its first element."""
+    return np.concatenate([np.repeat(array[:1], count), array])

@@ -56,20 +56,19 @@ def fill(
             count = min(count, step - within)
             slope = (lines[row, place + 1] - lines[row, place]) * share
             start = lines[row, place]
-        part, part_whole = out[done : done + count], whole[done : done + count]
+        part = out[done : done + count]
         if step == 1:
             given = lines[row, column : column + count]
             for i in range(count):
-                weight = given[i] if given[i] > 0.0 else 0.0  # noqa: FURB136  # 0 of NaN as well
-                part[i] = weight
-                part_whole[i] = as_whole(weight)
+                part[i] = given[i] if given[i] > 0.0 else 0.0  # noqa: FURB136  # 0 of NaN as well
         else:
             for i in range(count):
-                weight = start + slope * (within + i)
-                part[i] = weight
-                part_whole[i] = as_whole(weight)
+                # in 32 bits: there is no instruction that makes vectors of int64 floats
+                part[i] = start + slope * np.float64(np.int32(within + i))
         done += count
         column += count
         if column == columns:
             column = 0
             line += 1
+    for i in range(n):
+        whole[i] = as_whole(out[i])

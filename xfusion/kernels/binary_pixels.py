@@ -1,0 +1,248 @@
+"""What is counted of the pixels of a strip, which are LANES.
+
+Everything is compiled into the kernel that calls it, results go to buffers on the stack, and loops
+have no branches and as many rounds as is known when they are compiled: so they vectorise, without
+checks at their start and a rest at their end, which take as long as the loop itself.
+
+What holds of a pixel is all bits set, or none, in an integer as wide as what it chooses between: a
+mask. Of booleans numba makes vectors of another width, and widening them takes longer than the
+rest. So each loop asks of its own width of numbers: bytes, mu, and double precision.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from . import probability_bins as bins
+from .buffers import LANES
+from .compile import inlined
+from .weight_lines import MAGIC, as_whole
+
+CELLS = bins.BINS + 1  # the threshold divides a bin
+KINDS = 4  # of a slot: dry and wet that are not usable, dry and wet that are
+
+# z^2 up to 2^14 is added as a whole number of 2^13 units of weight, what is larger exactly
+LARGE_Z2 = 2.0**14
+Z_UNIT = 2.0**13
+Z_MAGIC = MAGIC * Z_UNIT
+Z_WHOLE = np.float64(Z_MAGIC).view(np.int64)
+OUTSIDE = 1e-6  # beyond 0 and 1, which is of rounding
+
+DRY, WET, OTHER, MISSING = np.uint8(0), np.uint8(1), np.uint8(2), np.uint8(3)
+NOT_ONE, ONE_MORE = np.uint8(0), np.uint8(1)
+NO_BYTE, ALL_BYTE = np.int8(0), np.int8(-1)
+NONE, ONE = np.int32(0), np.int32(1)
+OF_WET, OF_USABLE, OF_SLOT = np.int32(CELLS), np.int32(2 * CELLS), np.int32(KINDS * CELLS)
+
+
+@inlined
+def differ(slots: Any) -> Any:
+    """Whether some pixels are in another slot than the first."""
+    others = NONE
+    for i in range(LANES):
+        others = np.int32(others | (slots[i] ^ slots[0]))
+    return others != 0
+
+
+@inlined
+def read_truth(labels: Any, mask: Any, nodata: Any, declared: bool, label_of: Any, of: Any) -> Any:
+    """Write as masks what is wet, known, and known and not excluded; return how many are neither.
+
+    Parameters
+    ----------
+    labels, mask : array
+    nodata : number
+        No label, if it is declared.
+    declared : bool
+    label_of : array of uint8
+        A buffer.
+    of : three arrays of int8
+        For the masks.
+    """
+    wet_of, known_of, clear_of = of
+    for i in range(LANES):
+        label = labels[i]
+        code = WET if label == 1 else OTHER
+        code = DRY if label == 0 else code
+        missing = (label != label) | (declared & (label == nodata))  # noqa: PLR0124  # NaN
+        label_of[i] = MISSING if missing else code
+    neither = NOT_ONE
+    for i in range(LANES):
+        label = label_of[i]
+        neither = np.uint8(neither + (ONE_MORE if label == OTHER else NOT_ONE))
+        wet_of[i] = ALL_BYTE if label == WET else NO_BYTE
+        known = ALL_BYTE if label <= WET else NO_BYTE
+        known_of[i] = known
+        clear_of[i] = known if mask[i] == 0 else NO_BYTE
+    return np.int64(neither)
+
+
+@inlined
+def leave_out(weights: Any, slots: Any, skipped: int, of: Any) -> None:
+    """Take from the masks of :func:`read_truth` what has no weight, no slot, or was counted.
+
+    Parameters
+    ----------
+    weights : array of float64, or None
+        None if all are positive.
+    slots : array of int32, or None
+    skipped : int
+        How many of the first pixels were counted before.
+    of : three arrays of int8
+    """
+    _, known_of, clear_of = of
+    if weights is not None:
+        for i in range(LANES):
+            there = ALL_BYTE if weights[i] > 0.0 else NO_BYTE
+            known_of[i] &= there
+            clear_of[i] &= there
+    if slots is not None:
+        for i in range(LANES):
+            there = ALL_BYTE if slots[i] >= 0 else NO_BYTE
+            known_of[i] &= there
+            clear_of[i] &= there
+    for i in range(skipped):
+        known_of[i] = clear_of[i] = NO_BYTE
+
+
+@inlined
+def judge(
+    mu: Any,
+    sigma: Any,
+    of: Any,
+    slots: Any,
+    floor: Any,
+    own: Any,
+    stand_in: Any,
+    unused: Any,
+    out: Any,
+) -> Any:
+    """Say which pixels are scored and usable, and how far they are from the truth.
+
+    Parameters
+    ----------
+    mu, sigma : array
+    of : three arrays of int8
+        Masks as :func:`read_truth` writes them.
+    slots : array of int32, or None
+    floor : float
+        Sigmas below it are raised to it.
+    own : int32
+        A mask: whether mu is taken as it is where it is not usable.
+    stand_in : float
+        What is taken there if not.
+    unused : int32
+        A cell for what is not scored.
+    out : five arrays
+        For each pixel: the first cell of its kind; its mask of usable; the probability, its
+        distance from the truth, and the square of this in sigmas. The last three are 0 of what is
+        not scored.
+
+    Returns
+    -------
+    scored, used, left : int32
+        How many are scored, usable, and known but not scored.
+    odd : int32
+        0 if all that is scored has mu and sigma, and no large z^2.
+    """
+    wet_of, known_of, clear_of = of
+    first_cell_of, used_of, p_of, d_of, z2_of = out
+    kind = mu.dtype.type
+    zero, one, large = kind(0), kind(1), kind(LARGE_Z2)
+    known_count = scored_count = used_count = odd = NONE
+    for i in range(LANES):
+        m, s = mu[i], sigma[i]
+        known, clear, wet = np.int32(known_of[i]), np.int32(clear_of[i]), np.int32(wet_of[i])
+        sound = s >= (s - s) + (m - m)  # NaN where one of them is not finite
+        usable = clear if sound else NONE
+        kept = np.int32(usable | own)
+        p = m if kept < 0 else stand_in
+        no_p = p - p
+        scored = known if no_p == no_p else NONE  # noqa: PLR0124  # not NaN
+        known_count = np.int32(known_count - known)
+        scored_count = np.int32(scored_count - scored)
+        used_count = np.int32(used_count - usable)
+        cell = np.int32((wet & OF_WET) + (usable & OF_USABLE))
+        if slots is not None:
+            cell = np.int32(cell + np.int32(slots[i] * OF_SLOT))
+        first_cell_of[i] = cell if scored < 0 else unused
+        d = one - p if wet < 0 else p
+        d = d if scored < 0 else zero
+        z = d / max(floor, s)
+        counted = kept if sound else NONE
+        square_z = z * z if counted < 0 else zero
+        odd = np.int32(odd - (NONE if sound else scored))
+        odd = np.int32(odd + (ONE if square_z >= large else NONE))
+        used_of[i] = usable
+        p_of[i] = p if scored < 0 else zero
+        d_of[i] = d
+        z2_of[i] = square_z
+    return scored_count, used_count, np.int32(known_count - scored_count), odd
+
+
+@inlined
+def find_bins(p_of: Any, threshold: Any, cell_of: Any, x_of: Any) -> Any:
+    """Add to the first cell of a kind the bin of a probability; return how many are none.
+
+    Parameters
+    ----------
+    p_of : array
+    threshold : float
+    cell_of : array of int32
+    x_of : array
+        For the distance of the probability from 0 or 1, whichever is nearer.
+    """
+    kind = p_of.dtype.type
+    half, one, least = kind(0.5), kind(1), kind(-OUTSIDE)
+    outside = NONE
+    for i in range(LANES):
+        p = p_of[i]
+        above = p > half
+        x = one - p if above else p
+        outside = np.int32(outside + (ONE if x < least else NONE))
+        thousandths = np.float32(x) * bins.THOUSAND + (bins.NEAR if above else -bins.NEAR)
+        thousandths = max(bins.LEAST, thousandths)
+        bits = np.int32(np.float32(thousandths).view(np.int32) >> bins.DROPPED)
+        place = np.int32(bits - bins.BEFORE_FIRST)
+        linear = np.int32(np.int32(thousandths) + bins.SHIFT)
+        place = min(linear if thousandths >= bins.LINEAR_FROM else place, bins.LAST_OF_HALF)
+        place = np.int32(bins.LAST - place) if above else place
+        place = np.int32(place + (ONE if p > threshold else NONE))
+        cell_of[i] = np.int32(cell_of[i] + place)
+        x_of[i] = x
+    return outside
+
+
+@inlined
+def weigh(
+    weights: Any, d_of: Any, z2_of: Any, x_of: Any, used_of: Any, slots: Any, out: Any
+) -> Any:
+    """Return sums of weights times squared distances, and times z^2, of all and of usable pixels.
+
+    Parameters
+    ----------
+    weights : array of float64
+    d_of, z2_of, x_of, used_of : array
+        As :func:`judge` and :func:`find_bins` write them.
+    slots : array of int32, or None
+    out : three arrays of int64
+        For weights times x, and, where there are slots, times squared distances and z^2.
+    """
+    weighted_x_of, brier_of, whole_z_of = out
+    brier = brier_usable = z2 = z2_usable = np.int64(0)
+    for i in range(LANES):
+        weight, used = weights[i], np.int64(used_of[i])
+        weighted_x_of[i] = as_whole(weight * np.float64(x_of[i]))
+        d = np.float64(d_of[i])
+        square = as_whole(weight * (d * d))
+        whole_z = np.float64(weight * np.float64(z2_of[i]) + Z_MAGIC).view(np.int64) - Z_WHOLE
+        brier += square
+        brier_usable += square & used
+        z2 += whole_z
+        z2_usable += whole_z & used
+        if slots is not None:
+            brier_of[i] = square
+            whole_z_of[i] = whole_z
+    return brier, brier_usable, z2, z2_usable
