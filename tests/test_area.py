@@ -135,7 +135,7 @@ def test_correlated_errors_spread_areas_as_much_as_it_says() -> None:
     spectrum = np.fft.fft2(np.exp(-np.hypot(lag[:, None], lag) / 60)).real.clip(0)
     noise = rng.normal(size=(number, side, side)) + 1j * rng.normal(size=(number, side, side))
     errors = np.fft.ifft2(noise * np.sqrt(spectrum) * side).real[:, :48, :48]
-    sigma = xr_zeros(geobox) + rng.random(geobox.shape) * 0.2
+    sigma = xr_zeros(geobox) + rng.random(geobox.shape) * 0.08
     seen = xf.retrieval(sigma * 0 + 0.5 + sigma.expand_dims(time=number) * errors, sigma)
     areas = seen.fusion.area(correlation=60.0)
     z = (areas.area - 0.5 * pixel_areas(geobox).sum()) / areas.area_sigma
@@ -317,6 +317,25 @@ def test_it_is_said_whether_sigma_holds_the_whole_error() -> None:
 
 
 # What is refused
+
+
+@pytest.mark.parametrize("chunks", [None, {"y": 4}], ids=["eager", "lazy"])
+@pytest.mark.parametrize("zoned", [False, True])
+def test_mu_that_is_no_share_of_a_pixel_is_not_added_up(chunks: Any, zoned: bool) -> None:  # noqa: FBT001  # pytest gives it
+    percent = retrieval_on(UTM)
+    percent["mu"] = percent.mu * 100
+    asked = percent if chunks is None else percent.chunk(chunks)
+    zones = xr.ones_like(percent.mu, int) if zoned else None
+    with pytest.raises(ValueError, match=r"no share of a pixel.*divide mu.*threshold="):
+        asked.fusion.area(zones=zones).compute()
+    assert xf.area(percent, threshold=50.0).area.item() > 0
+
+
+def test_rounding_and_pixels_that_are_not_usable_are_no_reason_to_refuse() -> None:
+    water = retrieval_on(UTM)
+    fill = water.assign(mu=water.mu.where(water.mask == 0, 255.0))
+    xr.testing.assert_equal(xf.area(fill), xf.area(water))
+    xf.area(water.assign(mu=water.mu.where(water.mu < 0.5, 1 + 5e-7)))
 
 
 def refused() -> dict[str, tuple[Callable[[xr.Dataset], Any], str]]:

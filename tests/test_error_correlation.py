@@ -106,19 +106,21 @@ def field(side: int, length: float, number: int, seed: int) -> NDArray[np.float6
 def test_the_correlation_and_the_size_of_errors_are_found_and_make_areas_right() -> None:
     geobox = GeoBox((64, 64), Affine(10, 0, 4e5, 0, -10, 5e6), "EPSG:32633")
     grid, number = xr_zeros(geobox), 300
-    sigma = grid + 0.05 + 0.2 * np.random.default_rng(1).random(geobox.shape)
+    sigma = grid + 0.01 + 0.04 * np.random.default_rng(1).random(geobox.shape)
+    truth = grid + 0.5
     errors = field(64, 5.0, number, seed=2)
     # errors are twice as large as stated
     seen = xf.retrieval(
-        grid + xr.DataArray(2 * sigma.values * errors, dims=("time", *grid.dims)), sigma
+        truth + xr.DataArray(2 * sigma.values * errors, dims=("time", *grid.dims)), sigma
     )
-    found = xf.error_correlation(seen, grid)
+    found = xf.error_correlation(seen, truth)
     assert float(found.z2) == pytest.approx(4.0, rel=0.02)
     np.testing.assert_allclose(found, np.exp(-found.lag / 50), atol=0.02)
     half = geobox.shape[0] // 2
-    zones = grid + (np.indices(geobox.shape) // half).sum(axis=0)
-    areas = seen.fusion.area(zones=zones.astype(int), correlation=found)
-    z2 = ((areas.area / areas.area_sigma) ** 2).mean("time")
+    zones = (grid + (np.indices(geobox.shape) // half).sum(axis=0)).astype(int)
+    areas = seen.fusion.area(zones=zones, correlation=found)
+    right = xf.retrieval(truth, sigma).fusion.area(zones=zones)
+    z2 = (((areas.area - right.area) / areas.area_sigma) ** 2).mean("time")
     np.testing.assert_allclose(z2, 1.0, atol=4 * np.sqrt(2 / number))
 
 

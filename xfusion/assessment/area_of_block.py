@@ -17,6 +17,7 @@ from xfusion.datamodel.pixel_area import PixelArea
 from .autocorrelation import lag_sums
 from .coarse_cells import Cells, CellSums
 from .correlation_range import Exponential, Measured
+from .pixel_errors import check_shares
 from .polygons import Polygons
 from .rectangles import Pixels
 from .zone_windows import ZoneWindow, windows_of_numbers
@@ -59,6 +60,8 @@ class AreaTask(InGraph):
     exponentials: tuple[Exponential, ...]
     lags: tuple[float, ...] | None
     """In metres, of a correlation that was measured."""
+    shares: bool = True
+    """Whether mu is added up, a share of each pixel; else it is no number that callers gave."""
 
     @functools.cached_property
     def reach(self) -> tuple[int, int]:
@@ -90,6 +93,8 @@ class AreaTask(InGraph):
             correlation at each of the lags.
         """
         (values,), (deviations, *numbers) = centre, around
+        if self.shares:
+            check_shares(values)
         near: list[Exponential | Measured] = [*self._near]
         scale = 1.0
         if self.lags is not None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import xarray as xr
+from numpy.typing import NDArray
 
 from xfusion.datamodel.building import usable
 from xfusion.datamodel.grid import spatial_dims
@@ -14,6 +15,7 @@ from xfusion.datamodel.units import as_number, same_units, units_of
 from xfusion.fusion.probability import exceedance
 
 from .reference import in_units_of, on_grid
+from .truth import ROUNDING
 
 
 class Expected(NamedTuple):
@@ -85,5 +87,17 @@ def check_is_share(dataset: xr.Dataset) -> None:
             f"mu is in {units!r}: an area is the sum of probabilities or of shares of pixels. Of "
             "percent, divide mu and sigma by 100 and set .mu.attrs['units'] = '1'; of another "
             f"quantity, say what counts, threshold=... in {units!r}"
+        )
+        raise ValueError(msg)
+
+
+def check_shares(values: NDArray[Any]) -> None:
+    """Refuse numbers that are no shares of pixels; NaN is of no usable one."""
+    wrong = (values < -ROUNDING) | (values > 1 + ROUNDING)
+    if wrong.any():
+        msg = (
+            f"mu has the value {values[wrong][0]:g}, which is no share of a pixel from 0 to 1: "
+            "divide mu and sigma of percent by 100, .clip(0, 1) what noise led beyond, or of "
+            "another quantity say what counts, threshold=..."
         )
         raise ValueError(msg)

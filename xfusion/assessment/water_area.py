@@ -87,8 +87,9 @@ def area(
     Raises
     ------
     ValueError
-        If mu is no share and there is no threshold; if grid, zones or correlation are not what
-        they should be, or nobody knows where they are.
+        If mu is no share, by its units, and there is no threshold; if grid, zones or correlation are not what
+        they should be, or nobody knows where they are. With the pixels, if
+        without a threshold a usable mu is not from 0 to 1.
     ImportError
         If zones are polygons, and exactextract is not installed.
 
@@ -132,7 +133,8 @@ def area(
     if isinstance(correlation, xr.DataArray):
         check_measured(correlation)
         known, lags = _known(correlation), tuple(correlation.coords[LAG].to_numpy().tolist())
-    task = AreaTask(geobox, len(labels), polygons, exponentials, lags)
+    shares = threshold is None
+    task = AreaTask(geobox, len(labels), polygons, exponentials, lags, shares)
     sums = summed_over_blocks(task, [value], around, known, (len(labels), 3))
     dims = value.dims[:-2]
     kept = {
