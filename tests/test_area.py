@@ -321,7 +321,7 @@ def test_it_is_said_whether_sigma_holds_the_whole_error() -> None:
 
 @pytest.mark.parametrize("chunks", [None, {"y": 4}], ids=["eager", "lazy"])
 @pytest.mark.parametrize("zoned", [False, True])
-def test_mu_that_is_no_share_of_a_pixel_is_not_added_up(chunks: Any, zoned: bool) -> None:  # noqa: FBT001  # pytest gives it
+def test_mu_that_is_no_share_of_a_pixel_is_not_added_up(chunks: Any, zoned: bool) -> None:
     percent = retrieval_on(UTM)
     percent["mu"] = percent.mu * 100
     asked = percent if chunks is None else percent.chunk(chunks)

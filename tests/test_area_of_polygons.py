@@ -156,15 +156,32 @@ def two() -> list[Any]:
     return [on(geobox, OUTLINES["triangle"]), on(geobox, [(0, 0), (0.3, 0), (0.3, 0.2)])]
 
 
-def in_degrees() -> list[Any]:
-    to = pyproj.Transformer.from_crs("EPSG:32633", "EPSG:4326", always_xy=True)
+def in_utm_34() -> list[Any]:
+    return in_degrees("EPSG:32634")
+
+
+def in_degrees(crs: str = "EPSG:4326") -> list[Any]:
+    to = pyproj.Transformer.from_crs("EPSG:32633", crs, always_xy=True)
     fine = [shapely.segmentize(p, 5.0) for p in two()]
     return [shapely.transform(p, to.transform, interleaved=False) for p in fine]
 
 
-def collection(**ids: Any) -> dict[str, Any]:
-    frame = Frame(two(), pd.Index([*ids.values()]), None)
+def collection(of: list[Any] | None = None, **ids: Any) -> dict[str, Any]:
+    frame = Frame(of or in_degrees(), pd.Index([*ids.values()]), None)
     return json.loads(json.dumps(frame.__geo_interface__))  # type: ignore[no-any-return]  # a dict
+
+
+def of_crs(name: Any, polygons: list[Any], member: Any = None) -> dict[str, Any]:
+    """GeoJSON as GDAL and geopandas write it of another CRS than longitude and latitude."""
+    told = Frame(polygons, pd.Index(["a", "b"]), None).__geo_interface__
+    return {"crs": member or {"type": "name", "properties": {"name": name}}, **told}
+
+
+@dataclass
+class Item:
+    """What has GeoJSON of its own, such as an item of pystac, and says nothing of a CRS."""
+
+    __geo_interface__: dict[str, Any]
 
 
 SOURCES: dict[str, tuple[Callable[[], Any], list[Any]]] = {
@@ -176,6 +193,24 @@ SOURCES: dict[str, tuple[Callable[[], Any], list[Any]]] = {
     ),
     "GeoJSON": (lambda: collection(a="north", b="south"), ["north", "south"]),
     "features": (lambda: collection(a="n", b="s")["features"], ["n", "s"]),
+    "GeoJSON in another CRS": (
+        lambda: of_crs("urn:ogc:def:crs:EPSG::32634", in_utm_34()),
+        ["a", "b"],
+    ),
+    "GeoJSON in the CRS of the grid": (lambda: of_crs("EPSG:32633", two()), ["a", "b"]),
+    "GeoJSON that names degrees": (
+        lambda: of_crs("urn:ogc:def:crs:OGC:1.3:CRS84", in_degrees()),
+        ["a", "b"],
+    ),
+    "GeoJSON that names EPSG:4326": (lambda: of_crs("EPSG:4326", in_degrees()), ["a", "b"]),
+    "features, each with its CRS": (
+        lambda: [
+            {"crs": "EPSG:32633", **f} for f in collection(a="n", b="s", of=two())["features"]
+        ],
+        ["n", "s"],
+    ),
+    "geometries as dicts": (lambda: [shapely.geometry.mapping(p) for p in in_degrees()], [0, 1]),
+    "items": (lambda: [Item(f) for f in collection(a="n", b="s")["features"]], ["n", "s"]),
     "frame": (lambda: Frame(two(), pd.Index([7, 3]), "EPSG:32633"), [7, 3]),
     "frame in another CRS": (
         lambda: Frame(in_degrees(), pd.Index(["b", "a"]), pyproj.CRS(4326)),
@@ -240,6 +275,26 @@ def test_zones_without_a_crs_that_are_nowhere_near_are_refused() -> None:
         full(GRIDS["UTM"]).fusion.area(zones=in_degrees())
 
 
+def test_geojson_of_another_zone_is_not_taken_for_that_of_the_grid() -> None:
+    # the numbers of UTM 34 lie on the grid, the place is 470 km away
+    with pytest.warns(UserWarning, match="no zone lies on the grid.*in EPSG:32633: their areas"):
+        found = full(GRIDS["UTM"]).fusion.area(zones=of_crs("EPSG:32634", two()))
+    assert (found.area == 0).all()
+
+
+def test_messages_name_a_crs_by_its_code() -> None:
+    wkt = pyproj.CRS(32633).to_wkt()
+    geobox = GeoBox((90, 120), GRIDS["UTM"].affine, wkt)
+    with pytest.warns(UserWarning, match="no zone lies") as caught:
+        full(geobox).fusion.area(zones=of_crs("EPSG:32634", two()))
+    with pytest.raises(ValueError, match="do not say in which CRS") as error:
+        full(geobox).fusion.area(zones=in_degrees())
+    warned = [str(w.message) for w in caught if w.category is UserWarning]
+    for said in (*warned, str(error.value)):
+        assert "in EPSG:32633" in said
+        assert "PROJCRS" not in said
+
+
 def test_a_zone_without_extent_has_no_area() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)
@@ -260,6 +315,21 @@ def refused() -> dict[str, tuple[Callable[[], Any], type[Exception], str]]:
             lambda: {"type": "Feature", "id": "x", "geometry": None},
             ValueError,
             "'x' has no geometry",
+        ),
+        "GeoJSON in metres that says nothing": (
+            lambda: collection(a="n", b="s", of=two()),
+            ValueError,
+            r"longitude and latitude unless it says otherwise, and the zone 'n'.*zones\['crs'\]",
+        ),
+        "a CRS that there is not": (
+            lambda: of_crs("EPSG:nowhere", two()),
+            ValueError,
+            "names no CRS",
+        ),
+        "a CRS behind a link": (
+            lambda: of_crs(None, two(), {"type": "link", "properties": {"href": "a.wkt"}}),
+            ValueError,
+            "names no CRS",
         ),
         "equal names": (
             lambda: Frame(two(), pd.Index(["a", "a"]), None),

@@ -13,7 +13,7 @@ import xarray as xr
 
 from .datamodel.building import usable
 from .datamodel.flags import Exclusion, contributors
-from .datamodel.grid import crs_name, geobox_of, spatial_dims
+from .datamodel.grid import crs_name, crs_text, geobox_of, spatial_dims
 from .datamodel.names import CONFLICT, MASK, MU, SIGMA, SOURCE
 from .datamodel.provenance import JOB
 from .datamodel.redaction import public
@@ -98,7 +98,7 @@ def lines_of(summary: Summary, *, name: str) -> list[str]:
         Of the result.
     """
     size = " x ".join(f"{d} {n}" for d, n in summary.sizes.items())
-    lines = [f"{name}: {size}{f', {summary.crs}' if summary.crs else ''}"]
+    lines = [f"{name}: {size}{f', {_crs_name(summary.crs)}' if summary.crs else ''}"]
     lines.append(f"sensors: {', '.join(summary.sensors) or 'unknown'}")
     lines += [f"time: {summary.time}"] if summary.time else []
     lines.append(f"usable: {summary.usable:.1%}")
@@ -190,7 +190,14 @@ def _by_reason(shares: Any) -> dict[str, float]:
     return {name: share for name, share in by_reason.items() if share}
 
 
+def _crs_name(text: str) -> str:
+    """Return what to call a CRS whose text may be long."""
+    from odc.geo.crs import CRS
+
+    return text if text.startswith("EPSG:") else crs_name(CRS(text))
+
+
 def _crs(dataset: xr.Dataset) -> str | None:
     if spatial_dims(dataset) is None or "spatial_ref" not in dataset.coords:
         return None
-    return crs_name(geobox_of(dataset).crs)
+    return crs_text(geobox_of(dataset).crs)

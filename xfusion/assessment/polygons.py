@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,9 @@ from xfusion.datamodel.caller import warn
 from xfusion.datamodel.comparison import same_crs
 from xfusion.datamodel.earth import transformer, turn_of
 from xfusion.datamodel.graph import InGraph
+from xfusion.datamodel.grid import crs_name
 
+from .geojson import KINDS, features_of
 from .rectangles import Pixels
 from .zone_windows import ZoneWindow
 
@@ -24,10 +26,6 @@ if TYPE_CHECKING:
 
 PIECES = 256  # into which a side as long as a polygon is cut: straight lines become curves
 ROUNDING = 1e-3  # of a pixel, by which a polygon may seem to leave the grid
-KINDS = (
-    "polygons: a GeoDataFrame, a GeoSeries, GeoJSON as a dict, or a list of geometries of shapely "
-    "or odc.geo"
-)
 
 
 @dataclass(frozen=True)
@@ -77,7 +75,7 @@ def on_geobox(zones: Any, geobox: GeoBox) -> tuple[NDArray[Any], Polygons]:
     Parameters
     ----------
     zones : GeoDataFrame, GeoSeries, mapping, geometry or sequence of these
-        Anything with ``__geo_interface__``. Its CRS, where it has none that of the grid.
+        See :func:`features_of`. What names no CRS is in that of the grid.
     geobox : GeoBox
 
     Raises
@@ -95,7 +93,7 @@ def on_geobox(zones: Any, geobox: GeoBox) -> tuple[NDArray[Any], Polygons]:
     except ImportError as error:
         msg = "zones that are polygons need the package exactextract: pip install 'xfusion[zones]'"
         raise ImportError(msg) from error
-    labels, geometries, named = _geometries(zones)
+    labels, geometries, named = _named(zones)
     crs = None if named is None else CRS(named)
     whole = [
         _on_pixels(geometry, label, crs, geobox)
@@ -108,20 +106,20 @@ def on_geobox(zones: Any, geobox: GeoBox) -> tuple[NDArray[Any], Polygons]:
     return labels, Polygons(tuple(shapely.to_wkb(placed).tolist()), edges)
 
 
-def _geometries(zones: Any) -> tuple[NDArray[Any], list[Any], Any]:
+def _named(zones: Any) -> tuple[NDArray[Any], list[Any], Any]:
     """Return labels, geometries of shapely, and the CRS that they name, if any."""
     items = list(zones) if isinstance(zones, Sequence) else [zones]
-    pairs = list(itertools.chain.from_iterable(map(_features, items)))
-    if not pairs:
+    features = list(itertools.chain.from_iterable(map(features_of, items)))
+    if not features:
         msg = "zones has no polygon: give some, or None for the whole grid"
         raise ValueError(msg)
-    named = [crs for crs in (getattr(item, "crs", None) for item in items) if crs is not None]
-    if any(str(crs) != str(named[0]) for crs in named) or 0 < len(named) < len(items):
+    named = [each.crs for each in features if each.crs is not None]
+    if any(str(crs) != str(named[0]) for crs in named) or 0 < len(named) < len(features):
         msg = "zones are in different CRS, or only some name one: bring them to one, .to_crs(...)"
         raise ValueError(msg)
     index = None if isinstance(zones, Sequence) else getattr(zones, "index", None)
-    ids = [identity for identity, _ in pairs] if index is None else list(index)
-    ids = ids if all(i is not None for i in ids) else list(range(len(pairs)))
+    ids = [each.label for each in features] if index is None else list(index)
+    ids = ids if all(i is not None for i in ids) else list(range(len(features)))
     labels = np.array(ids if len({*map(type, ids)}) == 1 else [*map(str, ids)])
     if labels.ndim > 1:  # of an index of several levels
         labels = np.array([*map(str, ids)])
@@ -131,30 +129,7 @@ def _geometries(zones: Any) -> tuple[NDArray[Any], list[Any], Any]:
             f"zones has {counts.max()} of the name {str(names[counts.argmax()])!r}: .reset_index()"
         )
         raise ValueError(msg)
-    return labels, [geometry for _, geometry in pairs], named[0] if named else None
-
-
-def _features(item: Any) -> Iterator[tuple[Any, Any]]:
-    """Yield id and geometry of each feature of what is told as GeoJSON."""
-    import shapely
-
-    told = item if isinstance(item, Mapping) else getattr(item, "__geo_interface__", None)
-    if not isinstance(told, Mapping):
-        msg = f"zones is or has a {type(item).__name__}: give a DataArray on the grid, or {KINDS}"
-        raise TypeError(msg)
-    if told.get("type") == "FeatureCollection":
-        for feature in told["features"]:
-            yield from _features(feature)
-        return
-    is_feature = told.get("type") == "Feature"
-    geometry = told.get("geometry") if is_feature else told
-    if geometry is None:
-        msg = f"the zone {told.get('id')!r} has no geometry: leave it out"
-        raise ValueError(msg)
-    yield (
-        (told.get("id") if is_feature else None),
-        shapely.force_2d(shapely.geometry.shape(geometry)),
-    )
+    return labels, [each.geometry for each in features], named[0] if named else None
 
 
 def _on_pixels(geometry: Any, label: Any, crs: CRS | None, geobox: GeoBox) -> Any:
@@ -175,7 +150,8 @@ def _on_pixels(geometry: Any, label: Any, crs: CRS | None, geobox: GeoBox) -> An
         to = transformer(str(crs), str(own))
         geometry = shapely.transform(geometry, to.transform, interleaved=False)
         if not np.isfinite(shapely.get_coordinates(geometry)).all():
-            msg = f"the zone {label!r} is partly beyond the rim of the map of {own}: cut it there"
+            rim = f"the rim of the map of {crs_name(own)}"
+            msg = f"the zone {label!r} is partly beyond {rim}: cut it there"
             raise ValueError(msg)
     return shapely.transform(geometry, lambda x, y: _mirrored(x, y, geobox), interleaved=False)
 
@@ -214,7 +190,7 @@ def _check_place(
     rows, columns = geobox.shape
     grid = shapely.box(-ROUNDING, -rows - ROUNDING, columns + ROUNDING, ROUNDING)
     if not shapely.intersects(placed, grid).any():
-        where = f"no zone lies on the grid, {tuple(geobox.boundingbox)} in {geobox.crs}"
+        where = f"no zone lies on the grid, {tuple(geobox.boundingbox)} in {crs_name(geobox.crs)}"
         if crs is None:
             msg = (
                 f"{where}, and zones do not say in which CRS they are: give a GeoDataFrame with "

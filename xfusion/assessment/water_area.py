@@ -62,8 +62,9 @@ def area(
         Zones on pixels, integers or names on the grid of the retrieval: each number is a zone,
         also 0; NaN, "" and declared nodata are of none. Or polygons, with the extra
         ``xfusion[zones]``: a GeoDataFrame, a GeoSeries, GeoJSON as a dict, or geometries of
-        shapely or odc.geo. A pixel at an edge counts by the share that is inside. Polygons that
-        name no CRS are in that of the grid.
+        shapely or odc.geo. A pixel at an edge counts by the share that is inside. GeoJSON is in
+        longitude and latitude unless its member `crs` says otherwise; other polygons that name no
+        CRS are in that of the grid.
     threshold : float, in units of mu, or pint quantity, optional
         Sum up the probability that the quantity exceeds this, :func:`xfusion.exceedance`, instead
         of mu. Not for a mu that is itself a probability: ``exceedance(0.5)`` is how sure it is to
@@ -87,9 +88,9 @@ def area(
     Raises
     ------
     ValueError
-        If mu is no share, by its units, and there is no threshold; if grid, zones or correlation are not what
-        they should be, or nobody knows where they are. With the pixels, if
-        without a threshold a usable mu is not from 0 to 1.
+        If mu is no share, by its units, and there is no threshold; if grid, zones or correlation
+        are not what they should be, or nobody knows where they are. With the pixels, if without a
+        threshold a usable mu is not from 0 to 1.
     ImportError
         If zones are polygons, and exactextract is not installed.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Hashable
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 SPATIAL_DIMS = (("y", "x"), ("latitude", "longitude"), ("lat", "lon"))
 CRS_ATTRS = ("crs", "crs_wkt")
+NAMELESS = ("", "unknown", "unnamed", "undefined")
 
 
 def spatial_dims(obj: xr.Dataset | xr.DataArray) -> tuple[Hashable, Hashable] | None:
@@ -154,6 +156,19 @@ def side_of(geobox: GeoBox) -> str:
 
 
 def crs_name(crs: Any) -> str:
+    """Return what messages call an odc CRS: its EPSG code, or its own name, or its parameters."""
+    if crs is None or crs.epsg:
+        return crs_text(crs)
+    name = str(crs.proj.name)
+    if name.lower() not in NAMELESS:
+        return repr(name)
+    with warnings.catch_warnings():
+        # it warns that proj4 does not say all
+        warnings.simplefilter("ignore", UserWarning)
+        return repr(crs.proj.to_proj4().removesuffix(" +type=crs"))
+
+
+def crs_text(crs: Any) -> str:
     """Return the EPSG code of an odc CRS, such as ``"EPSG:4326"``, or its WKT without one."""
     epsg = None if crs is None else crs.epsg
     return f"EPSG:{epsg}" if epsg else str(crs)

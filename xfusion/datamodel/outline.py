@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .earth import DEGREES, off_the_map, transformer
+from .grid import crs_name
 
 if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox
@@ -36,8 +37,8 @@ def footprint(geobox: GeoBox) -> tuple[dict[str, Any], list[float]]:
     longitude, latitude = _outline(geobox)
     if not (np.isfinite(longitude).all() and np.isfinite(latitude).all()):
         msg = (
-            f"an edge of the grid in {geobox.crs} is not on the earth, so it has no outline in "
-            "longitude and latitude: cut the grid smaller with .isel, or leave out the item, "
+            f"an edge of the grid in {crs_name(geobox.crs)} is not on the earth, so it has no "
+            "outline in longitude and latitude: cut the grid smaller with .isel, or leave out the item, "
             "item=False"
         )
         raise ValueError(msg)
@@ -114,7 +115,8 @@ def _on_the_earth(geobox: GeoBox) -> tuple[NDArray[np.float64], NDArray[np.float
     longitude, latitude = _degrees(geobox, x, y)
     shown = np.isfinite(longitude) & np.isfinite(latitude)
     if not shown.any():
-        msg = f"no part of the grid in {geobox.crs} is on the earth: check its CRS and extent"
+        grid = f"the grid in {crs_name(geobox.crs)}"
+        msg = f"no part of {grid} is on the earth: check its CRS and extent"
         raise ValueError(msg)
     return _wrapped(longitude[shown]), latitude[shown]
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from xfusion.datamodel.comparison import same_crs, same_geobox
 from xfusion.datamodel.graph import InGraph
+from xfusion.datamodel.grid import crs_name
 from xfusion.datamodel.redaction import public
 
 from .asset import READ_ERRORS, check_bands, opened
@@ -217,12 +218,13 @@ class RasterFile(InGraph):
             check_bands(file, self.bands, self.path)
         if self.grid is None:
             return
+        from odc.geo.crs import CRS
         from odc.geo.geobox import GeoBox
 
         if file.crs is not None and not _one_crs(file.crs.to_wkt(), str(self.grid.crs)):
             msg = (
-                f"{public(self.path)} is in {file.crs}, "
-                f"not in {self.grid.crs} as its item says: "
+                f"{public(self.path)} is in {crs_name(CRS(file.crs.to_wkt()))}, "
+                f"not in {crs_name(self.grid.crs)} as its item says: "
                 "correct the item, or delete its proj: fields and the file's own are read"
             )
             raise ValueError(msg)

@@ -17,9 +17,9 @@ def check_place(file: Any, name: str) -> None:
         Naming what the file has instead, and the command that mends it.
     """
     if file.transform.is_identity:
-        points, crs = file.gcps
+        points, _ = file.gcps
         if points:
-            instead = f"{len(points)} ground control points in {crs}: gdalwarp {name} warped.tif"
+            instead = f"{len(points)} ground control points: gdalwarp {name} warped.tif"
         elif file.rpcs is not None:
             instead = f"rational polynomials (RPC): gdalwarp -rpc {name} warped.tif"
         elif file.driver in ("netCDF", "HDF5", "Zarr"):

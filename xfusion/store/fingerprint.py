@@ -12,7 +12,7 @@ import numpy as np
 import xarray as xr
 
 from xfusion.datamodel.graph import InGraph
-from xfusion.datamodel.grid import crs_name, geobox_of, spatial_dims
+from xfusion.datamodel.grid import crs_text, geobox_of, spatial_dims
 from xfusion.datamodel.provenance import JOB
 from xfusion.datamodel.redaction import public
 from xfusion.datamodel.version import __version__
@@ -52,7 +52,7 @@ def metadata_of(dataset: xr.Dataset) -> dict[str, str]:
     job: dict[str, str] = {}
     if spatial_dims(dataset) and "spatial_ref" in dataset.coords:
         geobox = geobox_of(dataset)
-        job |= {"CRS": crs_name(geobox.crs), "transform": str(tuple(geobox.transform)[:6])}
+        job |= {"CRS": crs_text(geobox.crs), "transform": str(tuple(geobox.transform)[:6])}
     for name, variable in dataset.variables.items():
         sizes = ", ".join(f"{d} {n}" for d, n in variable.sizes.items())
         blocks = [c[0] for c in variable.chunks or ()]
@@ -185,7 +185,7 @@ def _text(value: Any) -> str | None:
     if isinstance(value, bool | int | float | str | np.dtype | type(None)):
         return str(value)
     if isinstance(value, GeoBox):
-        return f"{crs_name(value.crs)} {tuple(value.shape)} {tuple(value.transform)[:6]}"
+        return f"{crs_text(value.crs)} {tuple(value.shape)} {tuple(value.transform)[:6]}"
     if isinstance(value, tuple | Mapping):
         each = value.items() if isinstance(value, Mapping) else enumerate(value)
         texts = {str(name): _text(inner) for name, inner in each}
