@@ -70,17 +70,21 @@ def best(p: NDArray[Any], y: NDArray[Any], weight: NDArray[Any]) -> dict[str, fl
 def continuous(
     mu: NDArray[Any], sigma: NDArray[Any], truth: NDArray[Any], weight: NDArray[Any]
 ) -> dict[str, Any]:
-    """Of a quantity."""
+    """Of a quantity; what needs sigma is of pixels where it is one."""
     m, s, t = (a.astype(np.float64) for a in (mu, sigma, truth))
+    of_mu = {
+        "bias": np.average(m - t, weights=weight),
+        "rmse": np.average((m - t) ** 2, weights=weight) ** 0.5,
+        "mae": np.average(abs(m - t), weights=weight),
+    }
+    m, s, t, weight = (a[np.isfinite(s) & (s >= 0)] for a in (m, s, t, weight))
     pit = stats.norm.cdf((t - m) / s)
 
     def mean(values: NDArray[Any]) -> float:
         return float(np.average(values, weights=weight))
 
     return {
-        "bias": mean(m - t),
-        "rmse": mean((m - t) ** 2) ** 0.5,
-        "mae": mean(abs(m - t)),
+        **of_mu,
         "crps": mean(scoringrules.crps_normal(t, m, s)),
         "z2": mean(((m - t) / s) ** 2),
         "coverage": [mean(abs(pit - 0.5) <= level / 2) for level in (0.5, 0.68, 0.9, 0.95)],

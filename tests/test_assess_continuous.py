@@ -36,9 +36,10 @@ def test_scores_are_those_of_scoringrules_and_scipy(dtype: str, weights: Any) ->
     retrieval, reference = soil_moisture(dtype=dtype)
     scores = xf.assess(retrieval, reference, weights=weights)
     mu, sigma, truth = (a.values for a in (retrieval.mu, retrieval.sigma, reference))
-    sound = np.isfinite(mu) & (sigma >= 0) & np.isfinite(truth)
+    known = np.isfinite(mu) & np.isfinite(truth)
+    usable = known & (sigma >= 0) & (retrieval["mask"].values == 0)
     weight = area(GRID) if weights == "area" else np.ones(mu.shape)
-    for pixels, here in (("all", sound), ("usable", sound & (retrieval["mask"].values == 0))):
+    for pixels, here in (("all", known), ("usable", usable)):
         expected = score_oracle.continuous(mu[here], sigma[here], truth[here], weight[here])
         some = scores.sel(pixels=pixels)
         for name, value in expected.items():
@@ -48,6 +49,25 @@ def test_scores_are_those_of_scoringrules_and_scipy(dtype: str, weights: Any) ->
     assert scores.level.values.tolist() == [0.5, 0.68, 0.9, 0.95]
     assert scores.rmse.attrs["units"] == "percent"
     assert scores.z2.attrs["units"] == "1"
+
+
+def test_a_pixel_whose_sigma_is_broken_is_scored_among_all_by_its_mu() -> None:
+    nan, mu = np.nan, np.array([[1.0, 2.0, 10.0]])
+    for broken in (nan, np.inf, -1.0):
+        seen = xf.retrieval(mu, np.array([[0.5, 0.5, broken]]))
+        truth = seen.mu.copy(data=[[1.0, 2.0, 0.0]])
+        scores = xf.assess(seen, truth, kind="continuous")
+        assert scores["count"].values.tolist() == [3, 2]
+        assert scores.unscored.values.tolist() == [0, 1]
+        np.testing.assert_allclose(scores.rmse, [np.sqrt(100 / 3), 0])
+        np.testing.assert_allclose(scores.mae, [10 / 3, 0])
+        np.testing.assert_allclose(scores.bias, [10 / 3, 0])
+        for name in ("crps", "z2", "coverage", "pit"):
+            np.testing.assert_array_equal(*scores[name].transpose("pixels", ...))
+        assert np.isfinite(scores.z2).all()
+        # as of wet and dry
+        wet = xf.assess(seen.assign(mu=seen.mu / 10), truth * 0, kind="binary")
+        assert wet["count"].values.tolist() == [3, 2]
 
 
 def test_sigmas_that_are_right_have_a_flat_histogram_and_their_coverage() -> None:

@@ -92,7 +92,9 @@ def assess(
         are areas.
 
         Continuous: `bias`, mu less the reference, `rmse`, `mae`, `crps`, `z2`, `coverage` along
-        `level`, `pit` along `pit_bin`.
+        `level`, `pit` along `pit_bin`. Where sigma is broken, NaN, infinite or negative, a pixel is
+        not usable, and counts among all by its mu, as of wet and dry: `bias`, `rmse` and `mae` are
+        of it, too; `crps`, `z2`, `coverage` and `pit` of those with a sigma.
 
         `count` is how many pixels are scored, `unscored` how many of known reference are not.
 

@@ -19,12 +19,14 @@ NAMES = {
 OF_MU = ("bias", "rmse", "mae", "crps")  # which have its units
 
 
-def scores(weight: Floats, cells: Floats, sums: Floats) -> dict[str, Floats]:
+def scores(weight: Floats, sound: Floats, cells: Floats, sums: Floats) -> dict[str, Floats]:
     """Return the scores.
 
     Parameters
     ----------
     weight : array, shape (...)
+    sound : array, shape (...)
+        Weight of those whose sigma is one.
     cells : array, shape (..., cells)
         Weights of references between two of :data:`xfusion.kernels.continuous_tally.BETWEEN`.
     sums : array, shape (..., 5)
@@ -41,13 +43,13 @@ def scores(weight: Floats, cells: Floats, sums: Floats) -> dict[str, Floats]:
         Z2,
     )
 
-    def mean(values: Floats) -> Floats:
-        whole = np.broadcast_to(weight[..., None], values.shape)
+    def mean(values: Floats, of: Floats) -> Floats:
+        whole = np.broadcast_to(of[..., None], values.shape)
         out = np.full(values.shape, np.nan)
         np.divide(values, whole, out=out, where=whole > 0)
         return out
 
-    of_one = mean(sums)
+    of_mu, of_sigma = mean(sums, weight), mean(sums, sound)
     below = np.concatenate([np.zeros((*cells.shape[:-1], 1)), np.cumsum(cells, axis=-1)], axis=-1)
     places = np.concatenate([[0.0], BETWEEN, [1.0]])
 
@@ -57,11 +59,11 @@ def scores(weight: Floats, cells: Floats, sums: Floats) -> dict[str, Floats]:
     levels = np.array(LEVELS)
     inside = up_to(0.5 + levels / 2) - up_to(0.5 - levels / 2)
     return {
-        "bias": of_one[..., ERROR],
-        "rmse": np.sqrt(of_one[..., SQUARE]),
-        "mae": of_one[..., DISTANCE],
-        "crps": of_one[..., CRPS],
-        "z2": of_one[..., Z2],
-        "coverage": mean(inside),
-        "pit": mean(np.diff(up_to(np.linspace(0, 1, PIT_BINS + 1)), axis=-1)),
+        "bias": of_mu[..., ERROR],
+        "rmse": np.sqrt(of_mu[..., SQUARE]),
+        "mae": of_mu[..., DISTANCE],
+        "crps": of_sigma[..., CRPS],
+        "z2": of_sigma[..., Z2],
+        "coverage": mean(inside, sound),
+        "pit": mean(np.diff(up_to(np.linspace(0, 1, PIT_BINS + 1)), axis=-1), sound),
     }

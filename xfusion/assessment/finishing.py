@@ -139,12 +139,13 @@ class Finishing(InGraph):
 
 
 def _of_quantity(cells: NDArray[Any], sums: NDArray[Any], totals: Floats) -> dict[str, Floats]:
-    from xfusion.kernels.continuous_tally import WEIGHT
+    from xfusion.kernels.continuous_tally import BROKEN_WEIGHT, WEIGHT
 
-    weight, within = (
-        _all_and_usable(some).astype(np.float64) for some in (sums[..., WEIGHT], cells)
+    weight, broken, within = (
+        _all_and_usable(some).astype(np.float64)
+        for some in (sums[..., WEIGHT], sums[..., BROKEN_WEIGHT], cells)
     )
-    return continuous_scores.scores(weight, within, _all_and_usable(totals))
+    return continuous_scores.scores(weight, weight - broken, within, _all_and_usable(totals))
 
 
 def _counts(sums: NDArray[np.int64]) -> dict[str, NDArray[np.int64]]:

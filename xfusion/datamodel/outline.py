@@ -38,8 +38,8 @@ def footprint(geobox: GeoBox) -> tuple[dict[str, Any], list[float]]:
     if not (np.isfinite(longitude).all() and np.isfinite(latitude).all()):
         msg = (
             f"an edge of the grid in {crs_name(geobox.crs)} is not on the earth, so it has no "
-            "outline in longitude and latitude: cut the grid smaller with .isel, or leave out the item, "
-            "item=False"
+            "outline in longitude and latitude: cut the grid smaller with .isel, or leave out the "
+            "item, item=False"
         )
         raise ValueError(msg)
     # without a jump at the antimeridian

@@ -18,8 +18,8 @@ from .compile import compiled, inlined
 from .independent import flat
 from .weight_lines import fill
 
-COUNT, UNSCORED, WEIGHT = range(3)  # sums of a row
-SUMS = 3
+COUNT, UNSCORED, WEIGHT, BROKEN_WEIGHT = range(4)  # sums of a row; broken: those without sigma
+SUMS = 4
 ERROR, SQUARE, DISTANCE, CRPS, Z2 = range(5)  # exact sums of a row
 EXACT_SUMS = 5
 
@@ -102,24 +102,29 @@ def _tally(
             if not (math.isfinite(t) and weight > 0.0 and slot >= 0):
                 continue
             row = 2 * slot
-            if not (math.isfinite(m) and math.isfinite(s) and s >= 0.0):
+            if not math.isfinite(m):
                 sums[row, UNSCORED] += 1
                 continue
-            row += 1 if mask[i] == 0 else 0
-            error, spread = m - t, max(s, floor)
+            sound = math.isfinite(s) and s >= 0.0
+            row += 1 if sound and mask[i] == 0 else 0
+            error = m - t
             distance = abs(error)
+            place = row * EXACT_SUMS
+            sums[row, COUNT] += 1
+            sums[row, WEIGHT] += whole[k]
+            exact_sums.add(words, place + ERROR, weight * error)
+            exact_sums.add(words, place + SQUARE, weight * (error * error))
+            exact_sums.add(words, place + DISTANCE, weight * distance)
+            if not sound:
+                sums[row, BROKEN_WEIGHT] += whole[k]
+                continue
+            spread = max(s, floor)
             z = distance / spread if distance > 0.0 else 0.0
             signed = -z if error > 0.0 else z  # of the truth, seen from mu
             cell = 0
             for bound in BOUNDS:
                 cell += 1 if signed >= bound else 0
-            sums[row, COUNT] += 1
-            sums[row, WEIGHT] += whole[k]
             cells[row, cell] += whole[k]
-            place = row * EXACT_SUMS
-            exact_sums.add(words, place + ERROR, weight * error)
-            exact_sums.add(words, place + SQUARE, weight * (error * error))
-            exact_sums.add(words, place + DISTANCE, weight * distance)
             # where sigma is next to nothing, z overflows and the distance is all that is left
             crps = spread * _crps(z) if z < FAR else distance - spread * MEAN_DISTANCE
             exact_sums.add(words, place + CRPS, weight * crps)
@@ -146,7 +151,8 @@ def tally(
     Parameters
     ----------
     mu, sigma, truth : arrays, flat
-        float32 or float64. What of them is not finite is not scored, nor is a negative sigma.
+        float32 or float64. What of mu and truth is not finite is not scored; where sigma is not,
+        or is negative, what needs none of it is.
     mask : array of uint8, or None
         0 where usable.
     slots, number
