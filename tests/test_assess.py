@@ -295,8 +295,11 @@ def test_what_a_reference_is_shows_in_it() -> None:
     of_file.encoding = {"rasterio_dtype": "uint8", "dtype": "uint8"}
     assert kind(of_file.chunk()) == "binary"
     metres = retrieval.assign(mu=retrieval.mu.assign_attrs(units="m"))
-    assert kind(reference.chunk(), metres) == "continuous"
-    assert kind(reference, metres) == "continuous"
+    in_metres = reference.assign_attrs(units="m")
+    assert kind(in_metres.chunk(), metres) == "continuous"
+    assert kind(in_metres, metres) == "continuous"
+    with pytest.raises(ValueError, match=r"in None, mu in 'm'.*reference\.attrs\['units'\]"):
+        kind(reference, metres)
     declared = reference.fillna(-9999).assign_attrs(nodata=-9999)
     assert kind(declared) == "binary"
 

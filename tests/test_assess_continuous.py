@@ -117,6 +117,37 @@ def test_units_are_converted_and_those_that_cannot_be_are_refused() -> None:
         xf.assess(metres, reference.assign_attrs(units="s"))
 
 
+@pytest.mark.parametrize("lacking", ["mu", "reference"])
+def test_units_of_one_alone_are_no_units_of_both(lacking: str) -> None:
+    retrieval, reference = soil_moisture()
+    with_units = reference.assign_attrs(units="percent")
+    if lacking == "mu":
+        retrieval = xf.retrieval(*(retrieval[v].drop_attrs(deep=False) for v in ("mu", "sigma")))
+    else:
+        with_units = reference.drop_attrs(deep=False)
+    calls: list[Any] = [
+        lambda: xf.assess(retrieval, with_units),
+        lambda: xf.calibrate(retrieval, with_units, method="sigma"),
+        lambda: xf.error_correlation(retrieval, with_units),
+        lambda: xf.estimate_correlation(retrieval, retrieval, reference=with_units),
+    ]
+    for call in calls:
+        with pytest.raises(ValueError, match=rf"{lacking}\.attrs\['units'\] = 'percent'"):
+            call()
+
+
+@pytest.mark.parametrize("units", ["1", "", None])
+def test_a_share_needs_no_units_on_either_side(units: str | None) -> None:
+    rng = np.random.default_rng(0)
+    share = on(GRID, rng.random(GRID.shape.yx))
+    attrs = {} if units is None else {"units": units}
+    retrieval = xf.retrieval(share.assign_attrs(attrs), 0.1)
+    truth = on(GRID, rng.random(GRID.shape.yx))
+    for reference in (truth, truth.assign_attrs(units="1")):
+        assert float(xf.assess(retrieval, reference, kind="continuous").rmse[0]) > 0
+        xf.error_correlation(retrieval, reference)
+
+
 def test_a_declared_nodata_is_not_scored() -> None:
     retrieval, reference = soil_moisture()
     declared = reference.fillna(-9999).assign_attrs(nodata=-9999)

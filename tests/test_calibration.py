@@ -462,7 +462,8 @@ def models() -> dict[str, xf.Calibration]:
     found: dict[str, xf.Calibration] = {}
     found |= {m: xf.calibrate(retrieval, event, method=m, groups=halves(event)) for m in METHODS}
     retrieval.mu.attrs["units"] = "m"
-    found["sigma"] = xf.calibrate(retrieval, true, method="sigma", groups=halves(event))
+    metres = true.assign_attrs(units="m")
+    found["sigma"] = xf.calibrate(retrieval, metres, method="sigma", groups=halves(event))
     return found
 
 

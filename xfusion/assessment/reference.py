@@ -12,7 +12,7 @@ from xfusion.datamodel.comparison import on_grid_of
 from xfusion.datamodel.grid import spatial_dims
 from xfusion.datamodel.names import MASK, MU
 from xfusion.datamodel.nodata import without_nodata
-from xfusion.datamodel.units import conversion, same_units, units_of
+from xfusion.datamodel.units import DIMENSIONLESS, conversion, same_units, units_of
 
 
 def on_grid(dataset: xr.Dataset, reference: Any, *, name: str = "reference") -> xr.DataArray:
@@ -69,14 +69,23 @@ def in_units_of(
 ) -> xr.DataArray:
     """Return a quantity in the units of mu.
 
+    A share or a probability is a number with the unit "1" or without one.
+
     Raises
     ------
     ValueError
         If they cannot be converted, or only one of the two has any.
     """
     units, wanted = units_of(reference), units_of(mu)
-    if same_units(units, wanted) or units is None or wanted is None:
+    if same_units(units, wanted) or (_is_number(units) and _is_number(wanted)):
         return reference
+    if units is None or wanted is None:
+        lacking, has = (name, mu.name) if units is None else (mu.name, name)
+        msg = (
+            f"the {name} is in {units!r}, mu in {wanted!r}: say what {lacking} is in, "
+            f"{lacking}.attrs['units'] = {units or wanted!r} if it is what {has} is in"
+        )
+        raise ValueError(msg)
     try:
         scale, offset = conversion(units, wanted)
     except (ValueError, ModuleNotFoundError) as error:
@@ -86,3 +95,7 @@ def in_units_of(
         )
         raise ValueError(msg) from error
     return (reference * scale + offset).assign_attrs(units=wanted)
+
+
+def _is_number(units: str | None) -> bool:
+    return units in DIMENSIONLESS or same_units(units, "1")

@@ -11,10 +11,9 @@ from numpy.typing import NDArray
 
 from xfusion.datamodel.names import NODATA, PACKING
 from xfusion.datamodel.nodata import declared_nodata
-from xfusion.datamodel.units import units_of
+from xfusion.datamodel.units import DIMENSIONLESS, units_of
 
 Kind: TypeAlias = Literal["binary", "continuous"]
-DIMENSIONLESS = (None, "", "1", "dimensionless", "probability")
 OTHER = 2  # of uint8, what is neither wet nor dry
 UNKNOWN = 255
 ROUNDING = 1e-6  # of a probability, as the kernel allows it

@@ -38,6 +38,7 @@ ANGLE = tuple(
 )
 SPELLED = {spelled: unit for unit, names in TEMPERATURE.items() for spelled in names}
 SPELLED |= dict.fromkeys((*ANGLE, "deg", "°"), "degree")
+DIMENSIONLESS = (None, "", "1", "dimensionless", "probability")
 OF_DIFFERENCES = ("delta_", "Δ")
 FACTOR = re.compile(r"[+-]?\d+(?:\.\d*)?(?:[eE][+-]?\d+)?(?=\s|$)")
 
