@@ -304,6 +304,30 @@ def test_what_a_reference_is_shows_in_it() -> None:
     assert kind(declared) == "binary"
 
 
+@pytest.mark.parametrize("lazy", [False, True])
+def test_a_fill_value_of_an_excluded_pixel_is_said_to_be_one(lazy: bool) -> None:
+    cloud = np.array([[0, 1]], np.uint8)
+    water = xf.retrieval(np.array([[0.9, 255.0]]), 0.1, cloud)
+    truth = water.mu.copy(data=[[1.0, 0.0]])
+    asked = water.chunk(x=1) if lazy else water
+    said = r"255\.0, .*not usable, its mask is 1.*excluded='dry'.*mu\.where\(usable\).*\['nodata'\]"
+    with pytest.raises(ValueError, match=said):
+        xf.assess(asked, truth, kind="binary").compute()
+    # each of what it says mends it
+    declared = water.mu.assign_attrs(nodata=255.0)
+    mended = [
+        xf.assess(asked, truth, kind="binary", excluded="dry"),
+        xf.assess(asked.assign(mu=asked.mu.where(asked.fusion.usable)), truth, kind="binary"),
+        xf.assess(xf.retrieval(declared, 0.1, water["mask"]), truth, kind="binary"),
+    ]
+    assert [int(scores["count"][0]) for scores in mended] == [2, 1, 1]
+    broken = xf.retrieval(water.mu, np.array([[0.1, -1.0]]))
+    with pytest.raises(ValueError, match=r"not usable, its sigma is -1\.0"):
+        xf.assess(broken, truth, kind="binary")
+    with pytest.raises(ValueError, match=r"value 7\.0, which is no probability .*: give one"):
+        xf.assess(water.assign(mu=water.mu.copy(data=[[7.0, 255.0]])), truth, kind="binary")
+
+
 def test_a_series_is_scored_over_all_its_times() -> None:
     retrieval, reference = water(GRIDS["UTM"])
     other, truth = water(GRIDS["UTM"], seed=1)

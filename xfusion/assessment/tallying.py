@@ -162,7 +162,7 @@ class Counting(InGraph):
             stand_in=self.stand_in,
         )
         if neither or outside:
-            check_truth(some["reference"], self.nodata, mu)
+            check_truth(some["reference"], self.nodata, mu, sigma, some.get("mask"))
         return counts
 
 

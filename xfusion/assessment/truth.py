@@ -118,8 +118,22 @@ def _without(
     return floats
 
 
-def check_truth(reference: NDArray[Any], nodata: Sequence[float], mu: NDArray[Any]) -> NoReturn:
-    """Raise the error of pixels that cannot be scored, with the value of one."""
+def check_truth(
+    reference: NDArray[Any],
+    nodata: Sequence[float],
+    mu: NDArray[Any],
+    sigma: NDArray[Any],
+    mask: NDArray[np.uint8] | None,
+) -> NoReturn:
+    """Raise the error of pixels that cannot be scored, with the value of one.
+
+    Parameters
+    ----------
+    reference, mu, sigma, mask : arrays
+        Of some pixels, one of which is none of wet and dry, or whose mu is no probability.
+    nodata : sequence of float
+        Values of the reference that are none.
+    """
     missing = reference != reference  # noqa: PLR0124  # NaN
     for value in nodata:
         if reference.dtype.kind == "f" or _is_of(value, reference.dtype):
@@ -134,11 +148,23 @@ def check_truth(reference: NDArray[Any], nodata: Sequence[float], mu: NDArray[An
             f"reference != {value}); or, of a quantity, assess(..., kind='continuous')"
         )
         raise ValueError(msg)
-    finite = mu[np.isfinite(mu)]
-    value = finite[(finite < -ROUNDING) | (finite > 1 + ROUNDING)].flat[0]
+    is_none = known & np.isfinite(mu) & ((mu < -ROUNDING) | (mu > 1 + ROUNDING))
+    flags = np.zeros(mu.shape, np.uint8) if mask is None else mask
+    usable = is_none & (flags == 0) & np.isfinite(sigma) & (sigma >= 0)
+    no_probability = "which is no probability from 0 to 1, as the reference of 0 and 1 is judged by"
+    if usable.any():
+        msg = (
+            f"mu has the value {mu[usable][0]}, {no_probability}: give one, such as "
+            "xf.exceedance(retrieval, threshold) has for each pixel, or of a quantity "
+            "assess(..., kind='continuous')"
+        )
+        raise ValueError(msg)
+    value, flag, spread = (a[is_none][0] for a in (mu, flags, sigma))
+    why = f"its mask is {flag}" if flag else f"its sigma is {spread}"
     msg = (
-        f"mu has the value {value}, which is no probability from 0 to 1, as the reference of 0 and "
-        "1 is judged by: give one, such as xf.exceedance(retrieval, threshold) has for each pixel, "
-        "or of a quantity assess(..., kind='continuous')"
+        f"mu has the value {value}, {no_probability}, at a pixel that is not usable, {why}, and "
+        "which is scored by its own mu unless told otherwise: say what it counts as, excluded="
+        "'dry' or 'wet'; or make it NaN, mu.where(usable), which is not scored; or declare what is "
+        f"no data before the retrieval is built, mu.attrs['nodata'] = {value}"
     )
     raise ValueError(msg)
