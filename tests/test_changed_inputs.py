@@ -57,6 +57,24 @@ def test_an_input_that_changes_during_a_run_ends_it(
     assert contents(store) == contents(tmp_path / "v.zarr")
 
 
+def test_an_input_that_changes_while_a_finished_store_is_mended_leaves_what_that_holds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inputs, others = write_inputs(tmp_path / "in"), write_inputs(tmp_path / "others", seed=1)
+    store = tmp_path / "w.zarr"
+    xf.to_zarr(fused(inputs), store, progress=False)
+    (store / "mu" / "c" / "0" / "0").unlink()
+    before = contents(store)
+    after_the_first_write(monkeypatch, lambda: (others / "a_mu.tif").replace(inputs / "a_mu.tif"))
+    with (
+        pytest.warns(UserWarning, match="did not read"),
+        pytest.raises(OSError, match="inputs changed while they were read"),
+    ):
+        xf.to_zarr(fused(inputs), store, progress=False)
+    after = {k: v for k, v in contents(store).items() if not k.startswith(".xfusion")}
+    assert after == before
+
+
 def test_an_input_on_the_web_that_changes_during_a_run_ends_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -134,7 +134,7 @@ class Filling:
                 "there: check the disk, and call to_zarr again"
             )
             raise OSError(msg)
-        self._check_inputs(lease)
+        self._check_inputs(draft, lease)
 
     def former(self, *, resume: bool) -> tuple[Draft | None, dict[str, str]]:
         """Return the draft to go on with, None if there is none, and the job that was begun before.
@@ -209,14 +209,22 @@ class Filling:
                 )
                 raise LostWorkersError(msg) from error
 
-    def _check_inputs(self, lease: Lease) -> None:
+    def _check_inputs(self, draft: Draft, lease: Lease) -> None:
         """Refuse a result of inputs that were others at the end than at the beginning."""
         changed = changed_inputs(self.dataset, self.job)
         if changed:
-            discard(self.place, lease, self.job if not self.place.has(ROOT) else {})
+            self._forget(draft, lease)
             msg = (
                 f"{self.place.name}: inputs changed while they were read: "
                 f"{changed}. Nothing is kept of what was computed: once they are all there, open "
                 "them and call to_zarr again"
             )
             raise OSError(msg)
+
+    def _forget(self, draft: Draft, lease: Lease) -> None:
+        """Delete what was computed; of a finished store, which is mended, not what it holds."""
+        if not self.place.has(ROOT):
+            discard(self.place, lease, self.job)
+            return
+        lease.check()
+        self.place.delete_folder(draft.folder)
