@@ -75,12 +75,14 @@ class KilledError(Exception):
     pass
 
 
-def break_off(dataset: xr.Dataset, store: StoreLike, *, resume: bool = True) -> None:
-    """Leave an unfinished run of a Dataset: its last batch is never written."""
+def break_off(
+    dataset: xr.Dataset, store: StoreLike, *, resume: bool = True, after: int = 10
+) -> None:
+    """Leave an unfinished run of a Dataset, that ends after some blocks of its variables."""
     written = iter(range(10**6))
 
     def write(target: Any, region: Any, block: Any) -> None:
-        if next(written) > 10:
+        if next(written) > after:
             raise KilledError
         target[region] = block
 

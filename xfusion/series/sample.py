@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
+from numpy.typing import NDArray
 
 from xfusion.datamodel.names import MASK, MU, SIGMA
 from xfusion.run.memory import compute
@@ -18,7 +19,8 @@ from .estimation import likeliest_q, likeliest_rates
 from .models import ModelName, StateModel
 
 PIXELS = 40_000
-BLOCKS = 4  # of a lazy series
+# of a large area four windows, each in one block or a few, so that few blocks are read
+WINDOW = 256
 
 
 def estimated(
@@ -31,7 +33,8 @@ def estimated(
 ) -> tuple[Any, Any, Any]:
     """Return q, rates and prior as what was seen of a sample of pixels makes them likeliest.
 
-    It reads the sample: every n-th pixel, of a lazy series in a few of its blocks.
+    It reads the sample: every n-th pixel, of a large area in four windows. It does not depend on
+    blocks, so that lazy and in memory the result is the same.
     """
     cubes = [compute(cube) for cube in _sample(series.cubes)]
     mus, sigmas = (
@@ -56,20 +59,18 @@ def estimated(
 
 
 def _sample(cubes: Sequence[xr.Dataset]) -> list[xr.Dataset]:
-    """Return some pixels of each cube, the same of all."""
+    """Return some pixels of each cube, the same of all, and whatever its blocks are."""
     first = cubes[0][MU]
-    dims = [d for d in first.dims if d != TIME]
-    chosen: dict[Any, Any] = {}
-    if first.chunks is not None:
-        edges = {d: np.cumsum((0, *first.chunksizes[d])) for d in dims}
-        for d in dims:
-            # a block in the middle of each half
-            count = len(edges[d]) - 1
-            picked = sorted({count // 4, (3 * count) // 4}) if count > 1 else [0]
-            chosen[d] = np.concatenate([np.arange(*edges[d][i : i + 2]) for i in picked])
-    else:
-        chosen = {d: np.arange(first.sizes[d]) for d in dims}
+    chosen = {d: _near_quarters(size) for d, size in first.sizes.items() if d != TIME}
     total = math.prod(len(index) for index in chosen.values())
-    step = max(1, math.ceil((total / PIXELS) ** (1 / max(1, len(dims)))))
+    step = max(1, math.ceil((total / PIXELS) ** (1 / max(1, len(chosen)))))
     sampled = {d: index[len(index) % step // 2 :: step] for d, index in chosen.items()}
     return [cube.isel(sampled) for cube in cubes]
+
+
+def _near_quarters(size: int) -> NDArray[np.intp]:
+    """Return indices of two windows, in the middle of each half; of all if they are not more."""
+    if size <= 2 * WINDOW:
+        return np.arange(size)
+    first = np.arange(size // 4 - WINDOW // 2, size // 4 + WINDOW // 2)
+    return np.concatenate([first, first + size // 2])
