@@ -1,7 +1,9 @@
 """Calibrations: the maps, their scores, and what they are fitted to, against other libraries."""
 
+import copy
 import json
 import pickle
+from dataclasses import replace
 from typing import Any
 
 import dask.array as da
@@ -467,15 +469,50 @@ def models() -> dict[str, xf.Calibration]:
     return found
 
 
+def test_scores_of_a_calibration_cannot_be_changed_in_place(
+    models: dict[str, xf.Calibration],
+) -> None:
+    given = dict(models["isotonic"].before)
+    model = replace(models["isotonic"], before=given)
+    said, key = repr(model), hash(model)
+    for name in ("before", "after", "left_out"):
+        scores: Any = getattr(model, name)
+        with pytest.raises(TypeError):
+            scores["brier"] = 0.0
+        with pytest.raises(TypeError):
+            del scores["brier"]
+        for change in ("update", "clear", "pop", "setdefault"):
+            assert not hasattr(scores, change)
+        with pytest.raises(AttributeError, match="stay as they are: _scores"):
+            scores._scores = ()
+        with pytest.raises(AttributeError, match="stay as they are: _scores"):
+            del scores._scores
+    given["brier"] = 0.0  # of the caller, no longer that of the record
+    assert (repr(model), hash(model)) == (said, key)
+
+
+def test_scores_of_a_calibration_are_copied_and_compared_as_those_of_a_dict(
+    models: dict[str, xf.Calibration],
+) -> None:
+    assert copy.deepcopy(models["beta"]) == models["beta"]
+    scores = models["beta"].before
+    for same in (copy.copy(scores), copy.deepcopy(scores), pickle.loads(pickle.dumps(scores))):
+        assert same == scores == dict(scores)
+        assert hash(same) == hash(scores)
+        assert list(same) == list(scores)
+    assert repr(scores) == repr(dict(scores))
+    assert scores != dict(scores) | {"brier": 2.0}
+
+
 @pytest.mark.parametrize("method", [*METHODS, "sigma"])
 def test_a_calibration_survives_json_and_pickle(
     models: dict[str, xf.Calibration], method: str
 ) -> None:
     model = models[method]
-    for copy in (xf.Calibration.from_json(model.to_json()), pickle.loads(pickle.dumps(model))):
-        assert copy == model
-        assert hash(copy) == hash(model)
-        assert copy.knots == model.knots
+    for same in (xf.Calibration.from_json(model.to_json()), pickle.loads(pickle.dumps(model))):
+        assert same == model
+        assert hash(same) == hash(model)
+        assert same.knots == model.knots
     assert f"<Calibration {method} of s: 3600 pixels, 2 groups" in repr(model)
     assert all(score in repr(model) for score in model.before)
     with pytest.raises(AttributeError):

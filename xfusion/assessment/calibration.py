@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, fields
 from itertools import pairwise
 from typing import Any, Self, get_args
 
 from xfusion.datamodel.version import __version__
 
 from .fitting import Curve, Method
+from .score_table import ScoreTable
 
 METHODS: tuple[Method, ...] = get_args(Method)
 KNOT = 3  # numbers of a knot: where, what it becomes, how many pixels say so
@@ -41,12 +42,13 @@ class Calibration:
     rms : float
         Root mean square of reference less calibrated mean: of each group by a map fitted to the
         others, where there are two or more.
-    before, after : dict
-        Scores of the pixels that it was fitted to. Of probabilities `brier`, `log_loss`, `ece` (15
-        bins), `z2` (mean square of the residual over ``mu (1 - mu)``) and `iou` (where mu is above
-        0.5); of a quantity `rmse`, `z2` (over sigma squared) and `log_score`, the mean of
-        ``log(sigma) + z^2 / 2 + log(2 pi) / 2``. Means are those of fine bins of mu.
-    left_out : dict or None
+    before, after : mapping of str to float
+        Scores of the pixels that it was fitted to; they cannot be changed either. Of probabilities
+        `brier`, `log_loss`, `ece` (15 bins), `z2` (mean square of the residual over
+        ``mu (1 - mu)``) and `iou` (where mu is above 0.5); of a quantity `rmse`, `z2` (over sigma
+        squared) and `log_score`, the mean of ``log(sigma) + z^2 / 2 + log(2 pi) / 2``. Means are
+        those of fine bins of mu.
+    left_out : mapping or None
         The same scores of each group by a map fitted to the others, all together. None with fewer
         than two groups: then nothing is known of other scenes.
     knots : tuple of (float, float, int)
@@ -81,9 +83,9 @@ class Calibration:
     groups: tuple[str | int, ...]
     count: int
     rms: float
-    before: Mapping[str, float] = field(hash=False)
-    after: Mapping[str, float] = field(hash=False)
-    left_out: Mapping[str, float] | None = field(hash=False)
+    before: Mapping[str, float]
+    after: Mapping[str, float]
+    left_out: Mapping[str, float] | None
     knots: tuple[tuple[float, float, int], ...] = ()
     coefficients: tuple[float, float, float] = (1.0, 1.0, 0.0)
     version: str = __version__
@@ -113,6 +115,8 @@ class Calibration:
                 (scores is None and name == "left_out") or _is_table(scores),
                 *(name, scores, "scores by their names"),
             )
+            if scores is not None:
+                object.__setattr__(self, name, ScoreTable(scores))
         self._check_map()
 
     @property
@@ -122,7 +126,7 @@ class Calibration:
 
     def to_json(self) -> str:
         """Return it as text, which :meth:`from_json` reads."""
-        return json.dumps(asdict(self), allow_nan=False)
+        return json.dumps(asdict(self), allow_nan=False, default=dict)
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Self:
