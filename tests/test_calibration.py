@@ -222,17 +222,30 @@ def test_scores_are_those_of_scikit_learn(case: tuple[NDArray[Any], NDArray[Any]
     mu, event = case
     model = xf.calibrate(xf.retrieval(mu[None], np.ones((1, mu.size))), on_grid(event[None]))
     near = np.clip(mu, 2.0**-24, 1 - 2.0**-24)
-    bins = np.minimum((mu * 15).astype(int), 14)
+    bins = np.maximum(np.ceil(mu * 10).astype(int), 1) - 1
     expected = {
         "brier": sklearn.metrics.brier_score_loss(event, mu),
         "log_loss": sklearn.metrics.log_loss(event, near),
         "iou": sklearn.metrics.jaccard_score(event, mu > 0.5, zero_division=0),
         "z2": np.mean((event - mu) ** 2 / (near * (1 - near))),
-        "ece": sum(abs((event - mu)[bins == i].sum()) for i in range(15)) / mu.size,
+        "ece": sum(abs((event - mu)[bins == i].sum()) for i in range(10)) / mu.size,
     }
     assert model.before == pytest.approx(expected, rel=1e-6, abs=1e-8)
     assert model.base_rate == pytest.approx(event.mean())
     assert model.count == mu.size
+
+
+@SILENT
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_the_calibration_error_is_that_of_assess_also_at_the_edges_of_bins(dtype: str) -> None:
+    rng = np.random.default_rng(3)
+    for mu in (rng.integers(0, 21, (100, 100)) / 20, rng.random((200, 200))):
+        event = on_grid(rng.random(mu.shape) < mu * (1 - mu) * 2)  # too low, then too high
+        retrieval = xf.retrieval(mu.astype(dtype), np.full(mu.shape, 0.1, dtype))
+        scores = xf.assess(retrieval, event)
+        assert scores.attrs["calibration_bins"] == 10
+        found = xf.calibrate(retrieval, event).before["ece"]
+        assert found == pytest.approx(float(scores.ece.sel(pixels="all")), rel=1e-3)
 
 
 def test_a_group_that_is_left_out_is_scored_by_a_map_of_the_others() -> None:

@@ -6,10 +6,11 @@ import math
 
 import numpy as np
 
+from .binary_scores import CALIBRATION_BINS
 from .fitting import Floats, Pairs, Squares
 
-ECE_BINS = 15
 SMALLEST = 0.5**24  # a probability nearer to 0 or to 1 counts as this in log_loss and z2
+SLACK = 1e-6  # of a bin of the calibration error, as float32 rounds its edges
 
 
 def scores(p: Floats, pairs: Pairs) -> dict[str, float]:
@@ -18,8 +19,9 @@ def scores(p: Floats, pairs: Pairs) -> dict[str, float]:
     number = dry + wet
     near = np.clip(p, SMALLEST, 1.0 - SMALLEST)
     squares = wet * (1.0 - p) ** 2 + dry * p**2
-    bins = np.minimum((p * ECE_BINS).astype(int), ECE_BINS - 1)
-    apart = np.bincount(bins, wet - number * p, ECE_BINS)
+    # a bin has its upper edge, as one of assess does
+    bins = np.maximum(np.ceil(p * CALIBRATION_BINS - SLACK).astype(int), 1) - 1
+    apart = np.bincount(bins, wet - number * p, CALIBRATION_BINS)
     above = p > 0.5  # noqa: PLR2004  # one half, by definition
     total = number.sum()
     return {

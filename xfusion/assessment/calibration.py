@@ -44,7 +44,7 @@ class Calibration:
         others, where there are two or more.
     before, after : mapping of str to float
         Scores of the pixels that it was fitted to; they cannot be changed either. Of probabilities
-        `brier`, `log_loss`, `ece` (15 bins), `z2` (mean square of the residual over
+        `brier`, `log_loss`, `ece` (10 bins), `z2` (mean square of the residual over
         ``mu (1 - mu)``) and `iou` (where mu is above 0.5); of a quantity `rmse`, `z2` (over sigma
         squared) and `log_score`, the mean of ``log(sigma) + z^2 / 2 + log(2 pi) / 2``. Means are
         those of fine bins of mu.
