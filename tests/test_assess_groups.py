@@ -103,6 +103,75 @@ def test_scenes_lie_along_a_dim() -> None:
         xf.assess(series, truth, by=scene.drop_vars("time").rename(time="sensor"))
 
 
+def in_time() -> tuple[xr.Dataset, xr.DataArray]:
+    """A cube of three days, and its truth."""
+    maps = [water(GRID, seed=seed) for seed in range(3)]
+    days = np.array(["2023-06-20", "2023-06-26", "2023-07-02"], "datetime64[ns]")
+    return tuple(xr.concat([m[k] for m in maps], "time").assign_coords(time=days) for k in (0, 1))
+
+
+def test_the_name_of_a_dim_or_coordinate_has_its_labels_as_groups() -> None:
+    series, truth = in_time()
+    series = series.assign_coords(orbit=("time", ["b", "a", "b"]))
+    by_time = xf.assess(series, truth, by="time")
+    assert by_time.group.dtype.kind == "M"
+    np.testing.assert_array_equal(by_time.group, series.time)
+    xr.testing.assert_equal(by_time, xf.assess(series, truth, by=series.time))
+    for label, day in zip(by_time.group, series.time, strict=True):
+        one = xf.assess(series.sel(time=day, drop=True), truth.sel(time=day, drop=True))
+        names = [name for name in one.data_vars if name not in ("wet", "dry")]
+        found = by_time.sel(group=label, drop=True)[names]
+        xr.testing.assert_allclose(found, one[names].drop_vars("orbit"), rtol=1e-12)
+    by_orbit = xf.assess(series, truth, by="orbit")
+    xr.testing.assert_equal(by_orbit, xf.assess(series, truth, by=series.orbit))
+    assert by_orbit.group.values.tolist() == ["a", "b"]
+    lazy = xf.assess(series.chunk(time=1), truth, by="time")
+    xr.testing.assert_equal(lazy.compute(), by_time)
+    without = xf.assess(series.drop_vars(["time", "orbit"]), truth.drop_vars("time"), by="time")
+    assert without.group.values.tolist() == [0, 1, 2]
+
+
+def test_source_stays_that_of_sensors_beside_a_dim_of_this_name() -> None:
+    series, truth = (each.rename(time="source") for each in in_time())
+    with pytest.raises(ValueError, match="by='source': the retrieval has a source of datetime"):
+        xf.assess(series, truth, by="source")
+
+
+def test_labels_may_lie_along_the_rows_or_columns_alone() -> None:
+    retrieval, reference = water(GRID)
+    rows, columns = retrieval.mu.dims
+    for dim in (rows, columns):
+        days = np.datetime64("2023-06-20", "ns") + (np.arange(reference.sizes[dim]) % 2).astype(
+            "timedelta64[D]"
+        )
+        labels = xr.DataArray(days, dims=dim)
+        spread = labels.broadcast_like(reference).transpose(*reference.dims)
+        expected = xf.assess(
+            retrieval, reference, by=reference.copy(data=(spread == days[1]).to_numpy())
+        )
+        shifted = labels.assign_coords({dim: retrieval[dim] + 1e-8})
+        for by in (labels, labels.assign_coords({dim: retrieval[dim]}), shifted):
+            scores = xf.assess(retrieval, reference, by=by)
+            np.testing.assert_array_equal(scores.group, days[:2])
+            xr.testing.assert_equal(
+                scores.drop_vars("group"), expected.drop_vars("group"), check_dim_order=True
+            )
+        lazy = xf.assess(retrieval.chunk({rows: 30}), reference, by=labels)
+        np.testing.assert_array_equal(lazy.group, days[:2])
+        with pytest.raises(ValueError, match=rf"by.sel\({dim}=retrieval.{dim}, method='nearest'\)"):
+            xf.assess(retrieval, reference, by=labels.assign_coords({dim: retrieval[dim] + 100}))
+        assert xf.assess(retrieval, reference, by=str(dim)).sizes["group"] == labels.size
+
+
+def test_a_name_that_mu_does_not_have_is_told_with_those_that_it_has() -> None:
+    retrieval, reference = water(GRID)
+    for by in ("tim", 3, ["x"]):
+        with pytest.raises(
+            ValueError, match=r"by=.*, or the name of a dim or coordinate of mu, of"
+        ):
+            xf.assess(retrieval, reference, by=by)  # type: ignore[arg-type]
+
+
 def test_sources_are_the_combinations_of_sensors() -> None:
     one, reference = water(GRID)
     other, _ = water(GRID, seed=2)

@@ -33,7 +33,7 @@ def assess(
     reference: xr.DataArray,
     *,
     threshold: float = 0.5,
-    by: xr.DataArray | Literal["source", "mask"] | None = None,
+    by: xr.DataArray | str | None = None,
     weights: xr.DataArray | Literal["area", "equal"] | None = "area",
     excluded: Excluded = "score",
     bootstrap: int = 0,
@@ -53,10 +53,11 @@ def assess(
         not scored.
     threshold : float
         A probability above it is wet.
-    by : DataArray, "source" or "mask", optional
-        Scores for each group of pixels: of one label, whole numbers or texts, on the grid or along
-        a dim such as time, where NaN and nodata are in no group; of the sensors that contributed;
-        or usable, and excluded for a reason, where a pixel may have several.
+    by : DataArray or text, optional
+        Scores for each group of pixels: of one label, whole numbers, texts or times, on the grid
+        or along a dim such as time or the rows, where NaN and nodata are in no group; "source", of
+        the sensors that contributed; "mask", usable, and excluded for a reason, where a pixel may
+        have several; or the name of a dim or coordinate of mu, whose labels then are.
     weights : {"area", "equal"}, None or DataArray
         How much a pixel counts: its area on the ellipsoid, which without a CRS is that of any
         other; the same as any other; or a number, where NaN and 0 leave it out.

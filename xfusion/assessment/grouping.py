@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from xfusion.datamodel.building import usable
+from xfusion.datamodel.comparison import TOLERANCE
 from xfusion.datamodel.flags import Exclusion, contributors
 from xfusion.datamodel.grid import spatial_dims
 from xfusion.datamodel.names import MASK, MU, SOURCE
@@ -60,7 +61,7 @@ def grouping_of(dataset: xr.Dataset, by: Any, *, name: str = "by") -> Grouping:
     ----------
     dataset : Dataset
         A retrieval, checked.
-    by : DataArray, "source" or "mask"
+    by : DataArray, "source", "mask" or another text
         As in :func:`xfusion.assess`.
     name : str
         What errors call it.
@@ -76,8 +77,22 @@ def grouping_of(dataset: xr.Dataset, by: Any, *, name: str = "by") -> Grouping:
         return _of_source(dataset)
     if isinstance(by, str) and by == MASK:
         return _of_mask(dataset)
-    msg = f"{name}={by!r}: must be a DataArray of labels on the grid, 'source' or 'mask'"
+    mu = dataset[MU]
+    if isinstance(by, str) and by in {*mu.dims, *mu.coords}:
+        # what a dim has are labels, whatever they are; of one without any they are positions
+        found = _of_labels if by in mu.dims else _of_array
+        return found(dataset, mu[by], name)
+    msg = (
+        f"{name}={by!r}: must be a DataArray of labels on the grid or along a dim, 'source', "
+        f"'mask', or the name of a dim or coordinate of mu, of {sorted({*mu.dims, *mu.coords})}"
+    )
     raise ValueError(msg)
+
+
+def _of_labels(dataset: xr.Dataset, labels: xr.DataArray, name: str) -> Grouping:
+    numbers, known = pd.factorize(labels.to_index(), sort=True)
+    codes = xr.DataArray(numbers.astype(np.int32), labels.coords, labels.dims)
+    return _each_its_own(_spread(dataset, codes, name), np.asarray(known))
 
 
 def _of_source(dataset: xr.Dataset) -> Grouping:
@@ -175,9 +190,9 @@ def _of_table(
 def _spread(dataset: xr.Dataset, values: xr.DataArray, name: str) -> xr.DataArray:
     """Return values with the dims of mu."""
     mu = dataset[MU]
-    if spatial_dims(values) is not None or {*(spatial_dims(mu) or ())} & {*values.dims}:
+    if spatial_dims(values) is not None:
         return on_grid(dataset, values, name=name)
-    # one for each label of a dim such as time
+    # one for each label of a dim such as time, or for each row
     for dim in values.dims:
         if dim not in mu.dims:
             msg = (
@@ -185,24 +200,37 @@ def _spread(dataset: xr.Dataset, values: xr.DataArray, name: str) -> xr.DataArra
                 "for each label of a dim of mu"
             )
             raise ValueError(msg)
-        ours, theirs = values.indexes.get(dim), mu.indexes.get(dim)
-        apart = ours is not None and theirs is not None and not ours.equals(theirs)
-        if apart or values.sizes[dim] != mu.sizes[dim]:
+        if values.sizes[dim] != mu.sizes[dim] or not _same_labels(values, mu, dim):
+            is_spatial = dim in (spatial_dims(mu) or ())
+            nearest = ", method='nearest'" if is_spatial else ""
             msg = (
                 f"{name} has {values.sizes[dim]} labels along {dim!r}, mu has {mu.sizes[dim]}, and "
-                f"they are not the same: select those of mu, {name}.sel({dim}=retrieval.{dim})"
+                f"they are not the same: select those of mu, "
+                f"{name}.sel({dim}=retrieval.{dim}{nearest})"
             )
             raise ValueError(msg)
     spread = values.variable.set_dims(mu.sizes).transpose(*mu.dims)
     return xr.DataArray(spread, mu.coords, name=name)
 
 
+def _same_labels(values: xr.DataArray, mu: xr.DataArray, dim: Hashable) -> bool:
+    """Whether labels of a dim, if both have any, are those of mu; of rows but for rounding."""
+    ours, theirs = values.indexes.get(dim), mu.indexes.get(dim)
+    if ours is None or theirs is None or ours.equals(theirs):
+        return True
+    if dim not in (spatial_dims(mu) or ()) or len(ours) != len(theirs):
+        return False
+    one, other = np.asarray(ours, float), np.asarray(theirs, float)
+    step = abs(other[-1] - other[0]) / max(1, len(other) - 1) or 1.0
+    return bool((abs(one - other) <= TOLERANCE * step).all())
+
+
 def _numbers_of_any(
     values: NDArray[Any], nodata: Sequence[float], name: str
 ) -> tuple[NDArray[np.int32], NDArray[Any]]:
     """Return which label each value is, -1 of what is missing, and the labels in order."""
-    if values.dtype.kind not in "iufOUSM":
-        msg = f"{name} is of {values.dtype}: give whole numbers or texts"
+    if values.dtype.kind not in "iufOUSMm":
+        msg = f"{name} is of {values.dtype}: give whole numbers, texts or times"
         raise ValueError(msg)
     missing = np.isin(values, nodata) if nodata else np.zeros(values.shape, np.bool_)
     if values.dtype.kind == "f":
