@@ -174,11 +174,17 @@ def test_where_nothing_is_known_nothing_is_said() -> None:
     assert seen.fusion.area(correlation=found).area.item() > 0
 
 
-@pytest.mark.parametrize("max_lag", [0, -10.0, 5.0, np.inf, np.nan, "far"])
-def test_a_lag_shorter_than_a_pixel_or_endless_is_refused(max_lag: float) -> None:
-    seen, truth = seen_on(UTM)
-    with pytest.raises(ValueError, match="max_lag=.*in metres"):
-        xf.error_correlation(seen, truth, max_lag=max_lag)
+@pytest.mark.parametrize("max_lag", [0, -10.0, 5.0, np.inf, np.nan, "far", True, 179.0, [50, 60]])
+def test_a_lag_shorter_than_a_pixel_or_longer_than_the_grid_is_refused_before_pixels_are_read(
+    max_lag: float,
+) -> None:
+    seen, truth = seen_on(UTM)  # 110 m by 140 m
+    said = "max_lag=.*in metres, at least .* 10, and at most the diagonal of the grid, 17"
+    with nothing_computes(), pytest.raises(ValueError, match=said):
+        xf.error_correlation(seen.chunk(), truth.chunk(), max_lag=max_lag)
+    # nor those in memory, of which some are no share
+    with pytest.raises(ValueError, match=said):
+        xf.error_correlation(seen, truth + 2.0, max_lag=max_lag)
 
 
 # Between sensors

@@ -10,6 +10,7 @@ from odc.geo.geobox import GeoBox
 from odc.geo.xr import xr_coords
 
 import xfusion as xf
+from tests.laziness import nothing_computes
 
 FINE = 20  # points a source pixel: the truth
 SIDE, SIGMA = 40, 0.02
@@ -146,10 +147,12 @@ def test_blocks_have_the_sigma_of_the_whole(
             xr.testing.assert_identical(lazy.compute(), eager)
 
 
-@pytest.mark.parametrize("wrong", [-0.1, np.nan, np.inf])
-def test_a_position_error_that_is_none_is_refused(wrong: float) -> None:
-    with pytest.raises(ValueError, match="position_error="):
-        retrieval(np.ones((SIDE, SIDE))).fusion.coregister(GRID, position_error=wrong)
+@pytest.mark.parametrize("wrong", [-0.1, np.nan, np.inf, "x", "0.5", True, np.True_, [0.5, 0.5]])
+@pytest.mark.parametrize("name", ["position_error", "error_correlation"])
+def test_an_error_of_positions_or_neighbours_that_is_none_is_refused(name: str, wrong: Any) -> None:
+    lazy = retrieval(np.ones((SIDE, SIDE))).chunk()
+    with nothing_computes(), pytest.raises(ValueError, match=f"{name}=.*: .* a number"):
+        lazy.fusion.coregister(GRID, **{name: wrong})
 
 
 @pytest.mark.parametrize("size", [1e-30, 1.0, 1e30])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -63,7 +64,8 @@ def error_correlation(
     Raises
     ------
     ValueError
-        If the reference is on another grid or in other units, or `max_lag` is not above 0.
+        If the reference is on another grid or in other units, or `max_lag` is shorter than a pixel
+        or longer than the diagonal of the grid.
 
     Notes
     -----
@@ -85,11 +87,11 @@ def error_correlation(
     (1.0, True)
     """
     dataset = as_retrieval(dataset)
+    geobox = geobox_of(dataset)
+    task = LagTask(geobox, _lags(geobox, max_lag))
     value, deviation = expected(dataset, threshold)
     error = share_of(dataset, reference, threshold) - value
     deviation = deviation.where(np.isfinite(error))
-    geobox = geobox_of(dataset)
-    task = LagTask(geobox, _lags(geobox, max_lag))
     shape = (len(task.lags), KINDS)
     sums = summed_over_blocks(task, [error], [error, deviation], np.zeros(0), shape)
     by_lag = xr.DataArray(sums.sum(axis=tuple(range(error.ndim - 2))), dims=(LAG, "kind"))
@@ -146,8 +148,12 @@ def _lags(geobox: GeoBox, max_lag: float | None) -> tuple[float, ...]:
         longest = max(step, min(shorter / PART, FARTHEST * step))
     else:
         longest = as_number(max_lag, "m")
-        if not step <= longest < np.inf:
-            msg = f"{max_lag=}: give a distance in metres, at least that of two pixels, {step:.3g}"
+        across = math.hypot(*(n * side for n, side in zip(geobox.shape, sides, strict=True)))
+        if not step <= longest <= across:
+            msg = (
+                f"{max_lag=}: give a distance in metres, at least that of two pixels, {step:.3g}, "
+                f"and at most the diagonal of the grid, {across:.4g}"
+            )
             raise ValueError(msg)
     number = int(longest / step + TOLERANCE)
     return tuple((np.arange(number + 1) * step).tolist())

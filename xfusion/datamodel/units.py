@@ -98,6 +98,8 @@ def conversion(units: str, wanted: str) -> tuple[float, float]:
 def as_number(value: Any, units: str | None = None) -> float:
     """Return a number, or that of a pint quantity in these units; NaN if it is neither.
 
+    A text is none, nor is True.
+
     Raises
     ------
     ValueError
@@ -107,8 +109,8 @@ def as_number(value: Any, units: str | None = None) -> float:
         scale, offset = conversion(str(value.units), units)
         value = value.magnitude * scale + offset
     try:
-        return math.nan if isinstance(value, str) else float(value)
-    except (TypeError, ValueError):
+        return math.nan if isinstance(value, str | bool | np.bool_) else float(value)
+    except (TypeError, ValueError, OverflowError):
         return math.nan
 
 

@@ -24,6 +24,7 @@ from xfusion.datamodel.grid import (
     spatial_dims,
 )
 from xfusion.datamodel.names import CONFLICT, MASK, MU, SIGMA
+from xfusion.datamodel.units import as_number
 from xfusion.datamodel.validation import Retrieval, as_retrieval
 
 from .blocks import warp_blocks
@@ -119,11 +120,17 @@ def coregister(
     if resampling not in ("bilinear", "nearest"):
         msg = f"{resampling=}: must be 'bilinear' or 'nearest'"
         raise ValueError(msg)
-    if not 0 <= error_correlation <= 1:
-        msg = f"{error_correlation=}: a correlation of neighbouring errors is from 0 to 1"
+    if not 0 <= as_number(error_correlation) <= 1:
+        msg = (
+            f"{error_correlation=}: a correlation of neighbouring errors is a number from 0 to 1, "
+            "the cautious default 1.0"
+        )
         raise ValueError(msg)
-    if position_error is not None and not 0 <= position_error < np.inf:
-        msg = f"{position_error=}: must be a number of source pixels of at least 0, or None"
+    if position_error is not None and not 0 <= as_number(position_error) < np.inf:
+        msg = (
+            f"{position_error=}: must be a number of source pixels of at least 0, such as 0.25, or "
+            "None for that of the resampling"
+        )
         raise ValueError(msg)
     dataset = as_retrieval(dataset)
     source = geobox_of(dataset)
