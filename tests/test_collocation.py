@@ -105,6 +105,14 @@ def test_a_variance_below_zero_is_flagged_and_has_an_upper_bound_only() -> None:
     assert not (below.sigma_lower > 0).any()
 
 
+def test_bounds_of_a_variance_that_is_below_zero_throughout_are_none_and_flagged() -> None:
+    found = xf.collocation(*series(3, (12, 100, 100), seed=4), dim="time")
+    without = found.sigma_upper.isnull()
+    assert 0 < int(without.sum()) < int(found.negative.sum())
+    assert bool(without.equals(found.sigma_lower.isnull()))
+    assert bool(found.negative.where(without, other=True).all())
+
+
 def test_fewer_than_ten_samples_say_nothing() -> None:
     for samples, known in ((9, False), (10, True)):
         found = xf.collocation(*series(3, (samples,)))

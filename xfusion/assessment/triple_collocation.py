@@ -61,9 +61,10 @@ def collocation(
         errors, in the units and on the scale of the sensor itself, with its 95 % interval
         `sigma_lower` to `sigma_upper`; `gain` and `bias` of ``mu = bias + gain * mu of the
         first``, but for errors; `negative`, bool, where a variance came out below 0: there
-        sigma is NaN, and what is known is its upper bound. `count`, the number of samples. With
-        `correlated` also `error_correlation`. NaN where there are fewer than 10 samples. Lazy
-        where an input is lazy.
+        sigma is NaN, and what is known is its upper bound, at most; both ends are NaN where all of
+        the interval of the variance is below 0, or the variance that the sensor has from the
+        truth. `count`, the number of samples. With `correlated` also `error_correlation`. NaN
+        where there are fewer than 10 samples. Lazy where an input is lazy.
 
     Raises
     ------

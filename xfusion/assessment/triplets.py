@@ -64,13 +64,15 @@ def collocated(numbers: Array, *, pair: tuple[int, int] | None) -> Collocated:
         gain = np.stack([_gain(covariance, i, pair) for i in range(number)], axis=-1)
         without_signal = np.where(signal < 0, np.nan, variance)
         lower, upper = (without_signal + side * NORMAL_95 * spread for side in (-1.0, 1.0))
+        # below zero throughout: of no sigma
+        lower = np.where(upper < 0, np.nan, np.maximum(lower, 0.0))
         sigma = np.sqrt(without_signal)
         correlation = np.full(count.shape, np.nan)
         if pair is not None:
             correlation = _common_error(covariance, pair) / sigma[..., list(pair)].prod(axis=-1)
         return Collocated(
             sigma=sigma,
-            sigma_lower=np.sqrt(np.maximum(lower, 0.0)),
+            sigma_lower=np.sqrt(lower),
             sigma_upper=np.sqrt(upper),
             gain=gain,
             bias=mean - gain * mean[..., :1],
