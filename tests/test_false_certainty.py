@@ -20,6 +20,7 @@ from tests.laziness import nothing_computes
 from tests.sensors import sensors_of
 from tests.strategies import chunked, retrievals
 from xfusion.cli import main
+from xfusion.summary import lines_of, summarise
 
 GRID = GeoBox((4, 5), Affine(10, 0, 5e5, 0, -10, 5e6), "EPSG:32633")
 RULES: list[dict[str, Any]] = [
@@ -195,6 +196,18 @@ def test_a_conflict_is_written_read_and_told_by_info(kind: str, tmp_path: Path) 
     assert (
         "conflict:" not in CliRunner().invoke(main, ["info", str(tmp_path / "agreed.zarr")]).output
     )
+
+
+def test_info_does_not_advise_what_was_done_or_what_the_rule_does_not_take() -> None:
+    a, b = (wet_or_dry(v, sensor=str(v), time="2023-06-20") for v in (0.0, 1.0))
+    for options, said in (
+        ({"inflate": "birge"}, "sigma is larger there, by inflate='birge'"),
+        ({"rule": "mixture"}, "is in the rule 'mixture'"),
+    ):
+        lines = lines_of(summarise(xf.fuse(a, b, **options)), name="water")  # type: ignore[arg-type]
+        (told,) = [line for line in lines if line.startswith("conflict:")]
+        assert said in told
+        assert "--inflate" not in told
 
 
 def test_a_level_of_the_callers_own_takes_the_place_of_3_sigmas() -> None:

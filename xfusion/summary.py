@@ -104,11 +104,8 @@ def lines_of(summary: Summary, *, name: str) -> list[str]:
     lines.append(f"usable: {summary.usable:.1%}")
     if summary.conflict:
         number = round(summary.conflict * math.prod(summary.sizes.values()))
-        lines.append(
-            f"conflict: {number} pixels, {summary.conflict:.1%}: sensors are further apart than 3 "
-            "sigmas of each, so sigma is too small there; --inflate birge, or inflate='birge' of "
-            "xf.gaussian, enlarges it"
-        )
+        apart = f"sensors are further apart than 3 sigmas of each{_advice(summary.parameters)}"
+        lines.append(f"conflict: {number} pixels, {summary.conflict:.1%}: {apart}")
     for title, shares in (
         ("pixels by sensor", summary.contributions),
         ("pixels by source", summary.sources),
@@ -119,6 +116,19 @@ def lines_of(summary: Summary, *, name: str) -> list[str]:
     if summary.parameters:
         lines += ["parameters", *(f"  {k:<32}{value}" for k, value in summary.parameters.items())]
     return lines
+
+
+def _advice(parameters: Mapping[str, str]) -> str:
+    """Return what may be done about sigma where sensors contradict each other."""
+    if "fusion_inflate" in parameters:
+        return f", and sigma is larger there, by inflate={parameters['fusion_inflate']!r}"
+    rule = parameters.get("fusion_rule", "gaussian")
+    if rule != "gaussian":  # which alone can be told so
+        return f"; what sigma makes of that is in the rule {rule!r}"
+    return (
+        ", so sigma is too small there; --inflate birge, or inflate='birge' of xf.gaussian, "
+        "enlarges it"
+    )
 
 
 def open_result(path: FilePath, *, prefix: str = "") -> xr.Dataset:
