@@ -445,6 +445,30 @@ def test_rates_are_found_and_probabilities_are_those_of_the_states() -> None:
         assert float(z2.mean()) == pytest.approx(1.0, abs=0.02)
 
 
+@pytest.mark.parametrize("how", [xf.filter, xf.smooth])
+@pytest.mark.parametrize(
+    ("mu", "prior", "said"),
+    [
+        (1.0, None, "are always wet"),
+        (0.0, None, "are always dry"),
+        (0.9, None, "are always wet"),
+        (np.where(np.arange(20) < 10, 0.95, 0.05), None, "none turns wet, or none turns dry again"),
+        (np.linspace(0.85, 0.95, 20 * 20 * 8).reshape(8, 20, 20), 0.5, "are always wet"),
+        (np.linspace(0.05, 0.15, 20 * 20 * 8).reshape(8, 20, 20), 0.5, "are always dry"),
+    ],
+)
+def test_rates_of_a_sample_that_never_changes_state_are_to_be_given(
+    how: Any, mu: Any, prior: Any, said: str
+) -> None:
+    alike = np.broadcast_to(mu, (8, 20, 20))
+    still = cube(np.arange(8), alike, np.full(alike.shape, 0.1))
+    with pytest.raises(ValueError, match=f"never changes state: .* {said}.* give rates=") as error:
+        how(still, model="two_state", rates="ml", prior=prior)
+    assert "rates=0.0" not in str(error.value)
+    given = how(still, model="two_state", rates=(0.01, 0.04), prior=prior)
+    assert given.mu.notnull().all()
+
+
 def flood(rng: Any, side: int) -> Any:
     """Return a flood of some weeks somewhere between day 40 and 160, wet .85 and dry .1."""
     days = np.arange(181)[:, None, None]

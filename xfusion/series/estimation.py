@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 
 SLOWEST, FASTEST = 1e-9, 1e2  # of what the differences of looks suggest
 DAYS = 30.0  # a pace to begin with
+NOTHING = float(np.finfo(np.float64).tiny) * 1e30  # of a growth
+NEVER = 1e-3  # changes that rates expect of all pixels and days of a sample
+GIVE_RATES = "give rates=(dry_to_wet, wet_to_dry) per day, such as rates=(0.01, 0.04)"
 
 
 def likeliest_q(
@@ -74,6 +77,12 @@ def likeliest_rates(
     (float, float), float
         Per day; and the prior.
 
+    Raises
+    ------
+    ValueError
+        If no pixel was seen twice, or none turns wet or dry: then no rate is likelier than all
+        that are smaller.
+
     Notes
     -----
     The likelihood of a hidden Markov chain, which the iterations of Baum and others (1970) climb,
@@ -84,7 +93,8 @@ def likeliest_rates(
 
     from xfusion.kernels import two_state
 
-    _typical_growth(observed, days)
+    if not _typical_growth(observed, days) > NOTHING:
+        raise _unchanging(observed)
     if prior is None:
         prior = float(np.clip(np.nanmean(observed), 1e-3, 1 - 1e-3))
 
@@ -95,7 +105,25 @@ def likeliest_rates(
     start = [float(logit(prior)), -math.log(DAYS)]
     best = minimize(unlikely, start, method="Nelder-Mead", options={"xatol": 1e-3, "fatol": 1e-3})
     share, pace = float(expit(best.x[0])), math.exp(best.x[1])
-    return (share * pace, (1 - share) * pace), prior
+    rates = share * pace, float(expit(-best.x[0])) * pace
+    if min(rates) * float(days.sum()) * observed.shape[1] < NEVER:
+        raise _unchanging(observed)
+    return rates, prior
+
+
+def _unchanging(observed: NDArray[np.float64]) -> ValueError:
+    """Return the error of a sample without a change from dry to wet or back."""
+    wet, seen = observed > 0.5, np.isfinite(observed)  # noqa: PLR2004  # one half, by definition
+    number = f"{observed.shape[1]} pixels on {observed.shape[0]} dates"
+    if (wet[seen]).all() or not wet.any():
+        what = f"its {number} are always {'wet' if wet.any() else 'dry'}"
+    else:
+        what = f"of its {number} none turns wet, or none turns dry again"
+    return ValueError(
+        f"rates='ml' finds no rates, as the sample never changes state: {what}, by what was seen, "
+        f"so nothing is known of how often that happens; {GIVE_RATES}, or take a longer series or "
+        "more pixels"
+    )
 
 
 def _typical_growth(observed: NDArray[np.float64], days: NDArray[np.float64]) -> float:
@@ -116,4 +144,4 @@ def _typical_growth(observed: NDArray[np.float64], days: NDArray[np.float64]) ->
             "give a number instead of 'ml'"
         )
         raise ValueError(msg)
-    return max(total / count, float(np.finfo(np.float64).tiny) * 1e30)
+    return max(total / count, NOTHING)
