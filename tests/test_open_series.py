@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 import rasterio
 import xarray as xr
+from click.testing import CliRunner
 from odc.geo.geobox import GeoBox
 from odc.geo.xr import xr_coords
 
 import xfusion as xf
 from tests.laziness import nothing_computes
+from xfusion.cli import main
 from xfusion.raster.file import RasterFile
 
 GRID = GeoBox.from_bbox((600_000, 5_300_000, 600_960, 5_300_720), "EPSG:32633", resolution=20)
@@ -321,3 +323,51 @@ def test_numbers_are_scaled_as_open_scales_them(june: Path) -> None:
         xf.SensorProduct(dataset=series).dataset.drop_attrs(deep=False),
         one_by_one(june, scale=0.5, offset=1.0, nodata=0.25).drop_attrs(deep=False),
     )
+
+
+# What is in a folder
+
+
+def info(folder: Path) -> str:
+    result = CliRunner().invoke(main, ["info", str(folder)])
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def test_info_of_a_folder_of_a_series_shows_dates_and_sensors(june: Path) -> None:
+    write(june, "s2_2023-06-08T101500", scene("2023-06-08"))
+    write(june, "dem", scene("2000-01-01"))
+    (june / "s3_20230610_mu.tif").touch()  # without a sigma it is no retrieval
+    told = info(june).splitlines()
+    assert told[0] == f"{june}: 5 retrievals, y 36 x x 48, EPSG:32633"
+    assert told[1] == "sensors: s1, s2, dem"
+    assert told[2] == "time: 2023-06-01 to 2023-06-20"
+    assert [line.split() for line in told[4:9]] == [
+        ["2023-06-01T00:00:00Z", "s1", "s1_20230601_mu.tif"],
+        ["2023-06-08T00:00:00Z", "s1", "s1_20230608_mu.tif"],
+        ["2023-06-08T10:15:00Z", "s2", "s2_2023-06-08T101500_mu.tif"],
+        ["2023-06-20T00:00:00Z", "s1", "s1_20230620_mu.tif"],
+        ["no", "date", "dem", "dem_mu.tif"],
+    ]
+    assert told[9].endswith("s1_20230601_mu.tif")
+    # two dates in a name, or a month 13, are not guessed
+    for name in ("s1_20230601_20230603", "s1_20231301"):
+        write(june / "odd", name, scene("2023-06-01"))
+    assert info(june / "odd").count("no date") == 2
+
+
+def test_info_of_a_cube_shows_its_dates_in_a_store_and_in_a_folder(
+    june: Path, tmp_path: Path
+) -> None:
+    cube = xf.open_series(**patterns(june), sensor="sentinel-1")
+    cube.fusion.to_cog(tmp_path / "cogs", progress=False)
+    told = info(tmp_path / "cogs")
+    assert "cogs: 3 retrievals" in told
+    assert "sensors: sentinel-1\ntime: 2023-06-01 to 2023-06-20\n" in told
+    cube.fusion.to_zarr(tmp_path / "cube.zarr", progress=False)
+    assert "time: 2023-06-01T00:00:00 to 2023-06-20T00:00:00, 3 dates" in info(
+        tmp_path / "cube.zarr"
+    )
+    # one result of its own name in the folder is what the folder is of
+    cube.isel(time=0).fusion.to_cog(tmp_path / "cogs", progress=False)
+    assert "excluded" in info(tmp_path / "cogs")

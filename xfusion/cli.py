@@ -267,12 +267,13 @@ def info(file: str, debug: bool) -> None:  # noqa: FBT001  # click passes option
 
     FILE is a Zarr store (path or URL), a folder of COGs, or one of its files, such as the STAC
     item. Sensors, the share of pixels by the sensors that contributed, the share excluded by
-    each reason, and the parameters.
+    each reason, and the parameters. Of a folder of several retrievals, such as a series, their
+    dates and sensors.
     """
     with one_line_errors(debug=debug):
-        from .summary import lines_of, open_result, summarise
+        from .summary import lines_of_path
 
-        click.echo("\n".join(lines_of(summarise(open_result(file)), name=public(file))))
+        click.echo("\n".join(lines_of_path(file, name=public(file))))
 
 
 @main.command("verify")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,11 +17,12 @@ from .datamodel.grid import crs_name, crs_text, geobox_of, spatial_dims
 from .datamodel.names import CONFLICT, MASK, MU, SIGMA, SOURCE
 from .datamodel.provenance import JOB
 from .datamodel.redaction import public
-from .datamodel.times import moment_of
+from .datamodel.times import as_text, moment_of, moments_of
 from .datamodel.validation import Retrieval, as_retrieval
 from .raster.file import FilePath
 from .raster.opening import open_raster, open_retrieval
 from .run.memory import compute
+from .series.folder import DatedRetrieval, retrievals_in
 from .store.write import is_store, open_store
 
 CODES = 256  # of uint8 flags
@@ -73,12 +74,11 @@ def summarise(dataset: Retrieval) -> Summary:
     counts = {name: counted[name].to_numpy() / dataset[MU].size for name in layers}
     names = str(dataset[SOURCE].attrs.get("flag_meanings", "")).split() if SOURCE in dataset else []
     sensors = names or str(dataset.attrs.get("sensor", "")).split("+")
-    moment = moment_of(dataset.coords.get("time"))
     return Summary(
         sensors=tuple(name for name in sensors if name),
         sizes={str(d): n for d, n in dataset[MU].sizes.items()},
         crs=_crs(dataset),
-        time=None if moment is None else str(moment.astype("datetime64[s]")),
+        time=_time(dataset.coords.get("time")),
         usable=float(counts["usable"][1]),
         contributions=_by_sensor(counts[SOURCE], names) if SOURCE in counts else {},
         sources=_by_source(counts[SOURCE], names) if SOURCE in counts else {},
@@ -97,8 +97,7 @@ def lines_of(summary: Summary, *, name: str) -> list[str]:
     name : str
         Of the result.
     """
-    size = " x ".join(f"{d} {n}" for d, n in summary.sizes.items())
-    lines = [f"{name}: {size}{f', {_crs_name(summary.crs)}' if summary.crs else ''}"]
+    lines = [f"{name}: {_size(summary.sizes)}{_in_crs(summary.crs)}"]
     lines.append(f"sensors: {', '.join(summary.sensors) or 'unknown'}")
     lines += [f"time: {summary.time}"] if summary.time else []
     lines.append(f"usable: {summary.usable:.1%}")
@@ -129,6 +128,38 @@ def _advice(parameters: Mapping[str, str]) -> str:
         ", so sigma is too small there; --inflate birge, or inflate='birge' of xf.gaussian, "
         "enlarges it"
     )
+
+
+def lines_of_path(path: str, *, name: str) -> list[str]:
+    """Return what a path holds as lines of text: a result, or a folder of several by their dates.
+
+    Raises
+    ------
+    ValueError
+        As :func:`open_result`.
+    """
+    folder = Path(path)
+    if not is_store(path) and folder.is_dir() and not (folder / f"{MU}.tif").exists():
+        there = retrievals_in(folder)
+        if len(there) > 1:
+            return _lines_of_series(there, name)
+    return lines_of(summarise(open_result(path)), name=name)
+
+
+def _lines_of_series(there: Sequence[DatedRetrieval], name: str) -> list[str]:
+    """Return the retrievals of a folder, of which only the metadata are known."""
+    grids = {_size(each.dataset[MU].sizes) + _in_crs(_crs(each.dataset)) for each in there}
+    days = [np.datetime_as_string(r.time, unit="D") for r in there if r.time is not None]
+    sensors = {each.sensor: None for each in there if each.sensor}
+    lines = [f"{name}: {len(there)} retrievals, {', or '.join(sorted(grids))}"]
+    lines.append(f"sensors: {', '.join(sensors) or 'unknown'}")
+    lines += [f"time: {days[0]} to {days[-1]}"] if days else []
+    lines.append("retrievals")
+    for each in there:
+        time = "no date" if each.time is None else as_text(each.time)
+        lines.append(f"  {time:<22}{each.sensor or 'unknown':<16}{each.file.name}")
+    lines.append(f"what one of them contains: xfusion info {name}/{there[0].file.name}")
+    return lines
 
 
 def open_result(path: FilePath, *, prefix: str = "") -> xr.Dataset:
@@ -170,6 +201,18 @@ def open_result(path: FilePath, *, prefix: str = "") -> xr.Dataset:
     return dataset.assign({n: open_raster(file, masked=False) for n, file in layers.items()})
 
 
+def _time(label: xr.DataArray | None) -> str | None:
+    """Return the time of a retrieval, or the first and the last of a cube."""
+    moment = moment_of(label)
+    if moment is not None:
+        return str(moment.astype("datetime64[s]"))
+    moments = None if label is None or not label.size else moments_of(label.to_numpy())
+    if moments is None or np.isnat(moments).any():
+        return None
+    first, last = (str(each.astype("datetime64[s]")) for each in (moments.min(), moments.max()))
+    return f"{first} to {last}, {moments.size} dates"
+
+
 def _counts(layer: xr.DataArray) -> xr.Variable:
     """Return how many pixels have each code."""
     if layer.chunks is None:
@@ -200,11 +243,17 @@ def _by_reason(shares: Any) -> dict[str, float]:
     return {name: share for name, share in by_reason.items() if share}
 
 
-def _crs_name(text: str) -> str:
-    """Return what to call a CRS whose text may be long."""
+def _size(sizes: Mapping[Any, int]) -> str:
+    return " x ".join(f"{d} {n}" for d, n in sizes.items())
+
+
+def _in_crs(text: str | None) -> str:
+    """Return what to call a CRS, whose text may be long."""
     from odc.geo.crs import CRS
 
-    return text if text.startswith("EPSG:") else crs_name(CRS(text))
+    if text is None:
+        return ""
+    return f", {text if text.startswith('EPSG:') else crs_name(CRS(text))}"
 
 
 def _crs(dataset: xr.Dataset) -> str | None:
