@@ -107,7 +107,8 @@ def in_time() -> tuple[xr.Dataset, xr.DataArray]:
     """A cube of three days, and its truth."""
     maps = [water(GRID, seed=seed) for seed in range(3)]
     days = np.array(["2023-06-20", "2023-06-26", "2023-07-02"], "datetime64[ns]")
-    return tuple(xr.concat([m[k] for m in maps], "time").assign_coords(time=days) for k in (0, 1))
+    series = xr.concat([m for m, _ in maps], "time").assign_coords(time=days)
+    return series, xr.concat([t for _, t in maps], "time").assign_coords(time=days)
 
 
 def test_the_name_of_a_dim_or_coordinate_has_its_labels_as_groups() -> None:
@@ -132,9 +133,9 @@ def test_the_name_of_a_dim_or_coordinate_has_its_labels_as_groups() -> None:
 
 
 def test_source_stays_that_of_sensors_beside_a_dim_of_this_name() -> None:
-    series, truth = (each.rename(time="source") for each in in_time())
+    series, truth = in_time()
     with pytest.raises(ValueError, match="by='source': the retrieval has a source of datetime"):
-        xf.assess(series, truth, by="source")
+        xf.assess(series.rename(time="source"), truth.rename(time="source"), by="source")
 
 
 def test_labels_may_lie_along_the_rows_or_columns_alone() -> None:

@@ -82,9 +82,10 @@ def grouping_of(dataset: xr.Dataset, by: Any, *, name: str = "by") -> Grouping:
         # what a dim has are labels, whatever they are; of one without any they are positions
         found = _of_labels if by in mu.dims else _of_array
         return found(dataset, mu[by], name)
+    names = sorted(str(each) for each in {*mu.dims, *mu.coords})
     msg = (
         f"{name}={by!r}: must be a DataArray of labels on the grid or along a dim, 'source', "
-        f"'mask', or the name of a dim or coordinate of mu, of {sorted({*mu.dims, *mu.coords})}"
+        f"'mask', or the name of a dim or coordinate of mu, of {names}"
     )
     raise ValueError(msg)
 
