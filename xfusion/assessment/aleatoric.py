@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from xfusion.datamodel.cf import annotate
 from xfusion.datamodel.names import ALEATORIC, CALIBRATED, MASK, MU, PASSES, SIGMA
+from xfusion.datamodel.units import as_number
 from xfusion.datamodel.validation import Retrieval, as_retrieval, check_probability
 from xfusion.kernels.parallel import map_ranges, pixels
 
@@ -106,8 +107,9 @@ def _number_of(attrs: Any, passes: int | None) -> int | None:
     if given is None:
         return None
     try:
-        number = float(given)  # the tags of a file are texts
-    except (TypeError, ValueError):
+        # the tags of a file are texts
+        number = as_number(float(given) if isinstance(given, str) else given)
+    except ValueError:
         number = np.nan
     if not (1 <= number < np.inf and number == int(number)):
         msg = f"passes={given!r}: must be a whole number of at least 1, or None"

@@ -81,7 +81,7 @@ def apply_calibration(
             "or xf.Calibration.from_json(text)"
         )
         raise TypeError(msg)
-    if sigma not in ("delta", "rms"):
+    if not isinstance(sigma, str) or sigma not in ("delta", "rms"):
         msg = f"{sigma=} is neither 'delta' nor 'rms'"
         raise ValueError(msg)
     _check_fits(dataset, calibration, any_sensor=any_sensor)

@@ -24,6 +24,7 @@ from .tallying import Counting, counted
 from .truth import Kind, kind_of, split_nodata
 from .weighing import largest_of, weighing_of
 
+MOST_DRAWS = 100_000
 STAND_INS = {"wet": 1.0, "dry": 0.0, "score": None}
 
 
@@ -190,7 +191,7 @@ def _check(
     if not 0 <= as_number(threshold) <= 1:
         msg = f"{threshold=}: must be a probability from 0 to 1, such as 0.5"
         raise ValueError(msg)
-    if excluded not in STAND_INS:
+    if not isinstance(excluded, str) or excluded not in STAND_INS:
         msg = f"{excluded=}: must be one of {list(STAND_INS)}"
         raise ValueError(msg)
     if not 0 <= as_number(sigma_floor) < np.inf:
@@ -200,6 +201,9 @@ def _check(
         if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 0:
             msg = f"{name}={value!r}: must be a whole number, 0 or more"
             raise ValueError(msg)
+    if bootstrap > MOST_DRAWS:
+        msg = f"{bootstrap=}: must be at most {MOST_DRAWS} draws, of which 1000 do for an interval"
+        raise ValueError(msg)
     if block is not None and not bootstrap:
         msg = "block says what is drawn, but nothing is: give bootstrap=1000 as well"
         raise ValueError(msg)

@@ -95,7 +95,7 @@ def calibrate(
     dtype('float64')
     """
     dataset = as_retrieval(dataset)
-    if method not in METHODS:
+    if not isinstance(method, str) or method not in METHODS:
         msg = f"{method=} is none of {', '.join(METHODS)}"
         raise ValueError(msg)
     if CALIBRATED in dataset.attrs:

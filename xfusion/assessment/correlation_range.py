@@ -92,9 +92,9 @@ def as_exponentials(correlation: Correlation) -> tuple[Exponential, ...]:
 
 def _pairs(correlation: Any) -> list[tuple[float, float]] | None:
     """Return shares and lengths, or None of what is neither a length nor such pairs."""
-    if isinstance(correlation, bool | np.bool_ | str):
+    if isinstance(correlation, bool | np.bool_ | str | dict | set):
         return None
-    if np.ndim(correlation) == 0 and not isinstance(correlation, dict | set):
+    if np.ndim(correlation) == 0:
         return [(1.0, as_number(correlation, "m"))]
     try:
         return [(as_number(share), as_number(length, "m")) for share, length in correlation]

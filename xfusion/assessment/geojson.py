@@ -56,10 +56,13 @@ def _features(told: Any, crs: Any, *, is_json: bool = True) -> Iterator[Feature]
     """Yield the features of what is told as GeoJSON, in a CRS unless it names another one."""
     import shapely
 
+    if not isinstance(told, Mapping) or "type" not in told:
+        msg = f"zones has a {type(told).__name__} without a type, which is no GeoJSON: give {KINDS}"
+        raise ValueError(msg)
     if is_json and "crs" in told:
         crs = _crs_of(told["crs"])
-    if told.get("type") == "FeatureCollection":
-        for feature in told["features"]:
+    if told["type"] == "FeatureCollection":
+        for feature in told.get("features", ()):
             yield from _features(feature, crs, is_json=is_json)
         return
     is_feature = told.get("type") == "Feature"

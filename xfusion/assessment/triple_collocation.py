@@ -191,8 +191,8 @@ def _pair(correlated: tuple[str, str] | None, names: Sequence[str]) -> tuple[int
     if len(names) == FEWEST_SENSORS:
         msg = f"{correlated=}: with three sensors nothing is left to find it by, give a fourth"
         raise ValueError(msg)
-    pair = [*correlated]
-    if len({*pair}) != 2 or not {*pair} <= {*names}:  # noqa: PLR2004  # a pair
+    pair = [*correlated] if isinstance(correlated, tuple | list) else []
+    if len(pair) != 2 or pair[0] == pair[1] or not all(each in names for each in pair):  # noqa: PLR2004  # a pair
         msg = f"{correlated=}: name two sensors of {[*names]}"
         raise ValueError(msg)
     return names.index(pair[0]), names.index(pair[1])
