@@ -1,5 +1,7 @@
 """What all tests have, doctests of the package included."""
 
+import os
+
 import pytest
 
 pytest_plugins = ["tests.working_directory", "tests.kernel_warming"]
@@ -10,3 +12,8 @@ def pytest_configure(config: pytest.Config) -> None:
     chosen = config.option.markexpr
     if "network" not in chosen:
         config.option.markexpr = f"({chosen}) and not network" if chosen else "not network"
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """Have one worker more than cores: one in four tests waits, for a server or another process."""
+    return (os.cpu_count() or 1) + 1
