@@ -1,8 +1,6 @@
 """Runs to Zarr that were broken off: the same bytes in the end; and who may go on with them."""
 
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -15,67 +13,44 @@ import zarr
 from zarr.storage import MemoryStore, WrapperStore
 
 import xfusion as xf
+from tests.forked import Forked
 from tests.store_runs import BLOCK, SIDE, KilledError, break_off, contents, fused, write_inputs
 from xfusion.store.fingerprint import differences, job_of
 
-CHILD = """
-import sys
-from pathlib import Path
-from tests.store_runs import fused
-import xfusion as xf
 
-dataset = fused(Path({inputs!r}), block=8)
-print("ready", flush=True)
-sys.stdin.readline()
-xf.to_zarr(dataset, {store!r}, progress=False)
-print("finished", flush=True)
-"""
-
-
-def start(inputs: Path, store: Path) -> "subprocess.Popen[str]":
-    code = CHILD.format(inputs=str(inputs), store=str(store))
-    child = subprocess.Popen(
-        [sys.executable, "-c", code],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert child.stdout is not None
-    assert child.stdout.readline() == "ready\n"
-    return child
-
-
-def go(child: "subprocess.Popen[str]") -> None:
-    assert child.stdin is not None
-    child.stdin.write("go\n")
-    child.stdin.flush()
+def run(pipe: Any, inputs: str, store: str) -> None:
+    dataset = fused(Path(inputs), block=12)
+    pipe.send("ready")
+    pipe.recv()
+    xf.to_zarr(dataset, store, progress=False)
+    pipe.send("finished")
 
 
 @pytest.mark.slow
 def test_a_run_killed_at_20_random_moments_ends_with_the_same_bytes(
     inputs: Path, tmp_path: Path
 ) -> None:
-    child = start(inputs, tmp_path / "whole.zarr")
+    child = Forked(run, str(inputs), str(tmp_path / "whole.zarr"))
     begun = time.monotonic()
-    go(child)
-    assert child.communicate(timeout=100)[0] == "finished\n"
+    child.go()
+    assert child.said() == "finished"
     took = time.monotonic() - begun
     expected = contents(tmp_path / "whole.zarr")
     rng = np.random.default_rng(7)
     kills, runs = 0, 0
     store = tmp_path / "0.zarr"
     while kills < 20:
-        child = start(inputs, store)
-        go(child)
+        child = Forked(run, str(inputs), str(store))
+        child.go()
         time.sleep(rng.uniform(0, 0.4 * took))
-        child.send_signal(signal.SIGKILL)
-        finished = child.communicate()[0] == "finished\n"
+        child.signal(signal.SIGKILL)
+        finished = child.said() == "finished"
         kills += not finished
         if finished:
             assert contents(store) == expected
             runs += 1
             store = tmp_path / f"{runs}.zarr"
-    xf.to_zarr(fused(inputs, block=8), store, progress=False)
+    xf.to_zarr(fused(inputs, block=12), store, progress=False)
     assert contents(store) == expected
 
 

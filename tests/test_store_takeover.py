@@ -1,8 +1,6 @@
 """Two runs on one store, in any order of start, stop, freeze and kill: never a mixture."""
 
-import contextlib
 import itertools
-import multiprocessing
 import os
 import signal
 import time
@@ -16,6 +14,7 @@ import pytest
 import xarray as xr
 
 import xfusion as xf
+from tests.forked import Forked
 from tests.s3_server import BUCKET, s3_server
 from tests.store_runs import contents
 from xfusion.store import lease, tasks, workers
@@ -26,7 +25,7 @@ SIDE, BLOCK = 24, 4
 REFUSALS = ("another run", "unfinished run of another job", "finished result of another")
 
 
-class Run:
+class Run(Forked):
     """A run in another process."""
 
     def __init__(
@@ -39,35 +38,14 @@ class Run:
         force: bool = False,
         environment: Mapping[str, str] | None = None,
     ) -> None:
-        # a new process from one that has imported everything already, and has no threads
-        processes = multiprocessing.get_context("forkserver")
-        processes.set_forkserver_preload([__name__])
-        ours, theirs = processes.Pipe()
-        arguments = theirs, str(store), float(value), pause, resume, force, environment or {}
-        self.process = processes.Process(target=work, args=arguments, daemon=True)
-        self.process.start()
-        self.pipe = ours
-        assert ours.recv() == "ready"
-
-    def go(self) -> None:
-        self.pipe.send("go")
-
-    def signal(self, number: int) -> None:
-        if self.process.is_alive():
-            assert self.process.pid is not None
-            os.kill(self.process.pid, number)
+        super().__init__(work, str(store), float(value), pause, resume, force, environment or {})
 
     def end(self) -> bool:
         """Wait for the end, and return whether it finished."""
-        self.process.join(120)
-        assert self.process.exitcode is not None
-        said = ""
-        # one that was killed says nothing
-        with contextlib.suppress(EOFError, ConnectionResetError):
-            said = self.pipe.recv()
+        said = self.said()
         if self.process.exitcode == 0 and said != "finished":
             assert any(text in said for text in REFUSALS), said
-        return bool(said == "finished")
+        return said == "finished"
 
 
 def work(
@@ -140,9 +118,7 @@ def running() -> Iterator[list[Run]]:
     runs: list[Run] = []
     yield runs
     for run in runs:
-        run.signal(signal.SIGCONT)
-        run.signal(signal.SIGKILL)
-        run.process.join()
+        run.kill()
 
 
 PAIRS = [
