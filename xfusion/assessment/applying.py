@@ -81,7 +81,8 @@ def apply_calibration(
             "or xf.Calibration.from_json(text)"
         )
         raise TypeError(msg)
-    if not isinstance(sigma, str) or sigma not in ("delta", "rms"):
+    given_sigma: Any = sigma
+    if not isinstance(given_sigma, str) or given_sigma not in ("delta", "rms"):
         msg = f"{sigma=} is neither 'delta' nor 'rms'"
         raise ValueError(msg)
     _check_fits(dataset, calibration, any_sensor=any_sensor)

@@ -95,7 +95,8 @@ def calibrate(
     dtype('float64')
     """
     dataset = as_retrieval(dataset)
-    if not isinstance(method, str) or method not in METHODS:
+    how: Any = method
+    if not isinstance(how, str) or how not in METHODS:
         msg = f"{method=} is none of {', '.join(METHODS)}"
         raise ValueError(msg)
     if CALIBRATED in dataset.attrs:

@@ -184,7 +184,7 @@ def _dims(dim: Hashable | Iterable[Hashable] | None, mu: xr.DataArray) -> tuple[
     return tuple(dict.fromkeys(dims))
 
 
-def _pair(correlated: tuple[str, str] | None, names: Sequence[str]) -> tuple[int, int] | None:
+def _pair(correlated: Any, names: Sequence[str]) -> tuple[int, int] | None:
     """Return which sensors may have correlated errors."""
     if correlated is None:
         return None

@@ -33,7 +33,8 @@ def kind_of(
         Values of the reference that are none.
     """
     if kind is not None:
-        if not isinstance(kind, str) or kind not in ("binary", "continuous"):
+        said: Any = kind
+        if not isinstance(said, str) or said not in ("binary", "continuous"):
             msg = f"{kind=}: must be 'binary', 'continuous', or None, to see by the reference"
             raise ValueError(msg)
         return kind
