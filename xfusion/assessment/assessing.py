@@ -116,6 +116,9 @@ def assess(
     the mean of mu in each. The bins are named by their lower edges, so ``wet.sel(mu_bin=slice(t,
     None)).sum("mu_bin")`` is what is rightly predicted wet at any other threshold t.
 
+    Of intervals that hold 95 % of the draws about 90 in 100 hold the score of many such maps, with
+    fewer than 20 blocks 75 to 85: blocks of one map are more alike than maps are.
+
     Probabilities nearer to 0 or 1 than 1.2e-7 are clipped there for `log_loss`. Reliability,
     resolution (Murphy 1973) and `ece` are of 10 bins of equal width. `average_precision` and
     `roc_auc` are those of scikit-learn, where pixels of one bin are a tie. CRPS is that of a normal

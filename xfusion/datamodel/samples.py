@@ -55,7 +55,9 @@ def from_samples(
     sensor is believed too much. Of n normal samples ``E[1 / s^2]`` is ``(n - 1) / (n - 3)`` times
     what it should be, and so is the mean square of errors in units of s, that the factor mends.
     Of two sensors that are fused with weights ``1 / s^2`` it is then still 1.17 for 8 samples
-    each, 1.05 for 20. That the mean of n samples is off by ``s / sqrt(n)`` itself is not in it.
+    each, 1.05 for 20. That the mean of n samples is off by ``s / sqrt(n)`` itself is not in it:
+    where `mu` is this mean, and not that of many more samples, the variance of its distance from
+    a further one is ``1 + 1 / n`` times as large.
 
     Examples
     --------
