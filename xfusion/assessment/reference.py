@@ -50,6 +50,13 @@ def on_grid(dataset: xr.Dataset, reference: Any, *, name: str = "reference") -> 
         raise ValueError(msg)
     mu = dataset[MU]
     located = located_like(without_nodata(unwrapped(reference)), dataset)
+    needed = [d for d in spatial_dims(mu) or () if d not in located.dims]
+    if needed:
+        msg = (
+            f"{name} has the dims {reference.dims}, without {', '.join(map(repr, needed))} of mu: "
+            f"give one value for each pixel, {name}.broadcast_like(retrieval.mu)"
+        )
+        raise ValueError(msg)
     lacking = [d for d in mu.dims if d not in located.dims and d not in (spatial_dims(mu) or ())]
     each = dataset[[MU]].isel(dict.fromkeys(lacking, 0), drop=True)
     aligned = on_grid_of(
