@@ -76,10 +76,11 @@ def test_an_option_that_is_none_is_refused_by_its_name_before_pixels_are_read(
 @pytest.mark.parametrize("name", ["zones", "reference"])
 def test_a_map_along_rows_alone_is_told_the_call_that_spreads_it(name: str) -> None:
     rows = TRUTH[:, 0].drop_vars("x").astype(int)
-    call = {
+    calls: dict[str, Callable[[xr.DataArray], xr.Dataset]] = {
         "zones": lambda v: xf.area(WATER, zones=v),
         "reference": lambda v: xf.assess(WATER, v),
-    }[name]
+    }
+    call = calls[name]
     with pytest.raises(ValueError, match=rf"{name}.broadcast_like\(retrieval.mu\)"):
         call(rows)
     assert call(rows.broadcast_like(TRUTH)).sizes
