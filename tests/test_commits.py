@@ -121,7 +121,7 @@ def test_a_run_goes_on_from_its_own_commit_and_no_other(
 ) -> None:
     """Another run commits between two sessions of the first, which is no conflict to the engine."""
     count = itertools.count(1)
-    commit = commits._Branch.commit
+    commit = commits.Branch.commit
 
     def other() -> None:
         if ends:
@@ -137,7 +137,7 @@ def test_a_run_goes_on_from_its_own_commit_and_no_other(
     # a commit to begin with, one for each two of 16 blocks, and one to finish
     monkeypatch.setattr(workers.Local, "batch", lambda _: 2)
     with dask.config.set(scheduler="sync"), monkeypatch.context() as patched:
-        patched.setattr(commits._Branch, "commit", commits_and_another_begins)
+        patched.setattr(commits.Branch, "commit", commits_and_another_begins)
         with pytest.raises(RuntimeError, match="has committed to"):
             xf.to_zarr(retrieval(1.0), repository, progress=False)
     xf.to_zarr(retrieval(2.0), repository, progress=False)

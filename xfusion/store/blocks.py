@@ -15,8 +15,16 @@ from xfusion.run.scheduler import lazy_variables
 SIDE = 1536  # pixels of a block, where a retrieval in memory has none
 
 
-def in_blocks(dataset: xr.Dataset) -> xr.Dataset:
-    """Return the retrieval lazily, all variables in blocks of one size, as Zarr's are."""
+def in_blocks(dataset: xr.Dataset, asked: Mapping[Hashable, int] | None = None) -> xr.Dataset:
+    """Return the retrieval lazily, all variables in blocks of one size, as Zarr's are.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        A retrieval.
+    asked : mapping, optional
+        Dim -> size of blocks along it, instead of those that the retrieval has.
+    """
     empty = [dim for dim, size in dataset["mu"].sizes.items() if size == 0]
     if empty:
         msg = f"there are no pixels along {empty[0]!r}: the selection misses the array, change it"
@@ -35,6 +43,7 @@ def in_blocks(dataset: xr.Dataset) -> xr.Dataset:
         dataset = dataset.chunk(dict.fromkeys(dims, SIDE))
     dataset = dataset.unify_chunks()
     sizes = {d: max(blocks) for d, blocks in dataset.chunksizes.items()}
+    sizes |= {d: size for d, size in (asked or {}).items() if d in sizes}
     even = {d: _even(dataset.sizes[d], size) for d, size in sizes.items()}
     if dict(dataset.chunksizes) != even:
         dataset = rechunked(dataset, even)

@@ -68,7 +68,7 @@ def write_commits(
     FileExistsError, ValueError, OSError, RuntimeError, TypeError
         As of :func:`~xfusion.to_zarr`.
     """
-    branch = _Branch(repository)
+    branch = Branch(repository)
     template = template_of(dataset, job)
     root = branch.read(ROOT)
     if root is not None:
@@ -96,7 +96,7 @@ def write_commits(
         done = set()
         branch.begin(template, job, before or {})
     blocks, graph = blocks_of(dataset, branch.target)
-    _fill(branch, dataset, blocks, graph, done & {*range(len(blocks))}, progress=progress)
+    fill(branch, dataset, blocks, graph, done & {*range(len(blocks))}, progress=progress)
     changed = changed_inputs(dataset, job)
     if changed:
         msg = (
@@ -108,15 +108,17 @@ def write_commits(
     return branch.opened(dataset)
 
 
-def _fill(
-    branch: _Branch,
+def fill(
+    branch: Branch,
     dataset: xr.Dataset,
     blocks: list[Block],
     graph: Mapping[Any, Any],
     done: set[int],
     *,
     progress: bool,
+    in_one: bool = False,
 ) -> None:
+    """Compute blocks into a branch, with a commit for each batch, or in the open session."""
     workers = workers_of(dataset, 0.0)
     if not isinstance(workers, Local) or not workers.shares_memory():
         msg = (
@@ -130,13 +132,15 @@ def _fill(
         while left:
             size = workers.batch()
             batch, left = left[:size], left[size:]
-            branch.open()
+            if not in_one:
+                branch.open()
             workers.run(*part_of(graph, [blocks[number] for number in batch]), advance)
-            branch.commit(f"{len(batch)} blocks", {BLOCKS: batch})
+            if not in_one:
+                branch.commit(f"{len(batch)} blocks", {BLOCKS: batch})
 
 
 @dataclass
-class _Branch:
+class Branch:
     """The branch of a repository, and the session that is open on it."""
 
     repository: Any
@@ -231,7 +235,7 @@ class _Branch:
                 self._delete(variable)
         # an array is there before its chunks
         for key in sorted({*template} - {ROOT}, key=lambda key: not key.endswith(ROOT)):
-            self._write(key, template[key])
+            self.write(key, template[key])
         self.commit("begin", {BEGUN: dict(job)})
 
     def finish(self, root: bytes) -> None:
@@ -239,7 +243,7 @@ class _Branch:
         self.open()
         plain = json.loads(root)
         plain.pop("consolidated_metadata", None)  # Icechunk has all metadata in one place itself
-        self._write(ROOT, json.dumps(with_digest(plain)).encode())
+        self.write(ROOT, json.dumps(with_digest(plain)).encode())
         self.commit("finish", {FINISHED: True})
 
     def opened(self, dataset: xr.Dataset) -> xr.Dataset:
@@ -248,11 +252,12 @@ class _Branch:
             finished: xr.Dataset = xr.open_zarr(
                 self.repository.readonly_session(snapshot_id=self._tip).store,
                 consolidated=False,
-                chunks=dict(dataset.chunksizes),
+                chunks={dim: sizes[0] for dim, sizes in dataset.chunksizes.items()},
             )
         return finished
 
-    def _write(self, key: str, content: bytes) -> None:
+    def write(self, key: str, content: bytes) -> None:
+        """Set the content of a key, in the open session."""
         from zarr.core.buffer import default_buffer_prototype
         from zarr.core.sync import sync
 
@@ -266,7 +271,7 @@ class _Branch:
 
 @dataclass(frozen=True)
 class _Target:
-    branch: _Branch
+    branch: Branch
     name: str
     array: Any
 

@@ -21,11 +21,15 @@ from xfusion.datamodel.components import is_component
 from xfusion.run.objects import patiently
 
 from .lease import Lease
+from .metadata import consolidated
 from .place import JOB_KEY, ROOT, STATE, Place
 from .shards import Shard
+from .span import Span
+from .template import TIME
 
 DRAFT = "draft"  # of a job: the name of its draft
 NAME_OF_DRAFT = re.compile("[0-9a-f]{32}")
+AFTER = "added after"  # of a job that adds dates: what the store has before them
 VARIABLE = "variable "  # begins what a job calls its variables
 
 
@@ -37,11 +41,13 @@ class Draft:
     name: str
     is_resumed: bool = False
     """Whether another run has begun it, and perhaps to publish it."""
+    span: Span | None = None
+    """Where its dates will lie among those of a store that is there already."""
 
     @classmethod
-    def begun(cls, place: Place, job: Mapping[str, str]) -> Draft:
+    def begun(cls, place: Place, job: Mapping[str, str], span: Span | None = None) -> Draft:
         """Begin one, and note of which job it is."""
-        draft = cls(place, uuid.uuid4().hex)
+        draft = cls(place, uuid.uuid4().hex, span=span)
         place.write(JOB_KEY, json.dumps({DRAFT: draft.name, **job}).encode())
         return draft
 
@@ -50,15 +56,19 @@ class Draft:
         """Where all of it is."""
         return f"{STATE}/{self.name}"
 
-    @property
-    def folders(self) -> tuple[str, ...]:
-        """What the keys of its blocks begin with."""
+    def keys(self, shard: Shard) -> tuple[str, ...]:
+        """Return where a block may be."""
         # in the store itself, where the run was killed while it published
-        return (self.path(""), "") if self.is_resumed else (self.path(""),)
+        published = (self.published(shard.key),) if self.is_resumed else ()
+        return (self.path(shard.key), *published)
 
     def path(self, key: str) -> str:
         """Return where a key of the store is until it is finished."""
         return f"{self.folder}/{'root.json' if key == ROOT else f'arrays/{key}'}"
+
+    def published(self, key: str) -> str:
+        """Return which key of the store that of a block will be."""
+        return self.span.key(key) if self.span else key
 
     def write(self, contents: Mapping[str, bytes]) -> None:
         """Write metadata and coordinates, which are small."""
@@ -101,9 +111,25 @@ class Draft:
         lease.check()
         self.place.for_each(keys, lambda key: self._move(key, lease))
 
+    def switch(self, contents: Mapping[str, bytes], lease: Lease) -> None:
+        """Put new content under keys of the store, one after the other.
+
+        Each is there whole or as it was before, and no run that was taken over undoes it.
+        """
+        aside = {key: f"{self.folder}/grown/{number}" for number, key in enumerate(contents)}
+        for key, content in contents.items():
+            self.place.write(aside[key], content)
+        for key, path in aside.items():
+            lease.check()
+            try:
+                self.place.move(path, key)
+            except FileNotFoundError:
+                lease.check()
+                raise
+
     def _move(self, key: str, lease: Lease) -> None:
         try:
-            self.place.move(self.path(key), key)
+            self.place.move(self.path(key), self.published(key))
         except FileNotFoundError:
             # taken over: the draft is the other's
             lease.check()
@@ -144,14 +170,42 @@ def job_of_draft(place: Place) -> tuple[Draft | None, dict[str, str]]:
 def discard(place: Place, lease: Lease, job: Iterable[str]) -> None:
     """Delete an unfinished result: its drafts first, so that nothing more is moved out of them."""
     lease.check()
-    drafts = [name for name in place.children(STATE) if NAME_OF_DRAFT.fullmatch(name)]
+    drafts = drafts_of(place)
     # a job that is torn does not tell what of it was published before its run broke off
     names = {n.removeprefix(VARIABLE) for n in job if n.startswith(VARIABLE)}
     names = names.union(*(place.children(f"{STATE}/{draft}/arrays") for draft in drafts))
-    for draft in drafts:
-        place.delete_folder(f"{STATE}/{draft}")
+    _delete_drafts(place, drafts)
     for name in sorted(names):
         if is_component(name) and name not in (STATE, ROOT):
             lease.check()
             place.delete_array(name)
     place.delete(JOB_KEY)
+
+
+def discard_drafts(place: Place, lease: Lease) -> None:
+    """Delete what is not finished in a store that is, and nothing else of it."""
+    lease.check()
+    _delete_drafts(place, drafts_of(place))
+    place.delete(JOB_KEY)
+
+
+def drafts_of(place: Place) -> list[str]:
+    """Return the names of all drafts in a store."""
+    return [name for name in place.children(STATE) if NAME_OF_DRAFT.fullmatch(name)]
+
+
+def _delete_drafts(place: Place, drafts: Iterable[str]) -> None:
+    for draft in drafts:
+        place.delete_folder(f"{STATE}/{draft}")
+
+
+def addition_after(place: Place) -> str:
+    """Return after what dates are added to a store as it is, as a job says it."""
+    nodes = consolidated(place.json(ROOT) or {})
+    return f"{(nodes.get(TIME, {}).get('shape') or [0])[0]} dates"
+
+
+def is_being_added_to(place: Place) -> bool:
+    """Whether dates were begun to be added to a finished store, and are not all there."""
+    noted = (place.json(JOB_KEY) or {}).get(AFTER)
+    return noted is not None and noted == addition_after(place)

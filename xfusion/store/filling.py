@@ -14,14 +14,15 @@ from xfusion.run.progress import progress_of
 from xfusion.run.scheduler import lazy_variables
 
 from .cluster import LostWorkersError
-from .draft import Draft, discard, job_of_draft
+from .draft import AFTER, Draft, addition_after, discard, discard_drafts, job_of_draft
 from .fingerprint import changed_inputs, differences
 from .lease import Lease, held
-from .links import refuse_links
-from .metadata import changed_files
-from .place import JOB_KEY, ROOT, Place
+from .links import refuse_links, refuse_links_on_the_way
+from .metadata import changed_arrays, changed_files
+from .place import JOB_KEY, ROOT, STATE, Place
 from .shards import is_sound, is_written
 from .soundness import broken_blocks
+from .span import Span
 from .tasks import Block, blocks_of, part_of
 from .workers import workers_of
 
@@ -36,7 +37,7 @@ def done_blocks(draft: Draft, blocks: Sequence[Block]) -> set[int]:
     return {
         number
         for number in draft.done() & {*range(len(blocks))}
-        if all(is_sound(draft.place, shard, *draft.folders) for shard in blocks[number].shards)
+        if all(is_sound(draft.place, shard, *draft.keys(shard)) for shard in blocks[number].shards)
     }
 
 
@@ -50,19 +51,82 @@ class Filling:
     template: Mapping[str, bytes]
     timeout: float
     progress: bool
+    span: Span | None = None
+    """Which of the dates of a store these are, where others have been or are to be added."""
 
     def write(self, lease: Lease, *, resume: bool) -> None:
         """Compute what no former run has, and make a finished store of it."""
         draft = self._draft(lease, resume=resume)
+        self._compute(draft, lease)
+        draft.publish(lease)
+
+    def add(self, lease: Lease, files: Mapping[str, bytes], *, resume: bool) -> None:
+        """Compute what no former run has, and add it to a finished store.
+
+        Parameters
+        ----------
+        lease : Lease
+        files : mapping
+            What makes it part of the store, in that order; see
+            :func:`~xfusion.store.growth.grown_files`.
+        resume : bool
+            As of :func:`~xfusion.to_zarr`.
+        """
+        draft = self.former_addition(resume=resume)
+        if draft is None:
+            discard_drafts(self.place, lease)
+            self._delete_behind()
+            draft = Draft.begun(self.place, self._job_of_addition(), self.span)
+        shards = [shard for block in self._compute(draft, lease) for shard in block.shards]
+        written = {*self.place.listed(draft.path(""))}
+        keys = [shard.key for shard in shards if draft.path(shard.key) in written]
+        refuse_links_on_the_way(self.place, [*files, *map(draft.published, keys)])
+        draft.publish_blocks(keys, lease)
+        draft.switch(files, lease)
+
+    def former_addition(self, *, resume: bool) -> Draft | None:
+        """Return the draft to go on with, of the same dates after the same others; None if none.
+
+        Raises
+        ------
+        ValueError
+            If other dates were begun to be added, and some are done, unless they are discarded.
+        """
+        refuse_links(self.place, STATE)
+        before = self.place.json(JOB_KEY) or {}
+        job = self._job_of_addition()
+        # what was begun after other dates has ended, as it is there, or can no longer be added
+        if before.get(AFTER) != job[AFTER]:
+            return None
+        return replace(self, job=job).former(resume=resume)[0]
+
+    def _delete_behind(self) -> None:
+        """Delete what a run that was given up has left behind the last date of the store."""
+        if self.span is None:
+            return
+        for name in map(str, lazy_variables(self.dataset)):
+            folder = f"{name}/c/"
+            first = [f"{folder}{n}" for n in self.span.numbers()]
+            listed = [folder] if self.span.axes[name] else [f"{path}/" for path in first]
+            found = {key for prefix in listed for key in self.place.listed(prefix)}
+            # of what has no more dims than time, a block is no folder
+            found |= {path for path in first if self.place.has(path)}
+            self.place.for_each(sorted(filter(self.span.holds_key, found)), self.place.delete)
+
+    def _job_of_addition(self) -> dict[str, str]:
+        return {**self.job, AFTER: addition_after(self.place)}
+
+    def _compute(self, draft: Draft, lease: Lease) -> list[Block]:
+        """Compute into a draft what is not there; return all blocks."""
         draft.write(self.template)
         blocks, graph = blocks_of(self.dataset, partial(draft.target, lease=lease))
 
         def is_there(block: Block) -> bool:
-            return all(is_written(self.place, shard, *draft.folders) for shard in block.shards)
+            return all(is_written(self.place, shard, *draft.keys(shard)) for shard in block.shards)
 
         done = done_blocks(draft, blocks)
         self._complete(draft, lease, (blocks, graph), done, is_there)
-        draft.publish(lease)
+        return blocks
 
     def mend(self, check: Callable[[], None], *, force: bool) -> None:
         """Write again what of a finished store is not what was written.
@@ -74,13 +138,13 @@ class Filling:
         force : bool
             As of :func:`~xfusion.to_zarr`.
         """
-        if not (changed_files(self.place, self.template) or self._broken()):
+        if not (self._changed() or self._broken()):
             return
         refuse_links(self.place)
         with held(self.place, force=force) as lease:
             # meanwhile it may have become another store, or have been mended
             check()
-            if changed := changed_files(self.place, self.template):
+            if changed := self._changed():
                 warn(f"{self.place.name}: {', '.join(changed)} changed, and are written again")
                 for key, content in changed.items():
                     lease.check()
@@ -89,27 +153,33 @@ class Filling:
             if not broken:
                 return
             warn(f"{self.place.name}: {', '.join(broken)} did not read, and are computed again")
-            draft = Draft.begun(self.place, self.job)
+            draft = Draft.begun(self.place, self.job, self.span)
             draft.write(self.template)
             blocks, graph = blocks_of(self.dataset, partial(draft.target, lease=lease))
             sound = {
                 number
                 for number, block in enumerate(blocks)
-                if broken.keys().isdisjoint(shard.key for shard in block.shards)
+                if broken.keys().isdisjoint(draft.published(s.key) for s in block.shards)
             }
             shards = {s for n, block in enumerate(blocks) if n not in sound for s in block.shards}
 
             def is_there(block: Block) -> bool:
                 return shards.isdisjoint(block.shards) or all(
-                    is_written(self.place, shard, draft.path("")) for shard in block.shards
+                    is_written(self.place, shard, draft.path(shard.key)) for shard in block.shards
                 )
 
             self._complete(draft, lease, (blocks, graph), sound, is_there)
             draft.publish_blocks([shard.key for shard in shards], lease)
 
+    def _changed(self) -> dict[str, bytes]:
+        if self.span is None:
+            return changed_files(self.place, self.template)
+        # of the whole store nobody has a template
+        return changed_arrays(self.place)
+
     def _broken(self) -> dict[str, str]:
         names = [str(name) for name in lazy_variables(self.dataset)]
-        return broken_blocks(self.place, names, progress=False)
+        return broken_blocks(self.place, names, span=self.span, progress=False)
 
     def _complete(
         self,
@@ -155,7 +225,7 @@ class Filling:
         if not resume or draft is None:
             return None, before
         if before == self.job:
-            return replace(draft, is_resumed=True), before
+            return replace(draft, is_resumed=True, span=self.span), before
         # without pixels there is nothing to be mixed
         if draft.done():
             msg = (

@@ -65,6 +65,16 @@ def changed_files(place: Place, template: Mapping[str, bytes]) -> dict[str, byte
     return changed
 
 
+def changed_arrays(place: Place) -> dict[str, bytes]:
+    """Return which arrays' own metadata are not what the root says, and what they are to be."""
+    nodes = {key_of(name): node for name, node in consolidated(root_of(place)).items()}
+    return {
+        key: json.dumps(node, indent=2).encode()
+        for key, node in nodes.items()
+        if node.get("node_type") == ARRAY and place.json(key) != node
+    }
+
+
 def _read(content: bytes) -> Any:
     try:
         return json.loads(content)

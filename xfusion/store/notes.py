@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 MOST_INPUTS = 12  # that are noted by name: of the files of a long series the digest must do
 DIGEST, METADATA = "digest", "metadata"
 VERSION, MARKS = "xfusion", "parameters"
+GROWN = "grown"  # which jobs have added dates: after how many, and a digest
+SHORT = 12  # characters of a digest of one of many jobs
 HALF = 4  # characters of a mark for the name of a parameter, and for its value
 
 
@@ -46,6 +48,43 @@ def note_of(job: Mapping[str, str]) -> str:
 def is_of(note: str, job: Mapping[str, str]) -> bool:
     """Whether a finished store is of a job, by its note."""
     return _read(note).get(DIGEST) == _read(note_of(job))[DIGEST]
+
+
+def with_growth(note: str, start: int, job: Mapping[str, str]) -> str:
+    """Return the note of a finished store to which a job has added dates.
+
+    Parameters
+    ----------
+    note : str
+        That of the store before.
+    start : int
+        How many dates it had.
+    job : mapping
+        As of :func:`note_of`.
+    """
+    return json.dumps({**_read(note), GROWN: [*_growth(note), [start, _short_digest(job)]]})
+
+
+def first_count(note: str, count: int) -> int:
+    """Return how many dates the job has written that made a store, which has so many now."""
+    return min([start for start, _ in _growth(note)], default=count)
+
+
+def has_added(note: str, start: int, job: Mapping[str, str]) -> bool:
+    """Whether it was this job that wrote the dates of a store that follow a number of others."""
+    if start == 0:
+        return is_of(note, job)
+    return [start, _short_digest(job)] in _growth(note)
+
+
+def _growth(note: str) -> list[Any]:
+    noted: Any = _read(note).get(GROWN)
+    pairs = noted if isinstance(noted, list) else []
+    return [pair for pair in pairs if isinstance(pair, list) and [*map(type, pair)] == [int, str]]
+
+
+def _short_digest(job: Mapping[str, str]) -> str:
+    return _read(note_of(job))[DIGEST][:SHORT]
 
 
 def digest_of(root: Mapping[str, Any]) -> str:

@@ -258,12 +258,13 @@ class Place:
                 self.delete_folder(STATE)
 
     def opened(self, blocks: Mapping[Hashable, tuple[int, ...]]) -> xr.Dataset:
-        """Open it lazily."""
+        """Open it lazily, in blocks as long as the first of some along each dim."""
+        sides = {dim: sizes[0] for dim, sizes in blocks.items()}
         with warnings.catch_warnings():
             # of labels along a dim, which are in one piece; pixels are in these blocks
             warnings.filterwarnings("ignore", "The specified chunks separate the stored chunks")
             finished: xr.Dataset = patiently(
-                lambda: xr.open_zarr(self.zarr, chunks=dict(blocks), zarr_format=3)
+                lambda: xr.open_zarr(self.zarr, chunks=sides, zarr_format=3)
             )
         return finished
 

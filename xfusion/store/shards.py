@@ -32,12 +32,12 @@ class Shard:
         return "/".join([self.variable, "c", *map(str, self.index)])
 
 
-def is_written(place: Place, shard: Shard, *folders: str) -> bool:
-    """Whether a shard is in one of some folders, and not cut short, by its index.
+def is_written(place: Place, shard: Shard, *keys: str) -> bool:
+    """Whether a shard is under one of some keys, and not cut short, by its index.
 
     Of the pixels it reads nothing: these have checksums, which whoever reads them sees.
     """
-    return any(_has_index(place, f"{folder}{shard.key}", shard) for folder in folders)
+    return any(_has_index(place, key, shard) for key in keys)
 
 
 def shard_of(array: Any, name: str, index: tuple[int, ...]) -> Shard:
@@ -48,17 +48,17 @@ def shard_of(array: Any, name: str, index: tuple[int, ...]) -> Shard:
     return Shard(name, index, chunks, chunks - inside)
 
 
-def is_sound(place: Place, shard: Shard, *folders: str) -> bool:
-    """Whether a shard is in one of some folders, and each of its chunks what was written.
+def is_sound(place: Place, shard: Shard, *keys: str) -> bool:
+    """Whether a shard is under one of some keys, and each of its chunks what was written.
 
     On an object store, which has checksums of its own, not more than :func:`is_written`.
     """
     from zarr.storage import ObjectStore
 
     if isinstance(place.zarr, ObjectStore):
-        return is_written(place, shard, *folders)
-    for folder in folders:
-        content = place.read(f"{folder}{shard.key}")
+        return is_written(place, shard, *keys)
+    for key in keys:
+        content = place.read(key)
         if content is not None:
             return _has_sound_chunks(content, shard)
     return False

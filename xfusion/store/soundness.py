@@ -18,6 +18,7 @@ from .metadata import ARRAY, changed_metadata, key_of, kinds_of_nodes, root_of
 from .notes import noted_digest
 from .place import Place, StoreLike
 from .shards import is_written, shard_of
+from .span import Span
 
 MISSING = "it is not there"
 NOT_WHOLE = "it is not whole"
@@ -83,13 +84,24 @@ def verify(store: StoreLike, /, *, progress: bool = True) -> dict[str, str]:
 
 
 def broken_blocks(
-    place: Place, names: Sequence[str], *, is_full: bool = True, progress: bool
+    place: Place,
+    names: Sequence[str],
+    *,
+    span: Span | None = None,
+    is_full: bool = True,
+    progress: bool,
 ) -> dict[str, str]:
     """Return the chunks or shards of some arrays that do not read, and why.
 
     One that is not there is broken where all were written, and else means that it has no values.
+    With a span only those of its dates are read.
     """
-    blocks = [block for name in names for block in _blocks(place, name)]
+    blocks = [
+        block
+        for name in names
+        for block in _blocks(place, name)
+        if span is None or span.holds(name, block.index)
+    ]
     broken: dict[str, str] = {}
     what = f"checking {place.name}"
     with (
@@ -148,7 +160,7 @@ def _fault_of(place: Place, block: _Block, *, is_full: bool) -> str | None:
         return MISSING if is_ours else None
     if block.array.shards and is_full:
         shard = shard_of(block.array, block.name, block.index)
-        if not is_written(place, shard, ""):
+        if not is_written(place, shard, shard.key):
             return "its index is not what was written"
     try:
         patiently(block.array.__getitem__, block.region)

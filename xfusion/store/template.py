@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from zarr.abc.store import Store as ZarrStore
 
 LEVEL = 0  # of zstd: Zarr's own choice
+TIME = "time"  # the dim along which a store can grow
+LABELS = 1024  # times, in one piece: there is room for more than a store begins with
 NO_TIME = int(np.iinfo(np.int64).min)  # NaT, as times are stored
 CHUNK = 512  # pixels a side, at most, of what is compressed in one piece
 
@@ -50,6 +52,9 @@ def template_of(dataset: xr.Dataset, job: Mapping[str, str]) -> dict[str, bytes]
             "chunks": tuple(_chunk(c[0]) if d in dims else c[0] for d, c in _blocks(variable)),
             "shards": tuple(c[0] for _, c in _blocks(variable)),
         }
+    for name, variable in dataset.variables.items():
+        if variable.chunks is None and TIME in variable.dims:
+            encoding[name] |= _of_labels(variable)
     # what a reader gets of a file that is gone
     for name, variable in dataset.variables.items():
         if variable.dtype.kind in "mM":
@@ -123,6 +128,23 @@ def _listed(value: Any) -> Any:
     if isinstance(value, np.ndarray | np.generic) and value.dtype.kind in "biufU":
         return value.tolist()
     raise TypeError
+
+
+def _of_labels(variable: xr.Variable) -> dict[str, Any]:
+    """Return how labels along time are written: alike, however many there are and whichever."""
+    side = LABELS if variable.ndim == 1 else 1
+    sizes = zip(variable.dims, variable.shape, strict=True)
+    encoding: dict[str, Any] = {"chunks": tuple(side if d == TIME else n for d, n in sizes)}
+    if variable.dtype.kind in "mM":
+        # with the units that xarray takes, days say, no moment of another day could be added
+        numbers = variable.to_numpy()
+        exact = np.array_equal(
+            numbers, numbers.astype(f"{variable.dtype.kind}8[us]"), equal_nan=True
+        )
+        units = "microseconds" if exact else "nanoseconds"
+        since = " since 1970-01-01" if variable.dtype.kind == "M" else ""
+        encoding |= {"units": f"{units}{since}", "dtype": "int64"}
+    return encoding
 
 
 def _blocks(variable: xr.Variable) -> Iterator[tuple[Any, tuple[int, ...]]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import os
 from collections.abc import Mapping
@@ -13,8 +14,11 @@ from xfusion.datamodel.provenance import JOB
 from xfusion.datamodel.validation import Retrieval, as_retrieval
 from xfusion.run.scheduler import lazy_variables
 
+from .appending import FIRST, append_dates, in_dates, span_of_first
 from .blocks import in_blocks
+from .commit_of_dates import commit_dates, holds_result
 from .commits import is_repository, write_commits
+from .draft import is_being_added_to
 from .filling import Filling
 from .fingerprint import job_of
 from .lease import held, is_held
@@ -30,6 +34,7 @@ def to_zarr(
     /,
     store: StoreLike,
     *,
+    append_dim: str | None = None,
     resume: bool = True,
     force: bool = False,
     timeout: float = 60.0,
@@ -104,15 +109,26 @@ def to_zarr(
     4
     """
     _needs_zarr()
-    lazy = in_blocks(_with_lone_values(as_retrieval(dataset)))
+    whole = _with_lone_values(as_retrieval(dataset))
+    if append_dim is not None:
+        whole = in_dates(whole, append_dim)
+    lazy = in_blocks(whole, None if append_dim is None else FIRST)
     job = job_of(lazy)
     if is_repository(store):
+        if append_dim is not None and holds_result(store):
+            return commit_dates(whole, store, progress=progress)
         return write_commits(lazy, job, store, resume=resume, progress=progress)
     place = Place(store)
     place.check_is_changeable()
     filling = Filling(place, lazy, job, template_of(lazy, job), timeout, progress)
     with place.named_errors():
         state = place.state()
+        if state == FINISHED and append_dim is not None:
+            blocks = append_dates(
+                place, whole, resume=resume, force=force, timeout=timeout, progress=progress
+            )
+            _tidy(place)
+            return place.opened(blocks)
         if state == FOREIGN:
             msg = (
                 f"{place.name} holds data that xfusion did not write: nothing was changed; "
@@ -129,9 +145,9 @@ def to_zarr(
                     filling.write(lease, resume=resume)
         _same_result(place, job)
         if state == FINISHED:
+            filling = dataclasses.replace(filling, span=span_of_first(place))
             filling.mend(functools.partial(_same_result, place, job), force=force)
-        if not is_held(place):
-            place.tidy()
+        _tidy(place)
         return place.opened(lazy.chunksizes)
 
 
@@ -157,6 +173,12 @@ def open_store(store: StoreLike) -> xr.Dataset:
         place.check_is_finished()
         check_root(place)
         return place.opened({})
+
+
+def _tidy(place: Place) -> None:
+    """Delete what a run has left that is not needed: dates that are half added are gone on with."""
+    if not (is_held(place) or is_being_added_to(place)):
+        place.tidy()
 
 
 def _needs_zarr() -> None:
