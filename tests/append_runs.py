@@ -43,7 +43,8 @@ def add(dataset: xr.Dataset, store: Any, **options: Any) -> xr.Dataset:
 def as_readers_see(store: Path) -> dict[str, xr.Dataset]:
     """Return a store as it is opened by those who look at the metadata of all of it."""
     group = zarr.open_group(store, mode="r")
-    by_zarr = {name: (array.metadata.dimension_names, array[:]) for name, array in group.arrays()}
+    arrays: list[Any] = [*group.arrays()]
+    by_zarr = {name: (array.metadata.dimension_names, array[:]) for name, array in arrays}
     return {
         "xarray": xr.open_zarr(store).load(),
         "zarr": xr.Dataset({f"{n}_": v for n, v in by_zarr.items()}),
@@ -73,7 +74,7 @@ def count_steps(act: Callable[[int], None]) -> None:
 
     for name in STEPS:
         setattr(Place, name, before(getattr(Place, name)))
-    tasks._write = before(tasks._write)  # type: ignore[assignment]
+    tasks._write = before(tasks._write)
 
 
 def kill_at(moment: int, step: int) -> None:
@@ -88,7 +89,7 @@ def main(folder: Path) -> None:
         process = os.fork()
         if process == 0:
             count_steps(partial(kill_at, moment))
-            workers.BLOCKS_A_WORKER = 1
+            setattr(workers, "BLOCKS_A_WORKER", 1)  # noqa: B010  # it is not exported
             with dask.config.set(scheduler="sync"):
                 add(days(7), folder / f"{moment}.zarr")
             os._exit(0)

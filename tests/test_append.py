@@ -41,7 +41,7 @@ def store(whole: Path, tmp_path: Path) -> Path:
 # Equal to one call
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=5, deadline=None)
 @given(st.lists(st.integers(1, 2), min_size=1, max_size=4))
 def test_dates_in_any_parts_are_those_of_one_call_bit_for_bit(parts: list[int]) -> None:
     with tempfile.TemporaryDirectory() as folder:

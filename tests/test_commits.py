@@ -11,6 +11,7 @@ import xarray as xr
 import zarr
 
 import xfusion as xf
+from tests.append_runs import add, days, scene
 from tests.store_runs import KilledError, fused, write_inputs
 from xfusion.store import commits, fingerprint, tasks, workers
 
@@ -209,3 +210,63 @@ def test_stores_that_cannot_be_changed_are_refused_with_what_to_give(
         xf.to_zarr(retrieval(), LocalStore(tmp_path, read_only=True), progress=False)
     with dask.config.set(scheduler="processes"), pytest.raises(TypeError, match="threads of this"):
         xf.to_zarr(retrieval(), repository, progress=False)
+
+
+def test_dates_are_added_in_one_commit_that_has_all_of_them(repository: Any) -> None:
+    add(days(1, 3), repository)
+    ids = [commit.id for commit in repository.ancestry(branch="main")]
+    back = add(days(4, 9), repository)
+    assert [commit.id for commit in repository.ancestry(branch="main")][1:] == ids
+    expected = days(1, 3, 4, 9).compute()
+    xr.testing.assert_equal(opened(repository), expected)
+    xr.testing.assert_equal(back.load(), expected)
+    assert xf.verify(repository, progress=False) == {}
+    before = [commit.id for commit in repository.ancestry(branch="main")]
+    for dates in (days(1, 3), days(4, 9)):
+        xr.testing.assert_equal(add(dates, repository).load(), expected)
+    for dates, said in ((scene(9, value=1), "is in the Icechunk"), (scene(8), "not later than")):
+        with pytest.raises(ValueError, match=said):
+            add(dates, repository)
+    with pytest.raises(ValueError, match="attribute sensor is 's2'"):
+        add(scene(11).assign_attrs(sensor="s2"), repository)
+    assert [commit.id for commit in repository.ancestry(branch="main")] == before
+
+
+@pytest.mark.parametrize("after", [0, 3, 5])
+def test_dates_whose_addition_breaks_off_are_not_there(
+    repository: Any, monkeypatch: pytest.MonkeyPatch, after: int
+) -> None:
+    add(days(1, 3), repository)
+    before = opened(repository)
+    written = iter(range(10**6))
+
+    def write(target: Any, region: Any, block: Any) -> None:
+        if next(written) >= after:
+            raise KilledError
+        target[region] = block
+
+    with monkeypatch.context() as patched, dask.config.set(scheduler="sync"):
+        patched.setattr(tasks, "_write", write)
+        with pytest.raises(KilledError):
+            add(scene(4), repository)
+    xr.testing.assert_identical(opened(repository), before)
+    add(scene(4), repository)
+    xr.testing.assert_equal(opened(repository), days(1, 3, 4).compute())
+
+
+def test_of_two_runs_that_add_dates_the_second_to_commit_is_refused(
+    repository: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add(days(1, 3), repository)
+    begun: list[str] = []
+
+    def write(target: Any, region: Any, block: Any) -> None:
+        if not begun:
+            begun.append("another")
+            add(scene(5), repository)
+        target[region] = block
+
+    monkeypatch.setattr(tasks, "_write", write)
+    with dask.config.set(scheduler="sync"), pytest.raises(RuntimeError, match="has committed to"):
+        add(scene(4), repository)
+    xr.testing.assert_equal(opened(repository), days(1, 3, 5).compute())

@@ -15,8 +15,11 @@ from odc.geo.geobox import GeoBox
 from odc.geo.xr import xr_zeros
 
 import xfusion as xf
+from tests.append_runs import add, days, scene
 from tests.s3_server import BUCKET, s3_server
+from tests.store_runs import KilledError
 from xfusion.store import tasks
+from xfusion.store.place import Place
 
 pytestmark = pytest.mark.slow
 
@@ -90,6 +93,31 @@ def test_a_run_in_s3_that_was_taken_over_reaches_nothing(
     assert xf.verify(f"{url}.zarr", progress=False) == {}
     found = xf.to_zarr(retrieval(1), f"{url}.zarr", progress=False)
     xr.testing.assert_equal(loaded(found), retrieval(1).compute())
+
+
+def test_dates_are_added_in_s3_also_where_the_first_run_broke_off(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add(days(1, 3), f"{url}.zarr")
+    before = loaded(xf.to_zarr(days(1, 3), f"{url}.zarr", progress=False))
+    move = Place.move
+    moved = itertools.count(1)
+
+    def broken_off(self: Place, source: str, target: str) -> None:
+        # of six blocks and eight files of metadata and labels
+        if next(moved) == 4:
+            raise KilledError
+        move(self, source, target)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Place, "move", broken_off)
+        with pytest.raises(KilledError):
+            add(scene(4), f"{url}.zarr")
+    again = xf.to_zarr(days(1, 3), f"{url}.zarr", progress=False)
+    xr.testing.assert_identical(loaded(again), before)
+    added = add(scene(4), f"{url}.zarr")
+    xr.testing.assert_equal(loaded(added), days(1, 3, 4).compute())
+    assert xf.verify(f"{url}.zarr", progress=False) == {}
 
 
 def test_files_in_s3_are_those_of_a_folder(url: str, endpoint: str, tmp_path: Path) -> None:

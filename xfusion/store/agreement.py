@@ -10,7 +10,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from xfusion.datamodel.comparison import same_geobox
-from xfusion.datamodel.grid import geobox_of, has_crs, spatial_dims
+from xfusion.datamodel.grid import crs_text, geobox_of, has_crs, spatial_dims
 from xfusion.datamodel.names import SPATIAL_REF
 from xfusion.datamodel.provenance import JOB, merged_mask_attrs
 from xfusion.datamodel.times import label_text
@@ -24,7 +24,7 @@ UNTOUCHED = "nothing was written"
 # without these the same numbers mean something else
 MEANING = ("units", "calendar", "grid_mapping", "standard_name", "flag_", "scale_", "add_offset")
 OF_RESULTS = ("sensor", "fusion_", "series_", "calibration_", "aleatoric", "passes")
-NO_ATTRIBUTE = "coordinates"  # names variables, which are compared as such
+OF_NAMES = ("coordinates", "ancillary_variables")  # of variables, which are compared as such
 
 
 def check_store(stored: Stored) -> None:
@@ -43,6 +43,12 @@ def check_store(stored: Stored) -> None:
             "choose another store, or delete it"
         )
         raise FileExistsError(msg)
+    if "mu" not in stored.nodes:
+        msg = (
+            f"the metadata of {stored.name} are not whole, {UNTOUCHED}: xf.verify tells more of "
+            "it, and the call that made the store mends what it can"
+        )
+        raise ValueError(msg)
     if TIME not in stored.dataset.dims or TIME not in stored.nodes:
         msg = (
             f"{stored.name} holds a retrieval without a dim {TIME!r}, to which no dates can be "
@@ -100,7 +106,7 @@ def _of_grid(stored: xr.Dataset, dataset: xr.Dataset) -> Iterator[str]:
         if dataset.sizes.get(dim) != stored.sizes[dim]:
             yield (
                 f"they have {dataset.sizes.get(dim, 'no')} pixels along {dim}, the store "
-                f"{stored.sizes[dim]}: .coregister(xf.open_store(...)) brings them onto its grid"
+                f"{stored.sizes[dim]}: .coregister(store) brings them onto its grid"
             )
             return
     if not has_crs(stored) and not has_crs(dataset):
@@ -113,7 +119,7 @@ def _of_grid(stored: xr.Dataset, dataset: xr.Dataset) -> Iterator[str]:
         return
     ours, theirs = geobox_of(dataset), geobox_of(stored)
     if not same_geobox(ours, theirs):
-        shown = [f"{box.crs} {tuple(box.transform)[:6]}" for box in (ours, theirs)]
+        shown = [f"{crs_text(box.crs)} {tuple(box.transform)[:6]}" for box in (ours, theirs)]
         yield (
             f"their grid is {shown[0]}, that of the store {shown[1]}: .coregister(store) brings "
             "them onto it"
@@ -125,7 +131,7 @@ def _of_labels(dim: Any, stored: xr.Dataset, dataset: xr.Dataset) -> Iterator[st
         which = "the store" if dim in stored.coords else "these dates"
         yield f"only {which} have labels {dim}: .assign_coords({dim}=...) or .drop_vars({dim!r})"
         return
-    if dim in stored.coords and not stored.coords[dim].equals(dataset.coords[dim]):
+    if dim in stored.coords and not stored.variables[dim].equals(dataset.variables[dim]):
         ends = [f"{a[0]} to {a[-1]}" for a in (_labels(dataset, dim), _labels(stored, dim))]
         yield f"{dim} is {ends[0]}, in the store {ends[1]}: .coregister(store)"
 
@@ -183,7 +189,7 @@ def _of_attributes(
     of: str, stored: Mapping[str, Any], ours: Mapping[str, Any], meaning: tuple[str, ...]
 ) -> Iterator[str]:
     """Name attributes that differ; what a user has given the store besides is none of it."""
-    joined = {*merged_mask_attrs([stored, ours]), JOB, NO_ATTRIBUTE}
+    joined = {*merged_mask_attrs([stored, ours]), JOB, *OF_NAMES}
     for key in {**stored, **ours}:
         if key in joined or stored.get(key) == ours.get(key):
             continue

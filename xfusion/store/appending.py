@@ -111,8 +111,6 @@ def addition_to(stored: Stored, dataset: xr.Dataset) -> Addition:
     start = _start_of_same(stored, lazy, job)
     is_there = start is not None
     if not is_there:
-        check_agreement(stored, lazy, template)
-        _check_is_later(stored, lazy)
         block = stored.blocks()[TIME]
         if count % block:
             msg = (
@@ -121,6 +119,8 @@ def addition_to(stored: Stored, dataset: xr.Dataset) -> Addition:
                 f"append_dim={TIME!r}, which gives each blocks of its own"
             )
             raise ValueError(msg)
+        check_agreement(stored, lazy, template)
+        _check_is_later(stored, lazy)
     fixed = [n for n, v in lazy.variables.items() if v.chunks is not None and TIME not in v.dims]
     own = lazy.drop_vars(fixed)
     return Addition(
@@ -154,27 +154,29 @@ def append_dates(
         As of :func:`~xfusion.to_zarr`.
     """
 
-    def filling() -> tuple[Filling, Addition]:
-        root = root_of(place)
+    def filling(root: dict[str, Any]) -> tuple[Filling, Addition]:
         add = addition_to(stored_at(place, root, consolidated(root)), dataset)
-        return Filling(
-            place, add.dataset, add.job, add.template, timeout, progress, span=add.span
-        ), add
+        work = Filling(place, add.dataset, add.job, add.template, timeout, progress, span=add.span)
+        return work, add
 
     def check() -> None:
-        if not filling()[1].is_there:
+        if not filling(root_of(place))[1].is_there:
             msg = f"{place.name} has become another store meanwhile: call to_zarr again"
             raise RuntimeError(msg)
 
-    work, add = filling()
+    root = root_of(place)
+    work, add = filling(root)
     if not add.is_there:
         # before a run that lives is stopped for nothing
         work.former_addition(resume=resume)
         with held(place, force=force) as lease:
-            # another run may have added some meanwhile
-            work, add = filling()
+            now = root_of(place)
+            if now != root:
+                # another run has added some meanwhile
+                work, add = filling(now)
             if not add.is_there:
                 work.add(lease, add.files, resume=resume)
+                return add.dataset.chunksizes
     work.mend(check, force=force)
     return add.dataset.chunksizes
 

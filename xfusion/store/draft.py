@@ -189,6 +189,18 @@ def discard_drafts(place: Place, lease: Lease) -> None:
     place.delete(JOB_KEY)
 
 
+def delete_behind(place: Place, span: Span, names: Iterable[str]) -> None:
+    """Delete what a run that was given up has left of some variables behind the last date."""
+    for name in names:
+        folder = f"{name}/c/"
+        first = [f"{folder}{number}" for number in span.numbers()]
+        listed = [folder] if span.axes[name] else [f"{path}/" for path in first]
+        found = {key for prefix in listed for key in place.listed(prefix)}
+        # of what has no more dims than time, a block is no folder
+        found |= {path for path in first if place.has(path)}
+        place.for_each(sorted(filter(span.holds_key, found)), place.delete)
+
+
 def drafts_of(place: Place) -> list[str]:
     """Return the names of all drafts in a store."""
     return [name for name in place.children(STATE) if NAME_OF_DRAFT.fullmatch(name)]

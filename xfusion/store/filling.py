@@ -14,7 +14,15 @@ from xfusion.run.progress import progress_of
 from xfusion.run.scheduler import lazy_variables
 
 from .cluster import LostWorkersError
-from .draft import AFTER, Draft, addition_after, discard, discard_drafts, job_of_draft
+from .draft import (
+    AFTER,
+    Draft,
+    addition_after,
+    delete_behind,
+    discard,
+    discard_drafts,
+    job_of_draft,
+)
 from .fingerprint import changed_inputs, differences
 from .lease import Lease, held
 from .links import refuse_links, refuse_links_on_the_way
@@ -72,15 +80,18 @@ class Filling:
         resume : bool
             As of :func:`~xfusion.to_zarr`.
         """
+        names = [str(name) for name in lazy_variables(self.dataset)]
+        refuse_links_on_the_way(self.place, [*files, *(f"{name}/c/0" for name in names)])
         draft = self.former_addition(resume=resume)
         if draft is None:
             discard_drafts(self.place, lease)
-            self._delete_behind()
+            if self.span is not None:
+                delete_behind(self.place, self.span, names)
             draft = Draft.begun(self.place, self._job_of_addition(), self.span)
         shards = [shard for block in self._compute(draft, lease) for shard in block.shards]
         written = {*self.place.listed(draft.path(""))}
         keys = [shard.key for shard in shards if draft.path(shard.key) in written]
-        refuse_links_on_the_way(self.place, [*files, *map(draft.published, keys)])
+        refuse_links_on_the_way(self.place, map(draft.published, keys))
         draft.publish_blocks(keys, lease)
         draft.switch(files, lease)
 
@@ -99,19 +110,6 @@ class Filling:
         if before.get(AFTER) != job[AFTER]:
             return None
         return replace(self, job=job).former(resume=resume)[0]
-
-    def _delete_behind(self) -> None:
-        """Delete what a run that was given up has left behind the last date of the store."""
-        if self.span is None:
-            return
-        for name in map(str, lazy_variables(self.dataset)):
-            folder = f"{name}/c/"
-            first = [f"{folder}{n}" for n in self.span.numbers()]
-            listed = [folder] if self.span.axes[name] else [f"{path}/" for path in first]
-            found = {key for prefix in listed for key in self.place.listed(prefix)}
-            # of what has no more dims than time, a block is no folder
-            found |= {path for path in first if self.place.has(path)}
-            self.place.for_each(sorted(filter(self.span.holds_key, found)), self.place.delete)
 
     def _job_of_addition(self) -> dict[str, str]:
         return {**self.job, AFTER: addition_after(self.place)}

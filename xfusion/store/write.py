@@ -53,6 +53,10 @@ def to_zarr(
         A folder of this machine; or an address such as ``s3://bucket/water.zarr``, for which
         ``xfusion[cloud]`` is needed, with credentials from the environment; or a repository of
         Icechunk, on whose branch ``main`` each batch is a commit.
+    append_dim : "time", optional
+        Add the dates of the retrieval to those of a finished store, after its last one; or make the
+        store, if there is none, with a block for each date. A retrieval of one date may have a
+        scalar `time`. Called again in the same way, it changes nothing.
     resume : bool
         Go on with an unfinished run; False discards it and begins anew.
     force : bool
@@ -73,7 +77,10 @@ def to_zarr(
         If the store holds anything else: a finished result of other inputs or parameters (of
         the same ones it is returned), data not of xfusion, or links to elsewhere.
     ValueError
-        If the unfinished run there has other inputs or parameters; it names the difference.
+        If the unfinished run there has other inputs or parameters; it names the difference. If
+        dates that are to be added are there with other values, or lie before or between those of
+        the store; if they have another grid, other variables, dtypes, blocks, or attributes that
+        mean something.
     OSError
         If the store cannot be written, there is no room left, or workers do not see it; if an
         input is not there, or changed meanwhile; if the workers of a cluster do not answer. What
@@ -99,6 +106,10 @@ def to_zarr(
     the power say, are computed again. A finished store of the same job is read once, and what of
     it is not what was written, by its checksums, is computed anew.
 
+    Dates that are added are written behind those that are there, where no reader looks, and become
+    part of the store as its `zarr.json` is replaced: a run that is killed leaves it as it was, or
+    as it is to be. What is there is not touched.
+
     Examples
     --------
     >>> import numpy as np, tempfile, xfusion as xf
@@ -107,28 +118,31 @@ def to_zarr(
     >>> folder = tempfile.mkdtemp()
     >>> xf.to_zarr(water, f"{folder}/water.zarr", progress=False).sizes["y"]
     4
+
+    Each day a date more, from the first on:
+
+    >>> for day in ("2023-06-20", "2023-06-21"):
+    ...     today = water.assign_coords(time=np.datetime64(day, "ns"))
+    ...     series = xf.to_zarr(today, f"{folder}/all.zarr", append_dim="time", progress=False)
+    >>> series.time.dt.day.values
+    array([20, 21])
     """
     _needs_zarr()
     whole = _with_lone_values(as_retrieval(dataset))
     if append_dim is not None:
         whole = in_dates(whole, append_dim)
+        added = _added(whole, store, resume=resume, force=force, timeout=timeout, progress=progress)
+        if added is not None:
+            return added
     lazy = in_blocks(whole, None if append_dim is None else FIRST)
     job = job_of(lazy)
     if is_repository(store):
-        if append_dim is not None and holds_result(store):
-            return commit_dates(whole, store, progress=progress)
         return write_commits(lazy, job, store, resume=resume, progress=progress)
     place = Place(store)
     place.check_is_changeable()
     filling = Filling(place, lazy, job, template_of(lazy, job), timeout, progress)
     with place.named_errors():
         state = place.state()
-        if state == FINISHED and append_dim is not None:
-            blocks = append_dates(
-                place, whole, resume=resume, force=force, timeout=timeout, progress=progress
-            )
-            _tidy(place)
-            return place.opened(blocks)
         if state == FOREIGN:
             msg = (
                 f"{place.name} holds data that xfusion did not write: nothing was changed; "
@@ -173,6 +187,32 @@ def open_store(store: StoreLike) -> xr.Dataset:
         place.check_is_finished()
         check_root(place)
         return place.opened({})
+
+
+def _added(
+    dates: xr.Dataset,
+    store: StoreLike,
+    *,
+    resume: bool,
+    force: bool,
+    timeout: float,
+    progress: bool,
+) -> xr.Dataset | None:
+    """Add dates to a store, and return it; None if there is no finished one to add them to."""
+    if is_repository(store):
+        if not holds_result(store):
+            return None
+        return commit_dates(dates, store, progress=progress)
+    place = Place(store)
+    place.check_is_changeable()
+    with place.named_errors():
+        if place.state() != FINISHED:
+            return None
+        blocks = append_dates(
+            place, dates, resume=resume, force=force, timeout=timeout, progress=progress
+        )
+        _tidy(place)
+        return place.opened(blocks)
 
 
 def _tidy(place: Place) -> None:
