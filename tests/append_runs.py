@@ -84,6 +84,10 @@ def kill_at(moment: int, step: int) -> None:
 
 def main(folder: Path) -> None:
     """Add the dates to copies of a store, each run killed one step later, until one ends."""
+    # once here, so that no copy of this process has to import what a run needs
+    shutil.copytree(folder / "before.zarr", folder / "whole.zarr")
+    with dask.config.set(scheduler="sync"):
+        add(days(7), folder / "whole.zarr")
     for moment in range(1000):
         shutil.copytree(folder / "before.zarr", folder / f"{moment}.zarr")
         process = os.fork()

@@ -179,6 +179,17 @@ def test_the_call_that_made_a_store_mends_it_without_its_new_dates(store: Path) 
     assert contents(store) == kept
 
 
+def test_a_note_that_is_damaged_does_not_shorten_a_store(store: Path) -> None:
+    add(scene(4), store)
+    root = (store / "zarr.json").read_text()
+    (store / "zarr.json").write_text(root.replace('\\"grown\\"', '\\"grovn\\"'))
+    before = contents(store)
+    assert [*xf.verify(store, progress=False)] == ["zarr.json"]
+    with pytest.raises(ValueError, match="holds more dates than this call has written"):
+        xf.to_zarr(days(1, 3), store, progress=False)
+    assert contents(store) == before
+
+
 def test_what_a_user_has_given_the_store_stays(store: Path) -> None:
     zarr.open_group(store).attrs["title"] = "my lake"
     back = add(scene(4), store)

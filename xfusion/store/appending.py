@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from xfusion.datamodel.grid import spatial_dims
 from xfusion.datamodel.names import SPAN
-from xfusion.datamodel.provenance import ITEMS, with_time_of_items
+from xfusion.datamodel.provenance import ITEMS, JOB, with_time_of_items
 from xfusion.datamodel.times import label_text
 
 from .agreement import UNTOUCHED, check_agreement, check_store
@@ -21,11 +21,11 @@ from .blocks import in_blocks
 from .draft import is_being_added_to
 from .filling import Filling
 from .fingerprint import job_of
-from .growth import Stored, grown_files, stored_at
+from .growth import Stored, grown_files, is_longer, stored_at
 from .lease import held
 from .metadata import consolidated, root_of
-from .notes import first_count, has_added
-from .place import Place
+from .notes import first_count, has_added, has_grown
+from .place import ROOT, Place
 from .span import Span
 from .template import TIME, template_of
 
@@ -181,16 +181,33 @@ def append_dates(
     return add.dataset.chunksizes
 
 
-def span_of_first(place: Place) -> Span | None:
-    """Return where the dates are that a store was made with; None if there were never others."""
+def span_of_first(place: Place, template: Mapping[str, bytes]) -> Span | None:
+    """Return where the dates are that a store was made with; None if there were never others.
+
+    Parameters
+    ----------
+    place : Place
+        Of a finished store.
+    template : mapping
+        What it held besides its pixels when it was made.
+
+    Raises
+    ------
+    ValueError
+        If there are others, and what was noted of them is damaged.
+    """
     root = root_of(place)
+    note = str(root.get("attributes", {}).get(JOB, ""))
+    if not has_grown(note) and not is_being_added_to(place):
+        if is_longer(place, template):
+            msg = (
+                f"{place.name} holds more dates than this call has written, and {ROOT} does not "
+                "say since when: it is damaged. Nothing was changed; restore that file"
+            )
+            raise ValueError(msg)
+        return None
     stored = stored_at(place, root, consolidated(root))
-    if TIME not in stored.dataset.dims or stored.note is None:
-        return None
-    count = first_count(stored.note, stored.count)
-    if count == stored.count and not is_being_added_to(place):
-        return None
-    return stored.span(0, count)
+    return stored.span(0, first_count(note, stored.count))
 
 
 def _blocks_for(stored: Stored, dataset: xr.Dataset) -> dict[Hashable, int]:

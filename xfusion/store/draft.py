@@ -213,8 +213,8 @@ def _delete_drafts(place: Place, drafts: Iterable[str]) -> None:
 
 def addition_after(place: Place) -> str:
     """Return after what dates are added to a store as it is, as a job says it."""
-    nodes = consolidated(place.json(ROOT) or {})
-    return f"{(nodes.get(TIME, {}).get('shape') or [0])[0]} dates"
+    shape = consolidated(place.json(ROOT) or {}).get(TIME, {}).get("shape")
+    return f"{shape[0] if isinstance(shape, list) and shape else 0} dates"
 
 
 def is_being_added_to(place: Place) -> bool:

@@ -17,7 +17,7 @@ import xarray as xr
 from xfusion.datamodel.provenance import JOB, merged_mask_attrs
 
 from .arrays import opened_array
-from .metadata import ARRAY, key_of
+from .metadata import ARRAY, consolidated, key_of
 from .notes import digest_of, noted_digest, with_digest, with_growth
 from .place import ROOT, Place
 from .span import Span
@@ -178,3 +178,19 @@ def stored_at(place: Place, root: Mapping[str, Any], nodes: Mapping[str, Any]) -
     """Return a finished store as it is."""
     arrays = {name: node for name, node in nodes.items() if node.get("node_type") == ARRAY}
     return Stored(place.name, root, arrays, place.opened({}), place.read)
+
+
+def is_longer(place: Place, template: Mapping[str, bytes]) -> bool:
+    """Whether each array of a store that has time says of itself that it has more dates.
+
+    One alone may be damaged.
+    """
+    nodes = consolidated(json.loads(template[ROOT]))
+    lengths = []
+    for name, node in nodes.items():
+        axis = axis_of(node)
+        if axis is not None:
+            shape = (place.json(key_of(name)) or {}).get("shape")
+            found = shape[axis] if isinstance(shape, list) and len(shape) > axis else 0
+            lengths.append(isinstance(found, int) and found > node["shape"][axis])
+    return len(lengths) > 1 and all(lengths)

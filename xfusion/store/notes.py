@@ -65,6 +65,11 @@ def with_growth(note: str, start: int, job: Mapping[str, str]) -> str:
     return json.dumps({**_read(note), GROWN: [*_growth(note), [start, _short_digest(job)]]})
 
 
+def has_grown(note: str) -> bool:
+    """Whether jobs have added dates to a store, by its note."""
+    return bool(_growth(note))
+
+
 def first_count(note: str, count: int) -> int:
     """Return how many dates the job has written that made a store, which has so many now."""
     return min([start for start, _ in _growth(note)], default=count)

@@ -159,7 +159,7 @@ def to_zarr(
                     filling.write(lease, resume=resume)
         _same_result(place, job)
         if state == FINISHED:
-            filling = dataclasses.replace(filling, span=span_of_first(place))
+            filling = dataclasses.replace(filling, span=span_of_first(place, filling.template))
             filling.mend(functools.partial(_same_result, place, job), force=force)
         _tidy(place)
         return place.opened(lazy.chunksizes)
