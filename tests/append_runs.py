@@ -20,6 +20,8 @@ import xfusion as xf
 from xfusion.store import tasks, workers
 from xfusion.store.place import Place
 
+# of the steps of a run each so-many-th is a moment to be killed at; 1 for all of them
+EVERY = int(os.environ.get("XFUSION_KILLED_EVERY", "2"))
 STEPS = ("write", "move", "delete", "delete_folder")
 
 
@@ -83,12 +85,12 @@ def kill_at(moment: int, step: int) -> None:
 
 
 def main(folder: Path) -> None:
-    """Add the dates to copies of a store, each run killed one step later, until one ends."""
+    """Add a date to copies of a store, each run killed some steps later, until one ends."""
     # once here, so that no copy of this process has to import what a run needs
     shutil.copytree(folder / "before.zarr", folder / "whole.zarr")
     with dask.config.set(scheduler="sync"):
         add(days(7), folder / "whole.zarr")
-    for moment in range(1000):
+    for moment in range(0, 1000, EVERY):
         shutil.copytree(folder / "before.zarr", folder / f"{moment}.zarr")
         process = os.fork()
         if process == 0:
@@ -100,7 +102,7 @@ def main(folder: Path) -> None:
         _, status = os.waitpid(process, 0)
         if not os.WIFSIGNALED(status):
             assert status == 0
-            print(json.dumps(moment))
+            print(json.dumps([*range(0, moment, EVERY)]))
             return
 
 

@@ -1,5 +1,6 @@
 """Dates whose addition is killed: the store is as before or after, and the same call ends it."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -18,15 +19,15 @@ from tests.store_runs import contents
 from xfusion.store import tasks
 
 ROOT = Path(__file__).parents[1]
-FEWEST = 30  # steps of a run
-FEW = 4
+FEWEST = 20  # moments
+FEW = 3
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="runs are copies of one process")
 
 
 @pytest.fixture(scope="module")
 def killed(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """Return stores whose runs were killed, each before the next step than the one before."""
+    """Return stores whose runs were killed, each some steps later than the one before."""
     folder = tmp_path_factory.mktemp("killed")
     add(days(1, 3), folder / "before.zarr")
     done = subprocess.run(
@@ -35,9 +36,9 @@ def killed(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
         check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    count = int(done.stdout)
-    assert count > FEWEST
-    return [folder / f"{moment}.zarr" for moment in range(count)]
+    moments = json.loads(done.stdout)
+    assert len(moments) >= FEWEST
+    return [folder / f"{moment}.zarr" for moment in moments]
 
 
 @pytest.fixture
@@ -121,7 +122,7 @@ def test_other_dates_are_refused_until_what_was_killed_is_given_up(
         add(days(8), store, resume=[*store.glob(".xfusion/*/done/*")] == [])
         assert same(xr.open_zarr(store).load(), xr.open_zarr(other).load()), store.name
         assert xf.verify(store, progress=False) == {}
-    assert refused > 2
+    assert refused >= 2
 
 
 def test_the_call_that_made_the_store_leaves_dates_that_are_half_added(
