@@ -120,7 +120,7 @@ def broken_off(folder: Path, place: str) -> tuple[Path, Path]:
 @pytest.mark.parametrize("how", [{}, {"resume": False}, {"force": True}])
 @pytest.mark.parametrize("place", PLACES)
 def test_a_link_in_a_store_is_refused_and_what_it_leads_to_stays(
-    tmp_path: Path, place: str, how: dict[str, bool]
+    tmp_path: Path, place: str, how: dict[str, Any]
 ) -> None:
     mine = tmp_path / "mine"
     for name in ("thesis.txt", "zarr.json", "c/0/0", "mu/c/0/0", "mu/zarr.json", "1.json"):
