@@ -404,7 +404,7 @@ def at_step(patch: pytest.MonkeyPatch, number: int, act: Callable[[], object]) -
     return steps
 
 
-def end_of(value: float, store: Path, **how: bool) -> str:
+def end_of(value: float, store: Path, **how: Any) -> str:
     """Return how a run of two blocks ends: "" if it finishes."""
     mu = xr.DataArray(np.full((2, 4), value, np.float32), dims=("y", "x"))
     try:
