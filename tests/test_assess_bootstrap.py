@@ -1,13 +1,18 @@
 """Intervals: what is drawn, that they are the same each time, and that they hold what they say."""
 
+import tracemalloc
+from typing import Any
+
 import numpy as np
 import pytest
+import xarray as xr
 from numpy.typing import NDArray
 from scipy import ndimage
 
 import xfusion as xf
 from tests.fuzzing import on
 from tests.test_assess import GRIDS, water
+from xfusion.assessment import binary_scores
 from xfusion.assessment.bootstrap_blocks import MOST, BootstrapBlocks, blocks_of_side
 
 GRID = GRIDS["UTM"]
@@ -30,6 +35,62 @@ def test_draws_are_those_of_blocks_drawn_by_hand() -> None:
         np.testing.assert_allclose(scores[f"{name}_lower"], lower, rtol=1e-9, err_msg=name)
         np.testing.assert_allclose(scores[f"{name}_upper"], upper, rtol=1e-9, err_msg=name)
     assert scores.attrs["bootstrap_block"] == side
+
+
+@pytest.mark.parametrize("threshold", [0.5, 0.0305, 1.0])
+def test_draws_of_scattered_groups_are_those_of_blocks_drawn_by_hand(threshold: float) -> None:
+    retrieval, reference = water(GRID)
+    side, draws = 30, 12
+    zones = on(GRID, np.random.default_rng(5).integers(0, 3, GRID.shape.yx))
+    options: dict[str, Any] = {"by": zones, "threshold": threshold}
+    scores = xf.assess(retrieval, reference, weights=None, bootstrap=draws, block=side, **options)
+    rows, columns = (np.arange(n) // side for n in GRID.shape.yx)
+    block = rows[:, None] * 5 + columns
+    counts = np.random.default_rng(0).multinomial(15, np.full(15, 1 / 15), size=draws)
+    drawn = [
+        xf.assess(retrieval, reference, weights=on(GRID, count[block].astype(float)), **options)
+        for count in counts
+    ]
+    for name in binary_scores.NAMES:
+        values = np.stack([each[name].values for each in drawn])
+        for percent, end in ((2.5, "lower"), (97.5, "upper")):
+            found = scores[f"{name}_{end}"]
+            # precision where nothing is predicted is NaN in all draws, and known in all else
+            limit = np.percentile(values, percent, axis=0)
+            np.testing.assert_allclose(found, limit, rtol=1e-9, atol=1e-12, err_msg=name)
+
+
+def test_pairs_of_groups_and_blocks_take_the_memory_of_their_pixels() -> None:
+    shape = (300, 300)
+    rng = np.random.default_rng(2)
+    mu, zones = rng.random(shape, np.float32), rng.integers(0, 60, shape)
+    retrieval = xf.retrieval(mu, np.full_like(mu, 0.2))
+    reference = retrieval.mu.copy(data=rng.random(shape) < mu)
+    options: dict[str, Any] = {"by": retrieval.mu.copy(data=zones), "bootstrap": 3}
+    xf.assess(retrieval, reference, **options)
+    tracemalloc.start()
+    try:
+        scores = xf.assess(retrieval, reference, **options)
+        most = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert scores.sizes["group"] == 60
+    # all bins of 60 groups in 64 blocks take half a gigabyte
+    assert most < 60e6
+
+
+@pytest.mark.parametrize("most", [0, 1 << 40])
+def test_all_bins_and_those_that_are_not_empty_give_the_same(
+    most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    retrieval, reference = water(GRID)
+    zones = on(GRID, np.arange(130) // 50 + np.zeros((90, 1), int))
+    options: dict[str, Any] = {"by": zones, "bootstrap": 20, "block": 30}
+    expected = xf.assess(retrieval, reference, **options)
+    # of several ranges, each of which has a few of the groups
+    monkeypatch.setattr("xfusion.assessment.tallying.RANGE", 1000)
+    monkeypatch.setattr("xfusion.assessment.group_counts.MOST_DENSE", most)
+    xr.testing.assert_allclose(xf.assess(retrieval, reference, **options), expected, rtol=1e-10)
 
 
 def test_scenes_can_be_drawn() -> None:

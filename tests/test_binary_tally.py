@@ -8,7 +8,6 @@ from numpy.typing import NDArray
 
 from xfusion.kernels import exact_sums
 from xfusion.kernels.binary_tally import (
-    BRIER,
     BROKEN_WEIGHT,
     CELLS,
     COUNT,
@@ -17,7 +16,7 @@ from xfusion.kernels.binary_tally import (
     Z_UNIT,
     tally,
 )
-from xfusion.kernels.buffers import LANES
+from xfusion.kernels.buffers import STRIP
 from xfusion.kernels.probability_bins import bin_of
 
 COLUMNS = 100
@@ -32,7 +31,7 @@ def strips(size: int, dtype: str, seed: int, *, broken: bool) -> dict[str, NDArr
     sigma = rng.uniform(0.05, 1, size).astype(dtype)
     truth = (rng.random(size) < mu).astype(dtype)
     mask = (rng.random(size) < 0.2).astype(np.uint8) * np.uint8(128)
-    odd = (np.arange(size) // LANES % 2 == 1) & broken
+    odd = (np.arange(size) // STRIP % 2 == 1) & broken
     for array, values in (
         (mu, [np.nan, np.inf, -np.inf, -5e-7, 1.0]),
         (sigma, [np.nan, np.inf, -1.0, 0.0, 1e-9]),
@@ -61,7 +60,7 @@ def counted_plainly(
     told = mu if stand_in is None else np.where(usable, mu, kind(stand_in))
     scored = known & np.isfinite(told)
     cells = np.zeros((number, 2, 2, CELLS, 2), np.int64)
-    sums, large = np.zeros((number, 2, 5), np.int64), np.zeros((number, 2))
+    sums, large = np.zeros((number, 2, 4), np.int64), np.zeros((number, 2))
     for i in np.flatnonzero(known):
         row, whole = sums[slots[i], int(usable[i])], int(np.rint(weight[i]))
         if not scored[i]:
@@ -72,7 +71,6 @@ def counted_plainly(
         cell += whole, int(np.rint(weight[i] * np.float64(min(p, kind(1) - p))))
         d = kind(1) - p if wet else p
         row[COUNT] += 1
-        row[BRIER] += int(np.rint(weight[i] * np.float64(d) ** 2))
         row[BROKEN_WEIGHT] += 0 if sound[i] else whole
         if sound[i] and (usable[i] or stand_in is None):
             z2 = (d / max(kind(FLOOR), sigma[i])) ** 2
@@ -91,14 +89,14 @@ def test_strips_that_are_clean_and_those_beside_them_count_as_their_pixels_do(
     dtype: str, labels: str, nodata: int | None, grouped: str | None
 ) -> None:
     # of a whole number of strips, of one and a part, and of less than one
-    for size in (4 * LANES, 3 * LANES + 50, LANES + 1, 60, 1):
+    for size in (4 * STRIP, 3 * STRIP + 50, STRIP + 1, 60, 1):
         for broken, stand_in, step in ((False, None, 0), (True, None, 1), (True, 0.0, 64)):
             given = strips(size, dtype, size, broken=broken)
             rng = np.random.default_rng(size)
             number = 1 if grouped is None else 3
             slots = np.zeros(size, np.int32)
             if grouped == "runs":
-                slots = (np.arange(size) // (2 * LANES) - 1).astype(np.int32)
+                slots = (np.arange(size) // (2 * STRIP) - 1).astype(np.int32)
             elif grouped == "mixed":
                 slots = rng.integers(-1, number, size).astype(np.int32)
             start, rows = 30, -(-(size + 30) // COLUMNS)
@@ -159,10 +157,10 @@ def test_strips_that_are_clean_and_those_beside_them_count_as_their_pixels_do(
             np.testing.assert_allclose(exact_sums.total(counts.words), large, rtol=1e-9)
 
 
-@pytest.mark.parametrize("place", [0, LANES - 1, LANES + 20])
+@pytest.mark.parametrize("place", [0, STRIP - 1, STRIP + 20])
 @pytest.mark.parametrize("labels", ["uint8", "float32"])
 def test_one_pixel_that_cannot_be_scored_is_found_wherever_it_is(place: int, labels: str) -> None:
-    given = strips(LANES + 21, "float32", 1, broken=False)
+    given = strips(STRIP + 21, "float32", 1, broken=False)
 
     def found(mu: NDArray[Any], truth: NDArray[Any]) -> tuple[bool, bool]:
         options: dict[str, Any] = {"lines": np.ones((1, 1)), "step": 0, "first": 0, "start": 0}

@@ -99,6 +99,7 @@ def test_the_kernel_finds_the_bins_that_python_finds(dtype: Any) -> None:
                 sigma_floor=0.0,
                 stand_in=None,
             )
+            assert isinstance(counts.cells, np.ndarray)
             cell = np.flatnonzero(counts.cells[0, 1, 1, :, 0])
             assert cell.tolist() == [bin_of(value) + int(value > dtype(threshold))]
             assert counts.cells.shape[-2] == CELLS

@@ -5,6 +5,7 @@ Each function takes arrays of any leading dims.
 
 from __future__ import annotations
 
+import itertools
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -48,6 +49,9 @@ class Histogram(NamedTuple):
     """The first bin above the threshold."""
     merged: int | None
     """Bin that the next one is to be merged with, as nothing is between the edges of that."""
+    cuts: Floats
+    """Of each bin but the first, the edge below it: of bins without those that are empty, one
+    between it and the last bin before, that which is nearest to one half."""
 
     @property
     def size(self) -> int:
@@ -74,12 +78,47 @@ def histogram(threshold: float, dtype: np.dtype[Any]) -> Histogram:
         # 0 itself is not above it, and no label says so but one below 0
         all_edges[0] = np.nextafter(0.0, -1.0)
     if cut + 1 == BINS:  # nothing is above the last edge
-        return Histogram(all_edges[:-1], first_wet, cut)
+        return Histogram(all_edges[:-1], first_wet, cut, all_edges[1:-2])
     if abs(all_edges[cut + 2] - threshold) < EDGE:
         # numbers that are above it and, but for rounding, on it
         merged = cut + 1
         all_edges = np.delete(all_edges, cut + 2)
-    return Histogram(all_edges, first_wet, merged)
+    return Histogram(all_edges, first_wet, merged, all_edges[1:-1])
+
+
+def without_empty(bins: Histogram, there: NDArray[np.intp]) -> tuple[Histogram, NDArray[np.intp]]:
+    """Return a histogram without bins that are empty, whose scores are the same.
+
+    Parameters
+    ----------
+    bins : Histogram
+    there : array of int
+        Cells of the kernel that are not empty.
+
+    Returns
+    -------
+    Histogram
+    kept : array of int
+        Cells of the kernel that have its bins.
+    """
+    # the first and the last say how far thresholds go
+    always = [0, bins.size - 1]
+    if bins.merged is not None:
+        always = [0, bins.size, bins.merged, bins.merged + 1]
+    kept = np.union1d(there, always).astype(np.intp)
+    own = kept
+    if bins.merged is not None:
+        own = np.unique(np.where(kept > bins.merged, kept - 1, kept))
+    cuts = [_nearest(bins.cuts[a:b]) for a, b in itertools.pairwise(own)]
+    merged = None if bins.merged is None else int(np.searchsorted(own, bins.merged))
+    first_wet = int(np.searchsorted(own, bins.first_wet))
+    edges = np.append(bins.edges[own], bins.edges[-1])
+    return Histogram(edges, first_wet, merged, np.array(cuts)), kept
+
+
+def _nearest(cuts: Floats) -> float:
+    falling = cuts[::-1]
+    return float(falling[np.abs(falling - HALF_WAY).argmin()])
 
 
 def of_bins(cells: NDArray[Any], bins: Histogram) -> NDArray[Any]:
@@ -91,9 +130,7 @@ def of_bins(cells: NDArray[Any], bins: Histogram) -> NDArray[Any]:
     return merged
 
 
-def scores(
-    weights: Floats, distances: Floats, brier: Floats, z2: Floats, bins: Histogram
-) -> dict[str, Floats]:
+def scores(weights: Floats, distances: Floats, z2: Floats, bins: Histogram) -> dict[str, Floats]:
     """Return the scores.
 
     Parameters
@@ -102,8 +139,6 @@ def scores(
         Of dry and of wet pixels in each bin.
     distances : array, of that shape
         Weights times how far mu is from 0 or 1, whichever is nearer.
-    brier : array, shape (...)
-        Weights times the squared error.
     z2 : array, shape (...)
         The score itself.
     bins : Histogram
@@ -117,10 +152,9 @@ def scores(
     both = dry + wet
     total, all_wet = both.sum(axis=-1), wet.sum(axis=-1)
     results = _at_threshold(dry, wet, bins.first_wet)
-    results["brier"] = _ratio(brier, total)
     upper = bins.edges[:-1] > HALF_WAY - EDGE  # where distances are from 1
     results |= _of_calibration(both, wet, distances, upper, bins, total, all_wet)
-    results["log_loss"] = _ratio(_log_loss(weights, distances, upper), total)
+    results |= {name: _ratio(some, total) for name, some in _losses(weights, distances, upper)}
     # from the highest bin down, what is predicted wet
     true, false = (np.cumsum(some[..., ::-1], axis=-1) for some in (wet, dry))
     all_dry = false[..., -1]
@@ -128,7 +162,7 @@ def scores(
     results["roc_auc"] = _ratio(ways, all_wet * all_dry)
     hits = (wet[..., ::-1] * _ratio(true, true + false, none=0.0)).sum(axis=-1)
     results["average_precision"] = _ratio(hits, all_wet)
-    results |= _best(true, false, all_wet, bins.edges)
+    results |= _best(true, false, all_wet, bins.cuts[::-1])
     results["z2"] = z2
     return {name: results[name] for name in NAMES}
 
@@ -183,19 +217,24 @@ def _summed(values: Floats, starts: NDArray[np.intp]) -> Floats:
     return np.stack(parts, axis=-1)
 
 
-def _log_loss(weights: Floats, distances: Floats, upper: NDArray[np.bool_]) -> Floats:
+def _losses(
+    weights: Floats, distances: Floats, upper: NDArray[np.bool_]
+) -> list[tuple[str, Floats]]:
     # bins are so narrow that the mean of each does for all of its pixels
-    distance = np.clip(_ratio(distances, weights, none=HALF_WAY), CLIP, HALF_WAY)
+    distance = _ratio(distances, weights, none=HALF_WAY)
     # of dry pixels the truth is far where mu is near 1, of wet ones where it is near 0
     far = np.stack([upper, ~upper])
-    losses = np.where(far, -np.log(distance), -np.log1p(-distance))
-    total: Floats = (weights * losses).sum(axis=(-2, -1))
-    return total
+    squares = np.where(far, 1 - distance, distance) ** 2
+    distance = np.clip(distance, CLIP, HALF_WAY)
+    losses = -np.log1p(np.where(far, distance - 1, -distance))
+    return [
+        (name, (weights * some).sum(axis=(-2, -1)))
+        for name, some in (("brier", squares), ("log_loss", losses))
+    ]
 
 
-def _best(true: Floats, false: Floats, all_wet: Floats, edges: Floats) -> dict[str, Floats]:
+def _best(true: Floats, false: Floats, all_wet: Floats, cuts: Floats) -> dict[str, Floats]:
     # what is above an edge; not above 0, which may be any number
-    cuts = edges[-2:0:-1]
     iou = _ratio(true, all_wet[..., None] + false)[..., :-1]
     known = ~np.isnan(iou)
     best = np.where(known, iou, -1.0).max(axis=-1, initial=-1.0)

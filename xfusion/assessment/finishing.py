@@ -12,7 +12,7 @@ from xfusion.datamodel.graph import InGraph
 
 from . import binary_scores, continuous_scores
 from .binary_scores import Histogram
-from .tallying import Counts
+from .group_counts import Counts, bins_there, cells_of, cells_to_draw
 from .weighing import Weighing
 
 Floats = NDArray[np.float64]
@@ -52,7 +52,7 @@ class Finishing(InGraph):
         from xfusion.kernels.binary_tally import COUNT  # as of a quantity
 
         unit = self.weighing.unit(largest)
-        cells, sums, words = counts.arrays
+        sums, _ = counts.arrays
         parts, numbers = np.divmod(counts.codes, self.members.shape[1])
         scored = sums[..., COUNT].any(axis=1)
         there = np.unique(parts[scored])
@@ -60,15 +60,14 @@ class Finishing(InGraph):
         groups = []
         for group in self.members:
             here = group[numbers]
-            of_group = (a[here].sum(axis=0)[None] for a in counts.arrays)
-            results = self._scores(*of_group, unit=unit)
+            of_group = cells_of(counts, here), *(a[here].sum(axis=0) for a in counts.arrays)
+            results = self._scores(*(a[None] for a in of_group), unit=unit, bins=self.bins)
             scores = {name: values[0] for name, values in results.items()}
             scores |= _counts(sums[here].sum(axis=0))
             if self.draws:
                 here &= scored
                 place = np.searchsorted(there, parts[here])
-                arrays = cells[here], sums[here], exact_totals(words[here])
-                scores |= self._intervals(arrays, place, draws, scores)
+                scores |= self._intervals(counts, here, place, draws, scores)
             groups.append(scores)
         if not self.grouped:
             return groups[0]
@@ -83,7 +82,8 @@ class Finishing(InGraph):
 
     def _intervals(
         self,
-        arrays: tuple[NDArray[Any], ...],
+        counts: Counts,
+        here: NDArray[np.bool_],
         place: NDArray[np.intp],
         draws: NDArray[np.int64],
         scores: dict[str, Floats],
@@ -93,10 +93,21 @@ class Finishing(InGraph):
             none = {name: np.full_like(scores[name], np.nan) for name in names}
             return {f"{name}_{end}": none[name] for name in names for end in SUFFIXES}
         drawn: dict[str, list[Floats]] = {name: [] for name in names}
-        floats = [a.astype(np.float64) for a in arrays]
+        bins, kept = self.bins, None
+        if bins is not None:
+            bins, kept = binary_scores.without_empty(bins, bins_there(counts, here))
+        sums, words = counts.arrays
+        matrices = [
+            cells_to_draw(counts, here, kept),
+            *(
+                (a.reshape(len(a), -1).astype(np.float64), a.shape[1:])
+                for a in (sums[here], exact_totals(words[here]))
+            ),
+        ]
         for start in range(0, self.draws, BATCH):
             some = draws[start : start + BATCH, place].astype(np.float64)
-            results = self._scores(*(_drawn_sum(some, a) for a in floats), unit=1.0)
+            drawn_sums = ((some @ a).reshape(len(some), *shape) for a, shape in matrices)
+            results = self._scores(*drawn_sums, unit=1.0, bins=bins)
             for name in names:
                 drawn[name].append(results[name])
         return {
@@ -106,13 +117,19 @@ class Finishing(InGraph):
         }
 
     def _scores(
-        self, cells: NDArray[Any], sums: NDArray[Any], words: NDArray[Any], *, unit: float
+        self,
+        cells: NDArray[Any],
+        sums: NDArray[Any],
+        words: NDArray[Any],
+        *,
+        unit: float,
+        bins: Histogram | None,
     ) -> dict[str, Floats]:
         """Return the scores of counts of shape (n, usable, ...); exact sums may be floats."""
         totals = exact_totals(words) if words.dtype.kind == "i" else words
-        if self.bins is None:
+        if bins is None:
             return _of_quantity(cells, sums, totals)
-        return self._of_bins(self.bins, cells, sums, totals, unit)
+        return self._of_bins(bins, cells, sums, totals, unit)
 
     def _of_bins(
         self,
@@ -122,7 +139,7 @@ class Finishing(InGraph):
         large_z2: Floats,
         unit: float,
     ) -> dict[str, Floats]:
-        from xfusion.kernels.binary_tally import BRIER, BROKEN_WEIGHT, Z2, Z_UNIT
+        from xfusion.kernels.binary_tally import BROKEN_WEIGHT, Z2, Z_UNIT
 
         in_bins = binary_scores.of_bins(np.moveaxis(cells, -1, 0), bins)
         # pixels that are not usable and those that are become all and those that are
@@ -132,8 +149,7 @@ class Finishing(InGraph):
         z2 = sums[..., Z2] * Z_UNIT + large_z2
         weight, z2 = _all_and_usable(of_each), _all_and_usable(z2)
         mean_z2 = np.divide(z2, weight, out=np.full(z2.shape, np.nan), where=weight > 0)
-        brier = _all_and_usable(sums[..., BRIER]).astype(np.float64)
-        results = binary_scores.scores(weights, distances, brier, mean_z2, bins)
+        results = binary_scores.scores(weights, distances, mean_z2, bins)
         results["wet"], results["dry"] = (weights[..., k, :] * unit for k in (1, 0))
         return results
 
@@ -171,11 +187,6 @@ def exact_totals(words: NDArray[np.int64]) -> Floats:
     from xfusion.kernels import exact_sums
 
     return exact_sums.total(exact_sums.carried(words))
-
-
-def _drawn_sum(draws: Floats, array: Floats) -> Floats:
-    product = draws @ array.reshape(len(array), -1)
-    return product.reshape(len(draws), *array.shape[1:])
 
 
 def _limits(drawn: Floats) -> Floats:

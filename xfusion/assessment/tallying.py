@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple, TypeAlias
+from threading import Lock
+from typing import Any, TypeAlias
 
 import numpy as np
 import xarray as xr
@@ -15,23 +16,16 @@ from xfusion.datamodel.graph import InGraph
 from xfusion.kernels.parallel import map_ranges, pixels
 
 from .bootstrap_blocks import BootstrapBlocks
+from .group_counts import Counts, in_order, together
 from .grouping import unknown_value
 from .truth import as_truth, check_truth
 from .weighing import Weighing
 
 RANGE = 1 << 20  # pixels that are counted at a time: the kernels have room for as many
+MOST_CODES = 1 << 16  # that are counted at a time
 TOGETHER = 8  # counts that one task adds
 
 Layers = Mapping[str, Any]
-
-
-class Counts(NamedTuple):
-    """What is counted of some pixels, for each part and group of them that is there."""
-
-    codes: NDArray[np.int64]
-    """part * groups + group, in order."""
-    arrays: tuple[NDArray[np.int64], ...]
-    """Fields of the tally of a kernel, of shape (codes, usable, ...)."""
 
 
 @dataclass(frozen=True)
@@ -79,23 +73,30 @@ class Counting(InGraph):
         if not size:
             return self._none()
         lines = self.weighing.lines(rows, columns, layers.get("weights"), largest)
-        found: list[Counts | None] = [None] * -(-size // RANGE)
+        total, lock = self._none(), Lock()
 
         def on_range(start: int, stop: int) -> None:
+            nonlocal total
             some = {name: pixels(array, start, stop) for name, array in layers.items()}
             slots, codes = self._slots(some, (rows, columns), shape, start)
-            arrays = self._tally(some, slots, len(codes), lines, shape[1], start)
-            order = np.argsort(codes)
-            found[start // RANGE] = Counts(codes[order], tuple(a[order] for a in arrays))
+            if len(codes) > MOST_CODES:
+                middle = (start + stop) // 2
+                on_range(start, middle)
+                on_range(middle, stop)
+                return
+            counts = in_order(codes, *self._tally(some, slots, len(codes), lines, shape[1], start))
+            with lock:  # sums of whole numbers are the same in any order
+                total = together([total, counts])
 
         map_ranges(on_range, size, threads=threads, length=RANGE)
-        return together([counts for counts in found if counts is not None])
+        return total
 
     def _none(self) -> Counts:
         """Return the counts of no pixels."""
         floats = {name: np.empty(0, np.float64) for name in ("mu", "sigma", "reference")}
-        arrays = self._tally(floats, None, 0, (np.ones((1, 1)), 0, 0), 1, 0)
-        return Counts(np.empty(0, np.int64), arrays)
+        return in_order(
+            np.empty(0, np.int64), *self._tally(floats, None, 0, (np.ones((1, 1)), 0, 0), 1, 0)
+        )
 
     def _slots(
         self, some: Layers, where: tuple[slice, slice], shape: tuple[int, int], start: int
@@ -137,7 +138,7 @@ class Counting(InGraph):
         lines: tuple[NDArray[np.float64], int, int],
         columns: int,
         start: int,
-    ) -> tuple[NDArray[np.int64], ...]:
+    ) -> tuple[Any, tuple[NDArray[np.int64], ...]]:
         from xfusion.kernels import binary_tally, continuous_tally
 
         mu, sigma = some["mu"], some["sigma"]
@@ -153,7 +154,8 @@ class Counting(InGraph):
         truth, nodata = as_truth(some["reference"], self.nodata, binary=self.binary)
         arguments = mu, sigma, some.get("mask"), truth, slots
         if not self.binary:
-            return continuous_tally.tally(*arguments, **shared)
+            cells, *others = continuous_tally.tally(*arguments, **shared)
+            return cells, tuple(others)
         counts, neither, outside = binary_tally.tally(
             *arguments,
             **shared,
@@ -163,20 +165,7 @@ class Counting(InGraph):
         )
         if neither or outside:
             check_truth(some["reference"], self.nodata, mu, sigma, some.get("mask"))
-        return counts
-
-
-def together(several: Sequence[Counts]) -> Counts:
-    """Return the counts of all."""
-    if len(several) == 1:
-        return several[0]
-    codes = np.unique(np.concatenate([counts.codes for counts in several]))
-    arrays = [np.zeros((len(codes), *a.shape[1:]), np.int64) for a in several[0].arrays]
-    for counts in several:
-        place = np.searchsorted(codes, counts.codes)
-        for out, array in zip(arrays, counts.arrays, strict=True):
-            out[place] += array
-    return Counts(codes, tuple(arrays))
+        return counts.cells, (counts.sums, counts.words)
 
 
 Finish: TypeAlias = Callable[[Counts, float], Mapping[str, NDArray[Any]]]

@@ -1,4 +1,4 @@
-"""What is counted of the pixels of a strip, which are LANES.
+"""What is counted of the pixels of a strip, which are STRIP.
 
 Everything is compiled into the kernel that calls it, results go to buffers on the stack, and loops
 have no branches and as many rounds as is known when they are compiled: so they vectorise, without
@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from . import probability_bins as bins
-from .buffers import LANES
+from .buffers import STRIP
 from .compile import inlined
 from .weight_lines import MAGIC, as_whole
 
@@ -27,13 +27,13 @@ KINDS = 4  # of a slot: dry and wet that are not usable, dry and wet that are
 LARGE_Z2 = 2.0**14
 Z_UNIT = 2.0**13
 Z_MAGIC = MAGIC * Z_UNIT
-Z_WHOLE = np.float64(Z_MAGIC).view(np.int64)
+Z_WHOLE = np.float64(Z_MAGIC).view(np.int64).item()
 OUTSIDE = 1e-6  # beyond 0 and 1, which is of rounding
 
 DRY, WET, OTHER, MISSING = np.uint8(0), np.uint8(1), np.uint8(2), np.uint8(3)
 NOT_ONE, ONE_MORE = np.uint8(0), np.uint8(1)
 NO_BYTE, ALL_BYTE = np.int8(0), np.int8(-1)
-NONE, ONE = np.int32(0), np.int32(1)
+NONE, ONE, ALL = np.int32(0), np.int32(1), np.int32(-1)
 OF_WET, OF_USABLE, OF_SLOT = np.int32(CELLS), np.int32(2 * CELLS), np.int32(KINDS * CELLS)
 
 
@@ -41,14 +41,14 @@ OF_WET, OF_USABLE, OF_SLOT = np.int32(CELLS), np.int32(2 * CELLS), np.int32(KIND
 def differ(slots: Any) -> Any:
     """Whether some pixels are in another slot than the first."""
     others = NONE
-    for i in range(LANES):
+    for i in range(STRIP):
         others = np.int32(others | (slots[i] ^ slots[0]))
     return others != 0
 
 
 @inlined
 def read_truth(labels: Any, mask: Any, nodata: Any, declared: bool, label_of: Any, of: Any) -> Any:
-    """Write as masks what is wet, known, and known and not excluded; return how many are neither.
+    """Write as masks what is wet, known, and known and not excluded; return if some are neither.
 
     Parameters
     ----------
@@ -62,16 +62,16 @@ def read_truth(labels: Any, mask: Any, nodata: Any, declared: bool, label_of: An
         For the masks.
     """
     wet_of, known_of, clear_of = of
-    for i in range(LANES):
+    for i in range(STRIP):
         label = labels[i]
         code = WET if label == 1 else OTHER
         code = DRY if label == 0 else code
         missing = (label != label) | (declared & (label == nodata))  # noqa: PLR0124  # NaN
         label_of[i] = MISSING if missing else code
     neither = NOT_ONE
-    for i in range(LANES):
+    for i in range(STRIP):
         label = label_of[i]
-        neither = np.uint8(neither + (ONE_MORE if label == OTHER else NOT_ONE))
+        neither = np.uint8(neither | (ONE_MORE if label == OTHER else NOT_ONE))
         wet_of[i] = ALL_BYTE if label == WET else NO_BYTE
         known = ALL_BYTE if label <= WET else NO_BYTE
         known_of[i] = known
@@ -94,12 +94,12 @@ def leave_out(weights: Any, slots: Any, skipped: int, of: Any) -> None:
     """
     _, known_of, clear_of = of
     if weights is not None:
-        for i in range(LANES):
+        for i in range(STRIP):
             there = ALL_BYTE if weights[i] > 0.0 else NO_BYTE
             known_of[i] &= there
             clear_of[i] &= there
     if slots is not None:
-        for i in range(LANES):
+        for i in range(STRIP):
             there = ALL_BYTE if slots[i] >= 0 else NO_BYTE
             known_of[i] &= there
             clear_of[i] &= there
@@ -109,17 +109,9 @@ def leave_out(weights: Any, slots: Any, skipped: int, of: Any) -> None:
 
 @inlined
 def judge(
-    mu: Any,
-    sigma: Any,
-    of: Any,
-    slots: Any,
-    floor: Any,
-    own: Any,
-    stand_in: Any,
-    unused: Any,
-    out: Any,
+    mu: Any, sigma: Any, of: Any, slots: Any, floor: Any, stand_in: Any, unused: Any, out: Any
 ) -> Any:
-    """Say which pixels are scored and usable, and how far they are from the truth.
+    """Say which pixels are scored and usable, and how far they are from the truth in sigmas.
 
     Parameters
     ----------
@@ -129,16 +121,13 @@ def judge(
     slots : array of int32, or None
     floor : float
         Sigmas below it are raised to it.
-    own : int32
-        A mask: whether mu is taken as it is where it is not usable.
-    stand_in : float
-        What is taken there if not.
+    stand_in : float, or None
+        What mu is taken for where it is not usable; None for what it is.
     unused : int32
         A cell for what is not scored.
-    out : five arrays
-        For each pixel: the first cell of its kind; its mask of usable; the probability, its
-        distance from the truth, and the square of this in sigmas. The last three are 0 of what is
-        not scored.
+    out : four arrays
+        For each pixel: the first cell of its kind; its mask of usable; the probability, and the
+        square of its distance from the truth in sigmas. The last two are 0 of what is not scored.
 
     Returns
     -------
@@ -148,38 +137,41 @@ def judge(
         0 if all that is scored has mu and sigma, and no large z^2.
     """
     wet_of, known_of, clear_of = of
-    first_cell_of, used_of, p_of, d_of, z2_of = out
+    first_cell_of, used_of, p_of, z2_of = out
     kind = mu.dtype.type
     zero, one, large = kind(0), kind(1), kind(LARGE_Z2)
-    known_count = scored_count = used_count = odd = NONE
-    for i in range(LANES):
+    left_count = scored_count = used_count = odd = NONE
+    for i in range(STRIP):
         m, s = mu[i], sigma[i]
         known, clear, wet = np.int32(known_of[i]), np.int32(clear_of[i]), np.int32(wet_of[i])
-        sound = s >= (s - s) + (m - m)  # NaN where one of them is not finite
+        no_m = m - m
+        sound = s >= (s - s) + no_m  # NaN where one of them is not finite
         usable = clear if sound else NONE
-        kept = np.int32(usable | own)
-        p = m if kept < 0 else stand_in
-        no_p = p - p
-        scored = known if no_p == no_p else NONE  # noqa: PLR0124  # not NaN
-        known_count = np.int32(known_count - known)
-        scored_count = np.int32(scored_count - scored)
-        used_count = np.int32(used_count - usable)
+        if stand_in is None:
+            p = m
+            scored = known if no_m == no_m else NONE  # noqa: PLR0124  # not NaN
+            counted = scored if sound else NONE
+        else:
+            p = m if usable < 0 else stand_in
+            scored = known
+            counted = usable
+        left_count = np.int32(left_count + (known ^ scored))
+        scored_count = np.int32(scored_count + scored)
+        used_count = np.int32(used_count + usable)
         cell = np.int32((wet & OF_WET) + (usable & OF_USABLE))
         if slots is not None:
             cell = np.int32(cell + np.int32(slots[i] * OF_SLOT))
         first_cell_of[i] = cell if scored < 0 else unused
-        d = one - p if wet < 0 else p
-        d = d if scored < 0 else zero
+        p = p if scored < 0 else zero
+        d = one - p if (wet & scored) < 0 else p
         z = d / max(floor, s)
-        counted = kept if sound else NONE
         square_z = z * z if counted < 0 else zero
         odd = np.int32(odd - (NONE if sound else scored))
         odd = np.int32(odd + (ONE if square_z >= large else NONE))
         used_of[i] = usable
-        p_of[i] = p if scored < 0 else zero
-        d_of[i] = d
+        p_of[i] = p
         z2_of[i] = square_z
-    return scored_count, used_count, np.int32(known_count - scored_count), odd
+    return np.int32(-scored_count), np.int32(-used_count), np.int32(-left_count), odd
 
 
 @inlined
@@ -197,7 +189,7 @@ def find_bins(p_of: Any, threshold: Any, cell_of: Any, x_of: Any) -> Any:
     kind = p_of.dtype.type
     half, one, least = kind(0.5), kind(1), kind(-OUTSIDE)
     outside = NONE
-    for i in range(LANES):
+    for i in range(STRIP):
         p = p_of[i]
         above = p > half
         x = one - p if above else p
@@ -216,33 +208,30 @@ def find_bins(p_of: Any, threshold: Any, cell_of: Any, x_of: Any) -> Any:
 
 
 @inlined
-def weigh(
-    weights: Any, d_of: Any, z2_of: Any, x_of: Any, used_of: Any, slots: Any, out: Any
-) -> Any:
-    """Return sums of weights times squared distances, and times z^2, of all and of usable pixels.
+def weigh(weights: Any, of: Any, used_count: Any, slots: Any, out: Any) -> Any:
+    """Return the sums of weights times z^2 of all pixels and of usable ones.
 
     Parameters
     ----------
     weights : array of float64
-    d_of, z2_of, x_of, used_of : array
-        As :func:`judge` and :func:`find_bins` write them.
+    of : three arrays
+        z^2, x and masks of usable, as :func:`judge` and :func:`find_bins` write them.
+    used_count : int
+        How many are usable.
     slots : array of int32, or None
-    out : three arrays of int64
-        For weights times x, and, where there are slots, times squared distances and z^2.
+    out : two arrays of int64
+        For weights times x, and, where there are slots, times z^2.
     """
-    weighted_x_of, brier_of, whole_z_of = out
-    brier = brier_usable = z2 = z2_usable = np.int64(0)
-    for i in range(LANES):
-        weight, used = weights[i], np.int64(used_of[i])
+    z2_of, x_of, used_of = of
+    weighted_x_of, whole_z_of = out
+    # as their bits, from which those of what was added to round them are taken in the end
+    z2 = z2_usable = np.int64(0)
+    for i in range(STRIP):
+        weight = weights[i]
         weighted_x_of[i] = as_whole(weight * np.float64(x_of[i]))
-        d = np.float64(d_of[i])
-        square = as_whole(weight * (d * d))
-        whole_z = np.float64(weight * np.float64(z2_of[i]) + Z_MAGIC).view(np.int64) - Z_WHOLE
-        brier += square
-        brier_usable += square & used
+        whole_z = np.float64(weight * np.float64(z2_of[i]) + Z_MAGIC).view(np.int64)
         z2 += whole_z
-        z2_usable += whole_z & used
+        z2_usable += whole_z & np.int64(used_of[i])
         if slots is not None:
-            brier_of[i] = square
-            whole_z_of[i] = whole_z
-    return brier, brier_usable, z2, z2_usable
+            whole_z_of[i] = whole_z - Z_WHOLE
+    return z2 - STRIP * Z_WHOLE, z2_usable - used_count * Z_WHOLE

@@ -25,23 +25,36 @@ from .binary_pixels import (
     read_truth,
     weigh,
 )
-from .buffers import LANES, borrowed, stack_buffer
+from .buffers import STRIP, add_two, borrowed, strip_buffer
 from .compile import compiled
 from .independent import flat
 from .weight_lines import fill
 
 __all__ = ["CELLS", "Z_UNIT", "Tally", "tally"]
 
-COUNT, UNSCORED, BRIER, Z2, BROKEN_WEIGHT = range(5)  # sums of a row
-SUMS = 5
+COUNT, UNSCORED, Z2, BROKEN_WEIGHT = range(4)  # sums of a row
+SUMS = 4
+MOST_CELLS = 8  # for each pixel; where there are more, they are not kept one by one
+LEAST = 1 << 14  # pixels for which there are so many
 MARGIN = 1  # a cell above that of what is not scored, for a threshold below 0
 LIKES = np.empty(0), np.empty(0, np.int64), np.empty(0, np.int32), np.empty(0, np.int8)
+
+
+class PixelCells(NamedTuple):
+    """In which cell each pixel is, where there are more cells than pixels."""
+
+    cells: NDArray[np.int32]
+    """Number of a cell, those of one slot after those of another; beyond them if in none."""
+    pairs: NDArray[np.int64]
+    """Shape (pixels, 2): what is added to it."""
+    shape: tuple[int, ...] = (2, 2, CELLS, 2)
+    """Of the cells of a slot."""
 
 
 class Tally(NamedTuple):
     """What is counted of pixels, by slots: groups and the like."""
 
-    cells: NDArray[np.int64]
+    cells: NDArray[np.int64] | PixelCells
     """Shape (slots, usable, wet, CELLS, 2): weights, and weights times the distance of mu from 0
     or 1, whichever is nearer."""
     sums: NDArray[np.int64]
@@ -67,10 +80,11 @@ def _tally(
     counted: int,
     threshold: Any,
     floor: Any,
-    own: Any,
     stand_in: Any,
     gaps: Any,
+    unused: Any,
     cells: Any,
+    apart: Any,
     sums: Any,
     words: Any,
     likes: Any,
@@ -78,29 +92,24 @@ def _tally(
     large = mu.dtype.type(LARGE_Z2)
     floats, longs, ints, bytes_ = likes
     cells, sums, words = borrowed(cells), borrowed(sums), borrowed(words)
-    masks = stack_buffer(bytes_), stack_buffer(bytes_), stack_buffer(bytes_)
-    labels, cell_of, used_of = stack_buffer(mask), stack_buffer(ints), stack_buffer(ints)
-    p_of, x_of = stack_buffer(mu), stack_buffer(mu)
-    d_of, z2_of = stack_buffer(mu), stack_buffer(mu)
-    weights, weight_of = stack_buffer(floats), stack_buffer(longs)
-    weighted_x_of, brier_of, whole_z_of = (
-        stack_buffer(longs),
-        stack_buffer(longs),
-        stack_buffer(longs),
-    )
-    unused = np.int32(cells.size // 2 - 1 - MARGIN)
+    masks = strip_buffer(bytes_), strip_buffer(bytes_), strip_buffer(bytes_)
+    labels, cell_of, used_of = strip_buffer(mask), strip_buffer(ints), strip_buffer(ints)
+    p_of, x_of = strip_buffer(mu), strip_buffer(mu)
+    z2_of = strip_buffer(mu)
+    weights, weight_of = strip_buffer(floats), strip_buffer(longs)
+    weighted_x_of, whole_z_of = strip_buffer(longs), strip_buffer(longs)
     neither: Any = 0
     outside: Any = 0
     constant = -1  # the line whose weight all of `weights` have
-    for i0 in range(0, mu.size, LANES):
+    for i0 in range(0, mu.size, STRIP):
         # the last strip is as long as all are, and begins with what was counted already
-        begin = min(i0, mu.size - LANES)
+        begin = min(i0, mu.size - STRIP)
         skipped = i0 - begin + counted
         line, column = (start + begin) // columns, (start + begin) % columns
-        if step != 0 or constant != line or column + LANES > columns:
+        if step != 0 or constant != line or column + STRIP > columns:
             fill(lines, step, first, line, column, columns, weights, weight_of)
-            constant = line if column + LANES <= columns else -1
-        here = slice(begin, begin + LANES)
+            constant = line if column + STRIP <= columns else -1
+        here = slice(begin, begin + STRIP)
         some_mu, some_sigma = borrowed(mu[here]), borrowed(sigma[here])
         some_mask, some_truth = borrowed(mask[here]), borrowed(truth[here])
         some_slots: Any = None
@@ -118,44 +127,45 @@ def _tally(
             masks,
             some_slots,
             floor,
-            own,
             stand_in,
             unused,
-            (cell_of, used_of, p_of, d_of, z2_of),
+            (cell_of, used_of, p_of, z2_of),
         )
         outside += find_bins(p_of, threshold, cell_of, x_of)
         if odd != 0:
-            for i in range(LANES):
+            for i in range(STRIP):
                 m, s, cell = some_mu[i], some_sigma[i], cell_of[i]
                 if cell < unused and not s >= (s - s) + (m - m):
                     sums[cell // (2 * CELLS), BROKEN_WEIGHT] += weight_of[i]
                 if z2_of[i] >= large:
                     exact_sums.add(words, cell // (2 * CELLS), weights[i] * np.float64(z2_of[i]))
                     z2_of[i] = 0
-        brier, brier_usable, z2, z2_usable = weigh(
-            weights, d_of, z2_of, x_of, used_of, slots, (weighted_x_of, brier_of, whole_z_of)
+        z2, z2_usable = weigh(
+            weights, (z2_of, x_of, used_of), np.int64(used), slots, (weighted_x_of, whole_z_of)
         )
-        for i in range(LANES):
-            cell = np.uint32(cell_of[i])  # not negative, which need not be looked at
-            cells[2 * cell] += weight_of[i]
-            cells[2 * cell + 1] += weighted_x_of[i]
+        if apart is None:
+            for i in range(STRIP):
+                cell = np.uint32(cell_of[i])  # not negative, which need not be looked at
+                add_two(cells, cell, weight_of[i], weighted_x_of[i])
+        else:
+            number_of, values = apart
+            for i in range(skipped, STRIP):
+                number_of[begin + i] = cell_of[i]
+                values[begin + i, 0], values[begin + i, 1] = weight_of[i], weighted_x_of[i]
         if mixed:
             known_of = masks[1]
-            for i in range(LANES):
+            for i in range(STRIP):
                 if known_of[i] != 0:
                     row = 2 * some_slots[i] - used_of[i]
                     is_scored = cell_of[i] < unused
                     sums[row, COUNT] += 1 if is_scored else 0
                     sums[row, UNSCORED] += 0 if is_scored else 1
-                    sums[row, BRIER] += brier_of[i]
                     sums[row, Z2] += whole_z_of[i]
         elif slot >= 0:
             row = 2 * slot
             sums[row, COUNT] += scored - used
             sums[row + 1, COUNT] += used
             sums[row, UNSCORED] += left
-            sums[row, BRIER] += brier - brier_usable
-            sums[row + 1, BRIER] += brier_usable
             sums[row, Z2] += z2 - z2_usable
             sums[row + 1, Z2] += z2_usable
     return neither > 0, outside > 0
@@ -207,7 +217,7 @@ def tally(
     neither, outside : bool
         Whether a truth is neither 0 nor 1, and whether a mu that is scored is no probability.
     """
-    counted = max(0, LANES - mu.size) if mu.size else 0
+    counted = max(0, STRIP - mu.size) if mu.size else 0
     if counted:
         # a strip that ends with the pixels there are, and has the first of them before
         mu, sigma, truth = (_led(array, counted) for array in (mu, sigma, truth))
@@ -216,7 +226,11 @@ def tally(
     dtype = np.result_type(mu, sigma)
     kind = dtype.type
     truth_dtype = truth.dtype if truth.dtype == np.uint8 else dtype
-    cells = np.zeros(2 * (number * KINDS * CELLS + 1 + MARGIN), np.int64)
+    unused = number * KINDS * CELLS
+    each = None
+    if unused > MOST_CELLS * max(mu.size, LEAST):
+        each = PixelCells(np.full(mu.size, unused, np.int32), np.zeros((mu.size, 2), np.int64))
+    cells = np.zeros(2 * (1 + MARGIN if each else unused + 1 + MARGIN), np.int64)
     sums = np.zeros((2 * number + 1, SUMS), np.int64)
     words = np.zeros((2 * number, exact_sums.WORDS), np.int64)
     neither, outside = _tally(
@@ -235,16 +249,17 @@ def tally(
         counted,
         kind(threshold),
         kind(max(sigma_floor, np.finfo(dtype).tiny)),  # it is divided by
-        np.int32(0 if stand_in is not None else -1),
-        kind(0 if stand_in is None else stand_in),
+        None if stand_in is None else kind(stand_in),
         True if step == 1 else None,
+        np.int32(unused),
         cells,
+        None if each is None else (each.cells, each.pairs),
         sums,
         words,
         LIKES,
     )
     of_slots = Tally(
-        cells[: number * KINDS * CELLS * 2].reshape(number, 2, 2, CELLS, 2),
+        each or cells[: 2 * unused].reshape(number, 2, 2, CELLS, 2),
         sums[:-1].reshape(number, 2, SUMS),
         exact_sums.carried(words).reshape(number, 2, exact_sums.WORDS),
     )
