@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import reduce
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -66,6 +67,10 @@ def together(several: Sequence[Counts]) -> Counts:
     """Return the counts of all."""
     if len(several) == 1:
         return several[0]
+    if _are_alike(several):
+        total: Any = reduce(np.add, [counts.cells for counts in several])
+        fields = zip(*(counts.arrays for counts in several), strict=True)
+        return Counts(several[0].codes, total, tuple(reduce(np.add, some) for some in fields))
     codes = np.unique(np.concatenate([counts.codes for counts in several]))
     places = [np.searchsorted(codes, counts.codes) for counts in several]
     arrays = tuple(
@@ -79,6 +84,15 @@ def together(several: Sequence[Counts]) -> Counts:
     sparse = [_as_sparse(counts) for counts in several]
     keys, values = [some.keys for some in sparse], [some.sums for some in sparse]
     return Counts(codes, _summed(keys, values, sparse[0].shape), arrays)
+
+
+def _are_alike(several: Sequence[Counts]) -> bool:
+    """Whether all are of the same codes, in all bins, so that they are added as they are."""
+    codes = several[0].codes
+    return all(
+        isinstance(counts.cells, np.ndarray) and np.array_equal(counts.codes, codes)
+        for counts in several
+    )
 
 
 def cells_of(counts: Counts, here: NDArray[np.bool_]) -> NDArray[np.int64]:
