@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Sequence
 from functools import reduce
 from typing import Any, NamedTuple
@@ -68,9 +69,9 @@ def together(several: Sequence[Counts]) -> Counts:
     if len(several) == 1:
         return several[0]
     if _are_alike(several):
-        total: Any = reduce(np.add, [counts.cells for counts in several])
+        total: Any = _sum([counts.cells for counts in several])
         fields = zip(*(counts.arrays for counts in several), strict=True)
-        return Counts(several[0].codes, total, tuple(reduce(np.add, some) for some in fields))
+        return Counts(several[0].codes, total, tuple(map(_sum, fields)))
     codes = np.unique(np.concatenate([counts.codes for counts in several]))
     places = [np.searchsorted(codes, counts.codes) for counts in several]
     arrays = tuple(
@@ -93,6 +94,10 @@ def _are_alike(several: Sequence[Counts]) -> bool:
         isinstance(counts.cells, np.ndarray) and np.array_equal(counts.codes, codes)
         for counts in several
     )
+
+
+def _sum(arrays: Sequence[Any]) -> Any:
+    return reduce(operator.add, arrays)
 
 
 def cells_of(counts: Counts, here: NDArray[np.bool_]) -> NDArray[np.int64]:
