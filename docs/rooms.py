@@ -26,6 +26,8 @@ ROWS = [
 FACES = [
     ["__init__", "__main__"],
     ["cli"],
+    ["cli_update"],
+    ["options"],
     ["console", "workflow", "summary"],
     ["wording"],
     ["accessor"],

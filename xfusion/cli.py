@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import math
 import warnings
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import click
-from click.core import ParameterSource
 
+from .cli_update import update
 from .console import (
-    SENSOR_VALUES,
     WithSensors,
     check_rule,
     cluster,
-    numbers_by_sensor,
     one_line_errors,
     probability_or_calibration,
     progress_bar,
@@ -27,7 +23,16 @@ from .console import (
 from .datamodel.redaction import public
 from .datamodel.version import __version__
 from .fusion.rules import RULES
-from .masks.exclusion import NDVI_MAX
+from .options import (
+    CORRELATION,
+    FILES,
+    RUN,
+    SCHEDULER,
+    SENSORS,
+    check_options,
+    sensors_given,
+    takes,
+)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -83,16 +88,7 @@ def demo_command(out: Path, size: float, seed: int, quiet: bool, debug: bool) ->
 
 
 @main.command(cls=WithSensors)
-@click.option("--s1", nargs=2, metavar="MU SIGMA", help="Sentinel-1; masked by GFM.")
-@click.option("--s2", nargs=2, metavar="MU SIGMA", help="Sentinel-2; masked by SCL and NDVI.")
-@click.option(
-    "--sensor",
-    nargs=SENSOR_VALUES,
-    multiple=True,
-    metavar="NAME MU SIGMA [MASK]",
-    help="Any other sensor, its mask as uint8 flags; may be repeated.",
-)
-@click.option("--date", help="Day or moment of acquisition, UTC; needed for the masks.")
+@takes(SENSORS)
 @click.option(
     "--out",
     required=True,
@@ -105,27 +101,7 @@ def demo_command(out: Path, size: float, seed: int, quiet: bool, debug: bool) ->
     help="Grid of the result, such as s1, grid.tif or EPSG:4326,0.0001.  [default: s2, or that "
     "of the first sensor]",
 )
-@click.option(
-    "--nodata",
-    multiple=True,
-    metavar="[SENSOR=]NUMBER",
-    help="Means no data, besides what the files declare; of all sensors or of one.",
-)
-@click.option(
-    "--scale",
-    multiple=True,
-    metavar="[SENSOR=]NUMBER",
-    help="Of the numbers in the files, such as 0.01 of percent; of all sensors or of one.",
-)
-@click.option("--catalog-s1", metavar="URL", help="STAC API or item file of GFM.  [default: EODC]")
-@click.option("--catalog-s2", metavar="URL", help="STAC API or item file.  [default: Earth Search]")
-@click.option(
-    "--ndvi-max",
-    type=click.FloatRange(-1, 1),
-    default=NDVI_MAX,
-    show_default=True,
-    help="Sentinel-2 pixels with a larger NDVI are excluded.",
-)
+@takes(FILES)
 @click.option(
     "--rule",
     type=click.Choice(list(RULES)),
@@ -133,13 +109,7 @@ def demo_command(out: Path, size: float, seed: int, quiet: bool, debug: bool) ->
     show_default=True,
     help="Fusion rule.",
 )
-@click.option(
-    "--correlation",
-    type=click.FloatRange(-1, 1),
-    default=0.0,
-    show_default=True,
-    help="Of the errors of the sensors; for the rule gaussian.",
-)
+@CORRELATION
 @click.option(
     "--inflate",
     type=click.Choice(["birge"]),
@@ -152,25 +122,14 @@ def demo_command(out: Path, size: float, seed: int, quiet: bool, debug: bool) ->
     help="Probability before any evidence, or that of the sensors' calibration; for the rule "
     "log_odds, which needs it.",
 )
-@click.option("--scheduler", metavar="ADDRESS", help="Compute on this dask cluster.")
+@SCHEDULER
 @click.option(
     "--resume/--restart",
     default=True,
     show_default=True,
     help="Go on with an unfinished Zarr store; or begin anew, and replace the files of a folder.",
 )
-@click.option(
-    "--force", is_flag=True, help="Take a Zarr store from another run that still writes to it."
-)
-@click.option(
-    "--timeout",
-    type=click.FloatRange(min=0),
-    default=60.0,
-    show_default=True,
-    help="Seconds to wait for workers of a cluster, or its scheduler, while none of them answers.",
-)
-@click.option("--quiet", is_flag=True, help="Print nothing but errors.")
-@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+@takes(RUN)
 def fuse(
     s1: tuple[str, str] | None,
     s2: tuple[str, str] | None,
@@ -206,38 +165,17 @@ def fuse(
     """  # noqa: D301  # click wants the character behind \b
     check_rule(rule, correlation=correlation, inflate=inflate, prior=prior)
     refuse_file(out)
-    source_of = click.get_current_context().get_parameter_source
-    for name, of, files in (
-        ("catalog_s1", "s1", s1),
-        ("catalog_s2", "s2", s2),
-        ("ndvi_max", "s2", s2),
-    ):
-        if not files and source_of(name) is ParameterSource.COMMANDLINE:
-            msg = f"--{name.replace('_', '-')} is for --{of}, which is not given"
-            raise click.UsageError(msg)
-    for name, number in (("ndvi-max", ndvi_max), ("correlation", correlation)):
-        if math.isnan(number):
-            msg = f"--{name} is no number"
-            raise click.UsageError(msg)
+    files = {"s1": s1, "s2": s2}
+    check_options(correlation=correlation, ndvi_max=ndvi_max, given=files)
     with one_line_errors(debug=debug), terminated_is_interrupted(), cluster(scheduler):
         from .store.write import is_store
-        from .workflow import FEWEST, RANGE, SensorFiles, fuse_files
+        from .workflow import FEWEST, RANGE, fuse_files
 
-        sensors = [
-            SensorFiles(name=name, mu=files[0], sigma=files[1], catalog=catalog)
-            for name, files, catalog in (("s1", s1, catalog_s1), ("s2", s2, catalog_s2))
-            if files
-        ]
-        sensors += [SensorFiles(name=n, mu=m, sigma=s, mask=k or None) for n, m, s, k in sensor]
+        catalogs = {"s1": catalog_s1, "s2": catalog_s2}
+        sensors = sensors_given(files, sensor, catalogs=catalogs, nodata=nodata, scale=scale)
         if len(sensors) < FEWEST:
             msg = "give at least two of --s1, --s2 and --sensor"
             raise click.UsageError(msg)
-        names = [each.name for each in sensors]
-        nodatas = numbers_by_sensor("--nodata", nodata, names)
-        scales = numbers_by_sensor("--scale", scale, names)
-        sensors = [
-            replace(s, nodata=nodatas.get(s.name), scale=scales.get(s.name)) for s in sensors
-        ]
         with warnings_in_lines(quiet=quiet):
             fused = fuse_files(
                 sensors,
@@ -254,9 +192,13 @@ def fuse(
             else:
                 fused.to_cog(out, overwrite=not resume, progress=not quiet)
         if not quiet:
-            ranges = [f"mu of {n}: {fused.dataset.attrs[RANGE + n]} (of a sample)" for n in names]
+            of = fused.dataset.attrs
+            ranges = [f"mu of {s.name}: {of[RANGE + s.name]} (of a sample)" for s in sensors]
             click.echo("\n".join(ranges))
             click.echo(f"{public(out)} is whole; what it contains: xfusion info {public(out)}")
+
+
+main.add_command(update)
 
 
 @main.command()

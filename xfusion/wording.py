@@ -59,6 +59,8 @@ WORDS = {
     r"Give scale=(\S+) if": r"Give --scale \1 if",
     r"Say scale= or nodata= of": "Say --scale or --nodata of",
     r"choose a grid with common_grid": "choose a grid over all, --grid CRS,RESOLUTION",
+    r"\bq=, such as": "--q, such as",
+    r"\brates=\(([^,]*), ([^)]*)\)": r"--rates \1 \2",
     r"^scale=": "--scale ",
     r"^nodata=": "--nodata ",
     r"\bcorrelation=": "--correlation ",

@@ -1,4 +1,4 @@
-"""The workflow from the files of several sensors to one fused product."""
+"""The workflows from the files of several sensors to one product: fused, or of a state today."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .datamodel.grid import geobox_of
+from .datamodel.redaction import public
 from .datamodel.times import Time
 from .fusion.rules import Inflate, RuleName
 from .masks.exclusion import NDVI_MAX
@@ -15,6 +16,11 @@ from .products import SensorProduct, Sentinel1Product, Sentinel2Product
 from .raster.file import FilePath
 from .raster.opening import open_raster, open_retrieval
 from .raster.sample import range_of, warn_of_ranges
+from .series.cubes import TIME
+from .series.state import filter as filtered
+from .series.updating import update
+from .store.place import StoreLike
+from .store.write import open_if_finished
 from .warp.target import common_grid
 from .wording import of_sensor
 
@@ -112,6 +118,70 @@ def fuse_files(
     fused = products[0].fuse(*products[1:], rule=rule, **parameters)
     sampled = {f"{RANGE}{name}": str(found) for name, found in ranges.items()}
     return SensorProduct(dataset=fused.dataset.assign_attrs(sampled))
+
+
+def update_files(
+    store: StoreLike,
+    sensors: Sequence[SensorFiles],
+    *,
+    date: Time | None = None,
+    grid: str | None = None,
+    ndvi_max: float = NDVI_MAX,
+    q: float | None = None,
+    rates: tuple[float, float] | None = None,
+    prior: float | None = None,
+    correlation: float = 0.0,
+) -> SensorProduct:
+    """Open what sensors have seen, and carry the last map of a store to it, lazily.
+
+    Parameters
+    ----------
+    store : path, URL or zarr store
+        Of a map for each date, as ``to_zarr(append_dim="time")`` writes it; or none yet.
+    sensors : sequence of SensorFiles
+        At least one.
+    date, grid, ndvi_max
+        As of :func:`fuse_files`; `grid` is that of a new store, others have theirs.
+    q, rates, prior
+        As of :func:`xfusion.filter`; by default those of the store.
+    correlation : float
+        Of the errors of sensors at one time.
+
+    Returns
+    -------
+    SensorProduct
+        Of the latest time of the sensors, to be added to the store.
+
+    Raises
+    ------
+    ValueError
+        If `grid` is given for a store that has one, neither `q` nor `rates` for a new one, or a
+        sensor has seen nothing later than the store; or as :func:`fuse_files` does.
+    LookupError
+        As :func:`fuse_files` does.
+    """
+    state = open_if_finished(store)
+    if state is not None and grid is not None:
+        msg = f"{grid=} is for a new store, and {public(str(store))} has a grid: leave it out"
+        raise ValueError(msg)
+    if state is None and q is None and rates is None:
+        msg = (
+            f"there is no finished store at {public(str(store))}, and a new one needs to know how "
+            "fast things change: give q=, such as 0.002, or for water and dry land rates=(0.001, "
+            "0.05)"
+        )
+        raise ValueError(msg)
+    opened = {sensor.name: _opened(sensor, date) for sensor in sensors}
+    warn_of_ranges({name: range_of(product.mu) for name, product in opened.items()})
+    target = _grid(grid, opened) if state is None else geobox_of(state)
+    seen = [_masked(sensor, opened[sensor.name].coregister(target), ndvi_max) for sensor in sensors]
+    told: dict[str, Any] = {"q": q, "rates": rates, "prior": prior, "correlation": correlation}
+    if rates is not None:
+        told["model"] = "two_state"
+    if state is not None:
+        return SensorProduct(dataset=update(state, *seen, **told))
+    # of all times, which are in order
+    return SensorProduct(dataset=filtered(*seen, **told).isel({TIME: -1}))
 
 
 def _opened(sensor: SensorFiles, date: Time | None) -> SensorProduct:

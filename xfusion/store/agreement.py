@@ -18,6 +18,7 @@ from xfusion.datamodel.times import label_text
 from .growth import Stored, sides_of
 from .metadata import consolidated
 from .place import ROOT
+from .sensors import joined_flags, joined_sensors
 from .template import TIME
 
 UNTOUCHED = "nothing was written"
@@ -96,7 +97,8 @@ def _differences(
     yield from _of_names(stored, dataset)
     for name, node in consolidated(root).items():
         yield from _of_arrays(name, stored.nodes[name], node)
-    yield from _of_attributes("", stored.attributes, root["attributes"], OF_RESULTS)
+    attributes = stored.attributes, root["attributes"]
+    yield from _of_attributes("", *attributes, OF_RESULTS, joined_sensors(*attributes))
     yield from _of_values(stored.dataset, dataset)
 
 
@@ -168,8 +170,9 @@ def _of_arrays(name: str, stored: Mapping[str, Any], node: Mapping[str, Any]) ->
             f"{name} is of {kinds[0]}, in the store of {kinds[1]}: "
             f".assign({name}=....astype(...)) makes it that"
         )
-    attributes = stored.get("attributes", {})
-    yield from _of_attributes(f"{name}.", attributes, node.get("attributes", {}), MEANING)
+    attributes = stored.get("attributes", {}), node.get("attributes", {})
+    joined = joined_flags(name, *attributes)
+    yield from _of_attributes(f"{name}.", *attributes, MEANING, joined)
     if sides_of(node) != sides_of(stored):
         dims = stored.get("dimension_names") or []
         asked = ", ".join(f"{d}={n}" for d, n in zip(dims, sides_of(stored), strict=True))
@@ -186,12 +189,16 @@ def _of_arrays(name: str, stored: Mapping[str, Any], node: Mapping[str, Any]) ->
 
 
 def _of_attributes(
-    of: str, stored: Mapping[str, Any], ours: Mapping[str, Any], meaning: tuple[str, ...]
+    of: str,
+    stored: Mapping[str, Any],
+    ours: Mapping[str, Any],
+    meaning: tuple[str, ...],
+    joined: Mapping[str, Any],
 ) -> Iterator[str]:
     """Name attributes that differ; what a user has given the store besides is none of it."""
-    joined = {*merged_mask_attrs([stored, ours]), JOB, *OF_NAMES}
+    grown = {*merged_mask_attrs([stored, ours]), JOB, *OF_NAMES, *joined}
     for key in {**stored, **ours}:
-        if key in joined or stored.get(key) == ours.get(key):
+        if key in grown or stored.get(key) == ours.get(key):
             continue
         if key in ours or key.startswith(meaning):
             values = [repr(each[key]) if key in each else "none" for each in (ours, stored)]

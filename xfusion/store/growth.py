@@ -20,6 +20,7 @@ from .arrays import opened_array
 from .metadata import ARRAY, consolidated, key_of
 from .notes import digest_of, noted_digest, with_digest, with_growth
 from .place import ROOT, Place
+from .sensors import joined_flags, joined_sensors
 from .span import Span
 from .template import TIME
 
@@ -79,14 +80,26 @@ def sides_of(node: Mapping[str, Any]) -> list[int]:
     return sides
 
 
-def grown_nodes(stored: Stored, count: int) -> dict[str, dict[str, Any]]:
-    """Return the metadata of those arrays that are longer with so many dates more."""
+def grown_nodes(
+    stored: Stored, count: int, added: Mapping[str, Mapping[str, Any]]
+) -> dict[str, dict[str, Any]]:
+    """Return the metadata of those arrays that are longer with so many dates more.
+
+    Parameters
+    ----------
+    stored : Stored
+    count : int
+    added : mapping
+        Metadata that a store of the added dates alone would have.
+    """
     grown = {}
     for name, node in stored.nodes.items():
         axis = axis_of(node)
         if axis is not None:
             shape = [n + count * (i == axis) for i, n in enumerate(node["shape"])]
-            grown[name] = {**node, "shape": shape}
+            attributes = node.get("attributes", {})
+            flags = joined_flags(name, attributes, added.get(name, {}).get("attributes", {}))
+            grown[name] = {**node, "shape": shape, "attributes": {**attributes, **flags}}
     return grown
 
 
@@ -108,7 +121,8 @@ def grown_files(
     job : mapping
         What they are computed from.
     """
-    grown = grown_nodes(stored, dataset.sizes[TIME])
+    added = consolidated(json.loads(template[ROOT]))
+    grown = grown_nodes(stored, dataset.sizes[TIME], added)
     labels = [str(n) for n, v in dataset.variables.items() if v.chunks is None and TIME in v.dims]
     files: dict[str, bytes] = {}
     for name in labels:
@@ -165,7 +179,8 @@ def _grown_root(
     attributes = stored.attributes
     masks = merged_mask_attrs([attributes, dataset.attrs])
     note = with_growth(stored.note or "", stored.count, job)
-    root = {**stored.root, "attributes": {**attributes, **masks, JOB: note}}
+    joined = masks | joined_sensors(attributes, dataset.attrs)
+    root = {**stored.root, "attributes": {**attributes, **joined, JOB: note}}
     held = root.get("consolidated_metadata")
     if isinstance(held, dict):
         root["consolidated_metadata"] = {**held, "metadata": {**held["metadata"], **grown}}

@@ -189,6 +189,18 @@ def open_store(store: StoreLike) -> xr.Dataset:
         return place.opened({})
 
 
+def open_if_finished(store: StoreLike) -> xr.Dataset | None:
+    """Open a finished store lazily; None if there is none, or one that is not finished.
+
+    Raises
+    ------
+    ValueError
+        If it is not what :func:`to_zarr` writes.
+    """
+    _needs_zarr()
+    return open_store(store) if Place(store).state() == FINISHED else None
+
+
 def _added(
     dates: xr.Dataset,
     store: StoreLike,

@@ -1,0 +1,166 @@
+"""The command ``xfusion update``: day by day what the Python API makes of all days at once."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import rasterio
+import xarray as xr
+from affine import Affine
+from click.testing import CliRunner, Result
+
+import xfusion as xf
+from tests.store_runs import KilledError, contents
+from xfusion.cli import main
+from xfusion.store import tasks, workers
+
+DAYS = {"2023-06-19": ["a"], "2023-06-20T10:30": ["a", "b"], "2023-06-23": ["b"]}
+
+
+def run(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(main, ["update", *map(str, arguments), "--quiet"])
+
+
+def refused(*arguments: str | Path) -> str:
+    result = run(*arguments)
+    assert result.exit_code
+    assert result.output.startswith(("Error: ", "Usage: ")), result.output
+    return result.output
+
+
+@pytest.fixture
+def days(tmp_path: Path) -> dict[str, list[str]]:
+    """Options of each day."""
+    rng = np.random.default_rng(0)
+    options: dict[str, list[str]] = {}
+    for date, sensors in DAYS.items():
+        options[date] = ["--date", date]
+        for sensor in sensors:
+            files = [tmp_path / f"{sensor}_{date[:10]}_{name}.tif" for name in ("mu", "sigma")]
+            for file, low, high in zip(files, (0.1, 0.05), (0.9, 0.2), strict=True):
+                pixels = rng.uniform(low, high, (20, 30)).astype(np.float32)
+                pixels[:3, :5] = np.nan
+                profile: dict[str, Any] = {"driver": "GTiff", "width": 30, "height": 20, "count": 1}
+                place = {"crs": "EPSG:32633", "transform": Affine(10, 0, 5e5, 0, -10, 5.3e6)}
+                with rasterio.open(
+                    file, "w", dtype="float32", nodata=np.nan, **profile, **place
+                ) as out:
+                    out.write(pixels, 1)
+            options[date] += ["--sensor", sensor, *map(str, files)]
+    return options
+
+
+def seen(options: dict[str, list[str]]) -> list[xr.Dataset]:
+    """Return what all sensors have seen on all days."""
+    found = []
+    for date, words in options.items():
+        for at in [i for i, word in enumerate(words) if word == "--sensor"]:
+            name, mu, sigma = words[at + 1 : at + 4]
+            found.append(xf.SensorProduct.open(mu, sigma, time=date).dataset)
+            found[-1].attrs["sensor"] = name
+    return found
+
+
+@pytest.mark.parametrize(
+    ("told", "parameters"),
+    [
+        (["--q", "0.002"], {"q": 0.002}),
+        (["--q", "0.002", "--correlation", "0.3"], {"q": 0.002, "correlation": 0.3}),
+        (
+            ["--rates", "0.01", "0.05", "--prior", "0.3"],
+            {"model": "two_state", "rates": (0.01, 0.05), "prior": 0.3},
+        ),
+    ],
+)
+def test_a_store_that_is_updated_day_by_day_holds_the_filter_of_all_days(
+    told: list[str], parameters: dict[str, Any], days: dict[str, list[str]], tmp_path: Path
+) -> None:
+    store = tmp_path / "water.zarr"
+    always = told[2:] if told[0] == "--q" else []
+    for number, words in enumerate(days.values()):
+        result = run(store, *words, *(always if number else told))
+        assert result.exit_code == 0, result.output
+    found = xr.open_zarr(store).load()
+    expected = xf.filter(*seen(days), **parameters).load()
+    np.testing.assert_array_equal(found.time.values, expected.time.values)
+    for name in ("mu", "sigma", "mask", "age", "count", "source"):
+        np.testing.assert_array_equal(found[name].values, expected[name].values, err_msg=name)
+    # whom it is of is known of all dates, though the first had one of them alone
+    assert found.source.attrs["flag_meanings"] == expected.source.attrs["flag_meanings"] == "a b"
+    assert found.attrs["sensor"] == expected.attrs["sensor"] == "a+b"
+    assert xf.verify(store, progress=False) == {}
+
+
+def test_the_command_says_how_many_dates_there_are(
+    days: dict[str, list[str]], tmp_path: Path
+) -> None:
+    words = ["update", str(tmp_path / "w.zarr"), "--q", "0", *days["2023-06-20T10:30"]]
+    result = CliRunner().invoke(main, words)
+    assert result.exit_code == 0, result.output
+    assert "has 1 dates, the last is 2023-06-20T10:30:00" in result.output
+
+
+def test_a_new_store_needs_to_know_how_fast_things_change(
+    days: dict[str, list[str]], tmp_path: Path
+) -> None:
+    said = refused(tmp_path / "w.zarr", *days["2023-06-19"])
+    assert "no finished store at" in said
+    assert "give --q, such as 0.002, or for water and dry land --rates 0.001 0.05" in said
+    assert not (tmp_path / "w.zarr").exists()
+
+
+def test_what_does_not_go_with_the_store_is_refused_and_leaves_it(
+    days: dict[str, list[str]], tmp_path: Path
+) -> None:
+    store = tmp_path / "w.zarr"
+    first, second, third = days.values()
+    assert run(store, *second, "--q", "0.002").exit_code == 0
+    before = contents(store)
+    again = refused(store, *second)
+    assert "'a' has the time 2023-06-20T10:30" in again
+    assert "only what is later is new" in again
+    assert "only what is later is new" in refused(store, *first)
+    assert "has a grid: leave it out" in refused(store, *third, "--grid", "b")
+    assert "give at least one of --s1, --s2 and --sensor" in refused(store)
+    assert "--catalog-s1 is for --s1" in refused(store, *third, "--catalog-s1", "items.json")
+    other = refused(store, *third, "--rates", "0.1", "0.2")
+    assert "the attribute series_model is 'two_state', in the store 'random_walk'" in other
+    assert "time" in refused(store, *third[2:])
+    assert contents(store) == before
+
+
+@pytest.mark.parametrize("begun", ["2023-06-19", "2023-06-20T10:30"])
+def test_a_day_that_was_killed_leaves_the_store_and_is_gone_on_with(
+    begun: str, days: dict[str, list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, whole = tmp_path / "w.zarr", tmp_path / "v.zarr"
+    told = {date: [] if number else ["--q", "0.002"] for number, date in enumerate(days)}
+    write = tasks._write
+    left = 3
+
+    def dying(*arguments: Any) -> None:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            raise KilledError
+        write(*arguments)
+
+    for date, words in days.items():
+        assert run(whole, *words, *told[date]).exit_code == 0
+    for date, words in days.items():
+        if date == begun:
+            before = contents(store) if store.exists() else {}
+            with monkeypatch.context() as patch:
+                patch.setattr(tasks, "_write", dying)
+                patch.setattr(workers, "BLOCKS_A_WORKER", 1)
+                assert run(store, *words, *told[date]).exit_code
+            seen_by_readers = contents(store)
+            assert {k: seen_by_readers[k] for k in before} == before
+        result = run(store, *words, *told[date])
+        assert result.exit_code == 0, result.output
+    found, expected = (xr.open_zarr(each).load() for each in (store, whole))
+    # a job says where its inputs are, and the store is one of them
+    for each in (found, expected):
+        del each.attrs["fusion_job"]
+    assert found.identical(expected)

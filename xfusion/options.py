@@ -1,0 +1,144 @@
+"""Options that several commands take, and what is given by them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any, TypeVar
+
+import click
+from click.core import ParameterSource
+
+from .console import SENSOR_VALUES, numbers_by_sensor
+from .masks.exclusion import NDVI_MAX
+from .workflow import SensorFiles
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+Sensors = Callable[[Command], Command]
+
+SENSORS: list[Any] = [
+    click.option("--s1", nargs=2, metavar="MU SIGMA", help="Sentinel-1; masked by GFM."),
+    click.option("--s2", nargs=2, metavar="MU SIGMA", help="Sentinel-2; masked by SCL and NDVI."),
+    click.option(
+        "--sensor",
+        nargs=SENSOR_VALUES,
+        multiple=True,
+        metavar="NAME MU SIGMA [MASK]",
+        help="Any other sensor, its mask as uint8 flags; may be repeated.",
+    ),
+    click.option("--date", help="Day or moment of acquisition, UTC; needed for the masks."),
+]
+FILES: list[Any] = [
+    click.option(
+        "--nodata",
+        multiple=True,
+        metavar="[SENSOR=]NUMBER",
+        help="Means no data, besides what the files declare; of all sensors or of one.",
+    ),
+    click.option(
+        "--scale",
+        multiple=True,
+        metavar="[SENSOR=]NUMBER",
+        help="Of the numbers in the files, such as 0.01 of percent; of all sensors or of one.",
+    ),
+    click.option(
+        "--catalog-s1", metavar="URL", help="STAC API or item file of GFM.  [default: EODC]"
+    ),
+    click.option(
+        "--catalog-s2", metavar="URL", help="STAC API or item file.  [default: Earth Search]"
+    ),
+    click.option(
+        "--ndvi-max",
+        type=click.FloatRange(-1, 1),
+        default=NDVI_MAX,
+        show_default=True,
+        help="Sentinel-2 pixels with a larger NDVI are excluded.",
+    ),
+]
+CORRELATION = click.option(
+    "--correlation",
+    type=click.FloatRange(-1, 1),
+    default=0.0,
+    show_default=True,
+    help="Of the errors of the sensors; for the rule gaussian.",
+)
+SCHEDULER = click.option("--scheduler", metavar="ADDRESS", help="Compute on this dask cluster.")
+RUN: list[Any] = [
+    click.option(
+        "--force", is_flag=True, help="Take a Zarr store from another run that still writes to it."
+    ),
+    click.option(
+        "--timeout",
+        type=click.FloatRange(min=0),
+        default=60.0,
+        show_default=True,
+        help="Seconds to wait for workers of a cluster, or its scheduler, while none of them "
+        "answers.",
+    ),
+    click.option("--quiet", is_flag=True, help="Print nothing but errors."),
+    click.option("--debug", is_flag=True, help="Show the traceback of an error."),
+]
+
+
+def takes(options: Sequence[Callable[[Command], Command]]) -> Callable[[Command], Command]:
+    """Give a command several options, in this order."""
+
+    def decorated(command: Command) -> Command:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorated
+
+
+def check_options(*, correlation: float, ndvi_max: float, given: dict[str, Any]) -> None:
+    """Refuse options of sensors that are not given, and numbers that are none.
+
+    Parameters
+    ----------
+    correlation, ndvi_max : float
+    given : dict
+        Files of "s1" and "s2", empty or None where these are not given.
+    """
+    source_of = click.get_current_context().get_parameter_source
+    for name, of in (("catalog_s1", "s1"), ("catalog_s2", "s2"), ("ndvi_max", "s2")):
+        if not given[of] and source_of(name) is ParameterSource.COMMANDLINE:
+            msg = f"--{name.replace('_', '-')} is for --{of}, which is not given"
+            raise click.UsageError(msg)
+    for name, number in (("ndvi-max", ndvi_max), ("correlation", correlation)):
+        if math.isnan(number):
+            msg = f"--{name} is no number"
+            raise click.UsageError(msg)
+
+
+def sensors_given(
+    files: dict[str, Any],
+    others: Sequence[tuple[str, str, str, str]],
+    *,
+    catalogs: dict[str, str | None],
+    nodata: Sequence[str],
+    scale: Sequence[str],
+) -> list[SensorFiles]:
+    """Return the sensors that options name.
+
+    Parameters
+    ----------
+    files : dict
+        "s1" and "s2" -> mu and sigma, or None.
+    others : sequence of (name, mu, sigma, mask)
+    catalogs : dict
+        "s1" and "s2" -> that of its mask.
+    nodata, scale : sequence of str
+        As the options have them.
+    """
+    sensors = [
+        SensorFiles(name=name, mu=pair[0], sigma=pair[1], catalog=catalogs[name])
+        for name, pair in files.items()
+        if pair
+    ]
+    sensors += [SensorFiles(name=n, mu=m, sigma=s, mask=k or None) for n, m, s, k in others]
+    names = [each.name for each in sensors]
+    nodatas = numbers_by_sensor("--nodata", nodata, names)
+    scales = numbers_by_sensor("--scale", scale, names)
+    return [replace(s, nodata=nodatas.get(s.name), scale=scales.get(s.name)) for s in sensors]
