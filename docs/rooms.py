@@ -27,7 +27,7 @@ FACES = [
     ["__init__", "__main__"],
     ["cli"],
     ["cli_update"],
-    ["options"],
+    ["cli_options"],
     ["console", "workflow", "summary"],
     ["wording"],
     ["accessor"],

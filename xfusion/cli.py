@@ -8,6 +8,16 @@ from typing import Any
 
 import click
 
+from .cli_options import (
+    CORRELATION,
+    FILES,
+    RUN,
+    SCHEDULER,
+    SENSORS,
+    check_options,
+    sensors_given,
+    takes,
+)
 from .cli_update import update
 from .console import (
     WithSensors,
@@ -23,16 +33,6 @@ from .console import (
 from .datamodel.redaction import public
 from .datamodel.version import __version__
 from .fusion.rules import RULES
-from .options import (
-    CORRELATION,
-    FILES,
-    RUN,
-    SCHEDULER,
-    SENSORS,
-    check_options,
-    sensors_given,
-    takes,
-)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})

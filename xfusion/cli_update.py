@@ -4,15 +4,7 @@ from __future__ import annotations
 
 import click
 
-from .console import (
-    WithSensors,
-    cluster,
-    one_line_errors,
-    terminated_is_interrupted,
-    warnings_in_lines,
-)
-from .datamodel.redaction import public
-from .options import (
+from .cli_options import (
     CORRELATION,
     FILES,
     RUN,
@@ -22,6 +14,14 @@ from .options import (
     sensors_given,
     takes,
 )
+from .console import (
+    WithSensors,
+    cluster,
+    one_line_errors,
+    terminated_is_interrupted,
+    warnings_in_lines,
+)
+from .datamodel.redaction import public
 
 
 @click.command(cls=WithSensors)
