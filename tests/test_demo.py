@@ -167,7 +167,7 @@ def serving(
 ) -> Iterator[tuple[subprocess.Popen[str], list[psutil.Process]]]:
     """Start a run, and wait until its server is there."""
     # so large that the run does not end before a busy machine has seen its server
-    with start(out, "--size", "2", TMPDIR=str(folder)) as process:
+    with start(out, "--size", "0.8", TMPDIR=str(folder)) as process:
         try:
             family: list[psutil.Process] = []
             while not family and process.poll() is None:
