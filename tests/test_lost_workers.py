@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +49,8 @@ def clients(workers: int = 2, **options: Any) -> Iterator[Client]:
         Client(cluster) as client,
     ):
         client.wait_for_workers(workers, timeout=60)
+        # what workers import at first takes longer than these tests wait
+        client.run(slowly, 0, pause=0.0)
         yield client
 
 
@@ -69,15 +71,24 @@ def right(store: Path) -> None:
     np.testing.assert_array_equal(water.mu.to_numpy().ravel(), np.arange(1, SIDE * SIDE + 1))
 
 
-def when_under_way(store: Path, act: Any) -> threading.Thread:
+@contextlib.contextmanager
+def once_under_way(store: Path, act: Callable[[], object]) -> Iterator[None]:
+    """Do something as soon as a run has written a block; not if the run ends before."""
+    ended = threading.Event()
+
     def wait() -> None:
-        while not list(store.glob(".xfusion/*/arrays/mu/c/*/*")):
-            time.sleep(0.01)
-        act()
+        while not ended.wait(0.01):
+            if list(store.glob(".xfusion/*/arrays/mu/c/*/*")):
+                act()
+                break
 
     thread = threading.Thread(target=wait)
     thread.start()
-    return thread
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
 
 
 @pytest.mark.slow
@@ -85,11 +96,10 @@ def test_blocks_of_a_worker_that_freezes_are_given_to_the_others(tmp_path: Path)
     store = tmp_path / "w.zarr"
     with clients() as client:
         pids = [*client.run(os.getpid).values()]
-        frozen = when_under_way(store, lambda: os.kill(pids[0], signal.SIGSTOP))
         try:
-            within(AT_MOST, lambda: xf.to_zarr(retrieval(), store, timeout=FOR_EVER))
+            with once_under_way(store, lambda: os.kill(pids[0], signal.SIGSTOP)):
+                within(AT_MOST, lambda: xf.to_zarr(retrieval(), store, timeout=FOR_EVER))
         finally:
-            frozen.join()
             os.kill(pids[0], signal.SIGCONT)
         right(store)
 
@@ -106,15 +116,11 @@ def test_a_run_whose_workers_are_all_frozen_says_so_ends_and_can_go_on(
             for pid in pids:
                 os.kill(pid, signal.SIGSTOP)
 
-        frozen = when_under_way(store, freeze)
+        said = r"w.zarr: no worker has answered for 4 s.* of 64 blocks .*to_zarr again"
         try:
-            with pytest.raises(
-                OSError,
-                match=r"w.zarr: no worker has answered for 4 s.* of 64 blocks .*to_zarr again",
-            ):
+            with once_under_way(store, freeze), pytest.raises(OSError, match=said):
                 within(AT_MOST, lambda: xf.to_zarr(retrieval(), store, timeout=4))
         finally:
-            frozen.join()
             for pid in pids:
                 os.kill(pid, signal.SIGCONT)
         assert "waiting for workers" in capsys.readouterr().err
@@ -127,10 +133,11 @@ def test_a_run_whose_workers_have_gone_ends_and_can_go_on_with_others(tmp_path: 
     store = tmp_path / "w.zarr"
     with clients() as client:
         cluster: Any = client.cluster
-        gone = when_under_way(store, lambda: cluster.scale(0))
-        with pytest.raises(OSError, match="no worker has answered for 3 s"):
+        with (
+            once_under_way(store, lambda: cluster.scale(0)),
+            pytest.raises(OSError, match="no worker has answered for 3 s"),
+        ):
             within(AT_MOST, lambda: xf.to_zarr(retrieval(), store, progress=False, timeout=3))
-        gone.join()
         cluster.scale(1)
         xf.to_zarr(retrieval(), store, progress=False)
         right(store)
@@ -186,6 +193,7 @@ def scheduler_of_another_process(folder: Path) -> Iterator[tuple[Client, int]]:
         client = Client(scheduler_file=str(address), timeout=FOR_EVER)
         try:
             client.wait_for_workers(1, timeout=60)
+            client.run(slowly, 0, pause=0.0)
             yield client, parts[0].pid
         finally:
             client.close(timeout=1)
@@ -217,15 +225,16 @@ def test_a_run_whose_scheduler_is_killed_ends_and_can_go_on_without(
             kill()
             return set()
 
-        note = Draft.note
+        note, acts = Draft.note, contextlib.ExitStack()
         if moment == "in a batch":
-            when_under_way(store, kill)
+            acts.enter_context(once_under_way(store, kill))
         elif moment == "between two batches":
             monkeypatch.setattr(Draft, "note", kill_and_note)
         else:
             # the last that it asks before
             monkeypatch.setattr(module._Workers, "silent", kill_and_tell)
-        with pytest.raises(OSError, match=r"w.zarr: the scheduler .* is gone.*to_zarr again"):
+        said = r"w.zarr: the scheduler .* is gone.*to_zarr again"
+        with acts, pytest.raises(OSError, match=said):
             within(AT_MOST, lambda: xf.to_zarr(retrieval(), store, timeout=FOR_EVER))
     monkeypatch.undo()
     xf.to_zarr(retrieval(), store, progress=False)
@@ -241,14 +250,12 @@ def test_a_run_whose_scheduler_is_frozen_says_so_ends_and_can_go_on(
     store = tmp_path / "w.zarr"
     monkeypatch.setattr(module, "ANSWER_WITHIN", 1.0)
     with scheduler_of_another_process(tmp_path) as (_, pid):
-        frozen = when_under_way(store, lambda: os.kill(pid, signal.SIGSTOP))
+        said = r"w.zarr: the scheduler of the cluster has not answered for 3 s"
+        freeze = once_under_way(store, lambda: os.kill(pid, signal.SIGSTOP))
         try:
-            with pytest.raises(
-                OSError, match=r"w.zarr: the scheduler of the cluster has not answered for 3 s"
-            ):
+            with freeze, pytest.raises(OSError, match=said):
                 within(AT_MOST, lambda: xf.to_zarr(retrieval(), store, timeout=3))
         finally:
-            frozen.join()
             os.kill(pid, signal.SIGCONT)
         assert "waiting for" in capsys.readouterr().err
         xf.to_zarr(retrieval(), store, progress=False)
