@@ -15,7 +15,6 @@ from .masks.exclusion import NDVI_MAX
 from .workflow import SensorFiles
 
 Command = TypeVar("Command", bound=Callable[..., Any])
-Sensors = Callable[[Command], Command]
 
 SENSORS: list[Any] = [
     click.option("--s1", nargs=2, metavar="MU SIGMA", help="Sentinel-1; masked by GFM."),
