@@ -22,7 +22,7 @@ GRIDS = {
     "Mercator": GeoBox((90, 130), Affine(2e4, 0, 1e6, 0, -2e4, 9e6), "EPSG:3857"),
 }
 # these are of counts at the threshold or of sums over pixels, the others of bins
-EXACT = ("iou", "f1", "precision", "recall", "accuracy", "kappa", "bias", "z2")
+EXACT = ("iou", "f1", "precision", "recall", "accuracy", "kappa", "bias", "brier", "z2")
 SHAPES = {
     "uniform": lambda rng, shape: rng.random(shape),
     "sure": lambda rng, shape: rng.beta(0.15, 0.3, shape).clip(3e-7, 1 - 3e-7),
@@ -63,8 +63,6 @@ def compared(
     rtol = 1e-6 if mu.dtype == np.float32 else 1e-10
     for name, value in expected.items():
         relative, absolute = (rtol, 1e-13) if name in EXACT else (0.0, 1e-3)
-        if name == "brier":
-            absolute = 2.5e-7  # the square of half a bin
         found = scores[name].to_numpy()
         np.testing.assert_allclose(found, value, rtol=relative, atol=absolute, err_msg=name)
     assert int(scores["count"]) == mu.size

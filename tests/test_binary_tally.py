@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from xfusion.kernels import exact_sums
 from xfusion.kernels.binary_tally import (
+    BRIER,
     BROKEN_WEIGHT,
     CELLS,
     COUNT,
@@ -60,7 +61,7 @@ def counted_plainly(
     told = mu if stand_in is None else np.where(usable, mu, kind(stand_in))
     scored = known & np.isfinite(told)
     cells = np.zeros((number, 2, 2, CELLS, 2), np.int64)
-    sums, large = np.zeros((number, 2, 4), np.int64), np.zeros((number, 2))
+    sums, large = np.zeros((number, 2, 5), np.int64), np.zeros((number, 2))
     for i in np.flatnonzero(known):
         row, whole = sums[slots[i], int(usable[i])], int(np.rint(weight[i]))
         if not scored[i]:
@@ -71,6 +72,7 @@ def counted_plainly(
         cell += whole, int(np.rint(weight[i] * np.float64(min(p, kind(1) - p))))
         d = kind(1) - p if wet else p
         row[COUNT] += 1
+        row[BRIER] += int(np.rint(weight[i] * np.float64(d) ** 2))
         row[BROKEN_WEIGHT] += 0 if sound[i] else whole
         if sound[i] and (usable[i] or stand_in is None):
             z2 = (d / max(kind(FLOOR), sigma[i])) ** 2

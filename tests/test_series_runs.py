@@ -147,7 +147,7 @@ def client() -> Iterator[Client]:
         yield client
 
 
-@pytest.mark.parametrize("call", ["smooth", "a model of one's own"])
+@pytest.mark.parametrize("call", ["smooth", "a model of one's own", "update"])
 def test_a_cluster_writes_the_same_bytes_as_one_process(
     call: str, client: Client, tmp_path: Path
 ) -> None:

@@ -19,7 +19,7 @@ from xfusion.store.fingerprint import differences, job_of
 
 
 def run(pipe: Any, inputs: str, store: str) -> None:
-    dataset = fused(Path(inputs), block=12)
+    dataset = fused(Path(inputs), block=8)
     pipe.send("ready")
     pipe.recv()
     xf.to_zarr(dataset, store, progress=False)
@@ -50,7 +50,7 @@ def test_a_run_killed_at_20_random_moments_ends_with_the_same_bytes(
             assert contents(store) == expected
             runs += 1
             store = tmp_path / f"{runs}.zarr"
-    xf.to_zarr(fused(inputs, block=12), store, progress=False)
+    xf.to_zarr(fused(inputs, block=8), store, progress=False)
     assert contents(store) == expected
 
 

@@ -9,12 +9,12 @@ from typing import Any
 import click
 
 from .cli_options import (
-    CORRELATION,
     FILES,
     RUN,
     SCHEDULER,
     SENSORS,
     check_options,
+    correlation_option,
     sensors_given,
     takes,
 )
@@ -109,7 +109,7 @@ def demo_command(out: Path, size: float, seed: int, quiet: bool, debug: bool) ->
     show_default=True,
     help="Fusion rule.",
 )
-@CORRELATION
+@correlation_option("for the rule gaussian")
 @click.option(
     "--inflate",
     type=click.Choice(["birge"]),

@@ -55,13 +55,6 @@ FILES: list[Any] = [
         help="Sentinel-2 pixels with a larger NDVI are excluded.",
     ),
 ]
-CORRELATION = click.option(
-    "--correlation",
-    type=click.FloatRange(-1, 1),
-    default=0.0,
-    show_default=True,
-    help="Of the errors of the sensors; for the rule gaussian.",
-)
 SCHEDULER = click.option("--scheduler", metavar="ADDRESS", help="Compute on this dask cluster.")
 RUN: list[Any] = [
     click.option(
@@ -78,6 +71,17 @@ RUN: list[Any] = [
     click.option("--quiet", is_flag=True, help="Print nothing but errors."),
     click.option("--debug", is_flag=True, help="Show the traceback of an error."),
 ]
+
+
+def correlation_option(of_what: str) -> Callable[[Command], Command]:
+    """Return the option of that name."""
+    return click.option(
+        "--correlation",
+        type=click.FloatRange(-1, 1),
+        default=0.0,
+        show_default=True,
+        help=f"Of the errors of the sensors; {of_what}.",
+    )
 
 
 def takes(options: Sequence[Callable[[Command], Command]]) -> Callable[[Command], Command]:

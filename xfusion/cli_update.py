@@ -5,12 +5,12 @@ from __future__ import annotations
 import click
 
 from .cli_options import (
-    CORRELATION,
     FILES,
     RUN,
     SCHEDULER,
     SENSORS,
     check_options,
+    correlation_option,
     sensors_given,
     takes,
 )
@@ -54,7 +54,7 @@ from .datamodel.redaction import public
     help="With --rates: what mu of the sensors takes for granted.  [default: that of the store, or "
     "what the rates come to]",
 )
-@CORRELATION
+@correlation_option("of one time")
 @SCHEDULER
 @click.option(
     "--resume/--restart",

@@ -111,11 +111,10 @@ def assess(
     -----
     Sums are of whole numbers, so results are the same, bit for bit, for any blocks.
 
-    Counts at `threshold` and z2 are exact. All else of a binary reference is read from bins of mu
-    that are at most 1/1000 wide and at most 1/32 of their distance from 0 and 1, with the mean of
-    mu in each: the Brier score is so right to 2.5e-7. The bins are named by their lower edges, so
-    ``wet.sel(mu_bin=slice(t, None)).sum("mu_bin")`` is what is rightly predicted wet at any other
-    threshold t.
+    Counts at `threshold`, Brier score and z2 are exact. All else of a binary reference is read from
+    bins of mu that are at most 1/1000 wide and at most 1/32 of their distance from 0 and 1, with
+    the mean of mu in each. The bins are named by their lower edges, so ``wet.sel(mu_bin=slice(t,
+    None)).sum("mu_bin")`` is what is rightly predicted wet at any other threshold t.
 
     Of intervals that hold 95 % of the draws about 90 in 100 hold the score of many such maps, with
     fewer than 20 blocks 75 to 85: blocks of one map are more alike than maps are.

@@ -130,7 +130,9 @@ def of_bins(cells: NDArray[Any], bins: Histogram) -> NDArray[Any]:
     return merged
 
 
-def scores(weights: Floats, distances: Floats, z2: Floats, bins: Histogram) -> dict[str, Floats]:
+def scores(
+    weights: Floats, distances: Floats, brier: Floats, z2: Floats, bins: Histogram
+) -> dict[str, Floats]:
     """Return the scores.
 
     Parameters
@@ -139,6 +141,8 @@ def scores(weights: Floats, distances: Floats, z2: Floats, bins: Histogram) -> d
         Of dry and of wet pixels in each bin.
     distances : array, of that shape
         Weights times how far mu is from 0 or 1, whichever is nearer.
+    brier : array, shape (...)
+        Weights times the squared error.
     z2 : array, shape (...)
         The score itself.
     bins : Histogram
@@ -154,7 +158,8 @@ def scores(weights: Floats, distances: Floats, z2: Floats, bins: Histogram) -> d
     results = _at_threshold(dry, wet, bins.first_wet)
     upper = bins.edges[:-1] > HALF_WAY - EDGE  # where distances are from 1
     results |= _of_calibration(both, wet, distances, upper, bins, total, all_wet)
-    results |= {name: _ratio(some, total) for name, some in _losses(weights, distances, upper)}
+    results["brier"] = _ratio(brier, total)
+    results["log_loss"] = _ratio(_log_loss(weights, distances, upper), total)
     # from the highest bin down, what is predicted wet
     true, false = (np.cumsum(some[..., ::-1], axis=-1) for some in (wet, dry))
     all_dry = false[..., -1]
@@ -217,20 +222,14 @@ def _summed(values: Floats, starts: NDArray[np.intp]) -> Floats:
     return np.stack(parts, axis=-1)
 
 
-def _losses(
-    weights: Floats, distances: Floats, upper: NDArray[np.bool_]
-) -> list[tuple[str, Floats]]:
+def _log_loss(weights: Floats, distances: Floats, upper: NDArray[np.bool_]) -> Floats:
     # bins are so narrow that the mean of each does for all of its pixels
-    distance = _ratio(distances, weights, none=HALF_WAY)
+    distance = np.clip(_ratio(distances, weights, none=HALF_WAY), CLIP, HALF_WAY)
     # of dry pixels the truth is far where mu is near 1, of wet ones where it is near 0
     far = np.stack([upper, ~upper])
-    squares = np.where(far, 1 - distance, distance) ** 2
-    distance = np.clip(distance, CLIP, HALF_WAY)
-    losses = -np.log1p(np.where(far, distance - 1, -distance))
-    return [
-        (name, (weights * some).sum(axis=(-2, -1)))
-        for name, some in (("brier", squares), ("log_loss", losses))
-    ]
+    losses = np.where(far, -np.log(distance), -np.log1p(-distance))
+    total: Floats = (weights * losses).sum(axis=(-2, -1))
+    return total
 
 
 def _best(true: Floats, false: Floats, all_wet: Floats, cuts: Floats) -> dict[str, Floats]:

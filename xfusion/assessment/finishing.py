@@ -139,7 +139,7 @@ class Finishing(InGraph):
         large_z2: Floats,
         unit: float,
     ) -> dict[str, Floats]:
-        from xfusion.kernels.binary_tally import BROKEN_WEIGHT, Z2, Z_UNIT
+        from xfusion.kernels.binary_tally import BRIER, BROKEN_WEIGHT, Z2, Z_UNIT
 
         in_bins = binary_scores.of_bins(np.moveaxis(cells, -1, 0), bins)
         # pixels that are not usable and those that are become all and those that are
@@ -149,7 +149,8 @@ class Finishing(InGraph):
         z2 = sums[..., Z2] * Z_UNIT + large_z2
         weight, z2 = _all_and_usable(of_each), _all_and_usable(z2)
         mean_z2 = np.divide(z2, weight, out=np.full(z2.shape, np.nan), where=weight > 0)
-        results = binary_scores.scores(weights, distances, mean_z2, bins)
+        brier = _all_and_usable(sums[..., BRIER]).astype(np.float64)
+        results = binary_scores.scores(weights, distances, brier, mean_z2, bins)
         results["wet"], results["dry"] = (weights[..., k, :] * unit for k in (1, 0))
         return results
 

@@ -125,9 +125,10 @@ def judge(
         What mu is taken for where it is not usable; None for what it is.
     unused : int32
         A cell for what is not scored.
-    out : four arrays
-        For each pixel: the first cell of its kind; its mask of usable; the probability, and the
-        square of its distance from the truth in sigmas. The last two are 0 of what is not scored.
+    out : five arrays
+        For each pixel: the first cell of its kind; its mask of usable; the probability, its
+        distance from the truth, and the square of that in sigmas. The last three are 0 of what is
+        not scored.
 
     Returns
     -------
@@ -137,7 +138,7 @@ def judge(
         0 if all that is scored has mu and sigma, and no large z^2.
     """
     wet_of, known_of, clear_of = of
-    first_cell_of, used_of, p_of, z2_of = out
+    first_cell_of, used_of, p_of, d_of, z2_of = out
     kind = mu.dtype.type
     zero, one, large = kind(0), kind(1), kind(LARGE_Z2)
     left_count = scored_count = used_count = odd = NONE
@@ -170,6 +171,7 @@ def judge(
         odd = np.int32(odd + (ONE if square_z >= large else NONE))
         used_of[i] = usable
         p_of[i] = p
+        d_of[i] = d
         z2_of[i] = square_z
     return np.int32(-scored_count), np.int32(-used_count), np.int32(-left_count), odd
 
@@ -209,29 +211,33 @@ def find_bins(p_of: Any, threshold: Any, cell_of: Any, x_of: Any) -> Any:
 
 @inlined
 def weigh(weights: Any, of: Any, used_count: Any, slots: Any, out: Any) -> Any:
-    """Return the sums of weights times z^2 of all pixels and of usable ones.
+    """Return sums of weights times squared distances, and times z^2, of all and of usable pixels.
 
     Parameters
     ----------
     weights : array of float64
-    of : three arrays
-        z^2, x and masks of usable, as :func:`judge` and :func:`find_bins` write them.
+    of : four arrays
+        Distances, z^2, x and masks of usable, as :func:`judge` and :func:`find_bins` write them.
     used_count : int
         How many are usable.
     slots : array of int32, or None
-    out : two arrays of int64
-        For weights times x, and, where there are slots, times z^2.
+    out : three arrays of int64
+        For weights times x, and, where there are slots, times squared distances and z^2.
     """
-    z2_of, x_of, used_of = of
-    weighted_x_of, whole_z_of = out
+    d_of, z2_of, x_of, used_of = of
+    weighted_x_of, brier_of, whole_z_of = out
     # as their bits, from which those of what was added to round them are taken in the end
-    z2 = z2_usable = np.int64(0)
+    brier = brier_usable = z2 = z2_usable = np.int64(0)
     for i in range(STRIP):
-        weight = weights[i]
+        weight, used, d = weights[i], np.int64(used_of[i]), np.float64(d_of[i])
         weighted_x_of[i] = as_whole(weight * np.float64(x_of[i]))
+        square = as_whole(weight * (d * d))
+        brier += square
+        brier_usable += square & used
         whole_z = np.float64(weight * np.float64(z2_of[i]) + Z_MAGIC).view(np.int64)
         z2 += whole_z
-        z2_usable += whole_z & np.int64(used_of[i])
+        z2_usable += whole_z & used
         if slots is not None:
+            brier_of[i] = square
             whole_z_of[i] = whole_z - Z_WHOLE
-    return z2 - STRIP * Z_WHOLE, z2_usable - used_count * Z_WHOLE
+    return brier, brier_usable, z2 - STRIP * Z_WHOLE, z2_usable - used_count * Z_WHOLE

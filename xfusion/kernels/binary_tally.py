@@ -32,8 +32,8 @@ from .weight_lines import fill
 
 __all__ = ["CELLS", "Z_UNIT", "Tally", "tally"]
 
-COUNT, UNSCORED, Z2, BROKEN_WEIGHT = range(4)  # sums of a row
-SUMS = 4
+COUNT, UNSCORED, BRIER, Z2, BROKEN_WEIGHT = range(5)  # sums of a row
+SUMS = 5
 MOST_CELLS = 8  # for each pixel; where there are more, they are not kept one by one
 LEAST = 1 << 14  # pixels for which there are so many
 MARGIN = 1  # a cell above that of what is not scored, for a threshold below 0
@@ -95,9 +95,13 @@ def _tally(
     masks = strip_buffer(bytes_), strip_buffer(bytes_), strip_buffer(bytes_)
     labels, cell_of, used_of = strip_buffer(mask), strip_buffer(ints), strip_buffer(ints)
     p_of, x_of = strip_buffer(mu), strip_buffer(mu)
-    z2_of = strip_buffer(mu)
+    d_of, z2_of = strip_buffer(mu), strip_buffer(mu)
     weights, weight_of = strip_buffer(floats), strip_buffer(longs)
-    weighted_x_of, whole_z_of = strip_buffer(longs), strip_buffer(longs)
+    weighted_x_of, brier_of, whole_z_of = (
+        strip_buffer(longs),
+        strip_buffer(longs),
+        strip_buffer(longs),
+    )
     neither: Any = 0
     outside: Any = 0
     constant = -1  # the line whose weight all of `weights` have
@@ -129,7 +133,7 @@ def _tally(
             floor,
             stand_in,
             unused,
-            (cell_of, used_of, p_of, z2_of),
+            (cell_of, used_of, p_of, d_of, z2_of),
         )
         outside += find_bins(p_of, threshold, cell_of, x_of)
         if odd != 0:
@@ -140,8 +144,12 @@ def _tally(
                 if z2_of[i] >= large:
                     exact_sums.add(words, cell // (2 * CELLS), weights[i] * np.float64(z2_of[i]))
                     z2_of[i] = 0
-        z2, z2_usable = weigh(
-            weights, (z2_of, x_of, used_of), np.int64(used), slots, (weighted_x_of, whole_z_of)
+        brier, brier_usable, z2, z2_usable = weigh(
+            weights,
+            (d_of, z2_of, x_of, used_of),
+            np.int64(used),
+            slots,
+            (weighted_x_of, brier_of, whole_z_of),
         )
         if apart is None:
             for i in range(STRIP):
@@ -160,12 +168,15 @@ def _tally(
                     is_scored = cell_of[i] < unused
                     sums[row, COUNT] += 1 if is_scored else 0
                     sums[row, UNSCORED] += 0 if is_scored else 1
+                    sums[row, BRIER] += brier_of[i]
                     sums[row, Z2] += whole_z_of[i]
         elif slot >= 0:
             row = 2 * slot
             sums[row, COUNT] += scored - used
             sums[row + 1, COUNT] += used
             sums[row, UNSCORED] += left
+            sums[row, BRIER] += brier - brier_usable
+            sums[row + 1, BRIER] += brier_usable
             sums[row, Z2] += z2 - z2_usable
             sums[row + 1, Z2] += z2_usable
     return neither > 0, outside > 0
