@@ -65,6 +65,33 @@ def test_a_file_that_answers_is_no_longer_given_up_and_a_local_one_never_is() ->
     assert not waits.is_given_up("http://127.0.0.1/a.tif")
 
 
+def test_a_file_is_not_left_alone_by_others_while_one_asks_it_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It may answer now: a block that begins meanwhile would be flagged without being asked."""
+    waits, path = patience.Waits(), "http://127.0.0.1/a.tif"
+    monkeypatch.setattr(patience, "WAITS", waits)
+    monkeypatch.setattr(patience, "ATTEMPT_DELAY", 0.0)
+    monkeypatch.setenv("GDAL_HTTP_TIMEOUT", "0.2")
+    seen_by_others = []
+
+    def silent(times: int) -> str:
+        def read(options: dict[str, str]) -> str:
+            seen_by_others.append(waits.is_given_up(path))
+            if len(seen_by_others) <= times:
+                time.sleep(0.25)
+                raise OSError("time-out")
+            return "pixels"
+
+        return patience.read_with_retries(path, read)
+
+    assert silent(times=1) == "pixels"
+    with pytest.raises(OSError, match="time-out"):
+        silent(times=9)
+    assert seen_by_others == [False] * len(seen_by_others)
+    assert waits.is_given_up(path)
+
+
 def test_waits_of_many_threads_are_all_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is read, added to and written back without a lock loses some of them."""
     monkeypatch.setattr(time, "monotonic", iter(range(10**9)).__next__)

@@ -219,19 +219,20 @@ def read_with_retries(path: str, read: Callable[[dict[str, str]], T], seconds: f
         return read({})
     ours = options_in_time() if seconds < np.inf else {}
     attempts, options = 0, ours
-    for number in itertools.count():
-        start, pause = time.monotonic(), ATTEMPT_DELAY * 2**number
-        try:
-            with WAITS.noted(path):
+    # once for all attempts: between them other threads would leave alone what answers the next
+    with WAITS.noted(path):
+        for number in itertools.count():
+            start, pause = time.monotonic(), ATTEMPT_DELAY * 2**number
+            try:
                 return read(options)
-        except OSError as error:
-            now = time.monotonic()
-            attempts += 1 + int((now - start) / longest_silence())
-            late = now + pause - begun >= seconds
-            if late or attempts >= ATTEMPTS or any(final in str(error) for final in FINAL):
-                raise
-        time.sleep(pause)
-        options = uncached(path) | ours
+            except OSError as error:
+                now = time.monotonic()
+                attempts += 1 + int((now - start) / longest_silence())
+                late = now + pause - begun >= seconds
+                if late or attempts >= ATTEMPTS or any(final in str(error) for final in FINAL):
+                    raise
+            time.sleep(pause)
+            options = uncached(path) | ours
     raise AssertionError  # the count has no end
 
 
