@@ -19,6 +19,7 @@ from xfusion.kernels.binary_tally import (
 )
 from xfusion.kernels.buffers import STRIP
 from xfusion.kernels.probability_bins import bin_of
+from xfusion.kernels.weight_lines import WeightLines
 
 COLUMNS = 100
 FLOOR = 1e-3
@@ -108,10 +109,18 @@ def test_strips_that_are_clean_and_those_beside_them_count_as_their_pixels_do(
                 64: 2.0**30 * (1 + np.arange(rows * 3).reshape(rows, 3)),
             }[step]
             weight = np.repeat(lines, COLUMNS // lines.shape[1], axis=1)
+            down, above = 1, 0
             if step == 64:
                 share = np.arange(COLUMNS) % 64 / 64
                 place = np.arange(COLUMNS) // 64
                 weight = lines[:, place] * (1 - share) + lines[:, place + 1] * share
+                if number > 1 or dtype == "float64":  # some rows alone, from the second of four on
+                    down, above = 4, 1
+                    row = above + np.arange(rows)[:, None]
+                    lines, weight = (np.vstack([a, a[:1] * 1.5]) for a in (lines, weight))
+                    part = row % down / down
+                    row = row[:, 0] // down
+                    weight = weight[row] * (1 - part) + weight[row + 1] * part
             weight = weight.reshape(-1)[start : start + size]
             truth = given["truth"]
             if nodata is not None:
@@ -133,9 +142,7 @@ def test_strips_that_are_clean_and_those_beside_them_count_as_their_pixels_do(
                 None if grouped is None else slots,
                 number=number,
                 nodata=declared,
-                lines=lines,
-                step=step,
-                first=0,
+                lines=WeightLines(lines, rows, down, above, step),
                 columns=COLUMNS,
                 start=start,
                 threshold=0.5,
@@ -165,7 +172,7 @@ def test_one_pixel_that_cannot_be_scored_is_found_wherever_it_is(place: int, lab
     given = strips(STRIP + 21, "float32", 1, broken=False)
 
     def found(mu: NDArray[Any], truth: NDArray[Any]) -> tuple[bool, bool]:
-        options: dict[str, Any] = {"lines": np.ones((1, 1)), "step": 0, "first": 0, "start": 0}
+        options: dict[str, Any] = {"lines": WeightLines(np.ones((1, 1)), 1), "start": 0}
         options |= {"columns": COLUMNS, "threshold": 0.5, "sigma_floor": FLOOR, "stand_in": None}
         _, neither, outside = tally(
             mu, given["sigma"], given["mask"], truth, None, number=1, nodata=7.0, **options

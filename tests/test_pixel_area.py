@@ -9,7 +9,9 @@ from affine import Affine
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
+from xfusion.assessment.weighing import Weighing
 from xfusion.datamodel.pixel_area import PixelArea
+from xfusion.kernels import weight_lines
 
 GRIDS = {
     "degrees": GeoBox((1000, 1000), Affine(1e-4, 0, 16, 0, -1e-4, 48), "EPSG:4326"),
@@ -63,6 +65,19 @@ def test_a_block_has_the_areas_it_has_in_the_whole(name: str) -> None:
     np.testing.assert_array_equal(
         np.broadcast_to(block, (55, 69)), np.broadcast_to(whole(geobox), geobox.shape)[30:85, 11:80]
     )
+
+
+@pytest.mark.parametrize("name", GRIDS)
+def test_a_kernel_weighs_the_pixels_of_a_block_by_these_areas(name: str) -> None:
+    geobox = GRIDS[name]
+    rows, columns = slice(30, 85), slice(11, 80)
+    lines = Weighing(PixelArea(geobox), 1.0, 40).lines(rows, columns, None, 1.0)
+    weights = np.empty(2 * 55 * 69)
+    weight_lines.fill(weight_lines.with_plain_values(lines), 0, 0, 69, weights)
+    there = PixelArea(geobox).of_block(rows, columns)
+    once = np.nan_to_num(np.broadcast_to(there, (55, 69)).ravel()) * 2.0**39
+    # as often as there are dates
+    np.testing.assert_allclose(weights, np.tile(once, 2), rtol=1e-14)
 
 
 @pytest.mark.parametrize("crs", ["EPSG:4326", "EPSG:4047"])

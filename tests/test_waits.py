@@ -80,7 +80,7 @@ def test_a_file_is_not_left_alone_by_others_while_one_asks_it_again(
             seen_by_others.append(waits.is_given_up(path))
             if len(seen_by_others) <= times:
                 time.sleep(0.25)
-                raise OSError("time-out")
+                raise OSError(110, "time-out")
             return "pixels"
 
         return patience.read_with_retries(path, read)

@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from threading import Lock
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import xarray as xr
@@ -21,7 +21,11 @@ from .grouping import unknown_value
 from .truth import as_truth, check_truth
 from .weighing import Weighing
 
+if TYPE_CHECKING:
+    from xfusion.kernels.weight_lines import WeightLines
+
 RANGE = 1 << 20  # pixels that are counted at a time: the kernels have room for as many
+LONG_RANGE = 1 << 23  # of one group, which needs no room for each
 MOST_CODES = 1 << 16  # that are counted at a time
 TOGETHER = 8  # counts that one task adds
 
@@ -88,15 +92,17 @@ class Counting(InGraph):
             with lock:  # sums of whole numbers are the same in any order
                 total = together([total, counts])
 
-        map_ranges(on_range, size, threads=threads, length=RANGE)
+        is_one = self.blocks is None and "groups" not in layers
+        map_ranges(on_range, size, threads=threads, length=LONG_RANGE if is_one else RANGE)
         return total
 
     def _none(self) -> Counts:
         """Return the counts of no pixels."""
+        from xfusion.kernels.weight_lines import WeightLines  # as in `_slots`
+
         floats = {name: np.empty(0, np.float64) for name in ("mu", "sigma", "reference")}
-        return in_order(
-            np.empty(0, np.int64), *self._tally(floats, None, 0, (np.ones((1, 1)), 0, 0), 1, 0)
-        )
+        lines = WeightLines(np.ones((1, 1)), 1)
+        return in_order(np.empty(0, np.int64), *self._tally(floats, None, 0, lines, 1, 0))
 
     def _slots(
         self, some: Layers, where: tuple[slice, slice], shape: tuple[int, int], start: int
@@ -135,7 +141,7 @@ class Counting(InGraph):
         some: Layers,
         slots: NDArray[np.int32] | None,
         number: int,
-        lines: tuple[NDArray[np.float64], int, int],
+        lines: WeightLines,
         columns: int,
         start: int,
     ) -> tuple[Any, tuple[NDArray[np.int64], ...]]:
@@ -144,9 +150,7 @@ class Counting(InGraph):
         mu, sigma = some["mu"], some["sigma"]
         shared: dict[str, Any] = {
             "number": number,
-            "lines": lines[0],
-            "step": lines[1],
-            "first": lines[2],
+            "lines": lines,
             "columns": columns,
             "start": start,
             "sigma_floor": self.sigma_floor,

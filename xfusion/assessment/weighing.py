@@ -17,7 +17,7 @@ from xfusion.datamodel.pixel_area import PixelArea
 from .reference import on_grid
 
 if TYPE_CHECKING:
-    pass
+    from xfusion.kernels.weight_lines import WeightLines
 
 MOST_BITS = 48  # of a weight: the kernels round to whole numbers up to 2^51
 SUM_BITS = 61  # of all weights together: they are added as int64
@@ -49,8 +49,8 @@ class Weighing(InGraph):
 
     def lines(
         self, rows: slice, columns: slice, given: NDArray[Any] | None, largest: float
-    ) -> tuple[NDArray[np.float64], int, int]:
-        """Return the weights of a block as :func:`xfusion.kernels.weight_lines.fill` takes them.
+    ) -> WeightLines:
+        """Return the weights of a block as the kernels take them.
 
         Parameters
         ----------
@@ -59,12 +59,9 @@ class Weighing(InGraph):
         given : array, shape (..., rows, columns), or None
             Those of the caller.
         largest : float
-
-        Returns
-        -------
-        lines : array, shape (n, k)
-        step, first : int
         """
+        from xfusion.kernels.weight_lines import WeightLines  # numba takes half a second
+
         scale = 1.0 / self.unit(largest)
         if given is not None:
             wrong = given[(given < 0) | np.isinf(given)]
@@ -82,11 +79,12 @@ class Weighing(InGraph):
                 )
                 raise ValueError(msg)
             lines = given.reshape(-1, given.shape[-1]).astype(np.float64)
-            return lines * scale, 1, 0
+            return WeightLines(lines * scale, len(lines), step=1)
         if self.areas is None:
-            return np.full((1, 1), scale), 0, 0
-        lines, step = self.areas.on_lines(rows, columns)
-        return lines * scale, step, columns.start % step if step else 0
+            return WeightLines(np.full((1, 1), scale), 1)
+        areas, down, step = self.areas.at_some(rows, columns)
+        above, first = rows.start % down, columns.start % step if step else 0
+        return WeightLines(areas * scale, rows.stop - rows.start, down, above, step, first)
 
 
 def weighing_of(

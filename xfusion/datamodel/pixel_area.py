@@ -16,7 +16,7 @@ from .graph import InGraph
 if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox
 
-STEP = 256  # pixels between control points
+STEP = 1024  # pixels, at most, between control points
 FEWEST = 4  # of these across a grid, as a small map would lie between them
 WIDE = 8  # of these steps a control point is so large a part
 SAMPLE = 9  # cells or pixels a side that are looked at
@@ -82,8 +82,8 @@ class PixelArea(InGraph):
             return self._of_rows(np.arange(rows.start, rows.stop + 1, dtype=np.float64))
         return self._interpolated(rows, columns)
 
-    def on_lines(self, rows: slice, columns: slice) -> tuple[NDArray[np.float64], int]:
-        """Return the areas of a block by a few numbers in each row, and how far apart these are.
+    def at_some(self, rows: slice, columns: slice) -> tuple[NDArray[np.float64], int, int]:
+        """Return the areas of a block by a few of them, and how far apart these are.
 
         Parameters
         ----------
@@ -92,20 +92,25 @@ class PixelArea(InGraph):
 
         Returns
         -------
-        areas : array of shape (rows, n)
+        areas : array of shape (m, n)
+        down : int
+            1 where each row is there; else how many rows are from one to the next, the first of
+            which is for the last multiple of so many rows that is not below the block. Between two
+            of them areas are on a line.
         step : int
-            0 where a row has one area; 1 where `areas` has that of each pixel; else how many
-            columns of the grid are from one number to the next, the first of which is for the last
-            multiple of so many columns that is not right of the block. Between two numbers areas
-            are on a line.
+            The same of columns; 0 where a row has one area.
         """
         if self._is_of_rows:
-            return self.of_block(rows, columns), 0
-        if self._step > 1:
-            _, lines = self._control_lines(rows, columns)
+            return self.of_block(rows, columns), 1, 0
+        step = self._step
+        if step > 1:
+            known = self._known(rows, columns)
+            if not np.isnan(known).any():
+                return known, step, step
+            lines = self._on_rows(known, rows)
             if not np.isnan(lines).any():
-                return lines, self._step
-        return self.of_block(rows, columns), 1
+                return lines, 1, step
+        return self.of_block(rows, columns), 1, 1
 
     def sample(self) -> NDArray[np.float64]:
         """Return the areas of some pixels from all over the grid, in km2."""
@@ -134,7 +139,8 @@ class PixelArea(InGraph):
         down, along = (np.arange(s.start, s.stop) for s in (rows, columns))
         if step == 1:
             return self._exact(down[:, None], along)
-        known, lines = self._control_lines(rows, columns)
+        known = self._known(rows, columns)
+        lines = self._on_rows(known, rows)
         first_row, first_column = rows.start // step * step, columns.start // step * step
         places = (down - first_row) / step, (along - first_column) / step
         areas = _between(lines.T, places[1]).T
@@ -147,17 +153,19 @@ class PixelArea(InGraph):
             areas[row, column] = self._exact(down[row], along[column])
         return areas
 
-    def _control_lines(
-        self, rows: slice, columns: slice
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return areas at the control points around a block, and on its rows at their columns."""
+    def _known(self, rows: slice, columns: slice) -> NDArray[np.float64]:
+        """Return areas at the control points around a block."""
         step = self._step
         above, left = (
             np.arange(s.start // step, (s.stop - 1) // step + 2) for s in (rows, columns)
         )
-        known = self._exact(above[:, None] * step, left * step, span=step // WIDE)
+        return self._exact(above[:, None] * step, left * step, span=step // WIDE)
+
+    def _on_rows(self, known: NDArray[np.float64], rows: slice) -> NDArray[np.float64]:
+        """Return areas on the rows of a block at the columns of its control points."""
+        step = self._step
         down = np.arange(rows.start, rows.stop)
-        return known, _between(known, (down - above[0] * step) / step)
+        return _between(known, (down - rows.start // step * step) / step)
 
     @functools.cached_property
     def _step(self) -> int:

@@ -18,7 +18,7 @@ import numpy as np
 from . import probability_bins as bins
 from .buffers import STRIP
 from .compile import inlined
-from .weight_lines import MAGIC, as_whole
+from .weight_lines import MAGIC, WHOLE, as_whole
 
 CELLS = bins.BINS + 1  # the threshold divides a bin
 KINDS = 4  # of a slot: dry and wet that are not usable, dry and wet that are
@@ -108,10 +108,30 @@ def leave_out(weights: Any, slots: Any, skipped: int, of: Any) -> None:
 
 
 @inlined
+def _bin_of(x: Any, above: Any) -> Any:
+    """Return the bin of a probability that is so far from 0, or from 1 if it is above one half."""
+    thousandths = np.float32(x) * bins.THOUSAND + (bins.NEAR if above else -bins.NEAR)
+    thousandths = max(bins.LEAST, thousandths)
+    bits = np.int32(np.float32(thousandths).view(np.int32) >> bins.DROPPED)
+    place = np.int32(bits - bins.BEFORE_FIRST)
+    linear = np.int32(np.int32(thousandths) + bins.SHIFT)
+    place = min(linear if thousandths >= bins.LINEAR_FROM else place, bins.LAST_OF_HALF)
+    return np.int32(bins.LAST - place) if above else place
+
+
+@inlined
 def judge(
-    mu: Any, sigma: Any, of: Any, slots: Any, floor: Any, stand_in: Any, unused: Any, out: Any
+    mu: Any,
+    sigma: Any,
+    of: Any,
+    slots: Any,
+    floor: Any,
+    stand_in: Any,
+    threshold: Any,
+    unused: Any,
+    out: Any,
 ) -> Any:
-    """Say which pixels are scored and usable, and how far they are from the truth in sigmas.
+    """Say which pixels are scored and usable, in which cell, and how far from the truth they are.
 
     Parameters
     ----------
@@ -123,12 +143,14 @@ def judge(
         Sigmas below it are raised to it.
     stand_in : float, or None
         What mu is taken for where it is not usable; None for what it is.
+    threshold : float
+        It divides a bin.
     unused : int32
-        A cell for what is not scored.
+        The first cell for what is not scored.
     out : five arrays
-        For each pixel: the first cell of its kind; its mask of usable; the probability, its
-        distance from the truth, and the square of that in sigmas. The last three are 0 of what is
-        not scored.
+        For each pixel: its cell; its mask of usable; the distance of the probability from 0 or 1,
+        whichever is nearer, and from the truth, and the square of the latter in sigmas. The last
+        three are 0 of what is not scored.
 
     Returns
     -------
@@ -136,12 +158,15 @@ def judge(
         How many are scored, usable, and known but not scored.
     odd : int32
         0 if all that is scored has mu and sigma, and no large z^2.
+    outside : int32
+        How many that are scored are no probability.
     """
     wet_of, known_of, clear_of = of
-    first_cell_of, used_of, p_of, d_of, z2_of = out
+    cell_of, used_of, x_of, d_of, z2_of = out
     kind = mu.dtype.type
     zero, one, large = kind(0), kind(1), kind(LARGE_Z2)
-    left_count = scored_count = used_count = odd = NONE
+    half, least = kind(0.5), kind(-OUTSIDE)
+    left_count = scored_count = used_count = odd = outside = NONE
     for i in range(STRIP):
         m, s = mu[i], sigma[i]
         known, clear, wet = np.int32(known_of[i]), np.int32(clear_of[i]), np.int32(wet_of[i])
@@ -162,51 +187,24 @@ def judge(
         cell = np.int32((wet & OF_WET) + (usable & OF_USABLE))
         if slots is not None:
             cell = np.int32(cell + np.int32(slots[i] * OF_SLOT))
-        first_cell_of[i] = cell if scored < 0 else unused
+        cell = cell if scored < 0 else unused
         p = p if scored < 0 else zero
         d = one - p if (wet & scored) < 0 else p
         z = d / max(floor, s)
         square_z = z * z if counted < 0 else zero
         odd = np.int32(odd - (NONE if sound else scored))
         odd = np.int32(odd + (ONE if square_z >= large else NONE))
-        used_of[i] = usable
-        p_of[i] = p
-        d_of[i] = d
-        z2_of[i] = square_z
-    return np.int32(-scored_count), np.int32(-used_count), np.int32(-left_count), odd
-
-
-@inlined
-def find_bins(p_of: Any, threshold: Any, cell_of: Any, x_of: Any) -> Any:
-    """Add to the first cell of a kind the bin of a probability; return how many are none.
-
-    Parameters
-    ----------
-    p_of : array
-    threshold : float
-    cell_of : array of int32
-    x_of : array
-        For the distance of the probability from 0 or 1, whichever is nearer.
-    """
-    kind = p_of.dtype.type
-    half, one, least = kind(0.5), kind(1), kind(-OUTSIDE)
-    outside = NONE
-    for i in range(STRIP):
-        p = p_of[i]
         above = p > half
         x = one - p if above else p
         outside = np.int32(outside + (ONE if x < least else NONE))
-        thousandths = np.float32(x) * bins.THOUSAND + (bins.NEAR if above else -bins.NEAR)
-        thousandths = max(bins.LEAST, thousandths)
-        bits = np.int32(np.float32(thousandths).view(np.int32) >> bins.DROPPED)
-        place = np.int32(bits - bins.BEFORE_FIRST)
-        linear = np.int32(np.int32(thousandths) + bins.SHIFT)
-        place = min(linear if thousandths >= bins.LINEAR_FROM else place, bins.LAST_OF_HALF)
-        place = np.int32(bins.LAST - place) if above else place
+        place = _bin_of(x, above)
         place = np.int32(place + (ONE if p > threshold else NONE))
-        cell_of[i] = np.int32(cell_of[i] + place)
+        cell_of[i] = np.int32(cell + place)
+        used_of[i] = usable
         x_of[i] = x
-    return outside
+        d_of[i] = d
+        z2_of[i] = square_z
+    return np.int32(-scored_count), np.int32(-used_count), np.int32(-left_count), odd, outside
 
 
 @inlined
@@ -217,27 +215,35 @@ def weigh(weights: Any, of: Any, used_count: Any, slots: Any, out: Any) -> Any:
     ----------
     weights : array of float64
     of : four arrays
-        Distances, z^2, x and masks of usable, as :func:`judge` and :func:`find_bins` write them.
+        Distances, z^2, x and masks of usable, as :func:`judge` writes them.
     used_count : int
         How many are usable.
     slots : array of int32, or None
     out : three arrays of int64
-        For weights times x, and, where there are slots, times squared distances and z^2.
+        For pairs of weights and weights times x, and, where there are slots, for weights times
+        squared distances and times z^2.
     """
     d_of, z2_of, x_of, used_of = of
-    weighted_x_of, brier_of, whole_z_of = out
+    pairs, brier_of, whole_z_of = out
     # as their bits, from which those of what was added to round them are taken in the end
     brier = brier_usable = z2 = z2_usable = np.int64(0)
     for i in range(STRIP):
-        weight, used, d = weights[i], np.int64(used_of[i]), np.float64(d_of[i])
-        weighted_x_of[i] = as_whole(weight * np.float64(x_of[i]))
-        square = as_whole(weight * (d * d))
+        weight, d = weights[i], np.float64(d_of[i])
+        is_used = used_of[i] < 0
+        pairs[2 * i] = as_whole(weight)
+        pairs[2 * i + 1] = as_whole(weight * np.float64(x_of[i]))
+        square = np.float64(weight * (d * d) + MAGIC).view(np.int64)
         brier += square
-        brier_usable += square & used
+        brier_usable += square if is_used else np.int64(0)
         whole_z = np.float64(weight * np.float64(z2_of[i]) + Z_MAGIC).view(np.int64)
         z2 += whole_z
-        z2_usable += whole_z & used
+        z2_usable += whole_z if is_used else np.int64(0)
         if slots is not None:
-            brier_of[i] = square
+            brier_of[i] = square - WHOLE
             whole_z_of[i] = whole_z - Z_WHOLE
-    return brier, brier_usable, z2 - STRIP * Z_WHOLE, z2_usable - used_count * Z_WHOLE
+    return (
+        brier - STRIP * WHOLE,
+        brier_usable - used_count * WHOLE,
+        z2 - STRIP * Z_WHOLE,
+        z2_usable - used_count * Z_WHOLE,
+    )

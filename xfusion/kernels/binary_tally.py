@@ -19,21 +19,21 @@ from .binary_pixels import (
     LARGE_Z2,
     Z_UNIT,
     differ,
-    find_bins,
     judge,
     leave_out,
     read_truth,
     weigh,
 )
-from .buffers import STRIP, add_two, borrowed, strip_buffer
+from .buffers import STRIP, add_pair, borrowed, fetch, pair_buffer, strip_buffer
 from .compile import compiled
 from .independent import flat
-from .weight_lines import fill
+from .weight_lines import WeightLines, as_whole, fill, with_plain_values
 
 __all__ = ["CELLS", "Z_UNIT", "Tally", "tally"]
 
 COUNT, UNSCORED, BRIER, Z2, BROKEN_WEIGHT = range(5)  # sums of a row
 SUMS = 5
+AHEAD = 8 * STRIP  # pixels from those that are counted to those that are fetched
 MOST_CELLS = 8  # for each pixel; where there are more, they are not kept one by one
 LEAST = 1 << 14  # pixels for which there are so many
 MARGIN = 1  # a cell above that of what is not scored, for a threshold below 0
@@ -73,8 +73,6 @@ def _tally(
     nodata: Any,
     declared: bool,
     lines: Any,
-    step: int,
-    first: int,
     columns: int,
     start: int,
     counted: int,
@@ -94,14 +92,9 @@ def _tally(
     cells, sums, words = borrowed(cells), borrowed(sums), borrowed(words)
     masks = strip_buffer(bytes_), strip_buffer(bytes_), strip_buffer(bytes_)
     labels, cell_of, used_of = strip_buffer(mask), strip_buffer(ints), strip_buffer(ints)
-    p_of, x_of = strip_buffer(mu), strip_buffer(mu)
-    d_of, z2_of = strip_buffer(mu), strip_buffer(mu)
-    weights, weight_of = strip_buffer(floats), strip_buffer(longs)
-    weighted_x_of, brier_of, whole_z_of = (
-        strip_buffer(longs),
-        strip_buffer(longs),
-        strip_buffer(longs),
-    )
+    x_of, d_of, z2_of = strip_buffer(mu), strip_buffer(mu), strip_buffer(mu)
+    weights = strip_buffer(floats)
+    pairs, brier_of, whole_z_of = pair_buffer(longs), strip_buffer(longs), strip_buffer(longs)
     neither: Any = 0
     outside: Any = 0
     constant = -1  # the line whose weight all of `weights` have
@@ -110,8 +103,8 @@ def _tally(
         begin = min(i0, mu.size - STRIP)
         skipped = i0 - begin + counted
         line, column = (start + begin) // columns, (start + begin) % columns
-        if step != 0 or constant != line or column + STRIP > columns:
-            fill(lines, step, first, line, column, columns, weights, weight_of)
+        if lines.step != 0 or constant != line or column + STRIP > columns:
+            fill(lines, line, column, columns, weights)
             constant = line if column + STRIP <= columns else -1
         here = slice(begin, begin + STRIP)
         some_mu, some_sigma = borrowed(mu[here]), borrowed(sigma[here])
@@ -123,24 +116,28 @@ def _tally(
             some_slots = borrowed(slots[here])
             slot = some_slots[0]
             mixed = differ(some_slots)
+        fetch(mu, begin + AHEAD)
         neither += read_truth(some_truth, some_mask, nodata, declared, labels, masks)
         leave_out(None if gaps is None else weights, some_slots, skipped, masks)
-        scored, used, left, odd = judge(
+        fetch(sigma, begin + AHEAD)
+        scored, used, left, odd, beyond = judge(
             some_mu,
             some_sigma,
             masks,
             some_slots,
             floor,
             stand_in,
+            threshold,
             unused,
-            (cell_of, used_of, p_of, d_of, z2_of),
+            (cell_of, used_of, x_of, d_of, z2_of),
         )
-        outside += find_bins(p_of, threshold, cell_of, x_of)
+        fetch(mask, begin + AHEAD)
+        outside += beyond
         if odd != 0:
             for i in range(STRIP):
                 m, s, cell = some_mu[i], some_sigma[i], cell_of[i]
                 if cell < unused and not s >= (s - s) + (m - m):
-                    sums[cell // (2 * CELLS), BROKEN_WEIGHT] += weight_of[i]
+                    sums[cell // (2 * CELLS), BROKEN_WEIGHT] += as_whole(weights[i])
                 if z2_of[i] >= large:
                     exact_sums.add(words, cell // (2 * CELLS), weights[i] * np.float64(z2_of[i]))
                     z2_of[i] = 0
@@ -149,17 +146,18 @@ def _tally(
             (d_of, z2_of, x_of, used_of),
             np.int64(used),
             slots,
-            (weighted_x_of, brier_of, whole_z_of),
+            (pairs, brier_of, whole_z_of),
         )
+        fetch(truth, begin + AHEAD)
         if apart is None:
             for i in range(STRIP):
                 cell = np.uint32(cell_of[i])  # not negative, which need not be looked at
-                add_two(cells, cell, weight_of[i], weighted_x_of[i])
+                add_pair(cells, np.uint32(2 * cell), pairs, i)
         else:
             number_of, values = apart
             for i in range(skipped, STRIP):
                 number_of[begin + i] = cell_of[i]
-                values[begin + i, 0], values[begin + i, 1] = weight_of[i], weighted_x_of[i]
+                values[begin + i, 0], values[begin + i, 1] = pairs[2 * i], pairs[2 * i + 1]
         if mixed:
             known_of = masks[1]
             for i in range(STRIP):
@@ -191,9 +189,7 @@ def tally(
     *,
     number: int,
     nodata: float | None,
-    lines: NDArray[np.float64],
-    step: int,
-    first: int,
+    lines: WeightLines,
     columns: int,
     start: int,
     threshold: float,
@@ -213,8 +209,9 @@ def tally(
     slots : array of int32, or None
         In which of `number` slots each pixel is, -1 for none; None if all are in the first.
     nodata : float or None
-    lines, step, first, columns, start
-        Weights as in :func:`xfusion.kernels.weight_lines.fill`, and where the first pixel is.
+    lines, columns, start
+        Weights as :func:`xfusion.kernels.weight_lines.fill` takes them, and where the first pixel
+        is.
     threshold : float
         What is above it is wet.
     sigma_floor : float
@@ -233,7 +230,7 @@ def tally(
         # a strip that ends with the pixels there are, and has the first of them before
         mu, sigma, truth = (_led(array, counted) for array in (mu, sigma, truth))
         mask, slots = (None if a is None else _led(a, counted) for a in (mask, slots))
-        start = (start - counted) % (len(lines) * columns)
+        start = (start - counted) % (lines.rows * columns)
     dtype = np.result_type(mu, sigma)
     kind = dtype.type
     truth_dtype = truth.dtype if truth.dtype == np.uint8 else dtype
@@ -252,16 +249,14 @@ def tally(
         None if slots is None else flat(slots, np.dtype(np.int32)),
         truth_dtype.type(0 if nodata is None else nodata),
         nodata is not None,
-        flat(lines, np.dtype(np.float64)).reshape(lines.shape),
-        step,
-        first,
+        with_plain_values(lines),
         columns,
         start,
         counted,
         kind(threshold),
         kind(max(sigma_floor, np.finfo(dtype).tiny)),  # it is divided by
         None if stand_in is None else kind(stand_in),
-        True if step == 1 else None,
+        True if lines.step == 1 else None,
         np.int32(unused),
         cells,
         None if each is None else (each.cells, each.pairs),

@@ -12,15 +12,17 @@ import numpy as np
 from .compile import compiled, inlined
 
 LANES = 128  # elements of a stack buffer
+LINE = 64  # bytes of a cache
 STRIP = 256  # of a long one, for loops so short that what is done once for each strip counts
 
 
-def _intrinsics() -> tuple[Any, Any, Any, Any]:
+def _intrinsics() -> tuple[Any, ...]:
     """Return what is made with internals of numba; raises where it lacks them."""
     # by name: that they, their attributes or their types are as today is promised by nobody
     codegen: Any = importlib.import_module("numba.core.cgutils")
     numpy_arrays: Any = importlib.import_module("numba.np.arrayobj")
     ir: Any = importlib.import_module("llvmlite.ir")
+    long = ir.IntType(64)
     intrinsic: Any = importlib.import_module("numba.extending").intrinsic
 
     def buffer_of(length: int) -> Any:
@@ -32,6 +34,7 @@ def _intrinsics() -> tuple[Any, Any, Any, Any]:
                 size = context.get_constant(numba.types.intp, context.get_abi_sizeof(element))
                 buffer = context.make_array(array)(context, builder)
                 memory = codegen.alloca_once(builder, element, size=length)
+                memory.align = LINE
                 numpy_arrays.populate_array(
                     buffer,
                     data=builder.bitcast(memory, buffer.data.type),
@@ -55,23 +58,42 @@ def _intrinsics() -> tuple[Any, Any, Any, Any]:
 
         return array(array), generate
 
-    def add_two(_: Any, pairs: Any, _row: Any, _first: Any, _second: Any) -> Any:
+    def add_pair(_: Any, table: Any, _place: Any, pairs: Any, _number: Any) -> Any:
         def generate(context: Any, builder: Any, _: Any, arguments: Any) -> Any:
-            array = context.make_array(pairs)(context, builder, arguments[0])
-            both = ir.VectorType(ir.IntType(64), 2)
-            index = builder.shl(builder.zext(arguments[1], ir.IntType(64)), ir.IntType(64)(1))
-            place = builder.bitcast(builder.gep(array.data, [index]), both.as_pointer())
-            added = ir.Constant(both, ir.Undefined)
-            for k in range(2):
-                added = builder.insert_element(added, arguments[2 + k], ir.IntType(32)(k))
+            both = ir.VectorType(long, 2).as_pointer()
+            array, added = (
+                context.make_array(a)(context, builder, arguments[k])
+                for k, a in ((0, table), (2, pairs))
+            )
+            place = builder.zext(arguments[1], long)
+            number = builder.shl(arguments[3], long(1))
+            there = builder.bitcast(builder.gep(array.data, [place]), both)
+            here = builder.bitcast(builder.gep(added.data, [number]), both)
             read = builder.load  # an instruction, not a method of arrays
-            builder.store(builder.add(read(place, align=8), added), place, align=8)
+            builder.store(builder.add(read(there, align=8), read(here, align=8)), there, align=8)
             return context.get_dummy_value()
 
-        long = numba.types.int64
-        return numba.types.void(pairs, numba.types.uint32, long, long), generate
+        signature = numba.types.void(table, numba.types.uint32, pairs, numba.types.int64)
+        return signature, generate
 
-    return buffer_of(LANES), buffer_of(STRIP), intrinsic(borrowed), intrinsic(add_two)
+    def fetch(_: Any, array: Any, _start: Any) -> Any:
+        def generate(context: Any, builder: Any, _: Any, arguments: Any) -> Any:
+            there = context.make_array(array)(context, builder, arguments[0]).data
+            byte, number = ir.IntType(8).as_pointer(), ir.IntType(32)
+            kind = ir.FunctionType(ir.VoidType(), [byte, number, number, number])
+            hint = codegen.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0i8")
+            # to read, soon but not at once, and data
+            how = [number(value) for value in (0, 2, 1)]
+            element = context.get_abi_sizeof(context.get_data_type(array.dtype))
+            for place in range(0, STRIP, LINE // element):
+                element_there = builder.gep(there, [builder.add(arguments[1], long(place))])
+                builder.call(hint, [builder.bitcast(element_there, byte), *how])
+            return context.get_dummy_value()
+
+        return numba.types.void(array, numba.types.int64), generate
+
+    buffers = buffer_of(LANES), buffer_of(STRIP), buffer_of(2 * STRIP)
+    return *buffers, intrinsic(borrowed), intrinsic(add_pair), intrinsic(fetch)
 
 
 @inlined
@@ -85,9 +107,14 @@ def _plain_strip(like: Any) -> Any:
 
 
 @inlined
-def _add_both(pairs: Any, row: Any, first: Any, second: Any) -> None:
-    pairs[2 * row] += first
-    pairs[2 * row + 1] += second
+def _plain_pairs(like: Any) -> Any:
+    return np.empty(2 * STRIP, like.dtype)
+
+
+@inlined
+def _add_both(table: Any, place: Any, pairs: Any, number: Any) -> None:
+    table[place] += pairs[2 * number]
+    table[place + 1] += pairs[2 * number + 1]
 
 
 @inlined
@@ -95,13 +122,21 @@ def _itself(array: Any) -> Any:
     return array
 
 
+@inlined
+def _let_it_come(array: Any, start: Any) -> None:
+    pass
+
+
 @compiled
 def _try_buffers(array: Any) -> Any:
     buffer, strip = stack_buffer(array), strip_buffer(array)
     buffer[0] = strip[0] = array[0]
-    pairs = np.zeros(2, np.int64)
-    add_two(pairs, np.uint32(0), np.int64(1), np.int64(2))
-    return borrowed(array)[0] - buffer[0] * strip[0] + pairs[0] + pairs[1] - 3
+    table = np.zeros(4, np.int64)
+    pairs = pair_buffer(table)
+    pairs[2], pairs[3] = 1, 2
+    add_pair(table, np.uint32(2), pairs, np.int64(1))
+    fetch(array, np.int64(0))
+    return borrowed(array)[0] - buffer[0] * strip[0] + table[2] + table[3] - 3
 
 
 #: stack_buffer(like): an array of LANES elements of the dtype of an array, on the stack, not
@@ -116,15 +151,23 @@ strip_buffer: Callable[[Any], Any]
 #: it. To hand it to a function then costs nothing.
 borrowed: Callable[[Any], Any]
 
-#: add_two(pairs, row, first, second): add to two int64 that lie side by side, of the pair with
-#: the number `row`, a uint32: at once, which two sums at an address that a pixel chooses are not.
-add_two: Callable[[Any, Any, Any, Any], None]
+#: pair_buffer(like): the same of STRIP pairs, one after another.
+pair_buffer: Callable[[Any], Any]
+
+#: add_pair(table, place, pairs, number): add the pair of that number to the two int64 of a table
+#: from `place`, a uint32, on: at once, which two sums at an address that a pixel chooses are not.
+add_pair: Callable[[Any, Any, Any, Any], None]
+
+#: fetch(array, start): begin to read STRIP elements from `start` on, which may lie beyond its end.
+#: A kernel that works on a strip in many loops reads too seldom for the processor to foresee it.
+fetch: Callable[[Any, Any], None]
 
 try:
-    stack_buffer, strip_buffer, borrowed, add_two = _intrinsics()
+    stack_buffer, strip_buffer, pair_buffer, borrowed, add_pair, fetch = _intrinsics()
     # what a release of numba has changed shows when code is generated, not before
     HAS_INTRINSICS = _try_buffers(np.ones(1)) == 0.0
 except Exception:  # noqa: BLE001  # whatever it is, the same results can be had without
     HAS_INTRINSICS = False
 if not HAS_INTRINSICS:
-    stack_buffer, strip_buffer, borrowed, add_two = _plain_buffer, _plain_strip, _itself, _add_both
+    stack_buffer, strip_buffer, pair_buffer = _plain_buffer, _plain_strip, _plain_pairs
+    borrowed, add_pair, fetch = _itself, _add_both, _let_it_come

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from . import exact_sums
 from .compile import compiled, inlined
 from .independent import flat
-from .weight_lines import fill
+from .weight_lines import WeightLines, as_whole, fill, with_plain_values
 
 COUNT, UNSCORED, WEIGHT, BROKEN_WEIGHT = range(4)  # sums of a row; broken: those without sigma
 SUMS = 4
@@ -76,8 +76,6 @@ def _tally(
     truth: Any,
     slots: Any,
     lines: Any,
-    step: int,
-    first: int,
     columns: int,
     start: int,
     floor: float,
@@ -85,11 +83,11 @@ def _tally(
     cells: Any,
     words: Any,
 ) -> None:
-    weights, whole = np.empty(STRIP), np.empty(STRIP, np.int64)
+    weights = np.empty(STRIP)
     line, column = start // columns, start % columns
     for i0 in range(0, mu.size, STRIP):
         n = min(STRIP, mu.size - i0)
-        fill(lines, step, first, line, column, columns, weights[:n], whole[:n])
+        fill(lines, line, column, columns, weights[:n])
         column += n
         while column >= columns:
             column -= columns
@@ -97,7 +95,7 @@ def _tally(
         for k in range(n):
             i = i0 + k
             m, s, t = np.float64(mu[i]), np.float64(sigma[i]), np.float64(truth[i])
-            weight = weights[k]
+            weight, whole = weights[k], as_whole(weights[k])
             slot = 0 if slots is None else slots[i]
             if not (math.isfinite(t) and weight > 0.0 and slot >= 0):
                 continue
@@ -111,12 +109,12 @@ def _tally(
             distance = abs(error)
             place = row * EXACT_SUMS
             sums[row, COUNT] += 1
-            sums[row, WEIGHT] += whole[k]
+            sums[row, WEIGHT] += whole
             exact_sums.add(words, place + ERROR, weight * error)
             exact_sums.add(words, place + SQUARE, weight * (error * error))
             exact_sums.add(words, place + DISTANCE, weight * distance)
             if not sound:
-                sums[row, BROKEN_WEIGHT] += whole[k]
+                sums[row, BROKEN_WEIGHT] += whole
                 continue
             spread = max(s, floor)
             z = distance / spread if distance > 0.0 else 0.0
@@ -124,7 +122,7 @@ def _tally(
             cell = 0
             for bound in BOUNDS:
                 cell += 1 if signed >= bound else 0
-            cells[row, cell] += whole[k]
+            cells[row, cell] += whole
             # where sigma is next to nothing, z overflows and the distance is all that is left
             crps = spread * _crps(z) if z < FAR else distance - spread * MEAN_DISTANCE
             exact_sums.add(words, place + CRPS, weight * crps)
@@ -139,9 +137,7 @@ def tally(
     slots: NDArray[np.int32] | None,
     *,
     number: int,
-    lines: NDArray[np.float64],
-    step: int,
-    first: int,
+    lines: WeightLines,
     columns: int,
     start: int,
     sigma_floor: float,
@@ -157,7 +153,7 @@ def tally(
         0 where usable.
     slots, number
         As in :func:`xfusion.kernels.binary_tally.tally`.
-    lines, step, first, columns, start, sigma_floor
+    lines, columns, start, sigma_floor
         As there.
     """
     dtype = np.result_type(mu, sigma, truth)
@@ -170,9 +166,7 @@ def tally(
         flat(np.zeros(mu.size, np.uint8) if mask is None else mask, np.dtype(np.uint8)),
         flat(truth, dtype),
         None if slots is None else flat(slots, np.dtype(np.int32)),
-        flat(lines, np.dtype(np.float64)).reshape(lines.shape),
-        step,
-        first,
+        with_plain_values(lines),
         columns,
         start,
         sigma_floor,

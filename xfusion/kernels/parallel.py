@@ -79,8 +79,13 @@ def map_ranges(
     threads : int, optional
         As in :func:`map_blocks`.
     length : int
-        Pixels of a range; fewer where the work on each takes much memory.
+        Pixels of a range, at most; fewer where the work on each takes much memory.
     """
+    threads = threads or core_count()
+    parts = -(-size // length)
+    if parts > 1:  # as many for each thread, so that none works on the last one alone
+        parts = -(-parts // threads) * threads
+        length = -(-size // parts) + -(-size // parts) % -64  # whole lines of a cache
     _in_threads(
         lambda start: function(start, min(size, start + length)),
         range(0, size, length),
