@@ -80,20 +80,21 @@ def read_truth(labels: Any, mask: Any, nodata: Any, declared: bool, label_of: An
 
 
 @inlined
-def leave_out(weights: Any, slots: Any, skipped: int, of: Any) -> None:
+def leave_out(weights: Any, gaps: bool, slots: Any, skipped: int, of: Any) -> None:
     """Take from the masks of :func:`read_truth` what has no weight, no slot, or was counted.
 
     Parameters
     ----------
-    weights : array of float64, or None
-        None if all are positive.
+    weights : array of float64
+    gaps : bool
+        Whether some may not be positive.
     slots : array of int32, or None
     skipped : int
         How many of the first pixels were counted before.
     of : three arrays of int8
     """
     _, known_of, clear_of = of
-    if weights is not None:
+    if gaps:
         for i in range(STRIP):
             there = ALL_BYTE if weights[i] > 0.0 else NO_BYTE
             known_of[i] &= there
@@ -124,7 +125,6 @@ def judge(
     mu: Any,
     sigma: Any,
     of: Any,
-    slots: Any,
     floor: Any,
     stand_in: Any,
     threshold: Any,
@@ -138,7 +138,6 @@ def judge(
     mu, sigma : array
     of : three arrays of int8
         Masks as :func:`read_truth` writes them.
-    slots : array of int32, or None
     floor : float
         Sigmas below it are raised to it.
     stand_in : float, or None
@@ -185,8 +184,6 @@ def judge(
         scored_count = np.int32(scored_count + scored)
         used_count = np.int32(used_count + usable)
         cell = np.int32((wet & OF_WET) + (usable & OF_USABLE))
-        if slots is not None:
-            cell = np.int32(cell + np.int32(slots[i] * OF_SLOT))
         cell = cell if scored < 0 else unused
         p = p if scored < 0 else zero
         d = one - p if (wet & scored) < 0 else p
@@ -208,7 +205,15 @@ def judge(
 
 
 @inlined
-def weigh(weights: Any, of: Any, used_count: Any, slots: Any, out: Any) -> Any:
+def move_to_slots(cell_of: Any, slots: Any, unused: Any) -> None:
+    """Add to the cells of what is scored those of the slots before its own."""
+    for i in range(STRIP):
+        cell = cell_of[i]
+        cell_of[i] = np.int32(cell + np.int32(slots[i] * OF_SLOT)) if cell < unused else cell
+
+
+@inlined
+def weigh(weights: Any, of: Any, used_count: Any, pairs: Any) -> Any:
     """Return sums of weights times squared distances, and times z^2, of all and of usable pixels.
 
     Parameters
@@ -218,13 +223,10 @@ def weigh(weights: Any, of: Any, used_count: Any, slots: Any, out: Any) -> Any:
         Distances, z^2, x and masks of usable, as :func:`judge` writes them.
     used_count : int
         How many are usable.
-    slots : array of int32, or None
-    out : three arrays of int64
-        For pairs of weights and weights times x, and, where there are slots, for weights times
-        squared distances and times z^2.
+    pairs : array of int64
+        For weights and weights times x, pair by pair.
     """
     d_of, z2_of, x_of, used_of = of
-    pairs, brier_of, whole_z_of = out
     # as their bits, from which those of what was added to round them are taken in the end
     brier = brier_usable = z2 = z2_usable = np.int64(0)
     for i in range(STRIP):
@@ -238,12 +240,19 @@ def weigh(weights: Any, of: Any, used_count: Any, slots: Any, out: Any) -> Any:
         whole_z = np.float64(weight * np.float64(z2_of[i]) + Z_MAGIC).view(np.int64)
         z2 += whole_z
         z2_usable += whole_z if is_used else np.int64(0)
-        if slots is not None:
-            brier_of[i] = square - WHOLE
-            whole_z_of[i] = whole_z - Z_WHOLE
     return (
         brier - STRIP * WHOLE,
         brier_usable - used_count * WHOLE,
         z2 - STRIP * Z_WHOLE,
         z2_usable - used_count * Z_WHOLE,
     )
+
+
+@inlined
+def weigh_each(weights: Any, d_of: Any, z2_of: Any, brier_of: Any, whole_z_of: Any) -> None:
+    """Write what :func:`weigh` sums, pixel by pixel."""
+    for i in range(STRIP):
+        weight, d = weights[i], np.float64(d_of[i])
+        brier_of[i] = as_whole(weight * (d * d))
+        whole_z = np.float64(weight * np.float64(z2_of[i]) + Z_MAGIC).view(np.int64)
+        whole_z_of[i] = whole_z - Z_WHOLE

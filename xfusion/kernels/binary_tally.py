@@ -21,8 +21,10 @@ from .binary_pixels import (
     differ,
     judge,
     leave_out,
+    move_to_slots,
     read_truth,
     weigh,
+    weigh_each,
 )
 from .buffers import STRIP, add_pair, borrowed, fetch, pair_buffer, strip_buffer
 from .compile import compiled
@@ -49,6 +51,10 @@ class PixelCells(NamedTuple):
     """Shape (pixels, 2): what is added to it."""
     shape: tuple[int, ...] = (2, 2, CELLS, 2)
     """Of the cells of a slot."""
+
+
+# where none are kept one by one: so a kernel is compiled once for both
+NO_PIXELS = PixelCells(np.empty(0, np.int32), np.empty((0, 2), np.int64))
 
 
 class Tally(NamedTuple):
@@ -79,10 +85,11 @@ def _tally(
     threshold: Any,
     floor: Any,
     stand_in: Any,
-    gaps: Any,
     unused: Any,
     cells: Any,
-    apart: Any,
+    number_of: Any,
+    values: Any,
+    apart: bool,
     sums: Any,
     words: Any,
     likes: Any,
@@ -118,13 +125,12 @@ def _tally(
             mixed = differ(some_slots)
         fetch(mu, begin + AHEAD)
         neither += read_truth(some_truth, some_mask, nodata, declared, labels, masks)
-        leave_out(None if gaps is None else weights, some_slots, skipped, masks)
+        leave_out(weights, lines.step == 1, some_slots, skipped, masks)
         fetch(sigma, begin + AHEAD)
         scored, used, left, odd, beyond = judge(
             some_mu,
             some_sigma,
             masks,
-            some_slots,
             floor,
             stand_in,
             threshold,
@@ -133,6 +139,8 @@ def _tally(
         )
         fetch(mask, begin + AHEAD)
         outside += beyond
+        if slots is not None:
+            move_to_slots(cell_of, some_slots, unused)
         if odd != 0:
             for i in range(STRIP):
                 m, s, cell = some_mu[i], some_sigma[i], cell_of[i]
@@ -145,20 +153,19 @@ def _tally(
             weights,
             (d_of, z2_of, x_of, used_of),
             np.int64(used),
-            slots,
-            (pairs, brier_of, whole_z_of),
+            pairs,
         )
         fetch(truth, begin + AHEAD)
-        if apart is None:
+        if not apart:
             for i in range(STRIP):
                 cell = np.uint32(cell_of[i])  # not negative, which need not be looked at
                 add_pair(cells, np.uint32(2 * cell), pairs, i)
         else:
-            number_of, values = apart
             for i in range(skipped, STRIP):
                 number_of[begin + i] = cell_of[i]
                 values[begin + i, 0], values[begin + i, 1] = pairs[2 * i], pairs[2 * i + 1]
         if mixed:
+            weigh_each(weights, d_of, z2_of, brier_of, whole_z_of)
             known_of = masks[1]
             for i in range(STRIP):
                 if known_of[i] != 0:
@@ -256,10 +263,11 @@ def tally(
         kind(threshold),
         kind(max(sigma_floor, np.finfo(dtype).tiny)),  # it is divided by
         None if stand_in is None else kind(stand_in),
-        True if lines.step == 1 else None,
         np.int32(unused),
         cells,
-        None if each is None else (each.cells, each.pairs),
+        (each or NO_PIXELS).cells,
+        (each or NO_PIXELS).pairs,
+        each is not None,
         sums,
         words,
         LIKES,
