@@ -131,6 +131,47 @@ def test_moments_of_any_precision_go_together(tmp_path: Path) -> None:
         add(scene(1).assign_coords(time=np.datetime64("2023-06-04T00:00:00.000000001")), store)
 
 
+@pytest.mark.parametrize("lazy", [False, True])
+@pytest.mark.parametrize("append_dim", [None, "time"])
+@pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
+def test_dates_of_any_unit_are_not_lost(
+    unit: Any, append_dim: Any, lazy: bool, tmp_path: Path
+) -> None:
+    def dated(day: int) -> xr.Dataset:
+        cube = days(day, day + 1).compute()
+        moments = cube.time.to_numpy().astype(f"M8[{unit}]")
+        spans = moments - moments[:1] + np.timedelta64(3, "m").astype(f"m8[{unit}]")
+        begun = np.datetime64("2023-05-01T01:02:03", unit)
+        pixels = np.broadcast_to(moments[:, None, None], cube.mu.shape).copy()
+        labels = {"time": moments, "began": ("time", moments), "lasted": ("time", spans)}
+        cube = cube.assign_coords(labels).assign_coords(begun=begun)
+        if append_dim is None:
+            cube = cube.assign_coords(surveyed=("y", np.repeat(moments[:1], 4)))
+        cube = cube.assign(when=(cube.mu.dims, pixels))
+        return cube.chunk(time=1, x=2) if lazy else cube
+
+    store = tmp_path / "w.zarr"
+    expected = dated(1)
+    back = xf.to_zarr(expected, store, append_dim=append_dim, progress=False)
+    if append_dim:
+        back = add(dated(4), store)
+        expected = xr.concat([expected, dated(4)], "time", data_vars="minimal")
+    assert xf.verify(store, progress=False) == {}
+    for name in [n for n, v in expected.variables.items() if v.dtype.kind in "mM"]:
+        for found in (back, xr.open_zarr(store)):
+            np.testing.assert_array_equal(found[name], expected[name], err_msg=str(name))
+
+
+def test_moments_that_a_store_would_not_read_back_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("xfusion.store.template._with_moments_of_store", lambda dataset: dataset)
+    cube = days(1, 2).assign_coords(time=np.array(["2023-06-01", "2023-06-02"], "M8[s]"))
+    with pytest.raises(ValueError, match=r"time is .*2023-06-01.*read from the store as .*NaT"):
+        xf.to_zarr(cube, tmp_path / "w.zarr", progress=False)
+    assert not (tmp_path / "w.zarr").exists()
+
+
 def test_more_labels_than_a_chunk_has_room_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -14,6 +14,7 @@ from xfusion.datamodel.flags import Exclusion
 from xfusion.datamodel.grid import spatial_dims
 from xfusion.datamodel.names import MASK
 from xfusion.datamodel.provenance import JOB
+from xfusion.datamodel.times import moments_of
 from xfusion.run.scheduler import lazy_variables
 
 from .arrays import quiet_zarr
@@ -43,6 +44,7 @@ def template_of(dataset: xr.Dataset, job: Mapping[str, str]) -> dict[str, bytes]
 
     _check_names(dataset)
     _check_attrs(dataset)
+    dataset = _with_moments_of_store(dataset)
     # any reader of Zarr sees by the checksum that a chunk is not what was written
     codecs = {"compressors": (ZstdCodec(level=LEVEL), Crc32cCodec())}
     encoding: dict[Any, dict[str, Any]] = {name: dict(codecs) for name in dataset.variables}
@@ -73,6 +75,7 @@ def template_of(dataset: xr.Dataset, job: Mapping[str, str]) -> dict[str, bytes]
             safe_chunks=False,  # blocks are shards
             write_empty_chunks=True,
         )
+    _check_moments(dataset, Place(template))
     contents = _contents(template)
     root = json.loads(contents[ROOT])
     root["attributes"][JOB] = note_of(job)
@@ -128,6 +131,41 @@ def _listed(value: Any) -> Any:
     if isinstance(value, np.ndarray | np.generic) and value.dtype.kind in "biufU":
         return value.tolist()
     raise TypeError
+
+
+def _with_moments_of_store(dataset: xr.Dataset) -> xr.Dataset:
+    """Return labels along time in a unit for which xarray keeps the numbers it is told to write.
+
+    Of seconds and milliseconds it writes NaT, if it is asked for microseconds.
+    """
+    labels = {
+        name: (variable.dims, variable.to_numpy().astype(f"{variable.dtype.kind}8[us]"))
+        for name, variable in dataset.variables.items()
+        if variable.chunks is None and TIME in variable.dims and _unit_of(variable) in ("s", "ms")
+    }
+    return dataset.assign(
+        {name: (*label, dataset.variables[name].attrs) for name, label in labels.items()}
+    )
+
+
+def _unit_of(variable: xr.Variable) -> str | None:
+    return np.datetime_data(variable.dtype)[0] if variable.dtype.kind in "mM" else None
+
+
+def _check_moments(dataset: xr.Dataset, template: Place) -> None:
+    """Refuse dates that a reader of the store would see as others."""
+    dates = {n: v for n, v in dataset.variables.items() if v.chunks is None and _unit_of(v)}
+    found = template.opened({}) if dates else dataset
+    for name, variable in dates.items():
+        ours, theirs = variable.to_numpy(), found.variables[name].to_numpy()
+        moments = moments_of(theirs) if variable.dtype.kind == "M" else theirs
+        if moments is None or not np.array_equal(ours, moments, equal_nan=True):
+            msg = (
+                f"{name} is {ours.ravel()[:3]}, and would be read from the store as "
+                f"{theirs.ravel()[:3]}: .assign_coords({name}=ds[{str(name)!r}]"
+                f".astype('{variable.dtype.kind}8[ns]'))"
+            )
+            raise ValueError(msg)
 
 
 def _of_labels(variable: xr.Variable) -> dict[str, Any]:
