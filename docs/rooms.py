@@ -27,7 +27,7 @@ FACES = [
     ["__init__", "__main__"],
     ["cli"],
     ["cli_update"],
-    ["cli_options"],
+    ["cli_options", "today"],
     ["console", "workflow", "summary"],
     ["wording"],
     ["accessor"],

@@ -100,6 +100,53 @@ def test_a_state_is_carried_on_day_by_day(tmp_path: Path) -> None:
     xr.testing.assert_equal(xr.open_zarr(store).load(), expected)
 
 
+@pytest.mark.parametrize("lazy", [True, False])
+def test_a_state_that_another_run_has_overtaken_is_not_added(tmp_path: Path, lazy: bool) -> None:
+    store = tmp_path / "state.zarr"
+    add(scene(1).fusion.filter(q=0.01), store)
+    state = xr.open_zarr(store) if lazy else xr.open_zarr(store).load()
+    # two runs that begin at once
+    second, third = (xf.update(state, scene(day)) for day in (2, 3))
+    add(second, store)
+    before = contents(store)
+    with pytest.raises(
+        ValueError, match=r"state of 2023-06-01T05:.* is 2023-06-02T05:.*xf\.update"
+    ):
+        add(third, store)
+    assert contents(store) == before
+    # one that has ended is not told so
+    add(second, store)
+    assert contents(store) == before
+    counts = add(xf.update(xr.open_zarr(store), scene(3)), store)["count"].max(["y", "x"])
+    assert counts.to_numpy().tolist() == [1, 2, 3]
+    # neither the store nor what is made of it is of one step
+    assert "series_carried" not in xr.open_zarr(store).attrs
+    assert "series_carried" not in xr.open_zarr(store).fusion.filter(q=0.01).attrs
+
+
+def test_states_are_added_several_at_once_and_to_a_store_that_one_of_them_made(
+    tmp_path: Path,
+) -> None:
+    begun = scene(1).fusion.filter(q=0.01)
+    second = xf.update(begun, scene(2))
+    third = xf.update(second, scene(3))
+    for name, parts in {"a": [begun, xf.stack([second, third])], "b": [second, third]}.items():
+        for part in parts:
+            back = add(part, tmp_path / f"{name}.zarr")
+        assert back.time.dt.day.to_numpy().tolist()[-2:] == [2, 3]
+    xf.to_zarr(second, tmp_path / "c.zarr", progress=False)
+    again = xf.update(xr.open_zarr(tmp_path / "c.zarr"), scene(3))
+    xr.testing.assert_identical(again.compute(), third.compute())
+
+
+def test_smoothed_dates_are_added_with_what_the_last_of_them_saw(tmp_path: Path) -> None:
+    for first in (1, 3):
+        add(days(first, first + 1).fusion.smooth(q=0.01), tmp_path / "w.zarr")
+    stored = xr.open_zarr(tmp_path / "w.zarr")
+    assert stored.attrs["series_last_look"] == "2023-06-04T05:00:00"
+    assert xf.verify(tmp_path / "w.zarr", progress=False) == {}
+
+
 def test_labels_beside_time_and_items_of_masks_are_added(tmp_path: Path) -> None:
     def dated(day: int, item: str) -> xr.Dataset:
         dates = xf.stack([scene(day).assign_attrs(mask_items=item, mask_items_found=1)])

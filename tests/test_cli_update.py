@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import rasterio
 import xarray as xr
+import zarr
 from affine import Affine
 from click.testing import CliRunner, Result
 
@@ -14,6 +15,7 @@ import xfusion as xf
 from tests.store_runs import KilledError, contents
 from xfusion.cli import main
 from xfusion.store import tasks, workers
+from xfusion.store.place import ROOT, Place
 
 DAYS = {"2023-06-19": ["a"], "2023-06-20T10:30": ["a", "b"], "2023-06-23": ["b"]}
 
@@ -117,17 +119,161 @@ def test_what_does_not_go_with_the_store_is_refused_and_leaves_it(
     first, second, third = days.values()
     assert run(store, *second, "--q", "0.002").exit_code == 0
     before = contents(store)
-    again = refused(store, *second)
-    assert "'a' has the time 2023-06-20T10:30" in again
-    assert "only what is later is new" in again
-    assert "only what is later is new" in refused(store, *first)
+    assert "'a' is of 2023-06-19T00:00" in (early := refused(store, *first))
+    assert "only what is later is new" in early
     assert "has a grid: leave it out" in refused(store, *third, "--grid", "b")
     assert "give at least one of --s1, --s2 and --sensor" in refused(store)
     assert "--catalog-s1 is for --s1" in refused(store, *third, "--catalog-s1", "items.json")
-    other = refused(store, *third, "--rates", "0.1", "0.2")
-    assert "the attribute series_model is 'two_state', in the store 'random_walk'" in other
-    assert "time" in refused(store, *third[2:])
     assert contents(store) == before
+
+
+PYTHON = (".attrs", ".assign_coords", "xf.", ".sel(", "series_", "=")
+
+
+def test_what_the_store_was_begun_with_is_told_in_the_words_of_the_command(
+    days: dict[str, list[str]], tmp_path: Path
+) -> None:
+    first, second, third = days.values()
+    walk, states = tmp_path / "walk.zarr", tmp_path / "states.zarr"
+    assert run(walk, *first, "--q", "0.002", "--correlation", "0.3").exit_code == 0
+    told = ["--rates", "0.01", "0.05", "--prior", "0.3"]
+    assert run(states, *first, *told).exit_code == 0
+    like = ["--correlation", "0.3"]
+    messages: dict[str, tuple[Any, ...]] = {
+        "--rates 0.1 0.2 is not for the model 'random_walk'": (walk, "--rates", "0.1", "0.2"),
+        "--prior 0.3 is not for the model 'random_walk'": (walk, "--prior", "0.3"),
+        "--q 0.4 is not that of": (walk, "--q", "0.4", *like),
+        "was begun with 0.002: leave it out": (walk, "--q", "0.4", *like),
+        "give --correlation 0.3": (walk,),
+        "--q 0.1 is not for the model 'two_state'": (states, "--q", "0.1"),
+        "--prior 0.4 is not that of": (states, "--prior", "0.4"),
+        "--rates 0.1 0.05 is not that of": (states, "--rates", "0.1", "0.05"),
+    }
+    for message, (store, *options) in messages.items():
+        said = refused(store, *second, *options)
+        assert message in said
+        assert not [word for word in PYTHON if word in said.replace(str(store), "")], said
+    for store in (walk, states):
+        said = refused(store, *third[2:], *(like if store == walk else []))
+        assert "'b' has no time" in said
+        assert "give --date 2023-06-20" in said
+    # said once, it need not be said again, and may be
+    assert run(states, *second).exit_code == 0
+    assert run(states, *third, *told).exit_code == 0
+    assert run(walk, *second, *like).exit_code == 0
+    found = xr.open_zarr(states)
+    np.testing.assert_array_equal(found.attrs["series_rates"], (0.01, 0.05))
+    assert found.attrs["series_prior"] == 0.3
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ("--q .1 --rates .1 .1", "--q is of a random walk, --rates of two states"),
+        ("--q .1 --prior .1", "--prior goes with --rates"),
+        ("--rates 0 .1", "'--rates': 0.0 is not in the range x>0"),
+        ("--rates .1 0", "'--rates': 0.0 is not in the range x>0"),
+        ("--rates nan .1", "--rates is no finite number"),
+        ("--q inf", "--q is no finite number"),
+    ],
+)
+def test_numbers_that_mean_nothing_are_refused_before_a_file_is_opened(
+    options: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def never(*_: Any, **__: Any) -> None:
+        pytest.fail("it was opened")
+
+    monkeypatch.setattr("xfusion.today.update_files", never)
+    said = refused(tmp_path / "w.zarr", "--s1", "mu.tif", "sigma.tif", *options.split())
+    assert message in said
+
+
+def test_two_sensors_of_one_name_are_refused_and_none_of_them_is_dropped(
+    days: dict[str, list[str]], tmp_path: Path
+) -> None:
+    first, second, third = days.values()
+    for store, told in ((tmp_path / "w.zarr", ["--q", "0.1"]), (tmp_path / "w.zarr", [])):
+        twice = [*second[:2], *first[2:], *first[2:]]
+        assert "two sensors of one name in ['a', 'a']" in refused(store, *twice, *told)
+        assert not store.exists() or xr.open_zarr(store).sizes["time"] == 1
+        if told:
+            assert run(store, *first, *told).exit_code == 0
+    assert run(store, *third).exit_code == 0
+
+
+def test_a_date_that_is_there_of_other_files_is_refused(
+    days: dict[str, list[str]], tmp_path: Path
+) -> None:
+    store = tmp_path / "w.zarr"
+    first, second, third = days.values()
+    for words in (first, second):
+        assert run(store, *words, "--q", "0.002").exit_code == 0
+        before = contents(store)
+        # of another file
+        said = refused(store, *words[:2], "--sensor", "a", *third[4:])
+        assert "is in" in said
+        assert "of other inputs or parameters" in said
+        assert not [word for word in PYTHON if word in said.replace(str(store), "")], said
+        assert contents(store) == before
+
+
+class Interrupted(BaseException):
+    """What ends a run at once."""
+
+
+def test_the_same_command_once_more_changes_nothing_and_ends_what_was_begun(
+    days: dict[str, list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = tmp_path / "w.zarr"
+    told = ["--q", "0.002"]
+    move = Place.move
+    for number, words in enumerate(days.values()):
+
+        def interrupted(place: Place, source: str, target: str) -> None:
+            move(place, source, target)
+            if target == ROOT:
+                raise Interrupted
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Place, "move", interrupted)
+            with pytest.raises(Interrupted):
+                run(store, *words, *told)
+        for _ in range(2):
+            again = run(store, *words, *told)
+            assert again.exit_code == 0, again.output
+            assert zarr.open_array(store, path="mu", mode="r").shape[0] == number + 1
+            assert xf.verify(store, progress=False) == {}
+            assert xr.open_zarr(store).sizes["time"] == number + 1
+        before = contents(store)
+        assert run(store, *words, *(told if number == 0 else [])).exit_code == 0
+        assert contents(store) == before
+    expected = xf.filter(*seen(days), q=0.002).load()
+    np.testing.assert_array_equal(xr.open_zarr(store).mu, expected.mu)
+    np.testing.assert_array_equal(xr.open_zarr(store)["count"], expected["count"])
+
+
+def test_the_second_of_two_updates_at_once_does_not_lose_what_the_first_has_added(
+    days: dict[str, list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = tmp_path / "w.zarr"
+    first, second, third = days.values()
+    assert run(store, *first, "--q", "0.002").exit_code == 0
+
+    def overtaken(*arguments: Any, **options: Any) -> xr.Dataset:
+        made = xf.update(*arguments, **options)
+        monkeypatch.setattr("xfusion.today.update", xf.update)
+        assert run(store, *second).exit_code == 0
+        return made
+
+    monkeypatch.setattr("xfusion.today.update", overtaken)
+    said = refused(store, *third)
+    assert "carried from the state of 2023-06-19T00:00" in said
+    assert "the last of" in said
+    assert "is 2023-06-20T10:30" in said
+    assert "give the same command again" in said
+    assert run(store, *third).exit_code == 0
+    expected = xf.filter(*seen(days), q=0.002).load()
+    np.testing.assert_array_equal(xr.open_zarr(store)["count"], expected["count"])
 
 
 @pytest.mark.parametrize("begun", ["2023-06-19", "2023-06-20T10:30"])

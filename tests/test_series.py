@@ -226,7 +226,10 @@ def test_going_on_with_several_dates_lazily_is_filtering_it_all() -> None:
     later = [c.sel(time=slice(cut + np.timedelta64(1, "h"), None)).chunk(2) for c in cubes]
     new = xf.update(state, *later)
     assert new.mu.chunks is not None
-    xr.testing.assert_identical(new.compute(), whole.isel(time=-1))
+    new = new.compute()
+    carried = f"{np.datetime64(cut, 's')}/{np.datetime64(whole.time.values[-1], 's')}"
+    assert new.attrs.pop("series_carried") == carried
+    xr.testing.assert_identical(new, whole.isel(time=-1))
 
 
 def test_what_is_in_a_state_cannot_be_added_again() -> None:
@@ -248,6 +251,83 @@ def test_a_state_that_was_made_with_a_map_asks_for_it() -> None:
         xf.update(state, given.isel(time=slice(3, None)), q=q),
         xf.filter(given, q=0.02).isel(time=-1),
     )
+
+
+@pytest.mark.parametrize(
+    ("before", "later", "kept"),
+    [
+        ({"rates": (0.02, 0.1), "prior": 0.3}, {"rates": (0.05, 0.2)}, {"prior": 0.3}),
+        ({"rates": (0.02, 0.1), "prior": 0.3}, {"prior": 0.6}, {"rates": (0.02, 0.1)}),
+        ({"q": 0.01, "prior": (0.4, 0.2)}, {"q": 0.03}, {"prior": (0.4, 0.2)}),
+    ],
+)
+def test_a_parameter_that_is_not_given_again_is_that_of_the_state(
+    before: Any, later: Any, kept: Any
+) -> None:
+    model: Any = "two_state" if "rates" in before else "random_walk"
+    given = made_up(9, sensors=1)[0].sortby("time")
+    state = xf.filter(given.isel(time=[0]), model=model, **before)
+    found = xf.update(state, given.isel(time=slice(1, None)), **later)
+    told = {**later, **kept}
+    expected = xf.update(state, given.isel(time=slice(1, None)), model=model, **told)
+    xr.testing.assert_identical(found, expected)
+    for name, value in told.items():
+        np.testing.assert_array_equal(found.attrs[f"series_{name}"], value)
+
+
+def test_a_prior_of_a_map_is_asked_for_though_rates_are_given_anew() -> None:
+    given = made_up(9, sensors=1)[0].sortby("time")
+    prior = xr.full_like(given.mu.isel(time=0, drop=True), 0.3)
+    told: dict[str, Any] = {"model": "two_state", "rates": (0.02, 0.1)}
+    state = xf.filter(given.isel(time=slice(3)), prior=prior, **told)
+    later = given.isel(time=slice(3, None))
+    for rates in (None, (0.02, 0.1)):
+        with pytest.raises(ValueError, match="prior of the state was a map.*give prior"):
+            xf.update(state, later, rates=rates)
+    xr.testing.assert_equal(
+        xf.update(state, later, prior=prior), xf.filter(given, prior=0.3, **told).isel(time=-1)
+    )
+
+
+def test_a_prior_that_a_random_walk_has_behind_it_is_refused() -> None:
+    given = made_up(9, sensors=1)[0].sortby("time")
+    later = given.isel(time=slice(3, None))
+    for prior in (None, (0.3, 0.2)):
+        state = xf.filter(given.isel(time=slice(3)), q=0.01, prior=prior)
+        with pytest.raises(ValueError, match=r"prior=\(0.5, 0.1\).*is in the state"):
+            xf.update(state, later, prior=(0.5, 0.1))
+    xr.testing.assert_equal(
+        xf.update(state, later, prior=(0.3, 0.2)),
+        xf.filter(given, q=0.01, prior=(0.3, 0.2)).isel(time=-1),
+    )
+
+
+def test_a_smoothed_state_that_holds_later_looks_is_not_carried_on(tmp_path: Any) -> None:
+    given = made_up(9, sensors=1)[0].sortby("time")
+    smoothed = xf.smooth(given.isel(time=slice(4)), q=0.01)
+    later = given.isel(time=slice(4, None))
+    expected = xf.filter(given, q=0.01).isel(time=-1)
+    xf.to_zarr(smoothed, tmp_path / "s.zarr", progress=False)
+    smoothed.to_netcdf(tmp_path / "s.nc")
+    opened = [xr.open_zarr(tmp_path / "s.zarr"), xr.open_dataset(tmp_path / "s.nc")]
+    for state in (smoothed, *opened):
+        xr.testing.assert_equal(xf.update(state, later).compute(), expected)
+        with pytest.raises(ValueError, match=r"count twice: take its last date"):
+            xf.update(state.isel(time=1), later)
+    early = xf.smooth(given.isel(time=slice(4)), q=0.01, times=given.time.values[:2])
+    with pytest.raises(ValueError, match=r"count twice"):
+        xf.update(early, later)
+
+
+def test_sensors_without_a_name_are_not_taken_for_others() -> None:
+    a, b = (c.sortby("time") for c in made_up(9))
+    unnamed = a.drop_attrs(deep=False)
+    later = b.isel(time=[-1]).assign_coords(time=moments([60.0]))
+    state = xf.filter(a, q=0.01)
+    with pytest.raises(ValueError, match=r"new retrieval 1 .*\.assign_attrs\(sensor='a'\)"):
+        xf.update(state, later.drop_attrs(deep=False))
+    with pytest.raises(ValueError, match=r"state\.assign_attrs\(sensor="):
+        xf.update(unnamed, later, q=0.01)
 
 
 def test_a_map_of_q_is_that_of_each_pixel() -> None:

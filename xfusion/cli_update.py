@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import click
 
 from .cli_options import (
@@ -43,9 +45,10 @@ from .datamodel.redaction import public
 @click.option(
     "--rates",
     nargs=2,
-    type=click.FloatRange(min=0),
-    metavar="WET DRY",
-    help="Of a probability of two states: how often dry turns wet, and wet dry, per day.  "
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="DRY_TO_WET WET_TO_DRY",
+    help="Of a probability of two states: how often a day dry turns wet, and wet dry, such as "
+    "0.001 0.05 of floods that last for 20 days.  "
     "[default: those of the store]",
 )
 @click.option(
@@ -90,7 +93,8 @@ def update(
 
     STORE is a Zarr store (path or URL) of a map for each date; where there is none it is made, and
     --q or --rates says how fast things change. Each sensor is a raster of means and one of standard
-    deviations, as of fuse; one sensor will do. A run that was killed leaves the store as it was.
+    deviations, as of fuse; one sensor will do. A run that was killed leaves the store as it was,
+    and the same command goes on with it; of the last date once more, it changes nothing.
 
     \b
     xfusion update water.zarr --s1 s1_mu.tif s1_sigma.tif --date 2023-06-20 --q 0.002
@@ -98,8 +102,9 @@ def update(
     """  # noqa: D301  # click wants the character behind \b
     files = {"s1": s1, "s2": s2}
     check_options(correlation=correlation, ndvi_max=ndvi_max, given=files)
+    _check_model(q, rates, prior)
     with one_line_errors(debug=debug), terminated_is_interrupted(), cluster(scheduler):
-        from .workflow import update_files
+        from .today import update_files
 
         catalogs = {"s1": catalog_s1, "s2": catalog_s2}
         sensors = sensors_given(files, sensor, catalogs=catalogs, nodata=nodata, scale=scale)
@@ -131,3 +136,17 @@ def update(
             click.echo(
                 f"{public(store)} has {grown.dataset.sizes['time']} dates, the last is {last}"
             )
+
+
+def _check_model(q: float | None, rates: tuple[float, float] | None, prior: float | None) -> None:
+    """Refuse numbers of both models, before anything is asked of a catalogue."""
+    for name, numbers in (("q", [q]), ("rates", rates or ()), ("prior", [prior])):
+        if not all(number is None or math.isfinite(number) for number in numbers):
+            msg = f"--{name} is no finite number"
+            raise click.UsageError(msg)
+    if q is not None and rates is not None:
+        msg = "--q is of a random walk, --rates of two states: give one of them"
+        raise click.UsageError(msg)
+    if q is not None and prior is not None:
+        msg = "--prior goes with --rates, and --q is of a random walk: leave one of them out"
+        raise click.UsageError(msg)

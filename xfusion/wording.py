@@ -60,9 +60,19 @@ WORDS = {
     r"Say scale= or nodata= of": "Say --scale or --nodata of",
     r"choose a grid with common_grid": "choose a grid over all, --grid CRS,RESOLUTION",
     r"\bq=, such as": "--q, such as",
+    r"\bq=": "--q ",
     r"\brates=\(([^,]*), ([^)]*)\)": r"--rates \1 \2",
     r"^scale=": "--scale ",
     r"^nodata=": "--nodata ",
+    r"\bdate='([^']*)'": r"--date \1",
+    r"carry that one on, xf\.update.*": "give the same command again, it goes on from there",
+    r", or, if they are, (del )?\S*\.attrs\[.*": "",
+    r"dates are added after the last alone, \.sel\(.*\); to change": (
+        "dates are added after the last alone; to change"
+    ),
+    r"take its last date, \.isel\(time=-1\), or a state of xf\.filter": (
+        "begin another store, by this command or of a filter"
+    ),
     r"\bcorrelation=": "--correlation ",
     r"\bprior=": "--prior ",
     r"\binflate=": "--inflate ",

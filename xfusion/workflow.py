@@ -1,4 +1,4 @@
-"""The workflows from the files of several sensors to one product: fused, or of a state today."""
+"""The workflow from the files of several sensors to one fused product."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .datamodel.grid import geobox_of
-from .datamodel.redaction import public
 from .datamodel.times import Time
 from .fusion.rules import Inflate, RuleName
 from .masks.exclusion import NDVI_MAX
@@ -16,11 +15,6 @@ from .products import SensorProduct, Sentinel1Product, Sentinel2Product
 from .raster.file import FilePath
 from .raster.opening import open_raster, open_retrieval
 from .raster.sample import range_of, warn_of_ranges
-from .series.cubes import TIME
-from .series.state import filter as filtered
-from .series.updating import update
-from .store.place import StoreLike
-from .store.write import open_if_finished
 from .warp.target import common_grid
 from .wording import of_sensor
 
@@ -102,15 +96,13 @@ def fuse_files(
     if len(sensors) < FEWEST:
         msg = f"{len(sensors)} sensors, there is nothing to fuse: give at least two"
         raise ValueError(msg)
-    if len({*names}) < len(names):
-        msg = f"two sensors of one name in {names}: name each differently"
-        raise ValueError(msg)
-    opened = {sensor.name: _opened(sensor, date) for sensor in sensors}
+    check_names(names)
+    opened = {sensor.name: opened_files(sensor, date) for sensor in sensors}
     ranges = {name: range_of(product.mu) for name, product in opened.items()}
     warn_of_ranges(ranges)
-    target = _grid(grid, opened)
+    target = grid_of(grid, opened)
     products = [
-        _masked(sensor, opened[sensor.name].coregister(target), ndvi_max) for sensor in sensors
+        masked(sensor, opened[sensor.name].coregister(target), ndvi_max) for sensor in sensors
     ]
     parameters: dict[str, Any] = {} if prior is None else {"prior": prior}
     if rule == "gaussian":
@@ -120,71 +112,15 @@ def fuse_files(
     return SensorProduct(dataset=fused.dataset.assign_attrs(sampled))
 
 
-def update_files(
-    store: StoreLike,
-    sensors: Sequence[SensorFiles],
-    *,
-    date: Time | None = None,
-    grid: str | None = None,
-    ndvi_max: float = NDVI_MAX,
-    q: float | None = None,
-    rates: tuple[float, float] | None = None,
-    prior: float | None = None,
-    correlation: float = 0.0,
-) -> SensorProduct:
-    """Open what sensors have seen, and carry the last map of a store to it, lazily.
-
-    Parameters
-    ----------
-    store : path, URL or zarr store
-        Of a map for each date, as ``to_zarr(append_dim="time")`` writes it; or none yet.
-    sensors : sequence of SensorFiles
-        At least one.
-    date, grid, ndvi_max
-        As of :func:`fuse_files`; `grid` is that of a new store, others have theirs.
-    q, rates, prior
-        As of :func:`xfusion.filter`; by default those of the store.
-    correlation : float
-        Of the errors of sensors at one time.
-
-    Returns
-    -------
-    SensorProduct
-        Of the latest time of the sensors, to be added to the store.
-
-    Raises
-    ------
-    ValueError
-        If `grid` is given for a store that has one, neither `q` nor `rates` for a new one, or a
-        sensor has seen nothing later than the store; or as :func:`fuse_files` does.
-    LookupError
-        As :func:`fuse_files` does.
-    """
-    state = open_if_finished(store)
-    if state is not None and grid is not None:
-        msg = f"{grid=} is for a new store, and {public(str(store))} has a grid: leave it out"
+def check_names(names: Sequence[str]) -> None:
+    """Refuse two sensors of one name, of which the second would be taken for the first."""
+    if len({*names}) < len(names):
+        msg = f"two sensors of one name in {[*names]}: name each differently"
         raise ValueError(msg)
-    if state is None and q is None and rates is None:
-        msg = (
-            f"there is no finished store at {public(str(store))}, and a new one needs to know how "
-            "fast things change: give q=, such as 0.002, or for water and dry land rates=(0.001, "
-            "0.05)"
-        )
-        raise ValueError(msg)
-    opened = {sensor.name: _opened(sensor, date) for sensor in sensors}
-    warn_of_ranges({name: range_of(product.mu) for name, product in opened.items()})
-    target = _grid(grid, opened) if state is None else geobox_of(state)
-    seen = [_masked(sensor, opened[sensor.name].coregister(target), ndvi_max) for sensor in sensors]
-    told: dict[str, Any] = {"q": q, "rates": rates, "prior": prior, "correlation": correlation}
-    if rates is not None:
-        told["model"] = "two_state"
-    if state is not None:
-        return SensorProduct(dataset=update(state, *seen, **told))
-    # of all times, which are in order
-    return SensorProduct(dataset=filtered(*seen, **told).isel({TIME: -1}))
 
 
-def _opened(sensor: SensorFiles, date: Time | None) -> SensorProduct:
+def opened_files(sensor: SensorFiles, date: Time | None) -> SensorProduct:
+    """Open the files of a sensor lazily."""
     product, files = PRODUCTS.get(sensor.name), (sensor.mu, sensor.sigma, sensor.mask)
     stored: dict[str, Any] = {"nodata": sensor.nodata, "scale": sensor.scale}
     with of_sensor(sensor.name):
@@ -194,7 +130,8 @@ def _opened(sensor: SensorFiles, date: Time | None) -> SensorProduct:
         return SensorProduct(dataset=dataset)
 
 
-def _masked(sensor: SensorFiles, product: SensorProduct, ndvi_max: float) -> SensorProduct:
+def masked(sensor: SensorFiles, product: SensorProduct, ndvi_max: float) -> SensorProduct:
+    """Return what a sensor has seen with the mask of its catalogue, if it has one."""
     with of_sensor(sensor.name):
         if isinstance(product, Sentinel2Product):
             return product.attach_mask(catalog=sensor.catalog, ndvi_max=ndvi_max)
@@ -203,7 +140,8 @@ def _masked(sensor: SensorFiles, product: SensorProduct, ndvi_max: float) -> Sen
     return product
 
 
-def _grid(grid: str | None, opened: Mapping[str, SensorProduct]) -> GeoBox:
+def grid_of(grid: str | None, opened: Mapping[str, SensorProduct]) -> GeoBox:
+    """Return the grid that a text names, see :func:`fuse_files`."""
     if grid is None:
         grid = S2 if S2 in opened else next(iter(opened))
     if grid in opened:

@@ -12,6 +12,8 @@ from numpy.typing import ArrayLike
 from xfusion.datamodel.flags import Exclusion
 from xfusion.datamodel.names import AGE, CONFLICT, COUNT, MASK, MU, SIGMA
 from xfusion.datamodel.provenance import merged_mask_attrs
+from xfusion.datamodel.state import ESTIMATE, LAST_LOOK
+from xfusion.datamodel.times import label_text
 from xfusion.datamodel.units import same_units, units_of
 from xfusion.fusion.rules import NonfiniteSigma
 
@@ -85,6 +87,8 @@ def through_time(
     begun = _begun(start, model, prior)
     layers = layers_of(task, series.cubes, masked, parameters, begun)
     provenance = _provenance(model, q, rates, prior, rules, smooth=smooth)
+    if smooth:
+        provenance[LAST_LOOK] = label_text(series.dates[-1])
     masked_by = [*([] if start is None else [start]), *series.given]
     masks = merged_mask_attrs(each.attrs for each in masked_by) if rules.use_mask else {}
     return with_description(layers, first, series.names, wanted, masks | provenance)
@@ -106,7 +110,7 @@ def _provenance(
     name = model if isinstance(model, str) else repr(model)
     attrs: dict[str, Any] = {
         "series_model": name,
-        "series_estimate": "smoother" if smooth else "filter",
+        ESTIMATE: "smoother" if smooth else "filter",
         "series_sigma_floor": float(rules.sigma_floor),
         "series_nonfinite_sigma": rules.nonfinite_sigma,
         "series_use_mask": int(rules.use_mask),

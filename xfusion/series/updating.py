@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import ArrayLike
 
 from xfusion.datamodel.building import usable
 from xfusion.datamodel.names import AGE, CONFLICT, COUNT, MU, SIGMA, SOURCE
+from xfusion.datamodel.state import CARRIED, carried, check_is_of_the_past
 from xfusion.datamodel.times import label_text
 from xfusion.datamodel.validation import Retrieval, as_retrieval
 from xfusion.fusion.combine import SIGMA_FLOOR
@@ -39,26 +41,32 @@ def update(
     ----------
     state : Dataset or product
         What is known at its `time`, as :func:`filter` returns it or this function; of several
-        times, at the last. Any retrieval with a time is one that was seen once.
+        times, at the last. Any retrieval with a time is one that was seen once. Of
+        :func:`smooth` the last date alone is a state that can be carried on.
     *new : Dataset or product
-        Retrievals on its grid, each of one or several later times.
+        Retrievals on its grid, each of one or several later times, and of a sensor with a name.
     model, q, rates, prior
-        As of :func:`filter`; by default those that the state was made with.
+        As of :func:`filter`; each by default the one that the state was made with. A map has to be
+        given again, as a state does not hold it; the `prior` of a random walk is in the state.
     correlation, sigma_floor, nonfinite_sigma, use_mask
         As of :func:`filter`.
 
     Returns
     -------
     Dataset
-        The state at the latest time of `new`, with a scalar `time`: bit for bit the last of
-        :func:`filter` over all passes, old and new, with the same arguments. Lazy where an
-        input is.
+        The state at the latest time of `new`, with a scalar `time`; the attribute
+        `series_carried` says from which moment to which. With the same arguments it is bit for
+        bit the last of :func:`filter` over all passes, old and new, if the state is of the time
+        of a look, and no pass is of a wider dtype than the state. From a state of a time between
+        looks, or one of float32 on to looks of float64, it is that but for the rounding of the
+        state to its dtype. Lazy where an input is.
 
     Raises
     ------
     ValueError
-        If there is nothing new, or some of it is not later than the state, as what is in it
-        already would count twice; or as :func:`filter` does.
+        If there is nothing new, or some of it is not later than the state, or the state is of a
+        smoother that has seen later dates, as what is in it already would count twice; if a sensor
+        has no name; or as :func:`filter` does.
 
     Examples
     --------
@@ -74,13 +82,16 @@ def update(
     if not new:
         msg = "there is nothing new: xf.update(state, today)"
         raise ValueError(msg)
-    if model is None and "series_model" in known.attrs:
-        model = str(known.attrs["series_model"])  # type: ignore[assignment]  # it is checked
-    as_before = {"q": q, "rates": rates, "prior": prior}
-    if all(value is None for value in (q, rates)):
-        as_before = {k: _of_before(known, k) if v is None else v for k, v in as_before.items()}
-    began = known.coords[TIME].to_numpy()[()]
-    series = Series(new, names=_names(known), onto=known)
+    check_is_of_the_past(known)
+    if model is None:
+        model = known.attrs.get("series_model", "random_walk")
+    told = _as_before(known, model, {"q": q, "rates": rates, "prior": prior})
+    began: Any = known.coords[TIME].to_numpy()[()]
+    passes = [as_retrieval(each) for each in new]
+    names = _names(known)
+    for number, each in enumerate(passes, 1):
+        _check_is_named(each, names, number)
+    series = Series(passes, names=names, onto=known)
     for cube, moments in zip(series.given, series.moments, strict=True):
         early = moments[moments <= began]
         if early.size:
@@ -93,14 +104,14 @@ def update(
             raise ValueError(msg)
     later = through_time(
         series,
-        model=model or "random_walk",
-        **as_before,
+        model=model,
+        **told,
         times=series.dates[-1:],
         rules=Rules(correlation, sigma_floor, nonfinite_sigma, use_mask),
         smooth=False,
         start=known,
     )
-    return later.isel({TIME: 0})
+    return later.isel({TIME: 0}).assign_attrs({CARRIED: carried(began, series.dates[-1])})
 
 
 def _state(dataset: xr.Dataset) -> xr.Dataset:
@@ -126,7 +137,42 @@ def _state(dataset: xr.Dataset) -> xr.Dataset:
 def _names(state: xr.Dataset) -> list[str]:
     """Return the sensors of a state in the order of their bits."""
     meanings = state[SOURCE].attrs.get("flag_meanings") if SOURCE in state else None
-    return str(meanings if meanings is not None else state.attrs.get("sensor", "")).split()
+    names = str(meanings if meanings is not None else state.attrs.get("sensor", "")).split()
+    if not names:
+        msg = (
+            "the state does not say of which sensor it is, so that nobody knows which of the new "
+            "ones is the same: state.assign_attrs(sensor='sentinel-1')"
+        )
+        raise ValueError(msg)
+    return names
+
+
+def _check_is_named(dataset: xr.Dataset, names: Sequence[str], number: int) -> None:
+    label = dataset.coords.get("sensor")
+    if "sensor" in dataset.attrs or (label is not None and label.dims == (TIME,)):
+        return
+    msg = (
+        f"new retrieval {number} does not say of which sensor it is, and the state is of "
+        f"{', '.join(names)}: .assign_attrs(sensor={names[0]!r}) if it is that one"
+    )
+    raise ValueError(msg)
+
+
+def _as_before(state: xr.Dataset, model: Any, told: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the parameters of a model, those not given as the state was made with them."""
+    given = dict(told)
+    if isinstance(model, str) and state.attrs.get("series_model") == model:
+        given = {k: _of_before(state, k) if v is None else v for k, v in told.items()}
+    if model == "random_walk" and told["prior"] is not None:
+        before = _of_before(state, "prior")
+        if not np.array_equal(told["prior"], before):
+            msg = (
+                f"prior={told['prior']} of a random walk is what was known before its first look, "
+                f"and that is in the state, which had {before}: leave it out, or filter all "
+                "passes, xf.filter(..., prior=...)"
+            )
+            raise ValueError(msg)
+    return given
 
 
 def _of_before(state: xr.Dataset, name: str) -> Any:

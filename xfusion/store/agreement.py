@@ -13,6 +13,7 @@ from xfusion.datamodel.comparison import same_geobox
 from xfusion.datamodel.grid import crs_text, geobox_of, has_crs, spatial_dims
 from xfusion.datamodel.names import SPATIAL_REF
 from xfusion.datamodel.provenance import JOB, merged_mask_attrs
+from xfusion.datamodel.state import CARRIED, LAST_LOOK
 from xfusion.datamodel.times import label_text
 
 from .growth import Stored, sides_of
@@ -196,7 +197,9 @@ def _of_attributes(
     joined: Mapping[str, Any],
 ) -> Iterator[str]:
     """Name attributes that differ; what a user has given the store besides is none of it."""
-    grown = {*merged_mask_attrs([stored, ours]), JOB, *OF_NAMES, *joined}
+    grown = {*merged_mask_attrs([stored, ours]), JOB, CARRIED, *OF_NAMES, *joined}
+    if LAST_LOOK in ours and LAST_LOOK in stored:
+        grown.add(LAST_LOOK)
     for key in {**stored, **ours}:
         if key in grown or stored.get(key) == ours.get(key):
             continue

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from xfusion.datamodel.grid import spatial_dims
 from xfusion.datamodel.names import SPAN
 from xfusion.datamodel.provenance import ITEMS, JOB, with_time_of_items
+from xfusion.datamodel.state import CARRIED, carried_from
 from xfusion.datamodel.times import label_text
 
 from .agreement import UNTOUCHED, check_agreement, check_store
@@ -79,6 +80,12 @@ def in_dates(dataset: xr.Dataset, dim: str) -> xr.Dataset:
     return dataset.drop_attrs(deep=False).assign_attrs(kept)
 
 
+def without_origin(dataset: xr.Dataset) -> xr.Dataset:
+    """Return dates without what is said of the first alone: a store holds it for all it gets."""
+    kept = {name: value for name, value in dataset.attrs.items() if name != CARRIED}
+    return dataset.drop_attrs(deep=False).assign_attrs(kept)
+
+
 @dataclass(frozen=True)
 class Addition:
     """Dates as they are to be added to a store, with which they agree."""
@@ -104,7 +111,8 @@ def addition_to(stored: Stored, dataset: xr.Dataset) -> Addition:
         the last of the store.
     """
     check_store(stored)
-    lazy = _alike(stored, in_blocks(dataset, _blocks_for(stored, dataset)))
+    own_dates = without_origin(dataset)
+    lazy = _alike(stored, in_blocks(own_dates, _blocks_for(stored, own_dates)))
     job = job_of(lazy)
     template = template_of(lazy, job)
     count = lazy.sizes[TIME]
@@ -121,6 +129,7 @@ def addition_to(stored: Stored, dataset: xr.Dataset) -> Addition:
             raise ValueError(msg)
         check_agreement(stored, lazy, template)
         _check_is_later(stored, lazy)
+        _check_is_carried_from_the_last(stored, dataset)
     fixed = [n for n, v in lazy.variables.items() if v.chunks is not None and TIME not in v.dims]
     own = lazy.drop_vars(fixed)
     return Addition(
@@ -258,3 +267,18 @@ def _check_is_later(stored: Stored, dataset: xr.Dataset) -> None:
         "all of them to another store"
     )
     raise ValueError(msg)
+
+
+def _check_is_carried_from_the_last(stored: Stored, dataset: xr.Dataset) -> None:
+    """Refuse a state of an earlier date than the last: what was seen on that would be lost."""
+    last, ours = _moments(stored.dataset)[-1], _moments(dataset)[0]
+    began = carried_from(dataset.attrs, ours)
+    if began is not None and began != last:
+        msg = (
+            f"{TIME} {label_text(ours)} is carried from the state of {label_text(began)}, and the "
+            f"last of {stored.name} is {label_text(last)}, which another run may have added "
+            f"meanwhile; {UNTOUCHED}, as what was seen on it would be lost: carry that one on, "
+            f"xf.update(xr.open_zarr(store), ...); where a store is to have some dates alone, "
+            f"del .attrs[{CARRIED!r}]"
+        )
+        raise ValueError(msg)

@@ -15,6 +15,7 @@ import numpy as np
 import xarray as xr
 
 from xfusion.datamodel.provenance import JOB, merged_mask_attrs
+from xfusion.datamodel.state import LAST_LOOK
 
 from .arrays import opened_array
 from .metadata import ARRAY, consolidated, key_of
@@ -180,6 +181,8 @@ def _grown_root(
     masks = merged_mask_attrs([attributes, dataset.attrs])
     note = with_growth(stored.note or "", stored.count, job)
     joined = masks | joined_sensors(attributes, dataset.attrs)
+    if LAST_LOOK in dataset.attrs:
+        joined[LAST_LOOK] = dataset.attrs[LAST_LOOK]
     root = {**stored.root, "attributes": {**attributes, **joined, JOB: note}}
     held = root.get("consolidated_metadata")
     if isinstance(held, dict):

@@ -82,6 +82,21 @@ def has_added(note: str, start: int, job: Mapping[str, str]) -> bool:
     return [start, _short_digest(job)] in _growth(note)
 
 
+def history_of(note: str, number: int) -> list[Any] | None:
+    """Return which jobs have written a date of a store and those before it; None if it is unknown.
+
+    Parameters
+    ----------
+    note : str
+    number : int
+        Of the date, from 0.
+    """
+    first = _read(note).get(DIGEST)
+    if first is None:
+        return None
+    return [first, *(pair for pair in _growth(note) if pair[0] <= number)]
+
+
 def _growth(note: str) -> list[Any]:
     noted: Any = _read(note).get(GROWN)
     pairs = noted if isinstance(noted, list) else []

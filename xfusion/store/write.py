@@ -14,7 +14,7 @@ from xfusion.datamodel.provenance import JOB
 from xfusion.datamodel.validation import Retrieval, as_retrieval
 from xfusion.run.scheduler import lazy_variables
 
-from .appending import FIRST, append_dates, in_dates, span_of_first
+from .appending import FIRST, append_dates, in_dates, span_of_first, without_origin
 from .blocks import in_blocks
 from .commit_of_dates import commit_dates, holds_result
 from .commits import is_repository, write_commits
@@ -134,6 +134,7 @@ def to_zarr(
         added = _added(whole, store, resume=resume, force=force, timeout=timeout, progress=progress)
         if added is not None:
             return added
+        whole = without_origin(whole)
     lazy = in_blocks(whole, None if append_dim is None else FIRST)
     job = job_of(lazy)
     if is_repository(store):
