@@ -22,8 +22,9 @@ from odc.geo.xr import xr_coords
 
 import xfusion as xf
 from tests.append_runs import add, as_each_array_is, as_readers_see, days, scene
-from tests.store_runs import contents, fused, write_inputs
+from tests.store_runs import KilledError, contents, fused, write_inputs
 from xfusion.store import filling, tasks
+from xfusion.store.place import ROOT, Place
 
 
 @pytest.fixture(scope="module")
@@ -145,6 +146,39 @@ def test_smoothed_dates_are_added_with_what_the_last_of_them_saw(tmp_path: Path)
     stored = xr.open_zarr(tmp_path / "w.zarr")
     assert stored.attrs["series_last_look"] == "2023-06-04T05:00:00"
     assert xf.verify(tmp_path / "w.zarr", progress=False) == {}
+
+
+def test_a_date_of_a_state_that_is_made_once_more_ends_what_was_begun(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = tmp_path / "w.zarr"
+    add(scene(1).fusion.filter(q=0.01), store)
+    move = Place.move
+
+    def every_morning(seen: xr.Dataset) -> xr.Dataset:
+        known = xr.open_zarr(store)
+        state = known.sel(time=known.time < seen.time).isel(time=-1).load()
+        return add(xf.update(state, seen), store)
+
+    def interrupted(place: Place, source: str, target: str) -> None:
+        move(place, source, target)
+        if target == ROOT:
+            raise KilledError
+
+    every_morning(scene(2))
+    with monkeypatch.context() as patch:
+        patch.setattr(Place, "move", interrupted)
+        with pytest.raises(KilledError):
+            every_morning(scene(3))
+    assert zarr.open_array(store, path="mu", mode="r").shape[0] == 2
+    for _ in range(2):
+        assert every_morning(scene(3)).sizes["time"] == 3
+        assert zarr.open_array(store, path="mu", mode="r").shape[0] == 3
+        assert xf.verify(store, progress=False) == {}
+    with pytest.raises(ValueError, match="of other inputs or parameters"):
+        every_morning(scene(3, value=1.0))
+    expected = days(1, 2, 3).fusion.filter(q=0.01).compute()
+    xr.testing.assert_equal(xr.open_zarr(store).load(), expected)
 
 
 def test_labels_beside_time_and_items_of_masks_are_added(tmp_path: Path) -> None:
