@@ -217,6 +217,22 @@ def test_a_date_that_is_there_of_other_files_is_refused(
         assert contents(store) == before
 
 
+def test_data_of_others_are_not_touched_and_another_store_is_asked_for(
+    days: dict[str, list[str]], tmp_path: Path
+) -> None:
+    store = tmp_path / "w.zarr"
+    xr.Dataset({"a": ("x", np.arange(3))}).to_zarr(store, zarr_format=2)
+    before = contents(store)
+    said = refused(store, *days["2023-06-19"], "--q", "0.002")
+    assert "another STORE" in said
+    assert "--out" not in said
+    retrievals = tmp_path / "r.zarr"
+    xf.to_zarr(seen(days)[0], retrievals, append_dim="time", progress=False)
+    said = refused(retrievals, *days["2023-06-23"], "--q", "0.002")
+    assert "holds no states along time" in said
+    assert contents(store) == before
+
+
 class Interrupted(BaseException):
     """What ends a run at once."""
 

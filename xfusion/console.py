@@ -126,7 +126,7 @@ def warnings_in_lines(*, quiet: bool) -> Iterator[None]:
 
     def show(message: Warning | str, *_: Any, **__: Any) -> None:
         if not quiet:
-            words = in_words_of_the_command(" ".join(str(message).split()))
+            words = _in_its_words(" ".join(str(message).split()))
             click.echo(f"Warning: {words}", err=True)
 
     with warnings.catch_warnings():
@@ -150,6 +150,15 @@ def progress_bar(*, quiet: bool) -> Any:
     return show
 
 
+def _in_its_words(message: str, error: BaseException | None = None) -> str:
+    """Return a message in the words of the command that runs."""
+    words = in_words_of_the_command(message, error)
+    context = click.get_current_context(silent=True)
+    names = [each.name for each in context.command.params] if context else []
+    # that of update is no option
+    return words.replace("another --out", "another STORE") if "store" in names else words
+
+
 @contextmanager
 def one_line_errors(*, debug: bool) -> Iterator[None]:
     """Show an error as one line, or with its traceback."""
@@ -161,7 +170,7 @@ def one_line_errors(*, debug: bool) -> Iterator[None]:
         if debug:
             raise
         message = " ".join(str(error).split()) or type(error).__name__
-        message = in_words_of_the_command(message, error)
+        message = _in_its_words(message, error)
         expected = (OSError, RuntimeError, ValueError, LookupError, ImportError, MemoryError)
         if not isinstance(error, expected):
             message = f"{type(error).__name__}: {message} (--debug shows where)"

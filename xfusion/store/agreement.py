@@ -26,6 +26,7 @@ UNTOUCHED = "nothing was written"
 # without these the same numbers mean something else
 MEANING = ("units", "calendar", "grid_mapping", "standard_name", "flag_", "scale_", "add_offset")
 OF_RESULTS = ("sensor", "fusion_", "series_", "calibration_", "aleatoric", "passes")
+OF_STATES = "series_"  # begins the parameters of a filter
 OF_NAMES = ("coordinates", "ancillary_variables")  # of variables, which are compared as such
 
 
@@ -207,9 +208,11 @@ def _of_attributes(
             values = [repr(each[key]) if key in each else "none" for each in (ours, stored)]
             attr = f"{f'[{of[:-1]!r}]' if of else ''}.attrs[{key!r}]"
             mend = f"{attr} = {values[1]}" if key in stored else f"del {attr}"
+            # how a state was made is no label that could be wrong
+            mend = "" if key.startswith(OF_STATES) else f", or, if they are, {mend}"
             yield (
                 f"the attribute {of}{key} is {values[0]}, in the store {values[1]}: compute them "
-                f"alike, or, if they are, {mend}"
+                f"alike{mend}"
             )
 
 

@@ -80,7 +80,7 @@ def to_zarr(
         If the unfinished run there has other inputs or parameters; it names the difference. If
         dates that are to be added are there with other values, or lie before or between those of
         the store; if they have another grid, other variables, dtypes, blocks, or attributes that
-        mean something.
+        mean something; or if :func:`update` carried them from another date than the last there.
     OSError
         If the store cannot be written, there is no room left, or workers do not see it; if an
         input is not there, or changed meanwhile; if the workers of a cluster do not answer. What
