@@ -233,6 +233,21 @@ def test_data_of_others_are_not_touched_and_another_store_is_asked_for(
     assert contents(store) == before
 
 
+def test_a_grid_of_the_first_date_is_given_with_it_once_more(
+    days: dict[str, list[str]], tmp_path: Path
+) -> None:
+    store = tmp_path / "w.zarr"
+    first, second, _ = days.values()
+    begun = [*first, "--q", "0.002", "--grid", "EPSG:32633,20"]
+    for _ in range(2):
+        assert run(store, *begun).exit_code == 0
+    before = contents(store)
+    said = refused(store, *begun[:-2])
+    assert "give the --grid that it was begun with" in said
+    assert contents(store) == before
+    assert run(store, *second).exit_code == 0
+
+
 class Interrupted(BaseException):
     """What ends a run at once."""
 

@@ -330,6 +330,16 @@ def test_sensors_without_a_name_are_not_taken_for_others() -> None:
         xf.update(unnamed, later, q=0.01)
 
 
+def test_a_look_that_is_a_state_has_the_bit_of_its_sensor_whatever_it_is_called() -> None:
+    look, later = (
+        made_up(9, sensors=1)[0].sortby("time").assign_attrs(sensor="my sensor").isel(time=[n])
+        for n in (0, 1)
+    )
+    found = xf.update(look, later, q=0.01)
+    xr.testing.assert_equal(found, xf.filter(look, later, q=0.01).isel(time=-1))
+    assert found.source.attrs["flag_meanings"] == "my_sensor"
+
+
 def test_a_map_of_q_is_that_of_each_pixel() -> None:
     cubes = made_up(10)
     q = xr.DataArray(np.random.default_rng(0).uniform(0, 0.1, (3, 3)), dims=("y", "x"))

@@ -66,6 +66,9 @@ WORDS = {
     r"^nodata=": "--nodata ",
     r"\bdate='([^']*)'": r"--date \1",
     r"carry that one on, xf\.update.*": "give the same command again, it goes on from there",
+    r"\.coregister\(store\) brings (it|them) onto (its grid|it)": (
+        "give the --grid that it was begun with"
+    ),
     r", or, if they are, (del )?\S*\.attrs\[.*": "",
     r"dates are added after the last alone, \.sel\(.*\); to change": (
         "dates are added after the last alone; to change"

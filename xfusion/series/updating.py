@@ -14,6 +14,7 @@ from xfusion.datamodel.names import AGE, CONFLICT, COUNT, MU, SIGMA, SOURCE
 from xfusion.datamodel.state import CARRIED, carried, check_is_of_the_past
 from xfusion.datamodel.times import label_text
 from xfusion.datamodel.validation import Retrieval, as_retrieval
+from xfusion.fusion.alignment import sensor_name
 from xfusion.fusion.combine import SIGMA_FLOOR
 from xfusion.fusion.rules import NonfiniteSigma
 
@@ -137,7 +138,9 @@ def _state(dataset: xr.Dataset) -> xr.Dataset:
 def _names(state: xr.Dataset) -> list[str]:
     """Return the sensors of a state in the order of their bits."""
     meanings = state[SOURCE].attrs.get("flag_meanings") if SOURCE in state else None
-    names = str(meanings if meanings is not None else state.attrs.get("sensor", "")).split()
+    names = str(meanings or "").split()
+    if not names and "sensor" in state.attrs:
+        names = [sensor_name(state.attrs["sensor"])]
     if not names:
         msg = (
             "the state does not say of which sensor it is, so that nobody knows which of the new "

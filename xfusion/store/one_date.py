@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import xarray as xr
 
 from xfusion.datamodel.provenance import JOB
@@ -34,7 +35,8 @@ def date_at(stored: xr.Dataset, number: int) -> xr.Dataset:
     named = {}
     for name, variable in lazy_variables(date).items():
         token = tokenize(history, number, str(name), variable.chunks)
-        array = da.map_blocks(_same, variable.data, name=f"date-{name}-{token}", meta=variable.data)
+        empty = np.empty((0,) * variable.ndim, variable.dtype)
+        array = da.map_blocks(_same, variable.data, name=f"date-{name}-{token}", meta=empty)
         named[name] = variable.copy(data=array)
     return date.assign(named)
 
