@@ -26,7 +26,11 @@ SENSORS: list[Any] = [
         metavar="NAME MU SIGMA [MASK]",
         help="Any other sensor, its mask as uint8 flags; may be repeated.",
     ),
-    click.option("--date", help="Day or moment of acquisition, UTC; needed for the masks."),
+    click.option(
+        "--date",
+        help="Day or moment of acquisition, UTC; needed for masks, and for update, unless the "
+        "files say it.",
+    ),
 ]
 FILES: list[Any] = [
     click.option(

@@ -47,7 +47,7 @@ from .datamodel.redaction import public
     nargs=2,
     type=click.FloatRange(min=0, min_open=True),
     metavar="DRY_TO_WET WET_TO_DRY",
-    help="Of a probability of two states: how often a day dry turns wet, and wet dry, such as "
+    help="Per day, of a probability of two states: how often dry turns wet, and wet dry, such as "
     "0.001 0.05 of floods that last for 20 days.  "
     "[default: those of the store]",
 )
