@@ -8,7 +8,8 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from xfusion.datamodel.names import MU
+from xfusion.datamodel.building import usable
+from xfusion.datamodel.names import MASK, MU
 from xfusion.datamodel.units import as_number, units_of
 from xfusion.datamodel.validation import Retrieval, as_retrieval
 
@@ -18,7 +19,7 @@ from .timeline import DAY, dates_of
 NANOSECONDS = float(DAY / np.timedelta64(1, "ns"))
 
 
-def onset(dataset: Retrieval, /, threshold: float) -> xr.DataArray:
+def onset(dataset: Retrieval, /, threshold: float, *, use_mask: bool = True) -> xr.DataArray:
     """Return when the quantity is first seen to rise above a threshold.
 
     Parameters
@@ -26,6 +27,8 @@ def onset(dataset: Retrieval, /, threshold: float) -> xr.DataArray:
     dataset : Dataset or product
         States of several times, such as those of :func:`smooth`.
     threshold : float, in units of mu, or pint quantity
+    use_mask : bool
+        Whether what is excluded is left out, as it is by :func:`filter`.
 
     Returns
     -------
@@ -33,7 +36,8 @@ def onset(dataset: Retrieval, /, threshold: float) -> xr.DataArray:
         The time at which the straight line between `mu` of one time and of the next crosses the
         threshold for the first time, from at most to above it. NaT where it never does, and where
         `mu` is above it from its first time on: when it rose is not known there, only that it was
-        before. Times without `mu` are passed over. Lazy where the input is.
+        before. Times at which a pixel is not usable are passed over, as if they were not there: the
+        line goes on to the next at which it is. Lazy where the input is.
 
     Raises
     ------
@@ -48,12 +52,13 @@ def onset(dataset: Retrieval, /, threshold: float) -> xr.DataArray:
     >>> xf.onset(xf.retrieval(mu, 0.1), 0.4).dt.strftime("%d").item()
     '02'
     """
-    return _crossed(dataset, threshold, _onset, np.dtype("datetime64[ns]"), "onset").assign_attrs(
-        long_name="time at which mu first rises above the threshold", threshold=_number(threshold)
+    dates = _crossed(
+        dataset, threshold, _onset, np.dtype("datetime64[ns]"), "onset", use_mask=use_mask
     )
+    return dates.assign_attrs(long_name="time at which mu first rises above the threshold")
 
 
-def duration(dataset: Retrieval, /, threshold: float) -> xr.DataArray:
+def duration(dataset: Retrieval, /, threshold: float, *, use_mask: bool = True) -> xr.DataArray:
     """Return how long the quantity is above a threshold.
 
     Parameters
@@ -61,13 +66,16 @@ def duration(dataset: Retrieval, /, threshold: float) -> xr.DataArray:
     dataset : Dataset or product
         States of several times, such as those of :func:`smooth`.
     threshold : float, in units of mu, or pint quantity
+    use_mask : bool
+        Whether what is excluded is left out, as it is by :func:`filter`.
 
     Returns
     -------
     DataArray of float64, in days
-        Between the first and the last time with `mu`, all stretches of time together in which the
-        straight lines between the times are above the threshold. NaN where `mu` is known at fewer
-        than two times. Lazy where the input is.
+        Between the first and the last time at which a pixel is usable, all stretches of time
+        together in which the straight lines between such times are above the threshold; what is
+        excluded in between is passed over. NaN where fewer than two times are usable. Lazy where
+        the input is.
 
     Raises
     ------
@@ -82,18 +90,20 @@ def duration(dataset: Retrieval, /, threshold: float) -> xr.DataArray:
     >>> xf.duration(xf.retrieval(mu, 0.1), 0.4).round(3).item()
     1.0
     """
-    days = _crossed(dataset, threshold, _duration, np.dtype(np.float64), "duration")
-    return days.assign_attrs(
-        long_name="time that mu is above the threshold", units="d", threshold=_number(threshold)
+    days = _crossed(
+        dataset, threshold, _duration, np.dtype(np.float64), "duration", use_mask=use_mask
     )
-
-
-def _number(threshold: Any) -> float:
-    return float(getattr(threshold, "magnitude", threshold))
+    return days.assign_attrs(long_name="time that mu is above the threshold", units="d")
 
 
 def _crossed(
-    dataset: Retrieval, threshold: Any, function: Any, dtype: np.dtype[Any], name: str
+    dataset: Retrieval,
+    threshold: Any,
+    function: Any,
+    dtype: np.dtype[Any],
+    name: str,
+    *,
+    use_mask: bool,
 ) -> xr.DataArray:
     states = as_retrieval(dataset)
     moments = dates_of(states, name="the retrieval")
@@ -110,7 +120,8 @@ def _crossed(
     if not np.isfinite(limit):
         raise ValueError(wanted)
     order = np.argsort(moments, kind="stable")
-    mu = states[MU].isel({TIME: order})
+    known = usable(states if use_mask else states.drop_vars(MASK, errors="ignore"))
+    mu = states[MU].where(known).isel({TIME: order})
     mu = mu if mu.chunks is None else mu.chunk({TIME: -1})
     found: xr.DataArray = xr.apply_ufunc(
         function,
@@ -122,7 +133,7 @@ def _crossed(
         output_dtypes=[dtype],
         keep_attrs=True,
     )
-    return found.rename(name).drop_attrs(deep=False)
+    return found.rename(name).drop_attrs(deep=False).assign_attrs(threshold=limit)
 
 
 def _pairs(mu: NDArray[Any], days: NDArray[np.float64]) -> Any:
