@@ -448,6 +448,37 @@ def test_series_that_do_not_go_together_are_refused() -> None:
         xf.filter(percent, model="two_state", rates=(0.1, 0.1))
 
 
+@pytest.mark.parametrize("strange", [90.0, -0.2, 1.01])
+def test_two_states_take_no_number_that_is_no_probability(strange: float) -> None:
+    told: dict[str, Any] = {"model": "two_state", "rates": (0.1, 0.1)}
+    given = cube([0, 1, 2], np.full((3, 2, 3), 0.4), np.full((3, 2, 3), 0.1))
+    broken = given.copy(deep=True)
+    broken["mu"][1, 1, 2] = strange
+    error = rf"mu is {strange:g} somewhere, no probability from 0 to 1: divide percent by 100"
+    calls: list[Any] = [
+        lambda: xf.filter(broken, **told),
+        lambda: xf.smooth(broken, **told),
+        lambda: xf.smooth(broken, model="two_state", rates="ml"),
+        # as a mean of two it would be one again
+        lambda: xf.filter(broken, given.assign_attrs(sensor="b"), **told),
+        lambda: xf.update(xf.filter(given.isel(time=[0]), **told), broken.isel(time=1), **told),
+        lambda: xf.update(broken.isel(time=1), given.isel(time=2), **told),
+    ]
+    for call in calls:
+        with pytest.raises(ValueError, match=error):
+            call()
+    lazy = xf.filter(broken.chunk(y=1), **told)
+    with pytest.raises(ValueError, match=error):
+        lazy.compute()
+    lazy.isel(y=0).compute()
+    excluded = broken.fusion.exclude(broken.mu == strange)
+    assert int(xf.filter(excluded, **told)["count"].isel(time=-1)[1, 2]) == 2
+    xf.filter(broken, q=0.1)
+    # rounding of float32
+    given["mu"][1, 1, 2] = 1 + 1e-7
+    assert float(xf.filter(given, **told).mu[1, 1, 2]) == pytest.approx(1.0)
+
+
 def test_many_retrievals_of_one_time_each_are_a_series() -> None:
     given = made_up(15, sensors=1, dates=12)[0]
     scenes = [given.isel(time=k) for k in range(12)]

@@ -225,7 +225,7 @@ class FusionTask(InGraph):
                 **shared,
             )
             layers = fused_layers._asdict()
-            _refuse_what_is_no_probability(layers.pop("strange"))
+            refuse_what_is_no_probability(layers.pop("strange")[0])
             layers["weight"] = np.moveaxis(fused_layers.weight, 0, -1)
             if not isinstance(self.rule, str):
                 apply_rule(
@@ -258,10 +258,11 @@ class FusionTask(InGraph):
         return np.ascontiguousarray(of_pixels, np.float64)
 
 
-def _refuse_what_is_no_probability(strange: NDArray[np.float64]) -> None:
-    if not np.isnan(strange[0]):
+def refuse_what_is_no_probability(strange: float) -> None:
+    """Raise a ValueError, unless it is NaN, that names a mu that is no probability."""
+    if not np.isnan(strange):
         msg = (
-            f"mu is {strange[0]:g} somewhere, no probability from 0 to 1: divide percent by 100, "
+            f"mu is {strange:g} somewhere, no probability from 0 to 1: divide percent by 100, "
             ".clip(0, 1) what noise led beyond, or exclude it, ds.fusion.exclude(...)"
         )
         raise ValueError(msg)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xfusion.datamodel.graph import InGraph
-from xfusion.fusion.block import FusionTask
+from xfusion.fusion.block import FusionTask, refuse_what_is_no_probability
 from xfusion.kernels.parallel import map_ranges
 
 from .models import OwnModel, RandomWalk, RowModel, StateModel, TwoStates
@@ -113,6 +113,8 @@ class SeriesTask(InGraph):
             The layers of the result by name, shape (times of the result, ...).
         """
         shape = mus[0][0].shape
+        if start is not None:
+            self._check(start.mean, start.looks > 0)
         pixels = int(np.prod(shape))
         times = self.time_count
         dtypes: dict[str, Any] = {"mu": dtype, "sigma": dtype, **DTYPES}
@@ -172,6 +174,8 @@ class SeriesTask(InGraph):
             for place, look in enumerate(looks):
                 has_part = (who >> np.uint8(place)) & np.uint8(1)
                 sensors |= has_part << np.uint8(look.bit)
+                # one by one: a mean of several may be a probability where they are none
+                self._check(mus[look.cube][look.at][first:stop], has_part)
                 before = _some(conflicts[look.cube], look.at, first, stop)
                 if before is not None:
                     fused["conflict"] |= before & (has_part > 0)
@@ -179,6 +183,16 @@ class SeriesTask(InGraph):
             seen.sensors[date], seen.looks[date] = sensors, np.bitwise_count(who)
             seen.conflict[date] = fused["conflict"]
         return seen
+
+    def _check(self, mu: NDArray[Any], counts: NDArray[Any]) -> None:
+        """Refuse what counts and is no probability, if the model takes these alone."""
+        if self.model != "two_state":
+            return
+        from xfusion.kernels.pair_counts import SLACK
+
+        strange = ((mu < -SLACK) | (mu > 1.0 + SLACK)) & (counts != 0)
+        if strange.any():
+            refuse_what_is_no_probability(float(mu[strange][0]))
 
     def _through_time(
         self,

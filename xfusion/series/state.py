@@ -40,9 +40,9 @@ def filter(  # noqa: A001  # what the field calls it; the builtin is not needed 
         most 8. The result takes grid, units and the attributes of `mu` from the first.
     model : {"random_walk", "two_state"} or StateModel
         "random_walk": between looks `mu` stays as it is, and its variance grows by `q` a day.
-        "two_state": `mu` is the probability of the first of two states, such as wet and dry; each
-        turns into the other at its rate. Or a :class:`~xfusion.series.models.StateModel` of your
-        own.
+        "two_state": `mu` is the probability, 0 to 1, of the first of two states, such as wet and
+        dry; each turns into the other at its rate. Or a
+        :class:`~xfusion.series.models.StateModel` of your own.
     q : float or DataArray, in units of mu squared per day, or "ml"
         Of the random walk. "ml" finds it by what was seen of some 40 000 pixels, which are read at
         once; the attribute `series_q` says what it is.
@@ -74,8 +74,8 @@ def filter(  # noqa: A001  # what the field calls it; the builtin is not needed 
     Raises
     ------
     ValueError
-        If grids, dims, units or times do not go together, or an argument is missing or out of
-        range.
+        If grids, dims, units or times do not go together, an argument is missing or out of range,
+        or `mu` is no probability where two states take one; of lazy inputs when it is computed.
 
     Notes
     -----
