@@ -141,7 +141,8 @@ def _typical_growth(observed: NDArray[np.float64], days: NDArray[np.float64]) ->
     if not count:
         msg = (
             "no pixel of the sample was seen twice, so nothing is known of how fast mu changes: "
-            "give a number instead of 'ml'"
+            "give a number instead of 'ml', or, if little of a large area was seen at all, find it "
+            "for that part, .isel(y=slice(...), x=slice(...))"
         )
         raise ValueError(msg)
     return max(total / count, NOTHING)

@@ -44,8 +44,9 @@ def filter(  # noqa: A001  # what the field calls it; the builtin is not needed 
         dry; each turns into the other at its rate. Or a
         :class:`~xfusion.series.models.StateModel` of your own.
     q : float or DataArray, in units of mu squared per day, or "ml"
-        Of the random walk. "ml" finds it by what was seen of some 40 000 pixels, which are read at
-        once; the attribute `series_q` says what it is.
+        Of the random walk. "ml" finds it by what was seen of some 40 000 pixels, or all if there
+        are not more, which are read at once: in four windows, and up to 64 where few of these were
+        seen twice. The attribute `series_q` says what it is.
     rates : (float, float), per day, or "ml"
         Of two states: how often dry turns wet, and wet dry; numbers or DataArrays.
     prior : (float, float), or float or DataArray
