@@ -353,6 +353,79 @@ def test_a_map_of_q_is_that_of_each_pixel() -> None:
         np.testing.assert_array_equal(states.mu.values[:, y, x], alone.mu.values[:, 0, 0])
 
 
+def test_rates_are_any_pair_of_numbers_and_maps() -> None:
+    cubes = made_up(10)
+    told: dict[str, Any] = {"model": "two_state", "times": "5D"}
+    expected = xf.filter(*cubes, rates=(0.02, 0.1), **told)
+    up = xr.full_like(cubes[0].mu.isel(time=0, drop=True), 0.02)
+    down = up * 5
+    pairs: list[Any] = [
+        [0.02, 0.1],
+        np.array([0.02, 0.1]),
+        np.array([0.02, 0.1], object),
+        xr.DataArray([0.02, 0.1], dims="rate"),
+        expected.attrs["series_rates"],
+        (xr.DataArray(0.02), np.array(0.1)),
+    ]
+    for pair in pairs:
+        xr.testing.assert_identical(xf.filter(*cubes, rates=pair, **told), expected)
+    maps: list[Any] = [
+        (up, 0.1),
+        (0.02, down),
+        [up, down],
+        (up.chunk(2), 0.1),
+        (0.02, down.chunk(1)),
+    ]
+    for pair in maps:
+        found = xf.filter(*cubes, rates=pair, **told)
+        assert found.attrs["series_rates"] == "map"
+        xr.testing.assert_allclose(found.compute(), expected, rtol=1e-9)
+    wrong: list[Any] = [
+        0.1,
+        (0.1,),
+        np.array([0.1, 0.1, 0.1]),
+        np.array(0.1),
+        up,
+        "fast",
+        {0.1, 0.2},
+    ]
+    for pair in wrong:
+        with pytest.raises(ValueError, match=r"give \(dry_to_wet, wet_to_dry\)") as error:
+            xf.filter(*cubes, rates=pair, **told)
+        assert len(str(error.value)) < 200
+
+
+def test_maps_of_rates_are_computed_with_the_blocks_alone() -> None:
+    da = pytest.importorskip("dask.array")
+    read = []
+
+    def counted(block: Any) -> Any:
+        read.append(block.shape)
+        return block
+
+    given = made_up(10, sensors=1)[0].chunk(y=1)
+    of_each = da.full((3, 3), 0.02, chunks=(1, 3)).map_blocks(counted, meta=np.empty((0, 0)))
+    rate = xr.DataArray(of_each, dims=("y", "x"))
+    broken = rate.where(xr.DataArray([True, False, True], dims="y"), -1.0)
+    read.clear()
+    for pair in ((rate, rate), (0.1, rate), [rate, 0.1], (broken, 0.1)):
+        lazy = xf.filter(given, model="two_state", rates=pair)
+    assert read == []
+    lazy.isel(y=0).compute()
+    with pytest.raises(ValueError, match=r"rates has the value -1.0: must be above 0"):
+        lazy.compute()
+
+
+def test_an_error_of_a_prior_does_not_hold_whole_maps() -> None:
+    given = made_up(10, sensors=1)[0]
+    maps = (given.mu.isel(time=0), given.sigma.isel(time=0))
+    with pytest.raises(
+        ValueError, match=r"prior=\(DataArray of \('y', 'x'\), .*give \(mu,"
+    ) as error:
+        xf.filter(given, q=0.1, prior=maps)
+    assert len(str(error.value)) < 250
+
+
 class Fading:
     """A random walk, written by a user."""
 
@@ -390,6 +463,11 @@ def test_a_model_of_ones_own_does_what_the_same_model_of_ours_does() -> None:
         np.testing.assert_allclose(own[name], ours[name], rtol=1e-9)
     with pytest.raises(TypeError, match="no method smooth"):
         xf.smooth(*cubes, model=Fading())
+
+
+def test_a_model_without_a_repr_is_recorded_by_its_name_and_alike_in_each_process() -> None:
+    state = xf.filter(*made_up(11), model=Fading(), times="2D")
+    assert state.attrs["series_model"] == "tests.test_series.Fading"
 
 
 def test_what_is_known_before_the_first_look_counts() -> None:

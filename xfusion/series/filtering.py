@@ -15,6 +15,7 @@ from xfusion.datamodel.provenance import merged_mask_attrs
 from xfusion.datamodel.state import ESTIMATE, LAST_LOOK
 from xfusion.datamodel.times import label_text
 from xfusion.datamodel.units import same_units, units_of
+from xfusion.fusion.own_rule import provenance_of
 from xfusion.fusion.rules import NonfiniteSigma
 
 from .block import SeriesTask
@@ -22,7 +23,7 @@ from .cubes import TIME, Series
 from .description import with_description
 from .layers import layers_of
 from .models import ModelName, StateModel
-from .parameters import check_model, checked_parameters, checked_start
+from .parameters import as_pair, check_model, checked_parameters, checked_start
 from .sample import estimated
 from .timeline import Timeline, Times, times_of
 
@@ -82,6 +83,8 @@ def through_time(
     masked = [rules.use_mask and MASK in cube for cube in series.cubes]
     if any(isinstance(value, str) and value == "ml" for value in (q, rates)):
         q, rates, prior = estimated(series, task, masked, model=model, prior=prior)
+    if model == "two_state":
+        rates = as_pair(rates)
     grid = first.isel({TIME: 0}, drop=True)
     parameters = checked_parameters(model, q, rates, prior, grid)
     begun = _begun(start, model, prior)
@@ -108,6 +111,9 @@ def _provenance(
 ) -> dict[str, Any]:
     """Return the attributes that record how a state was made."""
     name = model if isinstance(model, str) else repr(model)
+    if not isinstance(model, str) and type(model).__repr__ is object.__repr__:
+        # which has an address in memory, another in each process
+        name = provenance_of(model, {})[0]
     attrs: dict[str, Any] = {
         "series_model": name,
         ESTIMATE: "smoother" if smooth else "filter",

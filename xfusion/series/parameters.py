@@ -47,7 +47,10 @@ def check_model(model: Any, q: Any, rates: Any, prior: Any, *, smooth: bool) -> 
         msg = f"{model=}: has no method smooth, see xfusion.series.models.ReversibleModel"
         raise TypeError(msg)
     elif prior is not None:
-        msg = f"{prior=}: a model of your own starts with what is seen first, leave it out"
+        msg = (
+            f"prior={_shown(prior)}: a model of your own starts with what is seen first, leave it "
+            "out"
+        )
         raise ValueError(msg)
     for name, value in given.items():
         if value is not None:
@@ -71,14 +74,10 @@ def checked_parameters(
     if model == "random_walk":
         return [_number_or_map(q, grid, "q", 0.0, np.inf, "at least 0, and finite")]
     if model == "two_state":
-        pair = () if isinstance(rates, str) else tuple(np.atleast_1d(rates))
-        if isinstance(rates, tuple | list):
-            pair = tuple(rates)
-        if len(pair) != PAIR:
-            msg = f"{rates=}: give (dry_to_wet, wet_to_dry) per day, such as (0.01, 0.04), or 'ml'"
-            raise ValueError(msg)
         what = "above 0, and finite"
-        wetter, drier = (_number_or_map(r, grid, "rates", TINY, np.inf, what) for r in pair)
+        wetter, drier = (
+            _number_or_map(r, grid, "rates", TINY, np.inf, what) for r in as_pair(rates)
+        )
         share = wetter / (wetter + drier)
         if prior is None:
             return [share, wetter + drier, share]
@@ -88,12 +87,35 @@ def checked_parameters(
     return []
 
 
+def as_pair(rates: Any) -> tuple[Any, Any]:
+    """Return the two rates, numbers or maps, as they are: of lazy ones nothing is computed.
+
+    Raises
+    ------
+    ValueError
+        If they are not two.
+    """
+    in_a_row = isinstance(rates, xr.DataArray | np.ndarray) and rates.ndim == 1
+    pair = tuple(rates) if in_a_row or isinstance(rates, tuple | list) else ()
+    if len(pair) != PAIR:
+        msg = (
+            f"rates={_shown(rates)}: give (dry_to_wet, wet_to_dry) per day, such as (0.01, 0.04), "
+            "or 'ml'"
+        )
+        raise ValueError(msg)
+    dry_to_wet, wet_to_dry = pair
+    return dry_to_wet, wet_to_dry
+
+
 def checked_start(prior: Any) -> tuple[float, float]:
     """Return mean and standard deviation of a quantity before anything was seen."""
     try:
         mean, deviation = (float(number) for number in prior)
     except (TypeError, ValueError) as error:
-        msg = f"{prior=}: give (mu, sigma), what is known before the first look"
+        msg = (
+            f"prior={_shown(prior)}: give (mu, sigma), two numbers, what is known before the first "
+            "look"
+        )
         raise ValueError(msg) from error
     if not (np.isfinite(mean) and 0 <= deviation < np.inf):
         msg = f"{prior=}: mu must be finite, sigma finite and at least 0"
@@ -123,12 +145,21 @@ def _number_or_map(
     try:
         number = float(value)
     except (TypeError, ValueError) as error:
-        msg = f"{name}={value!r}: must be a number {what}, or a DataArray of them on the grid"
+        msg = f"{name}={_shown(value)}: must be a number {what}, or a DataArray of them on the grid"
         raise ValueError(msg) from error
     if not lowest <= number <= highest or not np.isfinite(number):
         msg = f"{name}={number!r}: must be {what}"
         raise ValueError(msg)
     return number
+
+
+def _shown(value: Any) -> str:
+    """Return a value as an error shows it: of a map that it is one, not all of its pixels."""
+    if isinstance(value, tuple | list):
+        return f"({', '.join(_shown(part) for part in value)})"
+    if isinstance(value, xr.DataArray) and value.ndim:
+        return f"DataArray of {value.dims}"
+    return repr(value)
 
 
 def _within(values: Any, *, name: str, lowest: float, highest: float, what: str) -> Any:

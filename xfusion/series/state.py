@@ -48,7 +48,8 @@ def filter(  # noqa: A001  # what the field calls it; the builtin is not needed 
         are not more, which are read at once: in four windows, and up to 64 where few of these were
         seen twice. The attribute `series_q` says what it is.
     rates : (float, float), per day, or "ml"
-        Of two states: how often dry turns wet, and wet dry; numbers or DataArrays.
+        Of two states: how often dry turns wet, and wet dry; each a number or a DataArray. An array
+        of two numbers, as the attribute `series_rates` is, will do.
     prior : (float, float), or float or DataArray
         Of a random walk, mean and standard deviation before anything was seen; by default the
         first look alone starts the state. Of two states, the probability of the first that those
