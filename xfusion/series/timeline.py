@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -12,11 +14,21 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from xfusion.datamodel.graph import InGraph
-from xfusion.datamodel.times import Time, as_time, label_text, moments_of
+from xfusion.datamodel.times import Time, as_time, calendar_of, label_text, moments_of
 
 Times: TypeAlias = str | Time | Sequence[Time] | NDArray[np.datetime64] | xr.DataArray
 DAY = np.timedelta64(1, "D")
 NONE = -1
+FIRST, LAST = np.datetime64("1677-09-22"), np.datetime64("2262-04-11")  # of nanoseconds
+# those of one length: a month has none
+NANOSECONDS = {"d": 86_400e9, "h": 3_600e9, "min": 60e9, "s": 1e9, "ms": 1e6, "us": 1e3, "ns": 1.0}
+UNIT = "[Dd]|[Hh]|min|ms|us|ns|s"
+PART = re.compile(rf"(\d+(?:\.\d+)?)?\s*({UNIT})\s*")
+STEP = re.compile(rf"-?\s*(?:{PART.pattern})+")
+STEPS = (
+    "such as '1D', '12h', '30min' or '3h30min'; a week is '7D', and of months the dates are given, "
+    "pd.date_range(first, last, freq='MS')"
+)
 
 
 @dataclass(frozen=True)
@@ -46,30 +58,27 @@ class Timeline:
     def steps(self) -> tuple[Step, ...]:
         """Return all moments in order."""
         moments = np.union1d(self.dates, self.times)
-        before = self.start
-        steps = []
-        date = NONE
-        for moment in moments:
-            is_date = bool(np.isin(moment, self.dates))
-            date += is_date
-            later = self.dates[date + 1 : date + 2]
-            wanted = np.flatnonzero(self.times == moment)
-            steps.append(
-                Step(
-                    date=date,
-                    is_date=is_date,
-                    days=0.0 if before is None else days_between(before, moment),
-                    ahead=days_between(moment, later[0]) if later.size else 0.0,
-                    result=int(wanted[0]) if wanted.size else NONE,
-                )
-            )
-            before = moment if is_date else before
-        return tuple(steps)
-
-
-def days_between(earlier: np.datetime64, later: np.datetime64) -> float:
-    """Return a span of time in days."""
-    return float((later - earlier) / DAY)
+        is_date = np.isin(moments, self.dates)
+        date = np.cumsum(is_date) - 1
+        begun = [] if self.start is None else [self.start]
+        known = np.concatenate([np.array(begun, self.dates.dtype), self.dates])
+        # where there is none, the moment itself, so that no time has passed
+        before = date - is_date + len(begun)
+        earlier = np.where(before >= 0, known[np.maximum(before, 0)], moments)
+        after = np.minimum(date + 1, len(self.dates) - 1)
+        later = np.where(date + 1 < len(self.dates), self.dates[after], moments)
+        place = np.searchsorted(self.times, moments)
+        wanted = np.isin(moments, self.times)
+        columns = (
+            date,
+            is_date,
+            (moments - earlier) / DAY,
+            (later - moments) / DAY,
+            np.where(wanted, place, NONE),
+        )
+        return tuple(
+            Step(*row) for row in zip(*(column.tolist() for column in columns), strict=True)
+        )
 
 
 def dates_of(dataset: xr.Dataset, *, name: str) -> NDArray[np.datetime64]:
@@ -78,18 +87,52 @@ def dates_of(dataset: xr.Dataset, *, name: str) -> NDArray[np.datetime64]:
     Raises
     ------
     ValueError
-        If it has none, or one is missing or no date.
+        If it has none, or one is missing, no date, or of a year that nanoseconds do not reach.
     """
     time = dataset.coords.get("time")
-    moments = None if time is None or time.ndim > 1 else moments_of(np.atleast_1d(time.to_numpy()))
-    if moments is None or time is None or (time.ndim == 1 and time.dims != ("time",)):
+    if time is None or time.ndim > 1 or (time.ndim == 1 and time.dims != ("time",)):
         msg = (
             f"{name} has no coordinate 'time' of dates: .assign_coords(time=...), or of single "
             "retrievals xf.stack([monday, tuesday])"
         )
         raise ValueError(msg)
+    labels = np.atleast_1d(time.to_numpy())
+    moments = moments_of(labels)
+    if moments is None:
+        raise _no_dates(labels, name)
     if np.isnat(moments).any():
         msg = f"time of {name} is missing at index {int(np.isnat(moments).argmax())}: name it"
+        raise ValueError(msg)
+    return _in_nanoseconds(moments, f"time of {name}", ".sel(time=slice('1678', '2261'))")
+
+
+def _no_dates(labels: NDArray[Any], name: str) -> ValueError:
+    """Return the error of labels along time that are no dates of numpy."""
+    first = labels.flat[0]
+    calendar = calendar_of(labels)
+    what, mend = f"is {labels.dtype}, such as {first!r}, no dates", ".assign_coords(time=dates)"
+    if calendar is not None:
+        what = f"is of the calendar {calendar!r}, which is not that of acquisitions"
+        mend = ".convert_calendar('standard')"
+    elif isinstance(first, dt.datetime):
+        # as numpy has no time zones, xarray leaves such dates as they are
+        what = f"has dates of a time zone, such as {first}, which are no dates of numpy"
+        mend = ".assign_coords(time=pd.to_datetime(ds.time.values, utc=True).tz_localize(None))"
+    return ValueError(f"time of {name} {what}: {mend}")
+
+
+def _in_nanoseconds(
+    moments: NDArray[np.datetime64], name: str, mend: str
+) -> NDArray[np.datetime64]:
+    """Return dates as datetime64[ns], which numpy counts around beyond its first and last."""
+    of_seconds = moments.astype("datetime64[s]")
+    beyond = (of_seconds < FIRST) | (of_seconds >= LAST)
+    if beyond.any():
+        day = np.datetime_as_string(of_seconds[beyond][0], unit="D")
+        msg = (
+            f"{name} has {day}: a state is of times from {FIRST} to {LAST}, as far as nanoseconds "
+            f"reach: {mend}"
+        )
         raise ValueError(msg)
     return moments.astype("datetime64[ns]")
 
@@ -100,25 +143,23 @@ def times_of(times: Times | None, dates: NDArray[np.datetime64]) -> NDArray[np.d
     Parameters
     ----------
     times : list, str or None
-        A text such as "1D" is a step, from the first date to the last, rounded to it outwards.
+        A text such as "1D" or "3h30min" is a step, from the first date to the last, rounded to it
+        outwards.
     dates : array of datetime64, in order
 
     Raises
     ------
     ValueError
-        If a time is none, or asked for twice.
+        If a time is none, or asked for twice; or a text is neither a time nor a step.
     """
     if times is None:
         return dates
-    if isinstance(times, str):
-        step = _step(times)
-        if step is not None:
-            first, last = pd.Timestamp(dates[0]).floor(step), pd.Timestamp(dates[-1]).ceil(step)
-            return pd.date_range(first, last, freq=step).to_numpy().astype("datetime64[ns]")
-    several: Any = times
-    given = np.atleast_1d(np.asarray(several, None if np.ndim(several) else object))
-    moments = given if given.dtype.kind == "M" else np.array([as_time(time) for time in given])
-    wanted = np.sort(moments.astype("datetime64[ns]"))
+    step = _step(times) if isinstance(times, str) else None
+    if step is not None:
+        first, last = dates[[0, -1]].astype(np.int64).tolist()
+        stop = -(-last // step) * step
+        return np.arange(first // step * step, stop + 1, step).astype("datetime64[ns]")
+    wanted = np.sort(_moments(times))
     if wanted.size == 0 or np.isnat(wanted).any():
         msg = f"{times=}: give at least one time, none missing, or a step such as '1D'"
         raise ValueError(msg)
@@ -129,10 +170,39 @@ def times_of(times: Times | None, dates: NDArray[np.datetime64]) -> NDArray[np.d
     return wanted
 
 
-def _step(text: str) -> pd.Timedelta | None:
-    """Return a step of time such as "1D" or "12h", None of what is a date."""
+def _moments(times: Any) -> NDArray[np.datetime64]:
+    """Return dates in all the ways that there are, in the order they are given."""
+    arrays = np.ndarray, xr.DataArray, pd.Index, pd.Series
+    given: Any = np.atleast_1d(np.asarray(times)) if isinstance(times, arrays) else times
+    given = given if isinstance(given, np.ndarray | list | tuple) else [given]
+    if isinstance(given, np.ndarray) and given.dtype.kind == "M":
+        return _in_nanoseconds(given, "times", "leave it out")
+    return np.array([_moment(time) for time in given], "datetime64[ns]")
+
+
+def _moment(time: Any) -> np.datetime64:
+    if not (time is None or isinstance(time, str | np.datetime64 | dt.date) or calendar_of(time)):
+        what = "a span" if isinstance(time, dt.timedelta | np.timedelta64) else "no date"
+        msg = f"times={time!r} is {what}: give '2023-06-20', a list of dates, or a step, {STEPS}"
+        raise ValueError(msg)
     try:
-        step = pd.tseries.frequencies.to_offset(text)
-        return pd.Timedelta(step)  # type: ignore[arg-type]  # of months there is none
-    except (ValueError, TypeError):
+        moment = as_time(time)
+    except ValueError as error:
+        if not isinstance(time, str):
+            raise
+        msg = f"times={time!r} is not a date such as '2023-06-20', nor a step, {STEPS}"
+        raise ValueError(msg) from error
+    of_one: np.datetime64 = _in_nanoseconds(np.array([moment]), "times", "leave it out")[0]
+    return of_one
+
+
+def _step(text: str) -> int | None:
+    """Return a step of time such as "1D" or "12h" in nanoseconds, None of what is none."""
+    if not STEP.fullmatch(text):
         return None
+    parts = [(number or "1", unit.lower()) for number, unit in PART.findall(text)]
+    step = round(sum(float(number) * NANOSECONDS[unit] for number, unit in parts))
+    if step <= 0 or text.startswith("-"):
+        msg = f"times={text!r}: a step goes forward, {STEPS}"
+        raise ValueError(msg)
+    return step
