@@ -273,6 +273,20 @@ def test_a_date_that_is_none_is_named_not_left_out(name: str, why: str, june: Pa
         xf.open_series(**patterns(june))
 
 
+def test_a_pattern_may_begin_at_home(june: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(june.parent))
+    monkeypatch.setenv("USERPROFILE", str(june.parent))
+    named: dict[str, Any] = {
+        name: f"~/{june.name}/{Path(text).name}" for name, text in patterns(june).items()
+    }
+    found = xf.open_series(**named)
+    xr.testing.assert_identical(found, xf.open_series(**patterns(june)))
+    assert found.sizes["time"] == len(DAYS)
+    monkeypatch.chdir(june)
+    with pytest.raises(ValueError, match=r"names no file: \. has"):
+        xf.open_series(mu="~none_{time:%Y%m%d}_mu.tif", sigma="~none_{time:%Y%m%d}_sigma.tif")
+
+
 def test_a_name_with_two_dates_is_not_guessed(june: Path) -> None:
     copy(june, "s1_20230620", "s1_20230620_20230704")
     with pytest.raises(ValueError, match=r"20230620_20230704_mu.tif has two dates"):
@@ -297,6 +311,11 @@ def test_a_name_with_two_dates_is_not_guessed(june: Path) -> None:
         ({"mu": "no/{time:%Y%m%d}.tif"}, "no is no folder"),
         ({"mu": ["a", "b"], "sigma": ["c"]}, "2 files of mu, and 1 of sigma: b has none"),
         ({"mu": ["a", "b"], "sigma": ["c", "d"], "times": ["2023-06-20"]}, "1 of times: b has"),
+        ({"mu": ["a"], "sigma": ["c"], "times": "2023-06-20"}, r"is one time: .*\['2023-06-20'\]"),
+        (
+            {"mu": ["a"], "sigma": ["c"], "times": np.datetime64("2023-06-20")},
+            "is one time: give a list",
+        ),
         ({"mu": ["a"], "sigma": ["c"], "times": ["june"]}, r"times\[0\], of a: .*not a date"),
     ],
 )

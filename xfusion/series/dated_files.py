@@ -45,8 +45,10 @@ class DatedFiles:
         ValueError
             If there is no time in it, or not enough for a day.
         """
+        # not Path.expanduser, which fails on a name that begins with ~ and is no user
+        at_home = os.path.expanduser(pattern)  # noqa: PTH111
         try:
-            fields = [*string.Formatter().parse(str(Path(pattern)))]
+            fields = [*string.Formatter().parse(str(Path(at_home)))]
         except ValueError as error:
             msg = f"{name}={pattern!r} is no pattern, {error}: a brace that is meant is doubled"
             raise ValueError(msg) from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import os
 from collections.abc import Sequence
 from typing import Any, TypeAlias, cast
@@ -140,6 +141,9 @@ def _files_of(
         moments, found = paired(patterns)
         masks: Sequence[str | None] = found.get(MASK, [None] * len(moments))
         return moments, [*zip(found[MU], found[SIGMA], masks, strict=True)]
+    if isinstance(times, str | np.datetime64 | dt.date):
+        msg = f"{times=} is one time: give a list of them, [{times!r}], one for each file"
+        raise ValueError(msg)  # noqa: TRY004  # as for all else that is said of files and times
     lists = {name: [*files] for name, files in given.items()}
     if not lists[MU]:
         msg = f"mu is an empty list: give at least one file, or a pattern such as {EXAMPLE}"

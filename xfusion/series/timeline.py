@@ -57,16 +57,16 @@ class Timeline:
 
     def steps(self) -> tuple[Step, ...]:
         """Return all moments in order."""
-        moments = np.union1d(self.dates, self.times)
+        moments: NDArray[Any] = np.union1d(self.dates, self.times)
         is_date = np.isin(moments, self.dates)
         date = np.cumsum(is_date) - 1
         begun = [] if self.start is None else [self.start]
         known = np.concatenate([np.array(begun, self.dates.dtype), self.dates])
         # where there is none, the moment itself, so that no time has passed
         before = date - is_date + len(begun)
-        earlier = np.where(before >= 0, known[np.maximum(before, 0)], moments)
+        earlier: NDArray[Any] = np.where(before >= 0, known[np.maximum(before, 0)], moments)
         after = np.minimum(date + 1, len(self.dates) - 1)
-        later = np.where(date + 1 < len(self.dates), self.dates[after], moments)
+        later: NDArray[Any] = np.where(date + 1 < len(self.dates), self.dates[after], moments)
         place = np.searchsorted(self.times, moments)
         wanted = np.isin(moments, self.times)
         columns = (
