@@ -1,7 +1,5 @@
 """Filter and smoother against plain oracles, in any order, with gaps, lazily, and go on online."""
 
-import datetime as dt
-import warnings
 from typing import Any
 
 import hypothesis.strategies as st
@@ -12,8 +10,6 @@ from hypothesis import given, settings
 
 import xfusion as xf
 from tests.time_oracle import forward_backward, kalman
-from xfusion.series import sample
-from xfusion.series.timeline import Timeline
 
 EPOCH = np.datetime64("2023-01-01", "ns")
 DAY = np.timedelta64(1, "D")
@@ -574,126 +570,6 @@ def test_times_as_a_step_reach_from_the_first_date_to_the_last() -> None:
     assert xf.filter(given, q=0.1, times="2023-01-02").sizes["time"] == 1
 
 
-@pytest.mark.parametrize(
-    ("times", "error"),
-    [
-        (5, "times=5 is no date"),
-        ([5], "times=5 is no date"),
-        (np.array([5.0]), "is no date"),
-        (np.timedelta64(1, "D"), "is a span: .*'1D'"),
-        ([dt.timedelta(days=1)], "is a span"),
-        ((day for day in ["2023-01-02"]), "is no date: .*a list"),
-        (["2300-01-01"], "times has 2300-01-01: .* from 1677-09-22 to 2262-04-11"),
-        (np.array(["1600-01-01"], "datetime64[s]"), "times has 1600-01-01"),
-        (dt.datetime(1600, 1, 1), "times has 1600-01-01"),  # noqa: DTZ001  # as users write it
-        ("-1D", "'-1D': a step goes forward"),
-        ("0D", "'0D': a step goes forward"),
-        ("W", "'W' is not a date .*nor a step, such as '1D'.*a week is '7D'"),
-        ("1ME", "'1ME' is not a date .*date_range"),
-        ("MS", "'MS' is not a date .*date_range"),
-        ("", "nor a step"),
-        (["1D", "2D"], "'1D' is not a date"),
-        ([None], "missing"),
-    ],
-)
-def test_times_that_are_none_are_refused_by_name(times: Any, error: str) -> None:
-    given = cube([0.3, 2.2], np.ones((2, 1, 1)), np.ones((2, 1, 1)))
-    with pytest.raises(ValueError, match=error):
-        xf.filter(given, q=0.1, times=times)
-
-
-@pytest.mark.parametrize(
-    ("step", "days"),
-    [
-        ("D", [0, 1, 2, 3]),
-        ("1d", [0, 1, 2, 3]),
-        ("36h", [-0.5, 1, 2.5]),
-        ("1.5D", [-0.5, 1, 2.5]),
-        ("1D12h", [-0.5, 1, 2.5]),
-        ("1 D", [0, 1, 2, 3]),
-    ],
-)
-def test_a_step_is_of_days_hours_and_less(step: str, days: list[float]) -> None:
-    # steps are counted from 1970, as those of pandas
-    given = cube([0.3, 2.2], np.ones((2, 1, 1)), np.ones((2, 1, 1)))
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        found = xf.filter(given, q=0.1, times=step).time.values
-    np.testing.assert_array_equal(found, moments(days))
-
-
-def test_times_are_dates_in_all_the_ways_that_there_are() -> None:
-    given = cube([0.3, 2.2], np.ones((2, 1, 1)), np.ones((2, 1, 1)))
-    pd = pytest.importorskip("pandas")
-    zone = dt.timezone(dt.timedelta(hours=2))
-    day = moments([1])
-    ways: list[Any] = [
-        "2023-01-02",
-        ["2023-01-02T02:00+02:00"],
-        np.array(["2023-01-02"]),
-        day,
-        day.astype("datetime64[D]"),
-        xr.DataArray(day, dims="time"),
-        pd.DatetimeIndex(day),
-        pd.Series(day),
-        pd.DatetimeIndex(day).tz_localize("UTC"),
-        pd.Timestamp("2023-01-02"),
-        dt.date(2023, 1, 2),
-        [dt.datetime(2023, 1, 2, 2, tzinfo=zone)],
-    ]
-    for times in ways:
-        np.testing.assert_array_equal(xf.filter(given, q=0.1, times=times).time.values, day)
-
-
-def test_dates_that_a_state_cannot_have_are_refused_by_name() -> None:
-    pd = pytest.importorskip("pandas")
-    given = cube([0, 2], np.ones((2, 1, 1)), np.ones((2, 1, 1)))
-    far = given.assign_coords(time=np.array(["2020-01-01", "2300-01-01"], "datetime64[s]"))
-    zoned = pd.date_range("2023-01-01", periods=2, tz="Europe/Vienna")
-    for call in (
-        lambda ds: xf.filter(ds, q=0.1),
-        lambda ds: xf.onset(ds, 0.5),
-        lambda ds: xf.update(ds, given, q=0.1),
-    ):
-        with pytest.raises(ValueError, match=r"has 2300-01-01: .* to 2262-04-11.*\.sel\(time="):
-            call(far)
-    with pytest.raises(ValueError, match=r"'a'\) has dates of a time zone.*tz_localize"):
-        xf.filter(given.assign_coords(time=np.array([*zoned], object)), q=0.1)
-    mended = pd.to_datetime(np.array([*zoned], object), utc=True).tz_localize(None)
-    xf.filter(given.assign_coords(time=mended), q=0.1)
-    with pytest.raises(ValueError, match=r"time of .* is int64, such as .*assign_coords"):
-        xf.filter(given.assign_coords(time=[1, 2]), q=0.1)
-    pytest.importorskip("cftime")
-    others = xr.date_range("2023-01", periods=2, calendar="360_day", use_cftime=True)
-    with pytest.raises(ValueError, match=r"calendar '360_day'.*convert_calendar"):
-        xf.filter(given.assign_coords(time=others), q=0.1)
-
-
-@settings(max_examples=50)
-@given(
-    dates=st.lists(st.integers(-30, 30), min_size=1, unique=True),
-    times=st.lists(st.integers(-30, 30), min_size=1, unique=True),
-    start=st.none() | st.integers(-60, -31),
-)
-def test_steps_of_a_timeline_are_those_found_one_by_one(
-    dates: list[int], times: list[int], start: int | None
-) -> None:
-    dates, times = sorted(dates), sorted(times)
-    begun = None if start is None else moments([start])[0]
-    steps = Timeline(moments(dates), moments(times), begun).steps()
-    assert len(steps) == len({*dates, *times})
-    for step, moment in zip(steps, sorted({*dates, *times}), strict=True):
-        until = [d for d in dates if d <= moment]
-        before = [d for d in [*([] if start is None else [start]), *dates] if d < moment]
-        after = [d for d in dates if d > moment]
-        assert step.date == len(until) - 1
-        assert step.is_date is (moment in dates)
-        assert step.days == (moment - before[-1] if before else 0.0)
-        assert step.ahead == (after[0] - moment if after else 0.0)
-        assert step.result == (times.index(moment) if moment in times else -1)
-        assert all(type(value) in (int, float, bool) for value in vars(step).values())
-
-
 def test_a_state_is_found_by_cf_and_survives_a_file(tmp_path: Any) -> None:
     state = xf.smooth(*made_up(16), q=0.01, times="5D")
     state.to_netcdf(tmp_path / "state.nc")
@@ -728,97 +604,6 @@ def test_sigma_of_filter_and_smoother_is_the_size_of_the_error_under_the_model()
         assert z2 == pytest.approx(1.0, abs=0.02)
 
 
-@pytest.fixture
-def sampled(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Of how many pixels something was found, at each call."""
-    numbers: list[int] = []
-
-    def noting(name: str) -> None:
-        find = getattr(sample, name)
-
-        def noted(observed: Any, *others: Any) -> Any:
-            numbers.append(observed.shape[1])
-            return find(observed, *others)
-
-        monkeypatch.setattr(sample, name, noted)
-
-    noting("likeliest_q")
-    noting("likeliest_rates")
-    return numbers
-
-
-def reshaped(given: xr.Dataset, *shape: int) -> xr.Dataset:
-    """Return a cube of one row of pixels as an area of another shape."""
-    dims = ("time", "y", "x")[: 1 + len(shape)]
-    coords = {"time": given.time.values}
-    arrays = [
-        xr.DataArray(given[v].values.reshape(-1, *shape), coords, dims) for v in ("mu", "sigma")
-    ]
-    return xf.retrieval(*arrays, sensor=given.attrs["sensor"])
-
-
-def test_the_growth_of_variance_is_found(sampled: list[int]) -> None:
-    _, cubes = walk(np.random.default_rng(1), 200_000, 12, 4e-4)
-    state = xf.filter(*cubes, q="ml", times=cubes[0].time.values[-1:])
-    assert state.attrs["series_q"] == pytest.approx(4e-4, rel=0.2)
-    lazy = xf.filter(*(c.chunk({"x": 20_000}) for c in cubes), q="ml")
-    assert lazy.attrs["series_q"] == state.attrs["series_q"]
-    assert all(39_000 < number <= 41_000 for number in sampled)
-
-
-@pytest.mark.parametrize(
-    "shape",
-    [(1, 200_000), (200_000, 1), (200_000,), (20, 10_000), (400, 500), (100, 400), (513, 389)],
-)
-def test_the_sample_is_as_large_whatever_the_shape_of_the_area(
-    shape: tuple[int, ...], sampled: list[int]
-) -> None:
-    # of 6 dates a few hundred pixels leave a third of doubt
-    rng, pixels = np.random.default_rng(0), int(np.prod(shape))
-    truth = np.cumsum(rng.normal(size=(6, 1, pixels)) * 0.02, axis=0)
-    mu = truth + 0.1 * rng.normal(size=truth.shape)
-    given = reshaped(cube(np.arange(6), mu, np.full_like(mu, 0.1)), *shape)
-    found = [
-        xf.filter(c, q="ml", times=given.time.values[:1]).attrs["series_q"]
-        for c in (given, given.chunk(dict(zip(given.mu.dims, (2, 777, 333), strict=False))))
-    ]
-    assert found[0] == found[1]
-    assert found[0] == pytest.approx(4e-4, rel=0.1)
-    assert 0.97 * 40_000 <= sampled[0] <= 1.03 * 40_000
-
-
-def test_where_the_windows_of_the_sample_hold_nothing_it_looks_further(sampled: list[int]) -> None:
-    rng = np.random.default_rng(0)
-    mu = np.full((3, 1100, 1100), np.nan)
-    truth = np.cumsum(rng.normal(size=(3, 280, 280)) * 0.1, axis=0)
-    mu[:, 410:690, 10:290] = truth + 0.1 * rng.normal(size=truth.shape)
-    given = cube(np.arange(3), mu, np.full_like(mu, 0.1))
-    found = [
-        xf.filter(c, q="ml", times=given.time.values[:1]).attrs["series_q"]
-        for c in (given, given.chunk({"time": 1, "y": 300, "x": 1100}))
-    ]
-    assert found[0] == found[1] == pytest.approx(1e-2, rel=0.1)
-    assert min(sampled) > 10_000
-
-
-def test_a_large_area_without_data_is_not_read_as_a_whole_in_search_of_it() -> None:
-    da = pytest.importorskip("dask.array")
-    read = []
-
-    def nothing(block: Any) -> Any:
-        read.append(block.size)
-        return block
-
-    whole = da.full((2, 20_000, 20_000), np.nan, chunks=(2, 400, 400), dtype=np.float32)
-    times = {"time": moments([0, 1])}
-    unseen = xr.DataArray(whole.map_blocks(nothing, meta=whole._meta), times, ("time", "y", "x"))
-    given = xf.retrieval(unseen, xr.zeros_like(unseen), sensor="a")
-    read.clear()
-    with pytest.raises(ValueError, match=r"no pixel of the sample was seen twice.*\.isel"):
-        xf.filter(given, q="ml")
-    assert sum(read) < 0.15 * whole.size
-
-
 def chain(rng: Any, pixels: int, up: float, down: float) -> tuple[xr.DataArray, list[xr.Dataset]]:
     """Return the states of a Markov chain on each day, and two sensors of their probability."""
     share = up / (up + down)
@@ -839,13 +624,6 @@ def chain(rng: Any, pixels: int, up: float, down: float) -> tuple[xr.DataArray, 
     return xr.DataArray(truth, {"time": moments(np.arange(121))}, ("time", "y", "x")), cubes
 
 
-def test_rates_are_found(sampled: list[int]) -> None:
-    _, cubes = chain(np.random.default_rng(1), 200_000, 0.008, 0.04)
-    state = xf.filter(*cubes, model="two_state", rates="ml", times=cubes[0].time.values[-1:])
-    np.testing.assert_allclose(state.attrs["series_rates"], (0.008, 0.04), rtol=0.2)
-    assert 39_000 < sampled[0] <= 41_000
-
-
 def test_probabilities_are_those_of_the_states() -> None:
     truth, cubes = chain(np.random.default_rng(2), 20_000, 0.008, 0.04)
     for how in (xf.filter, xf.smooth):
@@ -854,30 +632,6 @@ def test_probabilities_are_those_of_the_states() -> None:
         # of pixels that are all but sure, one in a million that errs is most of the mean
         z2 = z2.where((state.mu > 0.1) & (state.mu < 0.9))
         assert float(z2.mean()) == pytest.approx(1.0, abs=0.02)
-
-
-@pytest.mark.parametrize("how", [xf.filter, xf.smooth])
-@pytest.mark.parametrize(
-    ("mu", "prior", "said"),
-    [
-        (1.0, None, "are always wet"),
-        (0.0, None, "are always dry"),
-        (0.9, None, "are always wet"),
-        (np.where(np.arange(20) < 10, 0.95, 0.05), None, "none turns wet, or none turns dry again"),
-        (np.linspace(0.85, 0.95, 20 * 20 * 8).reshape(8, 20, 20), 0.5, "are always wet"),
-        (np.linspace(0.05, 0.15, 20 * 20 * 8).reshape(8, 20, 20), 0.5, "are always dry"),
-    ],
-)
-def test_rates_of_a_sample_that_never_changes_state_are_to_be_given(
-    how: Any, mu: Any, prior: Any, said: str
-) -> None:
-    alike = np.broadcast_to(mu, (8, 20, 20))
-    still = cube(np.arange(8), alike, np.full(alike.shape, 0.1))
-    with pytest.raises(ValueError, match=f"never changes state: .* {said}.* give rates=") as error:
-        how(still, model="two_state", rates="ml", prior=prior)
-    assert "rates=0.0" not in str(error.value)
-    given = how(still, model="two_state", rates=(0.01, 0.04), prior=prior)
-    assert given.mu.notnull().all()
 
 
 def flood(rng: Any, side: int) -> Any:
@@ -933,74 +687,6 @@ def test_two_states_find_most_of_a_flood() -> None:
     state = xf.smooth(*cubes, model="two_state", rates="ml")
     found, known = state.mu.values > 0.5, wet[days_of(state.time).astype(int)]
     assert (found & known).sum() / (found | known).sum() >= 0.70
-
-
-# When it crossed a threshold
-
-
-def test_onset_and_duration_are_those_of_straight_lines_between_the_times() -> None:
-    rng = np.random.default_rng(5)
-    days = np.cumsum(rng.uniform(0.5, 5, 12))
-    mu = rng.random((12, 4, 5))
-    mu[rng.random(mu.shape) < 0.3] = np.nan
-    states = cube(days, mu, mu * 0 + 0.1)
-    onset, duration = states.fusion.onset(0.6), states.fusion.duration(0.6)
-    fine = np.arange(days[0], days[-1], 1e-3)
-    for y, x in np.ndindex(4, 5):
-        known = np.isfinite(mu[:, y, x])
-        curve = np.interp(fine, days[known], mu[known, y, x])
-        inside = (fine >= days[known][0]) & (fine <= days[known][-1])
-        above = (curve > 0.6) & inside
-        assert float(duration[y, x]) == pytest.approx(above.sum() * 1e-3, abs=0.02)
-        rises = np.flatnonzero(above[1:] & ~above[:-1] & inside[:-1])
-        if rises.size:
-            assert days_of(onset.values[y, x]) == pytest.approx(fine[rises[0]], abs=0.01)
-        else:
-            assert np.isnat(onset.values[y, x])
-
-
-def test_onset_and_duration_do_not_see_what_is_excluded() -> None:
-    mu = np.array([[0.1, 0.9, 0.1, 0.1], [0.1, 0.9, 0.9, 0.9], [0.1, 0.3, 0.9, 0.9]])
-    excluded = np.array([[0, 1, 0, 0], [1, 1, 1, 1], [0, 1, 0, 0]], bool)
-    arrays = [v.T[:, None, :] for v in (mu, excluded)]
-    states = cube([0, 1, 2, 3], arrays[0], np.full((4, 1, 3), 0.1))
-    states = states.fusion.exclude(states.mu.copy(data=arrays[1]))
-    onset, duration = states.fusion.onset(0.5), states.fusion.duration(0.5)
-    np.testing.assert_array_equal(np.isnat(onset.values[0]), [True, True, False])
-    np.testing.assert_array_equal(duration.values[0], [0.0, np.nan, 2.0])
-    assert days_of(onset.values[0, 2]) == pytest.approx(1.0)  # as from .1 on day 0 to .9 on day 2
-    gone = states.assign(mu=states.mu.where(states.fusion.usable)).drop_vars("mask")
-    lazy = states.chunk({"time": 1, "x": 2})
-    for name, found in (("onset", onset), ("duration", duration)):
-        xr.testing.assert_identical(getattr(gone.fusion, name)(0.5), found)
-        xr.testing.assert_identical(getattr(lazy.fusion, name)(0.5).compute(), found)
-        seen = getattr(states.fusion, name)(0.5, use_mask=False)
-        xr.testing.assert_identical(seen, getattr(states.drop_vars("mask").fusion, name)(0.5))
-    assert float(states.fusion.duration(0.5, use_mask=False)[0, 0]) == pytest.approx(1.0)
-
-
-def test_the_threshold_that_is_recorded_is_in_units_of_mu() -> None:
-    pint = pytest.importorskip("pint")
-    level = np.array([0.0, 1.0])[:, None, None]
-    states = cube([0, 1], level, level * 0 + 0.1)
-    states["mu"].attrs["units"] = states["sigma"].attrs["units"] = "m"
-    half = pint.Quantity(50, "cm")
-    for name in ("onset", "duration"):
-        assert getattr(xf, name)(states, half).attrs["threshold"] == pytest.approx(0.5)
-
-
-def test_onset_and_duration_are_the_same_lazily_and_in_any_order() -> None:
-    states = xf.smooth(*made_up(17, side=5), q=0.01, times="1D")
-    shuffled = states.isel(time=np.random.default_rng(0).permutation(states.sizes["time"]))
-    for name in ("onset", "duration"):
-        eager = getattr(xf, name)(states, 0.5)
-        lazy = getattr(xf, name)(shuffled.chunk({"time": 3, "y": 2, "x": 4}), 0.5)
-        assert lazy.chunks is not None
-        xr.testing.assert_identical(lazy.compute(), eager)
-        with pytest.raises(ValueError, match="number"):
-            getattr(xf, name)(states, np.nan)
-        with pytest.raises(ValueError, match="dims"):
-            getattr(xf, name)(states.isel(time=0), 0.5)
 
 
 def test_products_and_accessors_carry_states_on() -> None:

@@ -230,6 +230,8 @@ NOT_OF_THE_COMMAND = (
     "when bands are to be from",
     "nodata= is of",
     "has no coordinate 'time' of dates",  # of series
+    ".assign_coords(time=dates)",
+    "tz_localize(None)",
 )
 
 

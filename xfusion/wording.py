@@ -61,6 +61,7 @@ WORDS = {
     r"choose a grid with common_grid": "choose a grid over all, --grid CRS,RESOLUTION",
     r"\bq=, such as": "--q, such as",
     r"\bq=": "--q ",
+    r"\.sel\(time=slice\('1678', '2261'\)\)": "give another --date",
     r"\brates=\(([^,]*), ([^)]*)\)": r"--rates \1 \2",
     r"^scale=": "--scale ",
     r"^nodata=": "--nodata ",
