@@ -108,7 +108,7 @@ def dates_of(dataset: xr.Dataset, *, name: str) -> NDArray[np.datetime64]:
 
 def _no_dates(labels: NDArray[Any], name: str) -> ValueError:
     """Return the error of labels along time that are no dates of numpy."""
-    first = labels.flat[0]
+    first = labels.flat[0] if labels.size else None
     calendar = calendar_of(labels)
     what, mend = f"is {labels.dtype}, such as {first!r}, no dates", ".assign_coords(time=dates)"
     if calendar is not None:
