@@ -115,6 +115,14 @@ def test_sensors_at_one_time_are_fused_as_gaussian_does() -> None:
     np.testing.assert_array_equal(state["count"].values, expected)
 
 
+def test_two_looks_of_one_sensor_at_one_time_are_not_taken_as_one_by_a_matrix() -> None:
+    a, again = (cube([1], [[[mu]]], [[[0.1]]]) for mu in (0.2, 0.6))
+    b = cube([1], [[[0.3]]], [[[0.1]]], sensor="b")
+    with pytest.raises(ValueError, match="two looks of 'a' at 2023-01-02"):
+        xf.filter(a, again, b, q=0.1, correlation=[[1, 0.3], [0.3, 1]])
+    np.testing.assert_allclose(xf.filter(a, again, q=0.1).mu, [[[0.4]]])
+
+
 def test_a_matrix_of_correlations_is_that_of_the_sensors_there_are() -> None:
     a, b, c = made_up(3, sensors=3)
     a, b = a.fillna(0.5), b.assign_coords(time=b.time + 100 * DAY)
@@ -448,6 +456,38 @@ class Reversible(Fading):
         return mu + gain * (next_mu - mu), np.sqrt(variance + gain**2 * (next_sigma**2 - predicted))
 
 
+class Hindcasting(Reversible):
+    def hindcast(self, mu: Any, sigma: Any, days: float) -> Any:
+        return self.predict(mu, sigma, days)
+
+
+class Drying(Hindcasting):
+    """Falls by .01 a day, so that it was higher before."""
+
+    def predict(self, mu: Any, sigma: Any, days: float) -> Any:
+        return mu - 0.01 * days, sigma
+
+    def hindcast(self, mu: Any, sigma: Any, days: float) -> Any:
+        return mu + 0.01 * days, sigma
+
+
+def test_a_model_of_ones_own_is_carried_back_before_its_first_look_as_it_says_or_not_at_all() -> (
+    None
+):
+    late = cube([10, 20], np.full((2, 1, 1), 0.5), np.full((2, 1, 1), 0.1))
+    # the second pixel is seen on the second date only
+    late = xr.concat([late, late.where(late.time > late.time[0])], "x", join="exact")
+    times = moments([0, 10, 20])
+    carried, kept = (xf.smooth(late, model=m, times=times) for m in (Drying(), Reversible()))
+    np.testing.assert_allclose(carried.mu[0] - carried.mu[1], [[0.1, 0.1]], atol=1e-12)
+    np.testing.assert_allclose(carried.mu[1, 0, 1], 0.6)
+    assert not carried["mask"].any()
+    np.testing.assert_array_equal(
+        kept.mu.isnull()[:, 0], [[True, True], [False, True], [False] * 2]
+    )
+    np.testing.assert_array_equal(kept["mask"] == UNKNOWN, kept.mu.isnull())
+
+
 def test_a_model_of_ones_own_does_what_the_same_model_of_ours_does() -> None:
     cubes = made_up(11)
     own = xf.filter(*cubes, model=Fading(), times="2D")
@@ -455,7 +495,7 @@ def test_a_model_of_ones_own_does_what_the_same_model_of_ours_does() -> None:
     for name in NAMES:
         np.testing.assert_allclose(own[name], ours[name], rtol=1e-12)
     own, ours = (
-        xf.smooth(*cubes, model=Reversible(), times="2D"),
+        xf.smooth(*cubes, model=Hindcasting(), times="2D"),
         xf.smooth(*cubes, q=0.01, times="2D"),
     )
     for name in NAMES:
@@ -477,6 +517,21 @@ def test_what_is_known_before_the_first_look_counts() -> None:
     known = xf.retrieval(xr.full_like(a.mu, 0.3), xr.full_like(a.mu, 0.2), sensor="prior")
     np.testing.assert_allclose(first.mu, known.fusion.gaussian(a).mu, rtol=1e-12)
     assert int((first["mask"] > 0).sum()) == 0
+    # as one more look on the first date of all
+    start, times = days_of(with_prior.time)[0], np.array([-5.0, 3.0, 11.0, 50.0])
+    at = [f(*cubes, q=0.01, prior=(0.3, 0.2), times=moments(times)) for f in (xf.filter, xf.smooth)]
+    early = times < start
+    assert early.any()
+    for y, x in np.ndindex(3, 3):
+        days, mu, sigma = (
+            np.append(v, row)
+            for v, row in zip((start, 0.3, 0.2), looks_of(cubes, y, x), strict=True)
+        )
+        expected = np.array(kalman(days, mu, sigma, times, 0.01))
+        expected[0, early] = 0.3
+        expected[1, early] = np.sqrt(0.2**2 + 0.01 * (start - times[early]))
+        found = [state[name].values[:, y, x] for state in at for name in ("mu", "sigma")]
+        np.testing.assert_allclose(np.array(found), expected, rtol=1e-9, atol=1e-12)
 
 
 @pytest.mark.parametrize(

@@ -230,6 +230,8 @@ class SeriesTask(InGraph):
             layers["count"][:] = count
             if step.is_date:
                 layers["mu"][:], layers["sigma"][:] = after
+            elif step.days < 0:
+                model.hindcast(before, -step.days, (layers["mu"], layers["sigma"]))
             else:
                 model.foresee(before, step.days, (layers["mu"], layers["sigma"]))
         if self.smooth:
@@ -248,12 +250,14 @@ class SeriesTask(InGraph):
         """Replace what was filtered by what is known of it later."""
         last = len(means) - 1
         after = means[last].astype(np.float64), deviations[last].astype(np.float64) ** 2
+        nothing = np.full_like(means[0], np.nan)
         for step in reversed(self.steps):
             row = step.date + 1
             if row == last:  # nothing was seen later
                 continue
-            since = 0.0 if step.is_date else step.days
-            state = means[row], deviations[row]
+            since = 0.0 if step.is_date else max(0.0, step.days)
+            # what was known on the first date says no more of the time before than that date does
+            state = (nothing, nothing) if step.days < 0 else (means[row], deviations[row])
             now = after if step.is_date else (np.empty_like(after[0]), np.empty_like(after[1]))
             model.reach_back(state, since, since + step.ahead, after, now)
             if step.result != NONE:

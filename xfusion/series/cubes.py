@@ -89,6 +89,11 @@ class Series:
         correlation : float or array, shape (sensors, sensors)
         sigma_floor, nonfinite_sigma
             As in :func:`xfusion.gaussian`.
+
+        Raises
+        ------
+        ValueError
+            If correlations are of sensors, and one has two looks at one time.
         """
         known: dict[tuple[int, ...], FusionTask] = {}
         # checked as a whole: no date may have all sensors
@@ -101,10 +106,18 @@ class Series:
             diagnostics=False,
             bounded=None,
         )
-        for looks in self.looks:
+        for date, looks in zip(self.dates, self.looks, strict=True):
             bits = tuple(look.bit for look in looks)
             between: Any = correlation
             if np.ndim(correlation):
+                twice = [bit for bit in bits if bits.count(bit) > 1]
+                if twice:
+                    msg = (
+                        "correlation is a matrix of sensors, and says nothing of two looks of "
+                        f"{self.names[twice[0]]!r} at {label_text(date)}: fuse these first, "
+                        "xf.gaussian(a, b), or give one number for all"
+                    )
+                    raise ValueError(msg)
                 between = np.asarray(correlation)[np.ix_(bits, bits)]
             elif len(bits) == 1:
                 between = 0.0

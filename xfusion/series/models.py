@@ -33,7 +33,7 @@ class StateModel(Protocol):
 
 @runtime_checkable
 class ReversibleModel(StateModel, Protocol):
-    """A model of one's own that can look back as well."""
+    """A model of one's own that can look back as well, as far as the first look at a pixel."""
 
     def smooth(
         self, mu: Row, sigma: Row, days: float, next_mu: Row, next_sigma: Row, ahead: float
@@ -53,6 +53,14 @@ class ReversibleModel(StateModel, Protocol):
         """
 
 
+@runtime_checkable
+class HindcastModel(ReversibleModel, Protocol):
+    """A model of one's own that knows what a pixel was before its first look, too."""
+
+    def hindcast(self, mu: Row, sigma: Row, days: float) -> tuple[Row, Row]:
+        """Return mean and standard deviation `days` earlier, when nothing was seen yet."""
+
+
 class RowModel(Protocol):
     """What goes on in a row of pixels, see :mod:`xfusion.kernels.random_walk`."""
 
@@ -61,6 +69,9 @@ class RowModel(Protocol):
 
     def foresee(self, state: Rows, days: float, out: Rows) -> None:
         """Carry a state to a time at which nothing was seen."""
+
+    def hindcast(self, state: Rows, days: float, out: Rows) -> None:
+        """Carry a state to a time before anything was seen."""
 
     def reach_back(self, state: Rows, since: float, days: float, after: Rows, out: Rows) -> None:
         """Return what is known by what was seen before and after."""
@@ -83,6 +94,10 @@ class RandomWalk(InGraph):
         from xfusion.kernels import random_walk
 
         random_walk.foresee(state[0], state[1], days, self.q, *out)
+
+    def hindcast(self, state: Rows, days: float, out: Rows) -> None:
+        """Carry a row to a time before anything was seen: its steps are as large that way."""
+        self.foresee(state, days, out)
 
     def reach_back(self, state: Rows, since: float, days: float, after: Rows, out: Rows) -> None:
         """Return what is known of a row by what was seen before and after."""
@@ -110,6 +125,10 @@ class TwoStates(InGraph):
         from xfusion.kernels import two_state
 
         two_state.foresee(state[0], days, self.share, self.pace, *out)
+
+    def hindcast(self, state: Rows, days: float, out: Rows) -> None:
+        """Carry a row to a time before anything was seen: a chain in its long run has no arrow."""
+        self.foresee(state, days, out)
 
     def reach_back(self, state: Rows, since: float, days: float, after: Rows, out: Rows) -> None:
         """Return what is known of a row by what was seen before and after."""
@@ -139,6 +158,13 @@ class OwnModel:
         """Carry a row to a time at which nothing was seen."""
         out[0][:], out[1][:] = self._later(state, days)
 
+    def hindcast(self, state: Rows, days: float, out: Rows) -> None:
+        """Carry a row to a time before anything was seen, if the model says how."""
+        mu, sigma = (row.astype(np.float64) for row in state)
+        known = np.isfinite(mu)
+        mu[known], sigma[known] = self._earlier(mu[known], sigma[known], days)
+        out[0][:], out[1][:] = mu, sigma
+
     def _later(self, state: Rows, days: float) -> tuple[Row, Row]:
         mu, sigma = (row.astype(np.float64) for row in state)
         known = np.isfinite(mu)
@@ -156,9 +182,16 @@ class OwnModel:
             mean[known], deviation[known] = self.model.smooth(
                 mu[known], sigma[known], since, mean[known], deviation[known], days - since
             )
-        first = ~known & np.isfinite(mean)  # not seen before: it is carried back
+        first = ~known & np.isfinite(mean)
         if days > since and first.any():
-            mean[first], deviation[first] = self.model.predict(
+            mean[first], deviation[first] = self._earlier(
                 mean[first], deviation[first], days - since
             )
         out[0][:], out[1][:] = mean, deviation**2
+
+    def _earlier(self, mu: Row, sigma: Row, days: float) -> Rows:
+        """Return what the model says of the time before; nothing if it does not say."""
+        if isinstance(self.model, HindcastModel):
+            return self.model.hindcast(mu, sigma, days)
+        nothing = np.full_like(mu, np.nan)
+        return nothing, nothing

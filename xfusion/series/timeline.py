@@ -39,7 +39,7 @@ class Step(InGraph):
     """Which date of those at which something was seen it is, or was last; -1 before the first."""
     is_date: bool
     days: float
-    """Since the last date before it, 0 where there is none."""
+    """Since the last date before it; where there is none, less than 0: until the first one."""
     ahead: float
     """To the next date, 0 where there is none."""
     result: int
@@ -62,9 +62,8 @@ class Timeline:
         date = np.cumsum(is_date) - 1
         begun = [] if self.start is None else [self.start]
         known = np.concatenate([np.array(begun, self.dates.dtype), self.dates])
-        # where there is none, the moment itself, so that no time has passed
-        before = date - is_date + len(begun)
-        earlier: NDArray[Any] = np.where(before >= 0, known[np.maximum(before, 0)], moments)
+        # where there is none, the first one
+        earlier: NDArray[Any] = known[np.maximum(date - is_date + len(begun), 0)]
         after = np.minimum(date + 1, len(self.dates) - 1)
         later: NDArray[Any] = np.where(date + 1 < len(self.dates), self.dates[after], moments)
         place = np.searchsorted(self.times, moments)
