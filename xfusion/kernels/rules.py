@@ -23,6 +23,7 @@ from .pair_counts import SLACK
 from .parallel import BLOCK_SIZE, map_ranges, pixels
 
 LENGTH = 512
+UNROLLED = 4  # sensors; of more, what a kernel of their number gains is less than its compilation
 
 
 class Fused(NamedTuple):
@@ -264,13 +265,14 @@ def fuse(
         block: list[Any] = []
         for layers, kind in ((mus, dtype), (sigmas, dtype), (masks, np.dtype(np.uint8))):
             of_sensors = [None] * n if layers is None else layers
-            parts = (np.empty(0) if a is None else pixels(a, start, stop) for a in of_sensors)
-            if n > MAX_SENSORS:  # more than a compiled function can take one by one
-                block.append(np.empty((n, 0 if layers is None else stop - start), kind))
+            parts = [None if a is None else pixels(a, start, stop) for a in of_sensors]
+            if n > UNROLLED:
+                none = all(part is None for part in parts)
+                block.append(np.zeros((n, 0 if none else stop - start), kind))
                 for row, part in zip(block[-1], parts, strict=True):
-                    row[:] = part
+                    row[:] = 0 if part is None else part
             else:
-                block.append(tuple(flat(part, kind) for part in parts))
+                block.append(tuple(flat(np.empty(0) if p is None else p, kind) for p in parts))
         _fuse(
             block[0],
             block[1],
