@@ -36,13 +36,16 @@ def _joint_footprint(
     u: float,
     v: float,
     widths: Any,
-    rho: float,
+    rho: Any,
 ) -> Any:
-    """Return mu, sigma and flags of one target pixel whose centre lies inside the source."""
+    """Return mu, sigma and flags of one target pixel whose centre lies inside the source.
+
+    `rho` is None if errors are one.
+    """
     (row0, column0), (_, stride), (all_rows, all_columns) = window
     width_u, width_v = widths
     nearest = (int(v) - row0) * stride + int(u) - column0
-    size = PAIR if rho == 1.0 else TRIPLE
+    size = PAIR if rho is None else TRIPLE
     own_m, own_s = float(pixels[size * nearest]), float(pixels[size * nearest + 1])
     flags = mask[nearest]
     if not (math.isfinite(own_m) and math.isfinite(own_s)):
@@ -66,7 +69,7 @@ def _joint_footprint(
                 square += weight * weight * s * s
                 if size == TRIPLE:
                     slope += weight * pixels[size * k + 2]
-    if rho != 1.0:
+    if rho is not None:
         spread = math.sqrt(rho * spread * spread + (1.0 - rho) * square + slope * slope)
     return mean / total, spread / total, flags
 
@@ -85,7 +88,7 @@ def _joint(
     mask: Any,
     window: Any,
     grid: Any,
-    rho: float,
+    rho: Any,
     outside: int,
     out_mu: Any,
     out_sigma: Any,
@@ -143,8 +146,8 @@ def _joint(
                 lines = (left_u, step_u), (left_v, step_v)
                 locate(lines, inner, n, halves, window, stride, places)
                 sum_m, sum_s, sum_square, sum_slope = sums
-                # each is compiled on its own
-                if rho == 1.0:
+                # of no number, which is asked when this is compiled: either alone
+                if rho is None:
                     footprint_sums(pixels, stride, places, n, widths, ONE_ERROR, sums)
                 else:
                     footprint_sums(pixels, stride, places, n, widths, SQUARES, sums)
@@ -233,12 +236,12 @@ def joint(
     Where the nearest mu or sigma is not finite, both are copied as they are.
     """
     flags = np.zeros(mu.size, np.uint8) if mask is None else np.ascontiguousarray(mask).reshape(-1)
-    rho = float(error_correlation)
+    rho = None if error_correlation == 1.0 else float(error_correlation)
     pixels, kinds = side_by_side_of(
         mu,
         sigma,
         flags,
-        size=PAIR if rho == 1.0 else TRIPLE,
+        size=PAIR if rho is None else TRIPLE,
         lowest=lowest,
         position_error=position_error,
     )
