@@ -502,6 +502,11 @@ def test_a_model_of_ones_own_does_what_the_same_model_of_ours_does() -> None:
         np.testing.assert_allclose(own[name], ours[name], rtol=1e-9)
     with pytest.raises(TypeError, match="no method smooth"):
         xf.smooth(*cubes, model=Fading())
+    new = cube([99], np.full((1, 3, 3), 0.5), np.full((1, 3, 3), 0.1))
+    state = xf.filter(*cubes, model=Fading())
+    with pytest.raises(ValueError, match="a model of one's own, .*Fading.*: give it, model="):
+        xf.update(state, new)
+    assert xf.update(state, new, model=Fading()).time == new.time[0]
 
 
 def test_a_model_without_a_repr_is_recorded_by_its_name_and_alike_in_each_process() -> None:

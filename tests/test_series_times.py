@@ -12,6 +12,7 @@ from hypothesis import given, settings
 
 import xfusion as xf
 from tests.test_series import cube, moments
+from xfusion.datamodel.times import label_text
 from xfusion.series.timeline import Timeline
 
 
@@ -129,7 +130,23 @@ def test_steps_of_a_timeline_are_those_found_one_by_one(
         after = [d for d in dates if d > moment]
         assert step.date == len(until) - 1
         assert step.is_date is (moment in dates)
-        assert step.days == (moment - before[-1] if before else 0.0)
+        # less than 0 before the first of them
+        assert step.days == moment - (before[-1] if before else dates[0])
         assert step.ahead == (after[0] - moment if after else 0.0)
         assert step.result == (times.index(moment) if moment in times else -1)
         assert all(type(value) in (int, float, bool) for value in vars(step).values())
+
+
+def test_a_cube_of_no_time_is_refused_by_name() -> None:
+    seen = cube([1, 2], np.full((2, 1, 1), 0.5), np.full((2, 1, 1), 0.1))
+    with pytest.raises(ValueError, match=r"retrieval 2 has a dim 'time' of length 0"):
+        xf.filter(seen, seen.isel(time=slice(0)), q=0.1)
+
+
+@pytest.mark.parametrize("unit", ["D", "s", "ms", "us", "ns"])
+def test_a_message_names_a_date_as_it_is(unit: str) -> None:
+    dates = np.array(
+        ["2023-06-01", "2200-01-01" if unit == "ns" else "2300-01-01"], "datetime64[D]"
+    )
+    told = [label_text(date) for date in dates.astype(f"datetime64[{unit}]")]
+    assert told == [f"{date}T00:00:00" for date in dates]

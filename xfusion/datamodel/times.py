@@ -102,7 +102,8 @@ def label_text(label: Any) -> str:
     value = np.asarray(label)
     if value.dtype.kind != "M":
         return str(value[()])
-    text = str(value.astype("datetime64[ns]"))
+    # microseconds reach all years, and more digits are of what has nanoseconds
+    text = str(value if value.dtype == "datetime64[ns]" else value.astype("datetime64[us]"))
     return text.rstrip("0").removesuffix(".") if "." in text else text
 
 

@@ -58,7 +58,7 @@ class Series:
             )
             raise ValueError(msg)
         self.moments = [
-            dates_of(cube, name=f"retrieval {k} ({of_cube[0]!r})")
+            dates_of(cube, name=f"retrieval {k}" + "".join(f" ({name!r})" for name in of_cube[:1]))
             for k, (cube, of_cube) in enumerate(zip(cubes, sensors, strict=True), 1)
         ]
         self.dates: NDArray[np.datetime64] = np.unique(np.concatenate(self.moments))

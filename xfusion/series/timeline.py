@@ -99,6 +99,9 @@ def dates_of(dataset: xr.Dataset, *, name: str) -> NDArray[np.datetime64]:
     moments = moments_of(labels)
     if moments is None:
         raise _no_dates(labels, name)
+    if not moments.size:
+        msg = f"{name} has a dim 'time' of length 0, at which nothing was seen: leave it out"
+        raise ValueError(msg)
     if np.isnat(moments).any():
         msg = f"time of {name} is missing at index {int(np.isnat(moments).argmax())}: name it"
         raise ValueError(msg)

@@ -20,6 +20,7 @@ from xfusion.fusion.rules import NonfiniteSigma
 
 from .cubes import TIME, Series
 from .filtering import Model, Rules, through_time
+from .parameters import MODELS
 from .timeline import dates_of
 
 
@@ -86,6 +87,12 @@ def update(
     check_is_of_the_past(known)
     if model is None:
         model = known.attrs.get("series_model", "random_walk")
+        if model not in MODELS:
+            msg = (
+                f"the state was made with a model of one's own, {model}, which a Dataset does not "
+                "hold: give it, model="
+            )
+            raise ValueError(msg)
     told = _as_before(known, model, {"q": q, "rates": rates, "prior": prior})
     began: Any = known.coords[TIME].to_numpy()[()]
     passes = [as_retrieval(each) for each in new]
