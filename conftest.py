@@ -15,5 +15,5 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """Have two workers more than cores: many tests wait, for a server or another process."""
-    return (os.cpu_count() or 1) + 2
+    """Have one worker more than cores: one in four tests waits, for a server or another process."""
+    return (os.cpu_count() or 1) + 1

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.asset_server import serve_folder
-from tests.faults.assets import ALL, FAULTY, Served, item, write_layers
+from tests.faults.assets import ALL, FAULTY, KEYS, Served, item, mask_of, write_layers
 from tests.faults.searches import IDS
 from xfusion.demo.server import serve
 from xfusion.raster import patience as web
@@ -26,6 +26,8 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         there = dataclasses.replace(fault, location=fault.location.replace("{file}", file))
         faults[f"/{name.replace(' ', '_')}-*/{file}"] = there
     with serve_folder(folder, faults) as url:
+        for sensor in KEYS:  # kernels are compiled before anything is timed
+            mask_of(sensor, item(sensor, f"{url}/well"))
         yield Served(url, folder)
 
 
