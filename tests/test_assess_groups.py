@@ -170,7 +170,7 @@ def test_a_name_that_mu_does_not_have_is_told_with_those_that_it_has() -> None:
         with pytest.raises(
             ValueError, match=r"by=.*, or the name of a dim or coordinate of mu, of"
         ):
-            xf.assess(retrieval, reference, by=by)  # type: ignore[arg-type]
+            xf.assess(retrieval, reference, by=by)  # type: ignore[arg-type]  # no groups
 
 
 def test_sources_are_the_combinations_of_sensors() -> None:

@@ -396,7 +396,7 @@ def test_a_resolution_is_one_number(resolution: Any) -> None:
     with pytest.raises(TypeError, match=match):
         retrieval(box).fusion.coregister("EPSG:32633", resolution=resolution)
     for number in (5, np.float32(5), np.int64(5), np.array(5.0)):
-        found = xf.common_grid(box, crs="EPSG:32633", resolution=number)  # type: ignore[arg-type]
+        found = xf.common_grid(box, crs="EPSG:32633", resolution=number)  # type: ignore[arg-type]  # all are numbers
         assert found.shape == (60, 80)
 
 

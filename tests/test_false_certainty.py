@@ -204,7 +204,7 @@ def test_info_does_not_advise_what_was_done_or_what_the_rule_does_not_take() -> 
         ({"inflate": "birge"}, "sigma is larger there, by inflate='birge'"),
         ({"rule": "mixture"}, "is in the rule 'mixture'"),
     ):
-        lines = lines_of(summarise(xf.fuse(a, b, **options)), name="water")  # type: ignore[arg-type]
+        lines = lines_of(summarise(xf.fuse(a, b, **options)), name="water")  # type: ignore[arg-type]  # of one type each
         (told,) = [line for line in lines if line.startswith("conflict:")]
         assert said in told
         assert "--inflate" not in told

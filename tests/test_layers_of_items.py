@@ -244,7 +244,7 @@ def test_what_is_no_integer_of_the_dtype_never_becomes_another_one(
             if limits.min <= int(value) <= limits.max:
                 return int(value)
             return 7 if nodata is not None and value == nodata else None
-        return 7 if value != value or value == nodata else None  # noqa: PLR0124
+        return 7 if value != value or value == nodata else None  # noqa: PLR0124  # NaN
 
     expected = [right(number) for number in stored]
     before = stored.copy()

@@ -74,7 +74,7 @@ def test_a_quality_band_that_is_no_mask_is_led_to_its_meaning() -> None:
     with pytest.raises(ValueError, match=r"mask is uint16.*xf\.flags\(qa, cloud="):
         xf.retrieval(np.ones((1, 2)), 0.1, qa)
     with pytest.raises(TypeError, match=r"qa is a ndarray: say where it lies"):
-        xf.flags(qa, cloud=3)  # type: ignore[arg-type]
+        xf.flags(qa, cloud=3)  # type: ignore[arg-type]  # on purpose
 
 
 def test_flags_stay_where_their_band_lies() -> None:

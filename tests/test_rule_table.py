@@ -90,7 +90,7 @@ def test_a_rule_of_the_callers_own_may_have_parameters_of_any_name(
         arrived.append(parameters)
         return mu[0], sigma[0]
 
-    fused = xf.fuse(retrieval, retrieval, rule=rule, **{name: "strong"})  # type: ignore[arg-type]
+    fused = xf.fuse(retrieval, retrieval, rule=rule, **{name: "strong"})  # type: ignore[arg-type]  # of any name
     assert arrived == [{name: "strong"}]
     assert fused.attrs[f"fusion_{name}"] == "strong"
 

@@ -46,7 +46,7 @@ class DatedFiles:
             If there is no time in it, or not enough for a day.
         """
         # not Path.expanduser, which fails on a name that begins with ~ and is no user
-        at_home = os.path.expanduser(pattern)  # noqa: PTH111
+        at_home = os.path.expanduser(pattern)  # noqa: PTH111  # as above
         try:
             fields = [*string.Formatter().parse(str(Path(at_home)))]
         except ValueError as error:

@@ -51,10 +51,10 @@ def filter(  # noqa: A001  # what the field calls it; the builtin is not needed 
         Of two states: how often dry turns wet, and wet dry; each a number or a DataArray. An array
         of two numbers, as the attribute `series_rates` is, will do.
     prior : (float, float), or float or DataArray
-        Of a random walk, mean and standard deviation before anything was seen; by default the
-        first look alone starts the state. Of two states, the probability of the first that those
-        in `mu` hold already, that their odds are divided by: by default how often it is wet in the
-        long run; with rates "ml" the mean of what was seen.
+        Of a random walk, mean and standard deviation on the first date of any look, before it is
+        seen; by default the first look alone starts the state. Of two states, the probability of
+        the first that those in `mu` hold already, that their odds are divided by: by default how
+        often it is wet in the long run; with rates "ml" the mean of what was seen.
     times : list, str or None
         Of the result: dates, a step such as "1D", from the first date to the last, or by default
         all dates of any input, once.
