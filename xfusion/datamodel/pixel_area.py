@@ -114,11 +114,7 @@ class PixelArea(InGraph):
 
     def sample(self) -> NDArray[np.float64]:
         """Return the areas of some pixels from all over the grid, in km2."""
-        rows, columns = (
-            np.unique(np.linspace(0, n - 1, SAMPLE).round()).astype(np.intp)
-            for n in self.geobox.shape
-        )
-        return self._exact(rows[:, None], columns)
+        return _sample_on(self.geobox)
 
     @property
     def _is_of_rows(self) -> bool:
@@ -138,7 +134,7 @@ class PixelArea(InGraph):
         step = self._step
         down, along = (np.arange(s.start, s.stop) for s in (rows, columns))
         if step == 1:
-            return self._exact(down[:, None], along)
+            return self.exact(down[:, None], along)
         known = self._known(rows, columns)
         lines = self._on_rows(known, rows)
         first_row, first_column = rows.start // step * step, columns.start // step * step
@@ -150,7 +146,7 @@ class PixelArea(InGraph):
             off = none[:-1, :-1] & none[1:, :-1] & none[:-1, 1:] & none[1:, 1:]
             at_the_rim &= ~off[np.ix_(*(place.astype(np.intp) for place in places))]
             row, column = np.nonzero(at_the_rim)
-            areas[row, column] = self._exact(down[row], along[column])
+            areas[row, column] = self.exact(down[row], along[column])
         return areas
 
     def _known(self, rows: slice, columns: slice) -> NDArray[np.float64]:
@@ -159,7 +155,7 @@ class PixelArea(InGraph):
         above, left = (
             np.arange(s.start // step, (s.stop - 1) // step + 2) for s in (rows, columns)
         )
-        return self._exact(above[:, None] * step, left * step, span=step // WIDE)
+        return self.exact(above[:, None] * step, left * step, span=step // WIDE)
 
     def _on_rows(self, known: NDArray[np.float64], rows: slice) -> NDArray[np.float64]:
         """Return areas on the rows of a block at the columns of its control points."""
@@ -167,32 +163,12 @@ class PixelArea(InGraph):
         down = np.arange(rows.start, rows.stop)
         return _between(known, (down - rows.start // step * step) / step)
 
-    @functools.cached_property
+    @property
     def _step(self) -> int:
         """How many pixels apart control points may be, of all blocks alike."""
-        height, width = self.geobox.shape
-        step = STEP
-        while step > 2 * WIDE and step * FEWEST > min(height, width):
-            step //= 2
-        while step > WIDE:
-            # of a sample of cells the corners, and the middle, which is farthest from them
-            down, along = (
-                np.unique(np.linspace(0, n - 1, SAMPLE) // step) * step for n in (height, width)
-            )
-            corners = np.stack(
-                [
-                    self._exact((down + i * step)[:, None], along + j * step, span=step // WIDE)
-                    for i in (0, 1)
-                    for j in (0, 1)
-                ]
-            ).mean(axis=0)
-            middle = self._exact((down + step // 2)[:, None], along + step // 2)
-            if not (np.abs(corners - middle) > PRECISION * middle).any():
-                return step
-            step //= 2
-        return 1
+        return _step_on(self.geobox)
 
-    def _exact(
+    def exact(
         self, rows: NDArray[Any], columns: NDArray[Any], span: int = 1
     ) -> NDArray[np.float64]:
         """Return the areas of pixels, as quadrangles on a plane where all areas are true.
@@ -238,6 +214,42 @@ class PixelArea(InGraph):
         )
         distance = np.sqrt(2 * np.maximum(beyond, 0.0))
         return distance * np.sin(angle), distance * np.cos(angle)
+
+
+@functools.lru_cache(maxsize=32)
+def _sample_on(geobox: GeoBox) -> NDArray[np.float64]:
+    """Return the areas of some pixels of a grid, which is scored more than once."""
+    rows, columns = (
+        np.unique(np.linspace(0, n - 1, SAMPLE).round()).astype(np.intp) for n in geobox.shape
+    )
+    return PixelArea(geobox).exact(rows[:, None], columns)
+
+
+@functools.lru_cache(maxsize=32)
+def _step_on(geobox: GeoBox) -> int:
+    """Return how many pixels apart control points of a grid may be."""
+    height, width = geobox.shape
+    exact = PixelArea(geobox).exact
+    step = STEP
+    while step > 2 * WIDE and step * FEWEST > min(height, width):
+        step //= 2
+    while step > WIDE:
+        # of a sample of cells the corners, and the middle, which is farthest from them
+        down, along = (
+            np.unique(np.linspace(0, n - 1, SAMPLE) // step) * step for n in (height, width)
+        )
+        corners = np.stack(
+            [
+                exact((down + i * step)[:, None], along + j * step, span=step // WIDE)
+                for i in (0, 1)
+                for j in (0, 1)
+            ]
+        ).mean(axis=0)
+        middle = exact((down + step // 2)[:, None], along + step // 2)
+        if not (np.abs(corners - middle) > PRECISION * middle).any():
+            return step
+        step //= 2
+    return 1
 
 
 @functools.lru_cache(maxsize=32)
