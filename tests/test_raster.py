@@ -240,6 +240,7 @@ def test_files_that_changed_places_are_noticed(tmp_path: Path) -> None:
         ("waterStd.tif", "waterMean.tif", "other way round"),
         ("S2_STDERR.tif", "S2_LIKELIHOOD.tif", "other way round"),
         ("s2_mean.tif", "s2_variance.tif", "is a variance.*square root"),
+        ("s2_mean.tif", "s2_var.tif", "is a variance.*square root"),
         ("s2.tif", "./s2.tif", "one file for both"),
         ("s2-prob.tif", "s2-uncertainty.tif", ""),
         ("s2-prob.tif", "s2-prob-std.tif", ""),
@@ -302,10 +303,10 @@ def test_the_unit_of_heights_is_not_that_of_mu(crs: str, tmp_path: Path) -> None
     assert xf.SensorProduct.open(mu, mu).mu.attrs["units"] == "m"
 
 
-def netcdf(path: Path, *names: str, axes: bool = True) -> Path:
+def netcdf(path: Path, *names: str, axes: bool = True, crs: str = "EPSG:32633") -> Path:
     coords = {"time": np.array(["2023-06-20"], "M8[ns]"), "y": [25.0, 15.0, 5.0], "x": [5.0, 15.0]}
     array = xr.DataArray(np.ones((1, 3, 2), np.float32), coords, ("time", "y", "x"))
-    dataset = xr.Dataset(dict.fromkeys(names, array)).rio.write_crs("EPSG:32633")
+    dataset = xr.Dataset(dict.fromkeys(names, array)).rio.write_crs(crs)
     for dim in "yx":
         standard_name = f"projection_{dim}_coordinate"
         dataset[dim].attrs = {"standard_name": standard_name, "units": "m"} if axes else {}
@@ -319,6 +320,25 @@ def test_netcdf_of_one_time_is_opened_and_keeps_it(tmp_path: Path) -> None:
     assert opened.mu.dims == ("y", "x")
     assert opened.dataset.time.values == np.datetime64("2023-06-20")
     assert tuple(opened.geobox.transform)[:6] == (10, 0, 0, 0, -10, 30)
+
+
+@pytest.mark.parametrize("name", ["crs", "transverse_mercator"])
+def test_a_netcdf_file_keeps_its_crs_whatever_its_variable_is_called(
+    name: str, tmp_path: Path
+) -> None:
+    def renamed(crs: str) -> xf.SensorProduct:
+        path = netcdf(tmp_path / f"{crs[-2:]}.nc", "mu", crs=crs)
+        dataset = xr.open_dataset(path, decode_coords="all").load().rename(spatial_ref=name)
+        dataset["mu"].encoding["grid_mapping"] = name
+        dataset.close()
+        dataset.to_netcdf(path)
+        return xf.SensorProduct.open(path, path)
+
+    opened = renamed("EPSG:32633")
+    assert opened.geobox.crs == "EPSG:32633"
+    assert tuple(opened.geobox.transform)[:6] == (10, 0, 0, 0, -10, 30)
+    with pytest.raises(ValueError, match="not on one grid: CRS EPSG:32634 and EPSG:32633"):
+        opened.gaussian(renamed("EPSG:32634"))
 
 
 def test_netcdf_and_zarr_that_gdal_does_not_understand_go_through_xarray(tmp_path: Path) -> None:

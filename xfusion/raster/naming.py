@@ -46,7 +46,9 @@ def warn_of_exchanged(
             f"{read}, but {say} say that it is the other way round: exchange them, or rename what "
             "is right"
         )
-    if "variance" in _words(sigma):
+    words = _words(sigma)
+    # "var" may be a variable as well
+    if "variance" in words or ("var" in words and sigma_says != SIGMA):
         warn(f"{read}, whose name says that it is a variance: sigma is its square root")
 
 

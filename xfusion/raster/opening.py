@@ -98,6 +98,8 @@ def _opened(path: FilePath, chunks: Chunks, **mode: Any) -> tuple[xr.DataArray, 
     stored = _look(path)
     opened = rioxarray.open_rasterio(opened_as(path), parse_coordinates=not stored.rotated)
     assert isinstance(opened, xr.DataArray)  # noqa: S101  # a file of one band is
+    # netCDF files have names of their own for the variable of their CRS
+    opened = opened.rename({opened.rio.grid_mapping: SPATIAL_REF})
     single = opened.isel({dim: 0 for dim in opened.dims if dim not in SPATIAL})
     # the time of a netCDF file; others number bands
     numbers = [k for k, v in single.coords.items() if k not in (*SPATIAL, SPATIAL_REF)]
