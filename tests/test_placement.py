@@ -302,6 +302,46 @@ def test_datums_of_one_ellipsoid_are_not_one(one: int, other: int) -> None:
         assert same_crs(a, odc.geo.CRS(_on_datum(one).to_wkt(version)))
 
 
+@pytest.mark.parametrize("epsg", [3035, 2180, 31287, 25833])
+@pytest.mark.parametrize("version", ["WKT1_GDAL", "WKT1_ESRI", "WKT2_2019"])
+def test_a_crs_with_a_code_is_that_of_its_text_whoever_wrote_it(epsg: int, version: str) -> None:
+    # WKT1 of pyproj has the code, but not the axes, of these
+    text = odc.geo.CRS(CRS.from_epsg(epsg).to_wkt(version))
+    code = odc.geo.CRS(epsg)
+    assert same_crs(code, text)
+    assert same_crs(text, code)
+
+
+def test_a_crs_under_two_codes_is_one() -> None:
+    assert same_crs(odc.geo.CRS(25832), odc.geo.CRS(3044))  # its axes in the other order
+    assert not same_crs(odc.geo.CRS(25832), odc.geo.CRS(32632))
+
+
+@pytest.mark.parametrize("version", ["WKT1_GDAL", "WKT2_2019"])
+@pytest.mark.parametrize(("of_code", "changed"), [(",15]", ",9]"), (",15,", ",9,")])
+def test_a_text_that_contradicts_the_code_in_it_is_read_by_its_numbers(
+    version: str, of_code: str, changed: str
+) -> None:
+    wkt = CRS.from_epsg(32633).to_wkt(version)
+    contradiction = odc.geo.CRS(wkt.replace(of_code, changed))
+    assert "32633" in contradiction.to_wkt()
+    changed_at_all = wkt != wkt.replace(of_code, changed)
+    assert same_crs(contradiction, odc.geo.CRS(32633)) is not changed_at_all
+    assert same_crs(contradiction, odc.geo.CRS(32632)) is changed_at_all
+
+
+def test_local_crs_of_two_sites_are_two() -> None:
+    site = 'LOCAL_CS["site {}",UNIT["metre",1],AXIS["x",EAST],AXIS["y",NORTH]]'
+    one, other = (
+        xf.retrieval(array.assign_coords(spatial_ref=_crs(site.format(name))), 0.1)
+        for name in "AB"
+        for array in [xr.DataArray(np.ones((2, 2)), {"y": [1.0, 0.0], "x": [0.0, 1.0]}, ("y", "x"))]
+    )
+    assert float(xf.gaussian(one, one)["mu"][0, 0]) == 1
+    with pytest.raises(ValueError, match="not on one grid: CRS 'site B' and 'site A'"):
+        xf.gaussian(one, other)
+
+
 @pytest.mark.parametrize(
     "transform",
     [NORTH_UP, TURNED, Affine(10, 0, 5e5, 0, 10, 5e6), Affine(0.1, 0, 359.0, 0, -0.1, 12.0)],

@@ -38,17 +38,29 @@ def _same_pixels(a: GeoBox, b: GeoBox) -> bool:
 
 
 def same_crs(a: CRS | None, b: CRS | None) -> bool:
-    """Whether two CRS are one, whichever text of it each library wrote."""
+    """Whether two CRS are one, whichever text or code of it each library wrote."""
     if a is None or b is None:
         return a is b
+    if not all(crs.geographic or crs.projected for crs in (a, b)):
+        # PROJ compares no names, but of a local CRS the name alone says which site it is of
+        return a == b and bool(a.proj.name == b.proj.name)
     if a == b or a.proj.equals(b.proj, ignore_axis_order=True):
         return True
-    if a.epsg is not None or b.epsg is not None:
-        return a.epsg == b.epsg
+    if a.epsg is not None and a.epsg == b.epsg:  # by what they say, not by a code in their texts
+        return True
+    return _same_parameters(a.proj, b.proj) and _same_datum(a.proj, b.proj)
+
+
+def _same_parameters(a: Any, b: Any) -> bool:
+    from pyproj.exceptions import CRSError
+
     with warnings.catch_warnings():
         # it warns that proj4 loses the names of datums, which are compared beside it
         warnings.simplefilter("ignore", UserWarning)
-        return bool(a.proj.to_dict() == b.proj.to_dict()) and _same_datum(a.proj, b.proj)
+        try:
+            return bool(a.to_dict() == b.to_dict())
+        except CRSError:  # of a local CRS, which has none
+            return False
 
 
 def _same_datum(a: Any, b: Any) -> bool:
