@@ -229,6 +229,8 @@ def test_the_one_band_of_a_file_is_no_dim() -> None:
     assert water.mu.dims == ("y", "x")
     assert "band" not in water.coords
     assert xf.exclude(water, array > 0)["mask"].values.tolist() == [[128, 128]] * 2
+    assert xf.merge_mask(array > 0, water.mu > 2).values.tolist() == [[True, True]] * 2
+    assert xf.merge_mask(water.mu > 2, array > 0).dims == ("y", "x")
 
 
 def test_blocks_of_unknown_size_are_told() -> None:
@@ -238,6 +240,12 @@ def test_blocks_of_unknown_size_are_told() -> None:
     unknown = whole[da.arange(4, chunks=2) > 1]
     with pytest.raises(ValueError, match=r"mu has blocks of unknown size.*compute_chunk_sizes"):
         xf.retrieval(unknown, 0.1)
+    water = xf.retrieval(np.ones((4, 5)), 0.1)
+    layer = xr.DataArray(unknown, dims=("y", "x"), name="clouds")
+    with pytest.raises(ValueError, match=r"clouds has blocks of unknown size.*compute_chunk_sizes"):
+        xf.exclude(water, layer > 0)
+    with pytest.raises(ValueError, match=r"mask 2 has blocks of unknown.*compute_chunk_sizes"):
+        xf.merge_mask(water.mu, layer)
 
 
 @pytest.mark.parametrize("text", ["none", "None", "no data"])

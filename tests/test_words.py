@@ -181,6 +181,16 @@ def test_labels_that_an_outer_join_doubled_are_noticed_where_sensors_would_never
     joined(0.05).fusion.gaussian(dim="time")  # half a pixel is another grid, not a rounding
 
 
+def test_labels_that_an_outer_join_doubled_are_noticed_of_aligned_sensors_and_of_a_series() -> None:
+    cube = joined(1e-9)
+    aligned = xr.align(cube.isel(time=0), cube.isel(time=1), join="outer")
+    with pytest.raises(ValueError, match=r"x has the labels 16\.0 and 16\.000000001, as"):
+        xf.gaussian(*aligned)
+    days = np.array(["2023-06-20", "2023-06-21"], "datetime64[ns]")
+    with pytest.raises(ValueError, match=r"x has the labels 16\.0 and 16\.000000001, as"):
+        cube.assign_coords(time=days).fusion.smooth(q=0.1)
+
+
 def test_doubled_labels_of_a_leading_dim_are_noticed_too() -> None:
     pixels = np.ones((4, 2, 3, 3))
     mu = xr.DataArray(pixels, dims=("time", "sensor", "y", "x"))

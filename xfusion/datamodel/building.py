@@ -121,7 +121,14 @@ def with_flags(dataset: xr.Dataset, flags: xr.DataArray) -> xr.Dataset:
 
 
 def located_like(layer: xr.DataArray, dataset: xr.Dataset) -> xr.Dataset:
-    """Return the Dataset of a layer, with the CRS of a retrieval unless it has its own."""
+    """Return the Dataset of a layer, with the CRS of a retrieval unless it has its own.
+
+    Raises
+    ------
+    ValueError
+        If it has blocks of unknown size.
+    """
+    check_known("the array given" if layer.name is None else str(layer.name), layer)
     return _with_crs_of(with_spatial_dims(layer.to_dataset(name=MASK), dataset), dataset)
 
 

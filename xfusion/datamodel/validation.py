@@ -98,6 +98,12 @@ def validate(dataset: xr.Dataset) -> xr.Dataset:
         )
         raise ValueError(msg)
     units, sigma_units = units_of(mu), units_of(dataset[SIGMA])
+    if sigma_units is not None and units is None:
+        msg = (
+            f"sigma is in {sigma_units!r}, mu has no units: say what mu is in, mu.attrs['units'] = "
+            f"{sigma_units!r} if it is the same"
+        )
+        raise ValueError(msg)
     if not fits_deviation(sigma_units, units):
         msg = (
             f"sigma is in {sigma_units!r}, mu in {units!r}: multiply sigma by the factor between "

@@ -14,6 +14,8 @@ from xfusion.datamodel.grid import spatial_dims
 from xfusion.datamodel.names import CONFLICT, MASK, MU, SIGMA
 from xfusion.datamodel.units import conversion, same_units, units_of
 
+from .doubled_labels import check_distinct
+
 MAX_SENSORS = 8
 
 
@@ -23,7 +25,8 @@ def on_one_grid(retrievals: Sequence[xr.Dataset]) -> list[xr.Dataset]:
     Raises
     ------
     ValueError
-        If there are more than 8, or grids, dims or units do not go together.
+        If there are more than 8, grids, dims or units do not go together, or labels differ by
+        rounding alone.
     """
     if len(retrievals) > MAX_SENSORS:
         msg = (
@@ -35,6 +38,7 @@ def on_one_grid(retrievals: Sequence[xr.Dataset]) -> list[xr.Dataset]:
     # what else a Dataset holds is not fused, and may have dims of its own
     retrievals = [r[[v for v in (MU, SIGMA, MASK) if v in r] + _conflict(r)] for r in retrievals]
     first = retrievals[0]
+    check_distinct(first)
     names = sensor_names(retrievals)
     aligned = [first]
     for name, other in zip(names[1:], retrievals[1:], strict=True):

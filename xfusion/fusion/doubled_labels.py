@@ -37,7 +37,8 @@ def check_distinct(dataset: xr.Dataset) -> None:
             msg = (
                 f"{dim} has the labels {one} and {two}, as after an outer join of what differs by "
                 "rounding, so that sensors do not meet: bring them onto one grid first, "
-                ".coregister(first), or join them by place, xr.concat(..., join='override')"
+                ".coregister(first), or join them by place, xr.concat(..., join='override') or "
+                "xr.align(..., join='override')"
             )
             raise ValueError(msg)
 

@@ -8,6 +8,8 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from xfusion.datamodel.building import unwrapped
+from xfusion.datamodel.chunks import check_known
 from xfusion.datamodel.comparison import on_grid_of
 from xfusion.datamodel.flags import FLAG_ATTRS, Exclusion
 from xfusion.datamodel.grid import with_spatial_dims
@@ -59,13 +61,14 @@ def merge_mask(mask: xr.DataArray, /, *others: xr.DataArray, how: How = "any") -
         raise ValueError(msg)
     for i, array in enumerate((mask, *others), start=1):
         _check(array, f"mask {i}")
-    masks = [m.drop_vars(MASK, errors="ignore") for m in (mask, *others)]
+    masks = [unwrapped(m).drop_vars(MASK, errors="ignore") for m in (mask, *others)]
     first = masks[0].to_dataset(name=MASK)
     aligned = masks[:1]
     for i, other in enumerate(masks[1:], start=2):
         dataset = with_spatial_dims(other.to_dataset(name=MASK), first)
         names = (f"mask {i}", "mask 1")
-        aligned.append(on_grid_of(dataset, first, names=names, mend="odc.reproject")[MASK])
+        mend = ".odc.reproject(mask_1.odc.geobox)"
+        aligned.append(on_grid_of(dataset, first, names=names, mend=mend)[MASK])
     boolean = all(a.dtype == bool for a in aligned)
     merged: xr.DataArray = xr.apply_ufunc(
         _merge,
@@ -142,6 +145,7 @@ def _check(mask: Any, name: str) -> None:
         mend = "ds['mask']" if isinstance(mask, xr.Dataset) else "xr.DataArray(mask, dims=...)"
         msg = f"{name} is a {type(mask).__name__}, not a DataArray: give {mend}"
         raise TypeError(msg)
+    check_known(name, mask)
     if mask.dtype.kind not in "buif":
         msg = (
             f"{name} is {mask.dtype}, not bool or real numbers: compare it with what excludes, "

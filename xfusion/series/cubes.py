@@ -14,6 +14,7 @@ from xfusion.datamodel.times import label_text
 from xfusion.datamodel.validation import Retrieval, as_retrieval
 from xfusion.fusion.alignment import MAX_SENSORS, like_first, sensor_name
 from xfusion.fusion.block import FusionTask
+from xfusion.fusion.doubled_labels import check_distinct
 
 from .block import Look
 from .timeline import dates_of
@@ -159,6 +160,7 @@ def _on_one_grid(
     first = cubes[0].isel({TIME: 0}, drop=True) if onto is None else onto.drop_vars(TIME)
     of_grid = first[[v for v in (MU, SIGMA) if v in first]]
     called = names[0] if onto is None else "the state"
+    check_distinct(first)
     aligned = []
     for k, (cube, name) in enumerate(zip(cubes, names, strict=True)):
         if k > 0 or onto is not None:
