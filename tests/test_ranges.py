@@ -62,6 +62,17 @@ def test_percent_beside_shares_is_warned_of(tmp_path: Path) -> None:
     assert "'c' is no sensor of ['a', 'b']" in unknown.output
 
 
+def test_percent_whose_largest_is_not_quite_a_hundred_are_warned_of(tmp_path: Path) -> None:
+    shares = np.linspace(0.0, 0.9995, 20, dtype=np.float32).reshape(4, 5)
+    a = pair(tmp_path, "a", shares, shares)
+    b = pair(tmp_path, "b", shares * np.float32(97), shares * np.float32(97))
+    warned = call("fuse", "--sensor", "a", *a, "--sensor", "b", *b, "--out", tmp_path / "o")
+    assert "Warning: mu of 'b' is 0 to 96.95, mean" in warned.output
+    dry = pair(tmp_path, "dry", shares / 20, shares)
+    both = ("--sensor", "a", *a, "--sensor", "dry", *dry, "--out", tmp_path / "p")
+    assert "are both of one quantity" not in call("fuse", *both).output
+
+
 def test_nodata_of_the_command_is_no_value(tmp_path: Path) -> None:
     mu = np.array([[0.6, -9999]], np.float32)
     a = pair(tmp_path, "a", mu, mu)

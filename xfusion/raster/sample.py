@@ -15,7 +15,8 @@ from .file import recall
 
 WINDOWS = 6  # along each side
 SIDE = 128  # pixels a side of a window
-APART = 100.0  # times: two sensors of one quantity do not differ so much, but their units may
+# times: percent beside shares are a hundred, of a sample of each that differs somewhat more or less
+APART = 50.0
 
 
 class Range(NamedTuple):
@@ -62,7 +63,7 @@ def range_of(array: xr.DataArray) -> Range:
 
 
 def warn_of_ranges(ranges: Mapping[str, Range]) -> None:
-    """Warn where one sensor's numbers are a hundred times as large as another's."""
+    """Warn where one sensor's numbers are some hundred times as large as another's."""
     sizes = {n: max(abs(r.least), abs(r.most)) for n, r in ranges.items() if r.pixels}
     sizes = {name: size for name, size in sizes.items() if size > 0}
     if len(sizes) < 2:  # noqa: PLR2004  # there is nothing to compare
