@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 import rioxarray  # noqa: F401  # registers .rio
 import xarray as xr
+from odc.geo.geobox import GeoBox
 
 import xfusion as xf
 from xfusion.wording import in_words_of_the_command, of_sensor
@@ -95,16 +96,27 @@ def test_brackets_of_a_product_are_those_of_its_dataset() -> None:
 
 # Places
 
+GRIDS = "grid", "own grid"
 
-@pytest.mark.parametrize("call", ["mask", "cogs"])
+
+@pytest.mark.parametrize("call", ["mask", "cogs", "coregister", *GRIDS, "area", "errors", "zones"])
 def test_a_local_crs_is_named_where_a_place_on_the_earth_is_needed(
     call: str, tmp_path: Path
 ) -> None:
     site = one().assign_coords(y=[10.0, 0.0], x=[0.0, 10.0, 20.0], time=pd.Timestamp("2023-06-20"))
     site = site.rio.write_crs('LOCAL_CS["a building site",UNIT["metre",1]]')
+    reference = site.mu * 0 + np.array([0.0, 1.0, 1.0])
+    there = GeoBox.from_bbox((16, 48, 17, 49), "EPSG:4326", resolution=0.1)
+    box = {"type": "Polygon", "coordinates": [[[16, 48], [17, 48], [17, 49], [16, 48]]]}
     calls: dict[str, Callable[[], object]] = {
         "mask": lambda: site.fusion.attach_s2_mask(catalog=str(tmp_path / "none.json")),
         "cogs": lambda: site.fusion.to_cog(tmp_path / "out"),
+        "coregister": lambda: site.fusion.coregister("EPSG:4326", resolution=1e-4),
+        "grid": lambda: xf.common_grid(there, site),
+        "own grid": lambda: xf.common_grid(site, there),
+        "area": site.fusion.area,
+        "errors": lambda: xf.error_correlation(site, reference),
+        "zones": lambda: site.fusion.area(zones=box),
     }
     with pytest.raises(ValueError, match=r"CRS 'a building site' .* \.rio\.write_crs\('EPSG:"):
         calls[call]()

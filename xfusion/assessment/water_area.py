@@ -8,6 +8,7 @@ import numpy as np
 import xarray as xr
 
 from xfusion.datamodel.caller import warn
+from xfusion.datamodel.earth import check_is_on_earth
 from xfusion.datamodel.grid import geobox_of
 from xfusion.datamodel.ground_distance import GroundDistance
 from xfusion.datamodel.names import ALEATORIC, SPATIAL_REF
@@ -124,6 +125,7 @@ def area(
     value, deviation = expected(dataset, threshold)
     labels: Any = np.array([WHOLE])
     around, polygons, geobox = [deviation], None, geobox_of(dataset)
+    check_is_on_earth(geobox)
     if isinstance(zones, xr.DataArray):
         labels, numbers = on_pixels(zones, dataset)
         around.append(numbers.transpose(..., *value.dims[-2:]))

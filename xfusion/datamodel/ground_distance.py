@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .earth import check_is_on_earth
 from .graph import InGraph
 from .pixel_area import PixelArea, ellipsoid_of
 
@@ -24,6 +25,10 @@ class GroundDistance(InGraph):
     """The distances between the pixels of a grid in metres; picklable."""
 
     geobox: GeoBox
+
+    def __post_init__(self) -> None:
+        """Refuse a grid that is not on the earth."""
+        check_is_on_earth(self.geobox)
 
     def metric(self, rows: slice, columns: slice) -> NDArray[np.float64]:
         """Return what makes a distance of a number of rows and columns, in the middle of a block.

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from xfusion.datamodel.comparison import same_crs
-from xfusion.datamodel.earth import TURN, edges_of_cylinder, turn_of
+from xfusion.datamodel.earth import TURN, check_is_on_earth, edges_of_cylinder, turn_of
 from xfusion.datamodel.grid import as_geobox, crs_name, geobox_of
 from xfusion.datamodel.redaction import public
 from xfusion.raster.asset import MAX_SIDE
@@ -53,8 +53,8 @@ def common_grid(
     ------
     ValueError
         If there is a CRS but no resolution, a resolution that cannot be in the unit of the CRS,
-        or nothing that the CRS can show; if its map is cut through what is to be covered, or has
-        some of it, such as a pole, at infinity.
+        or nothing that the CRS can show; if one of several CRS is a local one; if the map is cut
+        through what is to be covered, or has some of it, such as a pole, at infinity.
     TypeError
         If the resolution is no number.
 
@@ -82,6 +82,9 @@ def common_grid(
         msg = f"PROJ knows no CRS {crs!r}: name it as in 'EPSG:4326'"
         raise ValueError(msg) from error
     assert wanted is not None  # noqa: S101  # as_geobox saw that it has one
+    if not all(same_crs(grid.crs, wanted) for grid in grids):
+        for grid in grids:
+            check_is_on_earth(grid)
     if not (wanted.geographic or wanted.projected or same_crs(wanted, grids[0].crs)):
         msg = (
             f"{crs=} is a {wanted.proj.type_name}, which has no plane for a grid: give a "
