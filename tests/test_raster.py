@@ -341,6 +341,58 @@ def test_a_netcdf_file_keeps_its_crs_whatever_its_variable_is_called(
         opened.gaussian(renamed("EPSG:32634"))
 
 
+def of_degrees(
+    path: Path, latitude: Any, longitude: Any, *dims: str, attributes: bool = True
+) -> Path:
+    """A netCDF file of pixels that count, in longitude and latitude."""
+    labels = {"lat": np.asarray(latitude), "lon": np.asarray(longitude, np.float64)}
+    shape = [labels[dim].size for dim in dims]
+    mu = xr.DataArray(np.arange(float(np.prod(shape))).reshape(shape), labels, dims)
+    dataset = mu.to_dataset(name="mu").rio.write_crs("EPSG:4326")
+    dataset["mu"].encoding["grid_mapping"] = "spatial_ref"
+    said = ("lat", "latitude", "degrees_north"), ("lon", "longitude", "degrees_east")
+    for name, standard_name, units in said if attributes else ():
+        dataset[name].attrs = {"standard_name": standard_name, "units": units}
+    dataset.to_netcdf(path)
+    return path
+
+
+@pytest.mark.parametrize("attributes", [True, False])
+def test_uneven_latitudes_of_a_netcdf_file_are_refused_that_gdal_evens_out(
+    attributes: bool, tmp_path: Path
+) -> None:
+    # even in Mercator's map, 1.8 pixels off in degrees, within the 0.1 degrees that GDAL allows
+    south, north = np.arctanh(np.sin(np.radians([45.0, 47.0])))
+    y = np.linspace(south, north, 400)
+    latitude = np.degrees(np.arcsin(np.tanh(y)))
+    uneven = of_degrees(
+        tmp_path / "m.nc", latitude, [10, 11, 12], "lat", "lon", attributes=attributes
+    )
+    with rasterio.open(uneven) as file:
+        assert file.transform.e == pytest.approx(-2 / 399)
+    with pytest.raises(ValueError, match=r"m\.nc: 'lat' is not evenly spaced.* 1\.8 pixels off"):
+        xf.raster.open_raster(uneven)
+    rounded = (50 + np.arange(300) / 120).astype(np.float32)
+    for i, labels in enumerate((rounded, rounded[::-1])):
+        path = tmp_path / f"{i}.nc"
+        even = of_degrees(path, labels, [358, 359, 360], "lat", "lon", attributes=attributes)
+        np.testing.assert_allclose(xf.raster.open_raster(even).y, rounded[::-1], atol=1e-5)
+
+
+def test_a_netcdf_file_with_longitude_as_its_first_dim_is_refused(tmp_path: Path) -> None:
+    labels = [50.0, 51.0, 52.0, 53.0], [10.0, 11.0, 12.0, 13.0]
+    turned = of_degrees(tmp_path / "t.nc", *labels, "lon", "lat")
+    with pytest.raises(ValueError, match=r"t\.nc: 'lat' is along its columns, GDAL.*xarray"):
+        xf.raster.open_raster(turned)
+    by_name = f'netcdf:"{turned}":mu'
+    with pytest.raises(ValueError, match=r"'lat' is along its columns, GDAL.*xarray"):
+        xf.raster.open_raster(by_name)
+    opened = xr.open_dataset(turned, decode_coords="all")
+    water = xf.retrieval(opened["mu"], 0.1)
+    assert tuple(water.fusion.product.geobox.transform)[:6] == (1, 0, 9.5, 0, 1, 49.5)
+    assert float(water.mu.sel(lat=50, lon=13)) == 12
+
+
 def test_netcdf_and_zarr_that_gdal_does_not_understand_go_through_xarray(tmp_path: Path) -> None:
     mend = r"open it with xarray, and build xf.retrieval\(ds\['mu'\]"
     without_axes = netcdf(tmp_path / "plain.nc", "mu", axes=False)
