@@ -204,6 +204,34 @@ def test_labels_of_corners_contradict_the_geotransform() -> None:
     assert geobox_of(corners.rio.write_transform()).transform.c == 499995.0
 
 
+@pytest.mark.parametrize(
+    "flat", [Affine(10, 10, 5e5, 10, 10, 5e6), Affine(0, 3, 0, 0, 4, 0), Affine(0, 0, 0, 0, -10, 9)]
+)
+def test_pixels_without_an_area_have_no_place(flat: Affine, tmp_path: Path) -> None:
+    here = retrieval(on(NORTH_UP))
+    with pytest.raises(ValueError, match=r"no area by the transform.*write_transform"):
+        here.fusion.coregister(GeoBox((4, 5), flat, "EPSG:32633"))
+    if flat.b:
+        flat_file = write(tmp_path / "flat.tif", np.ones((4, 5), np.float32), transform=flat)
+        lying = retrieval(xf.raster.open_raster(flat_file))
+        with pytest.raises(ValueError, match=r"no area by the transform.*write_transform"):
+            lying.fusion.coregister(here)
+
+
+@pytest.mark.parametrize(
+    ("attribute", "text", "mend"),
+    [
+        ("GeoTransform", "0 10 0 a 0 -10", r"0 10 0 a 0 -10' is not of numbers.*write_transform"),
+        ("crs_wkt", "EPSG:thousand", r"PROJ does not know the CRS 'EPSG:thousand'.*write_crs"),
+    ],
+)
+def test_a_crs_variable_that_cannot_be_read_is_told(attribute: str, text: str, mend: str) -> None:
+    here = on(NORTH_UP)
+    said = xr.Variable((), 0, here.spatial_ref.attrs | {attribute: text})
+    with pytest.raises(ValueError, match=mend):
+        retrieval(here.assign_coords(spatial_ref=said)).fusion.coregister(here)
+
+
 def test_labels_that_are_missing_have_no_place() -> None:
     padded = retrieval(on(NORTH_UP)).pad(y=2, x=1)
     with pytest.raises(ValueError, match=r"y\[0\] is nan"):

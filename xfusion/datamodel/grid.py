@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import xarray as xr
 
 from .names import SPATIAL_REF
-from .placement import place_of, transform_of
+from .placement import check_has_area, place_of, transform_of
 
 if TYPE_CHECKING:
     from odc.geo.crs import CRS
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 SPATIAL_DIMS = (("y", "x"), ("latitude", "longitude"), ("lat", "lon"))
 CRS_ATTRS = ("crs", "crs_wkt")
+SHOWN = 80  # letters of a text that is no CRS
 NAMELESS = ("", "unknown", "unnamed", "undefined")
 
 
@@ -61,10 +62,17 @@ def geobox_of(obj: xr.Dataset | xr.DataArray) -> GeoBox:
 
 def _crs_of(obj: xr.Dataset | xr.DataArray, dims: tuple[Hashable, Hashable]) -> CRS | None:
     from odc.geo.crs import CRS
+    from pyproj.exceptions import CRSError
 
     text = place_of(obj).crs
     if text is not None:
-        return CRS(text)
+        try:
+            return CRS(text)
+        except CRSError as error:
+            msg = (
+                f"PROJ does not know the CRS {text[:SHOWN]!r}: .rio.write_crs('EPSG:...'); {error}"
+            )
+            raise ValueError(msg) from error
     # in an attribute, as older libraries keep it
     holders = [obj.coords[d] for d in dims if d in obj.coords]
     arrays = list(obj.data_vars.values()) if isinstance(obj, xr.Dataset) else []
@@ -86,6 +94,7 @@ def as_geobox(like: Any) -> GeoBox:
         if like.crs is None:
             msg = "the GeoBox has no CRS: build it with crs='EPSG:...'"
             raise ValueError(msg)
+        check_has_area(like.transform)
         return like
     obj = getattr(like, "dataset", like)
     if not isinstance(obj, xr.Dataset | xr.DataArray):

@@ -22,6 +22,7 @@ Corner = tuple[float, float]  # outer edge of the first pixel of a file, and the
 
 UNPLACED = (0.0, 1.0, 0.0, 0.0, 0.0, 1.0)  # of GDAL
 PIXEL = "pixel"  # units of labels that count the pixels of a rotated grid from its corner
+FLAT = 1e-9  # of the product of its sides: the area of what is a pixel is larger
 OF_EACH_PIXEL = "yc", "xc"  # coordinates of two dims, as rioxarray gives a rotated grid
 
 
@@ -44,13 +45,25 @@ def place_of(obj: xr.Dataset | xr.DataArray) -> Place:
     """Return what the CRS variable of an object says, whatever the variable is called."""
     attrs = _crs_variable(obj)
     text = attrs.get("crs_wkt", attrs.get(SPATIAL_REF))
-    numbers = str(attrs.get("GeoTransform", "")).split()
     points = attrs.get("gcps")
     return Place(
         None if text is None else str(text),
-        tuple(map(float, numbers)) if len(numbers) == 6 else None,  # noqa: PLR2004  # of GDAL
+        _geotransform(str(attrs.get("GeoTransform", ""))),
         None if points is None else str(points),
     )
+
+
+def _geotransform(text: str) -> tuple[float, ...] | None:
+    words = text.split()
+    if len(words) != 6:  # noqa: PLR2004  # of GDAL
+        return None
+    try:
+        return tuple(map(float, words))
+    except ValueError as error:
+        msg = (
+            f"the GeoTransform {text!r} is not of numbers: .rio.write_transform(transform); {error}"
+        )
+        raise ValueError(msg) from error
 
 
 def _crs_variable(obj: xr.Dataset | xr.DataArray) -> Mapping[Any, Any]:
@@ -87,6 +100,7 @@ def transform_of(obj: xr.Dataset | xr.DataArray, dims: Dims) -> Affine:
         check_units(obj, dim, place.crs)
     if place.is_rotated:
         assert place.geotransform is not None  # noqa: S101  # what is rotated has one
+        check_has_area(Affine.from_gdal(*place.geotransform))
         return _of_rotated(obj, dims, axes, Affine.from_gdal(*place.geotransform))
     of_file: tuple[Corner | None, Corner | None] = None, None
     if place.geotransform is not None:
@@ -99,6 +113,17 @@ def transform_of(obj: xr.Dataset | xr.DataArray, dims: Dims) -> Affine:
     top, height = _edge(obj, dims[0], axes[0], of_file[0], across=coarser[1])
     left, width = _edge(obj, dims[1], axes[1], of_file[1], across=coarser[0])
     return Affine(width, 0.0, left, 0.0, height, top)
+
+
+def check_has_area(transform: Affine) -> None:
+    """Refuse a transform of pixels without an area, which do not tell where a position is."""
+    a, b, _, d, e, _ = tuple(transform)[:6]
+    if not abs(a * e - b * d) > FLAT * (abs(a) + abs(b)) * (abs(d) + abs(e)):
+        msg = (
+            f"pixels have no area by the transform {tuple(transform)[:6]}, so they have no place: "
+            "say where they lie, .rio.write_transform(transform), or warp the file first"
+        )
+        raise ValueError(msg)
 
 
 def _factor(
