@@ -1,5 +1,6 @@
 """Inputs that were once misunderstood in silence."""
 
+import datetime as dt
 import re
 from pathlib import Path
 from typing import Any
@@ -43,7 +44,7 @@ def test_declared_nodata_is_not_data() -> None:
 
 
 def test_times_are_read_or_refused_and_never_guessed() -> None:
-    def time(text: str) -> np.datetime64:
+    def time(text: Any) -> np.datetime64:
         return np.datetime64(xf.retrieval([[0.0]], [[1.0]], time=text).time.item(), "ns")
 
     assert time("20230620") == np.datetime64("2023-06-20")
@@ -51,6 +52,16 @@ def test_times_are_read_or_refused_and_never_guessed() -> None:
     for unclear in ("2023-06", "20/06/2023", "NaT"):
         with pytest.raises(ValueError, match=f"{re.escape(unclear)}.*is not a date"):
             time(unclear)
+    # a number would be so many nanoseconds of 1970, and several times no time of acquisition
+    for no_time in (20230620, 20230620.5, True, ["2023-06-20"], np.timedelta64(1, "D")):
+        with pytest.raises(TypeError, match="not one date or time: give it as text"):
+            time(no_time)
+    for same in (
+        dt.date(2023, 6, 20),
+        dt.datetime(2023, 6, 20, tzinfo=dt.UTC),
+        np.datetime64("2023-06-20"),
+    ):
+        assert time(same) == np.datetime64("2023-06-20")
 
 
 def test_units_that_only_look_different_fuse() -> None:

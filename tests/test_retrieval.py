@@ -189,6 +189,12 @@ def test_what_is_missing_is_named() -> None:
         xf.retrieval(np.ones((2, 2)), none)
     with pytest.raises(TypeError, match=r"mu is None"):
         xf.retrieval(none, 0.1)
+    water = xf.retrieval(np.ones((2, 2)), 0.1)
+    for other in (water, xf.SensorProduct(dataset=water)):
+        with pytest.raises(TypeError, match=r"sigma is a \w+: give one of its arrays"):
+            xf.retrieval(np.ones((2, 2)), other)  # type: ignore[arg-type]  # the point
+    with pytest.raises(TypeError, match=r"mu='mu\.tif' is no array: open files with"):
+        xf.retrieval("mu.tif", "sigma.tif")
 
 
 @pytest.mark.parametrize("lacking", [("y", "x"), ("time",), ("time", "y", "x"), ()])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from .grid import geobox_of, spatial_dims, spatial_ref_of, with_spatial_dims
 from .names import BAND, MASK, MU, SIGMA, SPATIAL_REF
 from .times import Time, as_time
 from .units import dequantify
-from .validation import Retrieval, as_retrieval, decoded, validate, with_spatial_ref
+from .validation import HasDataset, Retrieval, as_retrieval, decoded, validate, with_spatial_ref
 
 
 def retrieval(
@@ -55,7 +56,8 @@ def retrieval(
     ValueError
         If dims, shapes, grids, units or dtypes of the arrays do not fit together.
     TypeError
-        If `mu` or `sigma` is missing, or a sigma for all pixels is no number.
+        If `mu` or `sigma` is missing, no array, or a sigma for all pixels is no number; or if
+        `time` is neither text nor date.
 
     Examples
     --------
@@ -66,9 +68,7 @@ def retrieval(
     """
     given: dict[str, Any] = {MU: mu, SIGMA: sigma}
     for name, array in given.items():
-        if array is None:
-            msg = f"{name} is None: give an array, or of sigma one number for all pixels"
-            raise TypeError(msg)
+        _check_is_array(name, array)
     for name, array in (given | {MASK: mask}).items():
         check_known(name, array)
     if not isinstance(mu, xr.DataArray):
@@ -92,6 +92,18 @@ def retrieval(
         dataset = dataset.assign_coords(time=as_time(time))
     sensor = sensor if sensor is not None else mu.attrs.get("sensor")
     return annotate(validate(dataset.assign_attrs({} if sensor is None else {"sensor": sensor})))
+
+
+def _check_is_array(name: str, array: Any) -> None:
+    if array is None:
+        msg = f"{name} is None: give an array, or of sigma one number for all pixels"
+        raise TypeError(msg)
+    if isinstance(array, xr.Dataset | HasDataset):
+        msg = f"{name} is a {type(array).__name__}: give one of its arrays, such as ds['mu']"
+        raise TypeError(msg)
+    if name == MU and isinstance(array, str | os.PathLike):
+        msg = f"mu={str(array)!r} is no array: open files with xf.SensorProduct.open(mu, sigma)"
+        raise TypeError(msg)
 
 
 def with_flags(dataset: xr.Dataset, flags: xr.DataArray) -> xr.Dataset:
@@ -234,6 +246,7 @@ def _canonical_spatial_ref(dataset: xr.Dataset) -> xr.Dataset:
         dataset = dataset.drop_vars(SPATIAL_REF, errors="ignore").rename({mapping: SPATIAL_REF})
     dataset = with_spatial_ref(dataset)
     labelled = "crs" in array.attrs or any("crs" in c.attrs for c in array.coords.values())
+    labelled = labelled and spatial_dims(dataset) is not None
     if SPATIAL_REF not in dataset.coords and labelled:
         return dataset.assign_coords({SPATIAL_REF: spatial_ref_of(geobox_of(array))})
     return dataset

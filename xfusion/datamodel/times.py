@@ -27,6 +27,8 @@ def as_time(time: Time) -> np.datetime64:
     ------
     ValueError
         If a text is not an ISO date or time, the time is missing, or of another calendar.
+    TypeError
+        If it is neither, such as a number, which would be so many nanoseconds of 1970; or several.
     """
     if isinstance(time, str):
         try:
@@ -44,6 +46,15 @@ def as_time(time: Time) -> np.datetime64:
             )
             raise ValueError(msg)
         time = cast("np.datetime64", moments[()])
+    given: Any = time
+    array = np.asarray(given)
+    is_one = isinstance(given, dt.date) or (array.ndim == 0 and array.dtype.kind == "M")
+    if given is not None and not is_one:  # a time that is missing is told below
+        msg = (
+            f"{time=} is a {type(time).__name__}, not one date or time: give it as text, such as "
+            "'2023-06-20' or '2023-06-20T05:10:00Z', as datetime or as datetime64"
+        )
+        raise TypeError(msg)
     if isinstance(time, dt.datetime) and time.tzinfo is not None:
         time = time.astimezone(dt.UTC).replace(tzinfo=None)
     moment: Any = np.array(time, "datetime64[us]")[()]
