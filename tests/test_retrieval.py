@@ -183,6 +183,15 @@ def test_numbers_of_all_kinds_are_a_sigma() -> None:
     assert xf.retrieval(mu, kelvin).sigma.attrs["units"] in ("K", "kelvin")
 
 
+def test_arrays_that_changed_places_are_noticed(recwarn: pytest.WarningsRecorder) -> None:
+    water = xf.retrieval(np.ones((2, 2)), 0.1)
+    xf.retrieval(water.mu, water.sigma)
+    xf.retrieval(water.mu, water.mu)
+    assert not recwarn
+    with pytest.warns(UserWarning, match="mu is the array 'sigma'.*exchange them"):
+        xf.retrieval(water.sigma, water.mu)
+
+
 def test_what_is_missing_is_named() -> None:
     none: Any = None
     with pytest.raises(TypeError, match=r"sigma is None: give an array, or"):

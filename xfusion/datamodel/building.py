@@ -9,6 +9,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike
 
+from .caller import warn
 from .cf import annotate
 from .chunks import check_known
 from .comparison import on_grid_of
@@ -59,6 +60,11 @@ def retrieval(
         If `mu` or `sigma` is missing, no array, or a sigma for all pixels is no number; or if
         `time` is neither text nor date.
 
+    Warns
+    -----
+    UserWarning
+        If the names of the arrays say that they have changed places.
+
     Examples
     --------
     >>> import numpy as np, xfusion as xf
@@ -69,6 +75,11 @@ def retrieval(
     given: dict[str, Any] = {MU: mu, SIGMA: sigma}
     for name, array in given.items():
         _check_is_array(name, array)
+    if [getattr(array, "name", None) for array in given.values()] == [SIGMA, MU]:
+        warn(
+            "mu is the array 'sigma' and sigma the array 'mu': exchange them, or rename what is "
+            "right, .rename('mu')"
+        )
     for name, array in (given | {MASK: mask}).items():
         check_known(name, array)
     if not isinstance(mu, xr.DataArray):
