@@ -1,5 +1,7 @@
 """Where an array lies: labels, GeoTransform and CRS agree, or it is an error; never a choice."""
 
+import functools
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from odc.geo.geobox import GeoBox
 from odc.geo.xr import xr_coords
-from pyproj import CRS
+from pyproj import CRS, Transformer
 
 import xfusion as xf
 from tests.test_raster import write
@@ -356,6 +358,29 @@ def test_a_text_that_contradicts_the_code_in_it_is_read_by_its_numbers(
     changed_at_all = wkt != wkt.replace(of_code, changed)
     assert same_crs(contradiction, odc.geo.CRS(32633)) is not changed_at_all
     assert same_crs(contradiction, odc.geo.CRS(32632)) is changed_at_all
+
+
+def test_a_shift_of_datums_that_proj_leaves_out_is_told(recwarn: pytest.WarningsRecorder) -> None:
+    place = (600000.0, 300000.0, 600400.0, 300300.0)  # of England's grid; PROJ knows it to WGS 84
+    england = GeoBox.from_bbox(place, "EPSG:27700", resolution=100)
+    here = retrieval(xr.DataArray(np.ones((3, 4)), dims=("y", "x"), coords=xr_coords(england)))
+    ways = [
+        [Transformer.from_crs(*leg, always_xy=True) for leg in itertools.pairwise(codes)]
+        for codes in (("EPSG:27700", "EPSG:28992"), ("EPSG:27700", "EPSG:4326", "EPSG:28992"))
+    ]
+    left_out, known = (
+        functools.reduce(lambda at, leg: leg.transform(*at), way, (600200.0, 300150.0))
+        for way in ways
+    )
+    assert np.hypot(left_out[0] - known[0], left_out[1] - known[1]) > 100
+    with pytest.warns(UserWarning, match="no shift between the datums of EPSG:27700 and EPSG:2899"):
+        here.fusion.coregister("EPSG:28992", resolution=100)
+    recwarn.clear()
+    # what PROJ knows, and a sphere, of which nothing can be known
+    here.fusion.coregister("EPSG:4326", resolution=0.001)
+    sphere = "+proj=sinu +lon_0=0 +x_0=0 +y_0=0 +R=6371007.181 +units=m +type=crs"
+    here.fusion.coregister(sphere, resolution=100)
+    assert not [w for w in recwarn if "datums" in str(w.message)]
 
 
 def test_local_crs_of_two_sites_are_two() -> None:

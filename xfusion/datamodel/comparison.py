@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import warnings
 from collections.abc import Hashable
 from typing import TYPE_CHECKING, Any
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
+from .datum import same_datum
 from .grid import geobox_of, spatial_dims, with_spatial_dims
 from .placement import OF_EACH_PIXEL, Place, place_of
 from .times import label_text
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox
 
 TOLERANCE = 1e-3  # of a pixel: coordinates of one grid from two libraries differ by 1e-9
-UNNAMED = re.compile(r"unknown|unnamed|notspecified|undefined")
 
 
 def same_geobox(a: GeoBox, b: GeoBox) -> bool:
@@ -48,7 +47,7 @@ def same_crs(a: CRS | None, b: CRS | None) -> bool:
         return True
     if a.epsg is not None and a.epsg == b.epsg:  # by what they say, not by a code in their texts
         return True
-    return _same_parameters(a.proj, b.proj) and _same_datum(a.proj, b.proj)
+    return _same_parameters(a.proj, b.proj) and same_datum(a.proj, b.proj)
 
 
 def _same_parameters(a: Any, b: Any) -> bool:
@@ -61,24 +60,6 @@ def _same_parameters(a: Any, b: Any) -> bool:
             return bool(a.to_dict() == b.to_dict())
         except CRSError:  # of a local CRS, which has none
             return False
-
-
-def _same_datum(a: Any, b: Any) -> bool:
-    """Whether two CRS of pyproj have one datum: of equal ellipsoids there are several."""
-    # a CRS with its shift to another one is wrapped around the CRS that has the datum
-    one, other = ((crs.source_crs or crs).geodetic_crs for crs in (a, b))
-    if one is None or other is None:
-        return one is other
-    if one.equals(other, ignore_axis_order=True):
-        return True
-    names = [_datum_name(crs) for crs in (one, other)]
-    return names[0] == names[1] or all(map(UNNAMED.search, names))
-
-
-def _datum_name(crs: Any) -> str:
-    """Return the name of a datum in small letters, without what libraries add to it."""
-    name = re.sub(r"^D_|\bensemble\b|[\W_]+", "", str(crs.datum and crs.datum.name), flags=re.ASCII)
-    return name.lower()
 
 
 def lies_on(obj: xr.Dataset, first: xr.Dataset) -> bool:

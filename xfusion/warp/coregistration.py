@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import xarray as xr
@@ -13,10 +13,12 @@ from xfusion.datamodel.caller import warn
 from xfusion.datamodel.cf import annotate
 from xfusion.datamodel.chunks import Blocks, Chunks, blocks_of, rechunked
 from xfusion.datamodel.comparison import same_crs, same_geobox
+from xfusion.datamodel.datum import left_out_shift
 from xfusion.datamodel.earth import check_is_on_earth
 from xfusion.datamodel.flags import Exclusion
 from xfusion.datamodel.grid import (
     as_geobox,
+    crs_name,
     extent_of,
     geobox_of,
     grid_coords,
@@ -31,6 +33,9 @@ from .blocks import warp_blocks
 from .on_block import Warp, split
 from .pixel_mapping import PixelMapping
 from .target import target_of
+
+if TYPE_CHECKING:
+    from odc.geo.geobox import GeoBox
 
 Resampling = Literal["bilinear", "nearest"]
 # source pixels, found by trying shifts across edges: docs/coregistration.md
@@ -91,7 +96,8 @@ def coregister(
     Warns
     -----
     UserWarning
-        If no pixel of the grid lies in the retrieval, or no centre of one; with both extents.
+        If no pixel of the grid lies in the retrieval, or no centre of one; with both extents. If
+        PROJ knows no shift between the datums of the two at this place.
 
     Raises
     ------
@@ -139,6 +145,7 @@ def coregister(
     if not same_crs(source.crs, target.crs):
         for grid in (source, target):
             check_is_on_earth(grid)
+        _warn_of_datums(source, target)
     dims, coords = grid_coords(like)
     here = spatial_dims(dataset)
     assert here is not None  # noqa: S101  # it has a GeoBox
@@ -192,6 +199,17 @@ def coregister(
     kept = {k: v for k, v in dataset.coords.items() if not set(v.dims) & set(here)}
     result = xr.Dataset(variables, {**kept, **coords}, dataset.attrs)
     return annotate(result)
+
+
+def _warn_of_datums(source: GeoBox, target: GeoBox) -> None:
+    said = left_out_shift(source, target.crs)
+    if said is not None:
+        warn(
+            f"PROJ knows no shift between the datums of {crs_name(source.crs)} and "
+            f"{crs_name(target.crs)} at this place and leaves it out, {said!r}: positions may be "
+            "hundreds of metres off. Bring both onto a grid in EPSG:4326, with xf.common_grid, or "
+            "install its grids of shifts, https://proj.org/en/stable/resource_files.html"
+        )
 
 
 def _carried(dataset: xr.Dataset) -> xr.Dataset:
