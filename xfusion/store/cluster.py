@@ -65,9 +65,13 @@ class Cluster:
             )
             raise OSError(msg)
 
+    def count(self) -> int:
+        """Return how many blocks are computed at a time."""
+        return self._workers.thread_count()
+
     def batch(self) -> int:
         """Return how many blocks are computed before a note is made."""
-        return max(BLOCKS_ON_CLUSTER, BLOCKS_A_WORKER * self._workers.thread_count())
+        return max(BLOCKS_ON_CLUSTER, BLOCKS_A_WORKER * self.count())
 
     def run(self, graph: Mapping[Any, Any], keys: list[Any], advance: Advance) -> None:
         """Compute some blocks.

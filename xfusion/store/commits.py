@@ -134,7 +134,8 @@ def fill(
             batch, left = left[:size], left[size:]
             if not in_one:
                 branch.open()
-            workers.run(*part_of(graph, [blocks[number] for number in batch]), advance)
+            part = part_of(graph, [blocks[number] for number in batch], workers.count())
+            workers.run(*part, advance)
             if not in_one:
                 branch.commit(f"{len(batch)} blocks", {BLOCKS: batch})
 

@@ -264,7 +264,8 @@ class Filling:
                 while left:
                     size = workers.batch()
                     batch = left[:size]
-                    workers.run(*part_of(graph, [blocks[number] for number in batch]), advance)
+                    part = part_of(graph, [blocks[n] for n in batch], workers.count())
+                    workers.run(*part, advance)
                     lease.check()
                     # only now: what is marked is there
                     draft.note(batch)

@@ -34,9 +34,13 @@ class Local:
 
         return self.get in (threaded.get, local.get_sync)
 
+    def count(self) -> int:
+        """Return how many blocks are computed at a time."""
+        return worker_count(None)
+
     def batch(self) -> int:
         """Return how many blocks are computed before a note is made."""
-        return BLOCKS_A_WORKER * worker_count(None)
+        return BLOCKS_A_WORKER * self.count()
 
     def run(self, graph: Mapping[Any, Any], keys: list[Any], advance: Advance) -> None:
         """Compute some blocks."""
