@@ -10,6 +10,7 @@ from typing import Any
 from xfusion.run.progress import Advance
 
 from .lease import Lease, holder_of
+from .parts import with_large_apart
 
 BLOCKS_A_WORKER = 8  # of a batch
 BLOCKS_ON_CLUSTER = 64  # of a batch, at least: workers come where there is work for them
@@ -73,20 +74,25 @@ class Cluster:
         """Return how many blocks are computed before a note is made."""
         return max(BLOCKS_ON_CLUSTER, BLOCKS_A_WORKER * self.count())
 
-    def run(self, graph: Mapping[Any, Any], keys: list[Any], advance: Advance) -> None:
-        """Compute some blocks.
+    def run(
+        self, graph: Mapping[Any, Any], keys: list[Any], lasting: list[Any], advance: Advance
+    ) -> dict[Any, Any]:
+        """Compute some blocks; return what others need, to take its place in their graph.
 
         Raises
         ------
         LostWorkersError
             If no worker answers for too long, the scheduler is gone, or workers die of a block.
         """
+        graph = with_large_apart(graph)
         left = dict.fromkeys(keys)
+        others: list[Any] = []
         while left:
             # others than those that are frozen, if there are such
             some = self._workers.wait(advance) if self._workers.silent() else None
             with _named_losses(self.client):
-                futures = self.client.get(graph, [*left], workers=some, sync=False)
+                asked = [[*left], lasting]
+                futures, others = self.client.get(graph, asked, workers=some, sync=False)
             key_of = dict(zip(futures, [*left], strict=True))
             try:
                 for future in self._workers.ended(futures, advance):
@@ -97,9 +103,11 @@ class Cluster:
                     del left[key_of[future]]
                     advance(1)
             finally:
-                # an error that is kept would keep these, and the cluster its failed tasks
+                # an error that is kept would keep these, and the cluster its failed tasks; what a
+                # frozen worker has of the others is computed again
                 with contextlib.suppress(Exception):
-                    self.client.cancel(futures)
+                    self.client.cancel([*futures, *others] if left else futures)
+        return dict(zip(lasting, others, strict=True))
 
 
 def _answers(asked: Mapping[str, Any]) -> dict[str, str | None]:

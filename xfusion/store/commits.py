@@ -19,11 +19,12 @@ from xfusion.datamodel.provenance import JOB
 from xfusion.run.progress import progress_of
 
 from .arrays import opened_array, quiet_zarr
+from .batches import Batches
 from .draft import VARIABLE
 from .fingerprint import changed_inputs, differences
 from .notes import is_of, with_digest
 from .place import ROOT
-from .tasks import Block, blocks_of, part_of
+from .tasks import Block, blocks_of
 from .template import template_of
 from .workers import Local, workers_of
 
@@ -112,7 +113,7 @@ def fill(
     branch: Branch,
     dataset: xr.Dataset,
     blocks: list[Block],
-    graph: Mapping[Any, Any],
+    graph: dict[Any, Any],
     done: set[int],
     *,
     progress: bool,
@@ -126,6 +127,7 @@ def fill(
             "set dask.config.set(scheduler='threads'), or write a folder or an object store"
         )
         raise TypeError(msg)
+    batches = Batches(blocks, graph, workers)
     left = [number for number in range(len(blocks)) if number not in done]
     what = f"writing {branch.name}"
     with progress_of(len(blocks), what, done=len(done), show=progress) as advance:
@@ -134,8 +136,7 @@ def fill(
             batch, left = left[:size], left[size:]
             if not in_one:
                 branch.open()
-            part = part_of(graph, [blocks[number] for number in batch], workers.count())
-            workers.run(*part, advance)
+            batches.compute(batch, advance)
             if not in_one:
                 branch.commit(f"{len(batch)} blocks", {BLOCKS: batch})
 

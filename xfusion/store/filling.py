@@ -13,6 +13,7 @@ from xfusion.datamodel.caller import warn
 from xfusion.run.progress import progress_of
 from xfusion.run.scheduler import lazy_variables
 
+from .batches import Batches
 from .cluster import LostWorkersError
 from .draft import (
     AFTER,
@@ -31,7 +32,7 @@ from .place import JOB_KEY, ROOT, STATE, Place
 from .shards import is_sound, is_written
 from .soundness import broken_blocks
 from .span import Span
-from .tasks import Block, blocks_of, part_of
+from .tasks import Block, blocks_of
 from .workers import workers_of
 
 ROUNDS = 3  # in which blocks are computed that are not there afterwards
@@ -183,7 +184,7 @@ class Filling:
         self,
         draft: Draft,
         lease: Lease,
-        work: tuple[list[Block], Mapping[Any, Any]],
+        work: tuple[list[Block], dict[Any, Any]],
         done: set[int],
         is_there: Callable[[Block], bool],
     ) -> None:
@@ -248,7 +249,7 @@ class Filling:
         draft: Draft,
         lease: Lease,
         blocks: list[Block],
-        graph: Mapping[Any, Any],
+        graph: dict[Any, Any],
         done: set[int],
     ) -> None:
         """Compute the blocks that are not done, batch by batch."""
@@ -256,6 +257,7 @@ class Filling:
         if not left:
             return
         workers = workers_of(self.dataset, self.timeout)
+        batches = Batches(blocks, graph, workers)
         total, before = len(blocks), len(done)
         what = f"writing {self.place.name}"
         with progress_of(total, what, done=before, show=self.progress) as advance:
@@ -264,8 +266,7 @@ class Filling:
                 while left:
                     size = workers.batch()
                     batch = left[:size]
-                    part = part_of(graph, [blocks[n] for n in batch], workers.count())
-                    workers.run(*part, advance)
+                    batches.compute(batch, advance)
                     lease.check()
                     # only now: what is marked is there
                     draft.note(batch)

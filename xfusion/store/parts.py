@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from types import MethodType
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from .pattern import Common, Pattern, Step, run_block
+from .pattern import SMALL, Common, Pattern, Step, run_block
 
 LITTLE = 1 << 16  # bytes of a literal that each block may have for itself
 # of which equal ones are the same to whoever is given them
@@ -33,7 +33,9 @@ class _Part(NamedTuple):
     leaves: tuple[Any, ...]
 
 
-def in_one_task_each(graph: Mapping[Any, Any], blocks: Sequence[Any]) -> dict[Any, Any]:
+def in_one_task_each(
+    graph: Mapping[Any, Any], blocks: Sequence[Any], apart: Iterable[Any] = ()
+) -> dict[Any, Any]:
     """Return a graph in which each block is one task.
 
     What several blocks need is computed once, and remains a task.
@@ -44,12 +46,14 @@ def in_one_task_each(graph: Mapping[Any, Any], blocks: Sequence[Any]) -> dict[An
         Without what no block needs.
     blocks : sequence of keys
         None of them needs another.
+    apart : iterable of keys
+        What other blocks need, and remains a task as well.
     """
     from dask._task_spec import convert_legacy_graph
     from dask.task_spec import Task, TaskRef
 
     nodes = convert_legacy_graph(graph)
-    shared = _needed_by_several(nodes, blocks)
+    shared = _needed_by_several(nodes, blocks, apart)
     alike: dict[Any, dict[Any, _Part]] = {}
     for block in blocks:
         part = _part(nodes, block, shared)
@@ -67,10 +71,29 @@ def in_one_task_each(graph: Mapping[Any, Any], blocks: Sequence[Any]) -> dict[An
     return tasks
 
 
-def _needed_by_several(nodes: Mapping[Any, Any], blocks: Sequence[Any]) -> set[Any]:
+def needed_throughout(graph: Mapping[Any, Any], blocks: Sequence[Any]) -> list[Any]:
+    """Return the keys of what all blocks need and take from elsewhere, as a mean of the whole is.
+
+    What the first and the last need, which lie farthest apart, is taken for that. What neighbours
+    share, they share mostly within a batch, and nobody would have the room to keep all of it.
+    """
+    from dask._task_spec import convert_legacy_graph
+    from dask.optimization import cull
+    from dask.task_spec import DataNode
+
+    parts = [cull(graph, [block])[0] for block in (blocks[0], blocks[-1])]
+    nodes = convert_legacy_graph(parts[0])
+    common = nodes.keys() & parts[1].keys()
+    taken = (key for own in nodes.keys() - common for key in nodes[own].dependencies)
+    return [key for key in {*taken} & common if not isinstance(nodes[key], DataNode)]
+
+
+def _needed_by_several(
+    nodes: Mapping[Any, Any], blocks: Sequence[Any], apart: Iterable[Any]
+) -> set[Any]:
     """Return the keys of what several blocks need, and of what that needs."""
     owners: dict[Any, Any] = {}
-    several: list[Any] = []
+    several: list[Any] = [*apart]
     for block in blocks:
         way = [block]
         while way:
@@ -89,6 +112,25 @@ def _needed_by_several(nodes: Mapping[Any, Any], blocks: Sequence[Any]) -> set[A
             shared.add(key)
             several.extend(nodes[key].dependencies)
     return shared
+
+
+def with_large_apart(graph: Mapping[Any, Any]) -> dict[Any, Any]:
+    """Return a graph in which what blocks have in common is a task of its own, if it is large.
+
+    Each worker is sent it once, not with each block.
+    """
+    from dask.task_spec import DataNode, Task, TaskRef
+
+    tasks: dict[Any, Any] = {}
+    for key, task in graph.items():
+        tasks[key] = task
+        if isinstance(task, Task) and task.func is run_block:
+            pattern, *others = task.args
+            if len(pattern.pickled()) > SMALL:
+                apart = f"pattern-{pattern.name}"
+                tasks[apart] = DataNode(apart, pattern)
+                tasks[key] = Task(key, run_block, TaskRef(apart), *others)
+    return tasks
 
 
 def _is_little(node: Any) -> bool:

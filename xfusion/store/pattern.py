@@ -1,8 +1,9 @@
-"""One block as one task: what its calls have in common with those of others, and what is its own."""
+"""One block as one task: what it has in common with other blocks, and what is its own."""
 
 from __future__ import annotations
 
 import functools
+import uuid
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -58,6 +59,7 @@ class Pattern:
 
     def __init__(self, common: Common | None, pickled: bytes | None = None) -> None:
         self._common, self._pickled = common, pickled
+        self.name = uuid.uuid4().hex
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Travel as bytes that a scheduler need not load."""

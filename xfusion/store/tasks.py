@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from xfusion.run.scheduler import lazy_variables
 
-from .parts import in_one_task_each
 from .shards import Shard, shard_of
 
 
@@ -67,21 +66,6 @@ def blocks_of(
     for unit, written in tasks.items():
         graph[(block, *unit)] = (_all_written, written)
     return [Block((block, *unit), tuple(shards[unit])) for unit in tasks], graph
-
-
-def part_of(
-    graph: Mapping[Any, Any], blocks: Sequence[Block], workers: int
-) -> tuple[dict[Any, Any], list[Any]]:
-    """Return the part of a graph that writes some blocks, and the keys of these.
-
-    Each block is one task, so that no array goes from one worker to another; but where there are
-    fewer blocks than workers, these share the tasks of each.
-    """
-    from dask.optimization import cull
-
-    keys = [block.task for block in blocks]
-    part = cull(graph, keys)[0]
-    return (part if len(keys) < workers else in_one_task_each(part, keys)), keys
 
 
 def _write(target: Any, region: tuple[slice, ...], block: NDArray[Any]) -> None:

@@ -42,9 +42,12 @@ class Local:
         """Return how many blocks are computed before a note is made."""
         return BLOCKS_A_WORKER * self.count()
 
-    def run(self, graph: Mapping[Any, Any], keys: list[Any], advance: Advance) -> None:
-        """Compute some blocks."""
+    def run(
+        self, graph: Mapping[Any, Any], keys: list[Any], lasting: list[Any], advance: Advance
+    ) -> dict[Any, Any]:
+        """Compute some blocks; return what others need, to take its place in their graph."""
         from dask.callbacks import Callback
+        from dask.task_spec import DataNode
 
         wanted = set(keys)
 
@@ -53,7 +56,8 @@ class Local:
                 advance(1)
 
         with Callback(posttask=ended):
-            self.get(graph, keys)
+            _, results = self.get(graph, [keys, lasting])
+        return {k: DataNode(k, result) for k, result in zip(lasting, results, strict=True)}
 
 
 def workers_of(dataset: xr.Dataset, timeout: float) -> Local | Cluster:
