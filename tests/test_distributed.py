@@ -6,6 +6,7 @@ import pickle
 import signal
 import threading
 import time
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -111,6 +112,39 @@ def test_a_persisted_retrieval_is_written(client: Client, inputs: Path, tmp_path
     water = fused(inputs)
     back = xf.to_zarr(water.persist(), tmp_path / "w.zarr", progress=False)
     np.testing.assert_array_equal(back.mu, water.mu)
+
+
+def noted(folder: Path, block: Any) -> Any:
+    if block.size:
+        (folder / uuid.uuid4().hex).touch()
+    return block
+
+
+@pytest.mark.parametrize("shared", ["by neighbours", "by all", "by all, and large"])
+def test_what_blocks_share_is_computed_once_by_a_cluster(
+    client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shared: str
+) -> None:
+    monkeypatch.setattr(module, "BLOCKS_ON_CLUSTER", 1)
+    (calls := tmp_path / "calls").mkdir()
+    note = functools.partial(noted, calls)
+    mu = xr.DataArray(np.arange(1.0, 2305, dtype=np.float32).reshape(48, 48), dims=("y", "x"))
+    mu = mu.chunk(12 if shared == "by neighbours" else 6)
+    mu = mu.copy(data=mu.data.map_blocks(note, meta=np.empty((0, 0), np.float32)))
+    if shared == "by all, and large":
+        large = np.random.default_rng(0).random(400_000, np.float32)
+        plus = functools.partial(lambda block, by: block + by[3], by=large)
+        mu = mu.copy(data=mu.data.map_blocks(plus, meta=np.empty((0, 0), np.float32)))
+    # 64 blocks in four batches of 16, a row of 12 by 12 each
+    water = xf.retrieval(
+        (mu if shared == "by neighbours" else mu - mu.mean()).chunk(6), mu.chunk(6)
+    )
+    xf.to_zarr(water, tmp_path / "two.zarr", progress=False)
+    counted = len([*calls.iterdir()])
+    # for the mean, which the first batch computes and keeps, then by each block for itself
+    assert counted == (16 if shared == "by neighbours" else 64 + 48)
+    with dask.config.set(scheduler="threads"):
+        xf.to_zarr(water, tmp_path / "one.zarr", progress=False)
+    assert contents(tmp_path / "two.zarr") == contents(tmp_path / "one.zarr")
 
 
 def fails_while(flag: str, block: Any, block_id: Any = None) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+import uuid
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -84,14 +85,17 @@ class Cluster:
         LostWorkersError
             If no worker answers for too long, the scheduler is gone, or workers die of a block.
         """
+        from dask.task_spec import Alias
+
         graph = with_large_apart(graph)
+        names = {key: key for key in (*keys, *lasting)}
         left = dict.fromkeys(keys)
         others: list[Any] = []
         while left:
             # others than those that are frozen, if there are such
             some = self._workers.wait(advance) if self._workers.silent() else None
             with _named_losses(self.client):
-                asked = [[*left], lasting]
+                asked = [[names[key] for key in part] for part in (left, lasting)]
                 futures, others = self.client.get(graph, asked, workers=some, sync=False)
             key_of = dict(zip(futures, [*left], strict=True))
             try:
@@ -107,6 +111,9 @@ class Cluster:
                 # frozen worker has of the others is computed again
                 with contextlib.suppress(Exception):
                     self.client.cancel([*futures, *others] if left else futures)
+            # the scheduler's word of what is cancelled may come late, and name what is asked anew
+            names = {key: f"again-{uuid.uuid4().hex}" for key in names}
+            graph |= {name: Alias(name, key) for key, name in names.items()}
         return dict(zip(lasting, others, strict=True))
 
 
