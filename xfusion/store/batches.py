@@ -28,7 +28,7 @@ class Batches:
         self._keys, self._graph = [block.task for block in blocks], graph
         self._lasting: list[Any] | None = None
 
-    def compute(self, numbers: Sequence[int], advance: Advance) -> None:
+    def run(self, numbers: Sequence[int], advance: Advance) -> None:
         """Compute some blocks."""
         from dask.optimization import cull
 

@@ -136,7 +136,7 @@ def fill(
             batch, left = left[:size], left[size:]
             if not in_one:
                 branch.open()
-            batches.compute(batch, advance)
+            batches.run(batch, advance)
             if not in_one:
                 branch.commit(f"{len(batch)} blocks", {BLOCKS: batch})
 

@@ -266,7 +266,7 @@ class Filling:
                 while left:
                     size = workers.batch()
                     batch = left[:size]
-                    batches.compute(batch, advance)
+                    batches.run(batch, advance)
                     lease.check()
                     # only now: what is marked is there
                     draft.note(batch)
