@@ -6,13 +6,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from types import MethodType
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from .pattern import SMALL, Common, Pattern, Step, run_block
 
 LITTLE = 1 << 16  # bytes of a literal that each block may have for itself
-# of which equal ones are the same to whoever is given them
-PLAIN = (int, float, bool, str, bytes, slice, type(None), np.dtype, MethodType)
+# of which equal ones are the same to whoever is given them; of numbers with a point 0.0 equals -0.0
+PLAIN = (int, bool, str, bytes, slice, MethodType)
 
 
 class _Task(NamedTuple):
@@ -61,12 +59,12 @@ def in_one_task_each(
     tasks = {key: nodes[key] for key in shared}
     for (inputs, steps), parts in alike.items():
         leaves = [part.leaves for part in parts.values()]
-        # of one block alone nobody knows what others would have in common with it
-        holes = [n for n, each in enumerate(zip(*leaves, strict=True)) if not _are_one(each)]
-        common = [None if n in {*holes} else leaf for n, leaf in enumerate(leaves[0])]
-        pattern = Pattern(Common(inputs, steps, tuple(common), tuple(holes)))
+        is_one = [_are_one(each) for each in zip(*leaves, strict=True)]
+        holes = tuple(place for place, one in enumerate(is_one) if not one)
+        kept = (leaf if one else None for leaf, one in zip(leaves[0], is_one, strict=True))
+        pattern = Pattern(Common(inputs, steps, tuple(kept), holes))
         for block, part in parts.items():
-            own = tuple(part.leaves[n] for n in holes)
+            own = tuple(part.leaves[place] for place in holes)
             tasks[block] = Task(block, run_block, pattern, own, *map(TaskRef, part.inputs))
     return tasks
 
@@ -208,7 +206,7 @@ def _shape_of_literal(literal: Any, leaves: list[Any]) -> Any:
 
 
 def _are_one(leaves: Sequence[Any]) -> bool:
-    """Whether a leaf is the same in several blocks."""
+    """Whether a leaf is the same in several blocks; of one alone nobody knows."""
     first = leaves[0]
     plain = type(first) in PLAIN
     return len(leaves) > 1 and all(

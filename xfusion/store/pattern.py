@@ -117,14 +117,13 @@ def run_block(pattern: Pattern, own: Sequence[Any], *inputs: Any) -> Any:
     keep_freed_memory()
     calls = pattern.calls(own)
     results = dict(enumerate(inputs))
-    result = None
-    for number, (call, step) in enumerate(
-        zip(calls, pattern.common().steps, strict=True), start=len(inputs)
-    ):
-        result = results[number] = _called(call, results)
-        for done in step.last:
-            del results[done]
-    return result
+    steps = pattern.common().steps
+    for number, (call, step) in enumerate(zip(calls, steps, strict=True), len(inputs)):
+        results[number] = _called(call, results)
+        # one after the other, not all at the end: they are arrays
+        for used in step.last:
+            del results[used]
+    return results[len(inputs) + len(steps) - 1]
 
 
 def _called(part: Any, results: Mapping[int, Any]) -> Any:
