@@ -19,6 +19,7 @@ from dask.delayed import delayed
 
 import xfusion as xf
 from tests.store_runs import contents, fused, small, write_inputs
+from xfusion.raster.file import RasterFile
 from xfusion.run.progress import Advance
 from xfusion.store import workers
 from xfusion.store.batches import Batches
@@ -114,6 +115,20 @@ def test_a_block_is_one_task_that_carries_what_is_its_own(tmp_path: Path) -> Non
         assert not task.dependencies
         assert all(isinstance(leaf, slice | int) for leaf in own)
         assert len(pickle.dumps(own)) < 500
+
+
+def test_the_calls_of_a_block_tell_what_they_read_before_they_run(tmp_path: Path) -> None:
+    inputs = write_inputs(tmp_path)
+    blocks, graph, _ = graph_of(fused(inputs))
+    found = in_one_task_each(graph, [block.task for block in blocks])
+    pattern, own = found[blocks[-1].task].args
+    read = {
+        (Path(call.arguments[0].path).name, str(call.arguments[1]))
+        for call in pattern.calls(own)
+        if len(call.arguments) > 1 and isinstance(call.arguments[0], RasterFile)
+    }
+    window = str((slice(80, 96, None), slice(80, 96, None)))
+    assert read == {(f"{s}_{name}.tif", window) for s in "ab" for name in ("mu", "sigma")}
 
 
 def test_what_several_blocks_need_is_computed_once_in_a_batch(tmp_path: Path) -> None:

@@ -94,7 +94,15 @@ class Pattern:
         for place, leaf in zip(common.holes, own, strict=True):
             leaves[place] = leaf
         after = iter(leaves)
-        return [_as_call(_filled(step.shape, step.uses, after)) for step in common.steps]
+        # whoever looks at the calls before they run sees which files they read
+        known: dict[int, Any] = {}
+        calls = []
+        for number, step in enumerate(common.steps, common.inputs):
+            part = _filled(step, step.shape, after, known)
+            if not isinstance(part, Call | Result):
+                known[number] = part
+            calls.append(part if isinstance(part, Call) else Call(_same, (part,), {}))
+        return calls
 
 
 def run_block(pattern: Pattern, own: Sequence[Any], *inputs: Any) -> Any:
@@ -136,28 +144,25 @@ def _called(part: Any, results: Mapping[int, Any]) -> Any:
     return part
 
 
-def _as_call(part: Any) -> Call:
-    """Return a step that is a literal, or another name of a result, as a call as well."""
-    return part if isinstance(part, Call) else Call(_same, (part,), {})
-
-
 def _same(value: Any) -> Any:
+    """Stand for a task that is a literal, or another name of a result."""
     return value
 
 
-def _filled(shape: Any, uses: tuple[int, ...], leaves: Iterator[Any]) -> Any:
+def _filled(step: Step, shape: Any, leaves: Iterator[Any], known: Mapping[int, Any]) -> Any:
     if shape is None:
         return next(leaves)
     if isinstance(shape, int):
-        return Result(uses[shape])
+        number = step.uses[shape]
+        return known.get(number, Result(number))
     kind, *inner = shape
     if isinstance(kind, tuple):
         # the names of its keywords, which are the last of its arguments
-        function, *arguments = (_filled(part, uses, leaves) for part in inner)
+        function, *arguments = (_filled(step, part, leaves, known) for part in inner)
         plain = len(arguments) - len(kind)
         named = dict(zip(kind, arguments[plain:], strict=True))
         return Call(function, tuple(arguments[:plain]), named)
-    parts = [_filled(part, uses, leaves) for part in inner]
+    parts = [_filled(step, part, leaves, known) for part in inner]
     return dict(zip(parts[::2], parts[1::2], strict=True)) if kind is dict else kind(parts)
 
 
