@@ -14,6 +14,7 @@ from .compile import compiled, inlined
 LANES = 128  # elements of a stack buffer
 LINE = 64  # bytes of a cache
 STRIP = 256  # of a long one, for loops so short that what is done once for each strip counts
+STRIPS = 8  # of one for each sensor
 
 
 def _intrinsics() -> tuple[Any, ...]:
@@ -92,7 +93,7 @@ def _intrinsics() -> tuple[Any, ...]:
 
         return numba.types.void(array, numba.types.int64), generate
 
-    buffers = buffer_of(LANES), buffer_of(STRIP), buffer_of(2 * STRIP)
+    buffers = buffer_of(LANES), buffer_of(STRIP), buffer_of(STRIPS * STRIP), buffer_of(2 * STRIP)
     return *buffers, intrinsic(borrowed), intrinsic(add_pair), intrinsic(fetch)
 
 
@@ -104,6 +105,11 @@ def _plain_buffer(like: Any) -> Any:
 @inlined
 def _plain_strip(like: Any) -> Any:
     return np.empty(STRIP, like.dtype)
+
+
+@inlined
+def _plain_strips(like: Any) -> Any:
+    return np.empty(STRIPS * STRIP, like.dtype)
 
 
 @inlined
@@ -129,14 +135,14 @@ def _let_it_come(array: Any, start: Any) -> None:
 
 @compiled
 def _try_buffers(array: Any) -> Any:
-    buffer, strip = stack_buffer(array), strip_buffer(array)
-    buffer[0] = strip[0] = array[0]
+    buffer, strip, strips = stack_buffer(array), strip_buffer(array), strips_buffer(array)
+    buffer[0] = strip[0] = strips[0] = array[0]
     table = np.zeros(4, np.int64)
     pairs = pair_buffer(table)
     pairs[2], pairs[3] = 1, 2
     add_pair(table, np.uint32(2), pairs, np.int64(1))
     fetch(array, np.int64(0))
-    return borrowed(array)[0] - buffer[0] * strip[0] + table[2] + table[3] - 3
+    return borrowed(array)[0] - buffer[0] * strip[0] * strips[0] + table[2] + table[3] - 3
 
 
 #: stack_buffer(like): an array of LANES elements of the dtype of an array, on the stack, not
@@ -146,6 +152,9 @@ stack_buffer: Callable[[Any], Any]
 
 #: strip_buffer(like): the same of STRIP elements.
 strip_buffer: Callable[[Any], Any]
+
+#: strips_buffer(like): the same of STRIPS strips, one after another.
+strips_buffer: Callable[[Any], Any]
 
 #: borrowed(array): an argument array that is not reference counted, as the kernel's caller holds
 #: it. To hand it to a function then costs nothing.
@@ -163,11 +172,13 @@ add_pair: Callable[[Any, Any, Any, Any], None]
 fetch: Callable[[Any, Any], None]
 
 try:
-    stack_buffer, strip_buffer, pair_buffer, borrowed, add_pair, fetch = _intrinsics()
+    buffers = _intrinsics()
+    stack_buffer, strip_buffer, strips_buffer, pair_buffer, borrowed, add_pair, fetch = buffers
     # what a release of numba has changed shows when code is generated, not before
     HAS_INTRINSICS = _try_buffers(np.ones(1)) == 0.0
 except Exception:  # noqa: BLE001  # whatever it is, the same results can be had without
     HAS_INTRINSICS = False
 if not HAS_INTRINSICS:
-    stack_buffer, strip_buffer, pair_buffer = _plain_buffer, _plain_strip, _plain_pairs
+    stack_buffer, strip_buffer = _plain_buffer, _plain_strip
+    strips_buffer, pair_buffer = _plain_strips, _plain_pairs
     borrowed, add_pair, fetch = _itself, _add_both, _let_it_come

@@ -22,6 +22,8 @@ class Correlation(NamedTuple):
     inverses: NDArray[np.float64]
     """Shape (2^n, n, n): for each set of sensors (bit i: sensor i) the inverse of its part of
     the matrix, 0 elsewhere. Of shape (0, 0, 0) where the errors are independent."""
+    common: float
+    """The correlation of any two sensors; NaN where pairs differ, or the errors are independent."""
 
 
 @compiled
@@ -103,11 +105,13 @@ def correlated(matrix: NDArray[np.float64]) -> Correlation:
     """
     n = len(matrix)
     if not np.any(matrix - np.eye(n)):
-        return Correlation(np.eye(0), np.empty((0, 0, 0)))
+        return Correlation(np.eye(0), np.empty((0, 0, 0)), math.nan)
     lacking = max(0.0, RIDGE - float(np.linalg.eigvalsh(matrix)[0]))
     regular = (matrix + lacking * np.eye(n)) / (1.0 + lacking)
     inverses = np.zeros((1 << n, n, n))
     for sensors in range(1, 1 << n):
         some = [i for i in range(n) if (sensors >> i) & 1]
         inverses[np.ix_([sensors], some, some)] = np.linalg.inv(regular[np.ix_(some, some)])
-    return Correlation(regular, inverses)
+    pairs = regular[~np.eye(n, dtype=bool)]
+    common = float(pairs[0]) if (pairs == pairs[0]).all() else math.nan
+    return Correlation(regular, inverses, common)

@@ -1,7 +1,8 @@
 """Fusion rules on pixels of any number of sensors: correlated errors, conflict, diagnostics.
 
-The case of independent errors without diagnostics, by far the most frequent, has a kernel of its
-own in :mod:`xfusion.kernels.independent`. The formulas are in :mod:`xfusion.kernels.formulas`.
+The most frequent cases, independent errors and one correlation, without diagnostics, have kernels
+of their own in :mod:`xfusion.kernels.independent` and :mod:`xfusion.kernels.equicorrelated`. The
+formulas are in :mod:`xfusion.kernels.formulas`.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from .buffers import borrowed, stack_buffer
 from .codes import GAUSSIAN, LOG_ODDS, RANDOM_EFFECTS
 from .compile import compiled, spliced
 from .correlation import Correlation, chi_square, normalised
+from .equicorrelated import fuse_equicorrelated
 from .formulas import estimate, gaussian_independent
 from .independent import MAX_SENSORS, WIDE, flat
 from .pair_counts import SLACK
@@ -222,8 +224,7 @@ def fuse(
     correlation : Correlation
         Of the errors of the sensors; used by GAUSSIAN and by chi-square.
     prior : array of float64, shape (1,) or that of the pixels
-        Of LOG_ODDS: the probability before any evidence; where it is NaN, and needed, there is no
-        result.
+        Of LOG_ODDS: the probability before any evidence; no result where it is NaN, and needed.
     alpha : float
         Of LOG_ODDS: what the evidence of each sensor counts.
     sigma_floor, floor_nonfinite, unknown, threads
@@ -245,14 +246,12 @@ def fuse(
     """
     dtype = np.result_type(*mus, *sigmas)
     n, shape = len(mus), mus[0].shape
-    size = math.prod(shape)
-    source = np.empty(shape, np.uint8 if n <= MAX_SENSORS else np.uint16)
     diagnostic_shape = shape if diagnostics else (0,)
     fused = Fused(
         mu=np.empty(shape, dtype),
         sigma=np.empty(shape, dtype),
         mask=np.empty(shape, np.uint8),
-        source=source,
+        source=np.empty(shape, np.uint8 if n <= MAX_SENSORS else np.uint16),
         chi2=np.empty(diagnostic_shape, dtype),
         difference=np.empty(diagnostic_shape if n == 2 else (0,), dtype),
         conflict=np.empty(shape, np.bool_),
@@ -260,6 +259,10 @@ def fuse(
         weight=np.empty((n, *diagnostic_shape), dtype),
     )
     out = Fused._make([*(a.reshape(-1) for a in fused[:-1]), fused.weight.reshape(n, -1)])
+    if rule == GAUSSIAN and not (math.isnan(correlation.common) or inflate or diagnostics):
+        shared = correlation.common, sigma_floor, floor_nonfinite, unknown, threads
+        fuse_equicorrelated(mus, sigmas, masks, *shared, (*out[:4], out.conflict))
+        return fused
 
     def on_range(start: int, stop: int) -> None:
         block: list[Any] = []
@@ -293,5 +296,5 @@ def fuse(
         )
 
     # converted block by block: all at once would take as much memory as the inputs
-    map_ranges(on_range, size, threads=threads, length=max(LENGTH, BLOCK_SIZE // (8 * n)))
+    map_ranges(on_range, out.mu.size, threads=threads, length=max(LENGTH, BLOCK_SIZE // (8 * n)))
     return fused
