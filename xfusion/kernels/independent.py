@@ -163,6 +163,7 @@ def _gaussian(
         # in double precision, rounded once: float32 never leaves the range of its sensors
         share = 1.0 / weight
         mean = weighted * share
+        # asked instead of `contributed`: what is compared takes eight bytes of a vector, not one
         possible = smallest < np.inf
         if largest is not None:
             possible &= abs(mean) <= largest
@@ -173,12 +174,12 @@ def _gaussian(
         sigma[i] = smallest * np.sqrt(rounded(share)) + blank
         reasons = reasons if reasons != 0 else np.uint8(unknown)
         source[i] = contributed
-        disagree = (bottom > top) & (contributed != 0)
+        disagree = (bottom > top) & possible
         if n < MAX_SENSORS:
-            mask[i] = np.uint8(0) if contributed != 0 else reasons
+            mask[i] = np.uint8(0) if possible else reasons
             conflict[i] = disagree
         else:
-            mask[i] = np.uint8(disagree) if contributed != 0 else reasons
+            mask[i] = np.uint8(disagree) if possible else reasons
     if n == MAX_SENSORS:
         # with one array more in the loop above compilers no longer check that none overlap, and it
         # takes eight times as long
