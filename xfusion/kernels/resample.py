@@ -15,11 +15,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .buffers import LANES, borrowed, stack_buffer
+from .buffers import LANES, borrowed, stack_buffer, strip_buffer
 from .cells import line_through_cell
 from .compile import compiled, inlined
 from .control import ControlGrid, Window
 from .footprint import footprint_widths, overlap
+from .mixed import mixed_footprint
 from .side_by_side import EXCLUDED, PAIR, TRIPLE, USABLE, side_by_side_of
 from .taps import footprint_sums, kinds_of_footprints, locate
 
@@ -104,8 +105,9 @@ def _joint(
     pixels, kinds, mask = borrowed(pixels), borrowed(kinds), borrowed(mask)
     node_u, node_v = borrowed(node_u), borrowed(node_v)
     places = stack_buffer(EMPTY_INT32), stack_buffer(node_u), stack_buffer(node_u)
-    sums = stack_buffer(node_u), stack_buffer(node_u), stack_buffer(node_u), stack_buffer(node_u)
+    sums = strip_buffer(node_u), stack_buffer(node_u), stack_buffer(node_u)
     kind = stack_buffer(kinds)
+    which, nearest_ones = stack_buffer(EMPTY_INT32), stack_buffer(EMPTY_INT32)
     for r in range(rows):
         row, out_row = first_row + r, np.uint64(r)
         out_mask[r] = 0
@@ -145,35 +147,40 @@ def _joint(
                 inner = first_column + c - start
                 lines = (left_u, step_u), (left_v, step_v)
                 locate(lines, inner, n, halves, window, stride, places)
-                sum_m, sum_s, sum_square, sum_slope = sums
+                pairs, sum_square, sum_slope = sums
                 # of no number, which is asked when this is compiled: either alone
                 if rho is None:
                     footprint_sums(pixels, stride, places, n, widths, ONE_ERROR, sums)
                 else:
                     footprint_sums(pixels, stride, places, n, widths, SQUARES, sums)
                     for x in range(n):
-                        s, slope = sum_s[x], sum_slope[x]
+                        s, slope = pairs[2 * x + 1], sum_slope[x]
                         square = rho * s * s + (1.0 - rho) * sum_square[x]
-                        sum_s[x] = math.sqrt(square + slope * slope)
+                        pairs[2 * x + 1] = math.sqrt(square + slope * slope)
                 # unsigned: a negative index would count from the end
                 first_out = np.uint64(c)
                 for x in range(n):
-                    out_mu[out_row, first_out + np.uint64(x)] = sum_m[x] * scale
+                    out_mu[out_row, first_out + np.uint64(x)] = pairs[2 * x] * scale
                 for x in range(n):
-                    out_sigma[out_row, first_out + np.uint64(x)] = sum_s[x] * scale
+                    out_sigma[out_row, first_out + np.uint64(x)] = pairs[2 * x + 1] * scale
                 kind_of_all = kinds_of_footprints(kinds, stride, places[0], n, across, high, kind)
                 if kind_of_all == USABLE:
                     continue
+                number = 0
                 for x in range(n):
-                    if kind[x] == USABLE:
-                        continue
                     u, v = left_u + step_u * (inner + x + 0.5), left_v + step_v * (inner + x + 0.5)
-                    if kind[x] == EXCLUDED:
-                        nearest = (int(v) - row0) * stride + int(u) - column0
-                        out_mask[r, c + x] = mask[nearest]
-                    else:
-                        m, s, flags = _joint_footprint(pixels, mask, window, u, v, widths, rho)
-                        out_mu[r, c + x], out_sigma[r, c + x], out_mask[r, c + x] = m, s, flags
+                    nearest_ones[x] = (int(v) - row0) * stride + int(u) - column0
+                    out_mask[r, c + x] = mask[nearest_ones[x]]
+                    which[number] = x
+                    number += kind[x] > EXCLUDED
+                for y in range(number):
+                    x = which[y]
+                    u, v = left_u + step_u * (inner + x + 0.5), left_v + step_v * (inner + x + 0.5)
+                    begin, nearest = np.uint64(places[0][x]), np.uint64(nearest_ones[x])
+                    m, s = mixed_footprint(
+                        pixels, kinds, stride, begin, nearest, u, v, widths, across, high, rho
+                    )
+                    out_mu[r, c + x], out_sigma[r, c + x] = m, s
             for c in range(c0, c1 - (run1 - run0)):
                 if c >= run0:
                     c += run1 - run0  # noqa: PLW2901  # what is before the run and what is after

@@ -19,6 +19,8 @@ from .position import in_quadrature, steep_row
 USABLE = np.uint8(1)
 EXCLUDED = np.uint8(2)
 NO_VALUE = np.uint8(4)
+OF_SQUARE = np.uint8(15)  # the bits of these for a pixel and its neighbours
+OWN = 4  # bits above them, its own
 
 PAIR, TRIPLE = 2, 3  # mu and sigma; and what a position that is off makes of a slope
 
@@ -41,7 +43,7 @@ def _interleave(
 
     `kinds` becomes USABLE or EXCLUDED where a pixel, its neighbours to the right and below and
     the one between these all are, and have values; else a number above both. At the last row
-    and column there are fewer.
+    and column there are fewer. In the bits above OWN is what the pixel itself is.
     """
     columns = kinds.size // rows
     missing = sigma.dtype.type(np.nan)
@@ -75,12 +77,15 @@ def _interleave(
             # a difference is 0 or, of what is not finite, NaN
             finite = ((m - m) + (s - s) == 0) & (s >= lowest)
             kind = USABLE if mask[start + np.uint64(j)] == 0 else EXCLUDED
-            kinds[start + np.uint64(j)] = kind if finite else NO_VALUE
+            # what a position that is off makes of a sigma may be infinite
+            s = out[np.uint64(size) * (start + np.uint64(j)) + np.uint64(1)]
+            own = kind if (m - m) + (s - s) == 0 else NO_VALUE
+            kinds[start + np.uint64(j)] = (kind if finite else NO_VALUE) | own << OWN
         for right in range(i * columns, (i + 1) * columns - 1):
-            kinds[right] |= kinds[right + 1]
+            kinds[right] |= kinds[right + 1] & OF_SQUARE
         if i > 0:
             for below in range((i - 1) * columns, i * columns):
-                kinds[below] |= kinds[below + columns]
+                kinds[below] |= kinds[below + columns] & OF_SQUARE
 
 
 def _flat(mu: NDArray[Any], sigma: NDArray[Any]) -> tuple[int, list[NDArray[Any]]]:

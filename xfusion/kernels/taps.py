@@ -14,6 +14,8 @@ import numpy as np
 
 from .buffers import stack_buffer
 from .compile import inlined
+from .pairs import added, pair_at, scaled
+from .side_by_side import OF_SQUARE
 
 
 @inlined
@@ -79,54 +81,68 @@ def _few(
 ) -> None:
     width_u, width_v = widths
     at, along, down = places
-    sum_m, sum_s, sum_square, sum_slope = sums
+    pairs, sum_square, sum_slope = sums
+    second, third = stack_buffer(along), stack_buffer(along)
+    below_first, last = stack_buffer(along), stack_buffer(along)
     for x in range(n):
-        k = np.uint64(np.uint32(at[x]))
         a0, b0 = 1.0 - along[x], 1.0 - down[x]
         a1 = min(1.0, width_u - 1.0 + along[x])
         b1 = min(1.0, width_v - 1.0 + down[x])
-        a2, b2 = max(0.0, width_u - a0 - a1), max(0.0, width_v - b0 - b1)
-        one, size = np.uint64(1), np.uint64(3 if squared else 2)
-        p, q = size * k, size * k + size * np.uint64(stride)  # mu; the others are beside it
-        m = b0 * _row(pixels, p, size, a0, a1, a2, across)
-        m += b1 * _row(pixels, q, size, a0, a1, a2, across)
-        p, q = p + one, q + one
-        s = b0 * _row(pixels, p, size, a0, a1, a2, across)
-        s += b1 * _row(pixels, q, size, a0, a1, a2, across)
-        square = slope = 0.0
-        if squared:
-            square = b0 * b0 * _row_of_squares(pixels, p, a0, a1, a2, across)
-            square += b1 * b1 * _row_of_squares(pixels, q, a0, a1, a2, across)
-            slope = b0 * _row(pixels, p + one, size, a0, a1, a2, across)
-            slope += b1 * _row(pixels, q + one, size, a0, a1, a2, across)
+        second[x], below_first[x] = a1, b1
+        third[x], last[x] = max(0.0, width_u - a0 - a1), max(0.0, width_v - b0 - b1)
+    one, size = np.uint64(1), np.uint64(3 if squared else 2)
+    row = size * np.uint64(stride)
+    for x in range(n):
+        a, b0, b1, b2 = (
+            (1.0 - along[x], second[x], third[x]),
+            1.0 - down[x],
+            below_first[x],
+            last[x],
+        )
+        p = size * np.uint64(np.uint32(at[x]))  # mu; the others are beside it
+        q = p + row
+        pair = scaled(b0, _row_of_pairs(pixels, p, size, a, across))
+        pair = added(pair, scaled(b1, _row_of_pairs(pixels, q, size, a, across)))
         if high == 3:
-            q += size * np.uint64(stride)
-            m += b2 * _row(pixels, q - one, size, a0, a1, a2, across)
-            s += b2 * _row(pixels, q, size, a0, a1, a2, across)
-            if squared:
-                square += b2 * b2 * _row_of_squares(pixels, q, a0, a1, a2, across)
-                slope += b2 * _row(pixels, q + one, size, a0, a1, a2, across)
-        sum_m[x] = m
-        sum_s[x] = s
+            pair = added(pair, scaled(b2, _row_of_pairs(pixels, q + row, size, a, across)))
+        place = np.uint64(x) + np.uint64(x)
+        pairs[place], pairs[place + one] = pair
         if squared:
+            p, q = p + one, q + one
+            square = b0 * b0 * _row_of_squares(pixels, p, a, across)
+            square += b1 * b1 * _row_of_squares(pixels, q, a, across)
+            slope = b0 * _row(pixels, p + one, a, across)
+            slope += b1 * _row(pixels, q + one, a, across)
+            if high == 3:
+                square += b2 * b2 * _row_of_squares(pixels, q + row, a, across)
+                slope += b2 * _row(pixels, q + row + one, a, across)
             sum_square[x] = square
             sum_slope[x] = slope
 
 
 @inlined
-def _row(pixels: Any, k: Any, size: Any, a0: float, a1: float, a2: float, across: int) -> Any:
-    total = a0 * pixels[k] + a1 * pixels[k + size]
+def _row_of_pairs(pixels: Any, k: Any, size: Any, weights: Any, across: int) -> Any:
+    first, second, third = weights
+    total = added(scaled(first, pair_at(pixels, k)), scaled(second, pair_at(pixels, k + size)))
     if across == 3:
-        total += a2 * pixels[k + size + size]
+        total = added(total, scaled(third, pair_at(pixels, k + size + size)))
     return total
 
 
 @inlined
-def _row_of_squares(pixels: Any, k: Any, a0: float, a1: float, a2: float, across: int) -> Any:
-    first, second = a0 * pixels[k], a1 * pixels[k + np.uint64(3)]
+def _row(pixels: Any, k: Any, weights: Any, across: int) -> Any:
+    total = weights[0] * pixels[k] + weights[1] * pixels[k + np.uint64(3)]
+    if across == 3:
+        total += weights[2] * pixels[k + np.uint64(6)]
+    return total
+
+
+@inlined
+def _row_of_squares(pixels: Any, k: Any, weights: Any, across: int) -> Any:
+    first, second = weights[0] * pixels[k], weights[1] * pixels[k + np.uint64(3)]
     total = first * first + second * second
     if across == 3:
-        third = a2 * pixels[k + np.uint64(6)]
+        third = weights[2] * pixels[k + np.uint64(6)]
         total += third * third
     return total
 
@@ -143,7 +159,8 @@ def _many(
 ) -> None:
     width_u, width_v = widths
     at, along, down = places
-    sum_m, sum_s, sum_square, sum_slope = sums
+    pairs, sum_square, sum_slope = sums
+    sum_m, sum_s = stack_buffer(along), stack_buffer(along)
     row_m, row_s, row_square = stack_buffer(sum_m), stack_buffer(sum_m), stack_buffer(sum_m)
     row_slope, size = stack_buffer(sum_m), np.uint64(3 if squared else 2)
     for x in range(n):
@@ -169,6 +186,8 @@ def _many(
             if squared:
                 sum_square[x] += weight * weight * row_square[x]
                 sum_slope[x] += weight * row_slope[x]
+    for x in range(n):
+        pairs[2 * x], pairs[2 * x + 1] = sum_m[x], sum_s[x]
 
 
 @inlined
@@ -195,8 +214,8 @@ def kinds_of_footprints(
             if across == 3:
                 kind |= kinds[k + right] | kinds[k + right + below]
             of_all |= kind
-            out[x] = kind
-        return of_all
+            out[x] = kind & OF_SQUARE
+        return of_all & OF_SQUARE
     for x in range(n):
         kind = np.uint8(0)
         k = np.uint64(np.uint32(at[x]))
@@ -204,5 +223,5 @@ def kinds_of_footprints(
             for j in range(across - 1):
                 kind |= kinds[k + np.uint64(i * stride + j)]
         of_all |= kind
-        out[x] = kind
-    return of_all
+        out[x] = kind & OF_SQUARE
+    return of_all & OF_SQUARE
