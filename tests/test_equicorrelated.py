@@ -46,11 +46,12 @@ def best(mu: Sequence[float], sigma: Sequence[float], rho: float) -> tuple[Fract
     found = []
     for m in range(1, len(surest) + 1):
         z = [1 / Fraction(sigma[i]) for i in surest[:m]]
-        u = [(x - r * sum(z) / (1 + (m - 1) * r)) / (1 - r) for x in z]
+        u = [(x - r * sum(z, Fraction(0)) / (1 + (m - 1) * r)) / (1 - r) for x in z]
         if min(u) >= 0:
             w = [a * b for a, b in zip(z, u, strict=True)]
-            mean = sum(a * Fraction(mu[i]) for a, i in zip(w, surest, strict=False))
-            found.append((1 / sum(w), mean / sum(w)))
+            total = sum(w, Fraction(0))
+            means = (a * Fraction(mu[i]) for a, i in zip(w, surest, strict=False))
+            found.append((1 / total, sum(means, Fraction(0)) / total))
     variance, mean = min(found)
     return mean, variance
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from .compile import inlined
 from .footprint import overlap
+from .pairs import added, pair_at, scaled
 from .side_by_side import NO_VALUE, OWN, PAIR, TRIPLE
 
 
@@ -37,22 +38,23 @@ def mixed_footprint(
     if own == NO_VALUE:
         return np.float64(pixels[size * nearest]), np.float64(pixels[size * nearest + one])
     i0, j0 = math.floor(v - 0.5 * width_v), math.floor(u - 0.5 * width_u)
-    total = mean = spread = square = slope = 0.0
+    total = square = slope = 0.0
+    sums = 0.0, 0.0
+    # the last pixels may lie beyond the footprint
     for i in range(high):
-        # the last pixels may lie beyond the footprint
         row_weight = max(0.0, overlap(i0 + i, v, width_v))
         for j in range(across):
             k = first + np.uint64(i * stride + j)
             alike = kinds[k] >> OWN == own
             k = k if alike else nearest
             weight = row_weight * max(0.0, overlap(j0 + j, u, width_u)) * (1.0 if alike else 0.0)
-            m, s = pixels[size * k], np.float64(pixels[size * k + one])
+            pair = pair_at(pixels, size * k)
             total += weight
-            mean += weight * m
-            spread += weight * s
+            sums = added(sums, scaled(weight, pair))
             if rho is not None:
-                square += weight * weight * s * s
+                square += weight * weight * pair[1] * pair[1]
                 slope += weight * pixels[size * k + np.uint64(2)]
+    mean, spread = sums
     if rho is not None:
         spread = math.sqrt(rho * spread * spread + (1.0 - rho) * square + slope * slope)
     return mean / total, spread / total

@@ -21,9 +21,10 @@ def _intrinsics() -> tuple[Any, ...]:
     # by name: that they, their attributes or their types are as today is promised by nobody
     ir: Any = importlib.import_module("llvmlite.ir")
     intrinsic: Any = importlib.import_module("numba.extending").intrinsic
+    types: Any = numba.types
     double, number = ir.DoubleType(), ir.IntType(32)
     two = ir.VectorType(double, 2)
-    of_python = numba.types.UniTuple(numba.types.float64, 2)
+    of_python = types.UniTuple(types.float64, 2)
 
     def joined(builder: Any, first: Any, second: Any) -> Any:
         vector = builder.insert_element(ir.Constant(two, ir.Undefined), first, number(0))
@@ -47,7 +48,7 @@ def _intrinsics() -> tuple[Any, ...]:
             pair = pair if element == double else builder.fpext(pair, two)
             return as_tuple(context, builder, pair)
 
-        return of_python(array, numba.types.uint64), generate
+        return of_python(array, types.uint64), generate
 
     def scaled(_: Any, _weight: Any, _pair: Any) -> Any:
         def generate(context: Any, builder: Any, _: Any, arguments: Any) -> Any:
@@ -55,7 +56,7 @@ def _intrinsics() -> tuple[Any, ...]:
             product = builder.fmul(weights, of_tuple(builder, arguments[1]))
             return as_tuple(context, builder, product)
 
-        return of_python(numba.types.float64, of_python), generate
+        return of_python(types.float64, of_python), generate
 
     def added(_: Any, _one: Any, _other: Any) -> Any:
         def generate(context: Any, builder: Any, _: Any, arguments: Any) -> Any:

@@ -96,7 +96,7 @@ def _joint(
     out_mask: Any,
 ) -> None:
     step, first, node_u, node_v, exact, exact_u, exact_v, exact_width = grid
-    (row0, column0), (_, stride), (all_rows, all_columns) = window
+    _, (_, stride), (all_rows, all_columns) = window
     first_row, first_column = first
     rows, width = out_mu.shape
     cell_row0, cell_column0 = first_row // step, first_column // step
@@ -107,7 +107,8 @@ def _joint(
     places = stack_buffer(EMPTY_INT32), stack_buffer(node_u), stack_buffer(node_u)
     sums = strip_buffer(node_u), stack_buffer(node_u), stack_buffer(node_u)
     kind = stack_buffer(kinds)
-    which, nearest_ones = stack_buffer(EMPTY_INT32), stack_buffer(EMPTY_INT32)
+    nearest_ones = stack_buffer(EMPTY_INT32), stack_buffer(node_u), stack_buffer(node_u)
+    which = stack_buffer(EMPTY_INT32)
     for r in range(rows):
         row, out_row = first_row + r, np.uint64(r)
         out_mask[r] = 0
@@ -166,17 +167,16 @@ def _joint(
                 kind_of_all = kinds_of_footprints(kinds, stride, places[0], n, across, high, kind)
                 if kind_of_all == USABLE:
                     continue
+                locate(lines, inner, n, (0.0, 0.0), window, stride, nearest_ones)
                 number = 0
                 for x in range(n):
-                    u, v = left_u + step_u * (inner + x + 0.5), left_v + step_v * (inner + x + 0.5)
-                    nearest_ones[x] = (int(v) - row0) * stride + int(u) - column0
-                    out_mask[r, c + x] = mask[nearest_ones[x]]
+                    out_mask[r, c + x] = mask[nearest_ones[0][x]]
                     which[number] = x
                     number += kind[x] > EXCLUDED
                 for y in range(number):
                     x = which[y]
                     u, v = left_u + step_u * (inner + x + 0.5), left_v + step_v * (inner + x + 0.5)
-                    begin, nearest = np.uint64(places[0][x]), np.uint64(nearest_ones[x])
+                    begin, nearest = np.uint64(places[0][x]), np.uint64(nearest_ones[0][x])
                     m, s = mixed_footprint(
                         pixels, kinds, stride, begin, nearest, u, v, widths, across, high, rho
                     )
