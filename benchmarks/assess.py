@@ -9,7 +9,8 @@ from odc.geo.geobox import GeoBox
 from odc.geo.xr import xr_coords
 
 import xfusion as xf
-from benchmarks.timing import best_of, print_table
+from benchmarks.tables import Table, timed
+from benchmarks.timing import best_of
 from xfusion.kernels.parallel import core_count
 
 SIDE = 10_980
@@ -73,7 +74,7 @@ def deep_copy(block: xr.Dataset) -> xr.Dataset:
     return block.copy(deep=True)
 
 
-def main() -> None:
+def main() -> list[Table]:
     retrieval, reference = water(GRIDS["UTM"])
     of_degrees = water(GRIDS["degrees"])
     blocks = dict.fromkeys(reference.dims, BLOCK)
@@ -95,7 +96,8 @@ def main() -> None:
     )
     pixels = SIDE**2
     title = f"Scores of a masked float32 map of {SIDE} x {SIDE} pixels, in memory"
-    print_table(title, times, against="reading the arrays once", pixels=pixels)
+    against = "reading the arrays once"
+    scores = timed("assess", title, times, against=against, pixels=pixels)
     corner = dict.fromkeys(reference.dims, slice(SIDE // 4))
     part = retrieval.isel(corner), reference.isel(corner)
     others = best_of(
@@ -108,9 +110,11 @@ def main() -> None:
         rounds=3,
     )
     title = f"The same of {SIDE // 4} x {SIDE // 4} pixels"
-    print_table(title, others, against="scikit-learn, five scores", pixels=(SIDE // 4) ** 2)
+    pixels = (SIDE // 4) ** 2
+    beside = timed("assess, others", title, others, against=against, pixels=pixels)
     ours, theirs = xf.assess(*part, weights=None), with_scikit_learn(*part)
     for name, value in theirs.items():
         difference = float(ours[name].sel(pixels="all")) - value
         print(f"  {name:<18} {value:.6f}, xfusion {difference:+.1e}")
         assert abs(difference) < 1e-3
+    return [scores, beside]

@@ -1,6 +1,6 @@
 """Co-registration of 25 Mpx from UTM to EPSG:4326 in memory, against warps through GDAL."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,8 @@ from rasterio.enums import Resampling
 from scipy.ndimage import map_coordinates
 
 import xfusion as xf
-from benchmarks.timing import best_of, print_table
+from benchmarks.tables import Row, Table, timed
+from benchmarks.timing import best_of
 
 SIDE = 5000
 TARGET = GeoBox.from_bbox((16.0, 48.0, 16.5, 48.5), "EPSG:4326", shape=(SIDE, SIDE))  # 0.0001 deg
@@ -36,6 +37,7 @@ def layer(geobox: GeoBox, values: Any) -> xr.DataArray:
 
 
 def retrieval(geobox: GeoBox) -> xr.Dataset:
+    """Random numbers, masked in clouds of some hundred pixels."""
     rng = np.random.default_rng(0)
     mu, sigma = (rng.random(geobox.shape, np.float32) for _ in range(2))
     shady = np.sin(np.arange(geobox.shape[0]) / 90)[:, None] * np.sin(
@@ -76,15 +78,24 @@ def gdal_tools() -> dict[str, Warp]:
     }
 
 
-def speed(pixel: float) -> None:
+def speed(pixel: float) -> Table:
     sensor = retrieval(source_grid(pixel))
+    tenth = np.random.default_rng(2).random(sensor.mu.shape, np.float32) < 0.1
+    masks = {
+        "a random tenth masked": xf.exclude(
+            sensor.drop_vars("mask"), xr.DataArray(tenth, sensor.mu.coords, sensor.mu.dims)
+        ),
+        "no mask": sensor.drop_vars("mask"),
+    }
     alternatives: dict[str, Callable[[], Any]] = {}
     for name, warp in gdal_tools().items():
         alternatives[name] = lambda warp=warp: [warp(sensor[v]) for v in ("mu", "sigma")]
-    for rho in (1.0, 0.0):
-        alternatives[f"xfusion, error_correlation={rho:g}"] = lambda rho=rho: xf.coregister(
-            sensor, TARGET, error_correlation=rho
-        )
+    alternatives["xfusion"] = lambda: xf.coregister(sensor, TARGET)
+    alternatives["xfusion, error_correlation=0"] = lambda: xf.coregister(
+        sensor, TARGET, error_correlation=0
+    )
+    for name, other in masks.items():
+        alternatives[f"xfusion, {name}"] = lambda other=other: xf.coregister(other, TARGET)
     times = best_of(alternatives, rounds=3)
     rows, columns = sensor.mu.shape
     title = (
@@ -92,7 +103,9 @@ def speed(pixel: float) -> None:
         "degrees, bilinear, in memory;\n"
         "mu and sigma through GDAL, mu, sigma and mask through xfusion"
     )
-    print_table(title, times, against="rasterio.warp.reproject, 2 threads", pixels=SIDE**2)
+    against = "rasterio.warp.reproject, 2 threads"
+    name = f"coregistration, {pixel:.0f} m"
+    return timed(name, title, times, against=against, pixels=SIDE**2)
 
 
 def exact_positions(source: GeoBox) -> tuple[Any, Any]:
@@ -104,7 +117,7 @@ def exact_positions(source: GeoBox) -> tuple[Any, Any]:
     return ~source.affine * transformer.transform(x, y)
 
 
-def accuracy(pixel: float) -> None:
+def accuracy(pixel: float) -> Table:
     source = source_grid(pixel)
     u, v = exact_positions(source)
     down, across = (np.arange(n, dtype=np.float64) + 0.5 for n in source.shape)
@@ -116,11 +129,11 @@ def accuracy(pixel: float) -> None:
     }
     truth = {k: map_coordinates(f, (v - 0.5, u - 0.5), order=1) for k, f in fields.items()}
 
-    def errors(warped: Mapping[str, Any]) -> tuple[float, float, float]:
+    def errors(warped: Mapping[str, Any]) -> Row:
         at = {k: np.asarray(w)[CHECKED, 100:-100] for k, w in warped.items()}
         off = max(np.abs(at["u"] - u).max(), np.abs(at["v"] - v).max())
         smooth, random = (np.abs(at[k] - truth[k]).max() for k in truth)
-        return float(off), float(smooth), float(random)
+        return {"position": float(off), "smooth": float(smooth), "random": float(random)}
 
     def by_xfusion() -> dict[str, Any]:
         pairs = [(ramps, "u", "v"), (fields, "smooth", "random")]
@@ -131,18 +144,20 @@ def accuracy(pixel: float) -> None:
             warped |= {first: result.mu, second: result.sigma}
         return warped
 
-    print(f"\nLargest errors from {pixel:g} m to 0.0001 degrees, every tenth row")
-    print("  (position in source pixels; value against bilinear interpolation at the exact one)")
-    print(f"  {'':<44}{'position':>10}{'smooth':>10}{'random':>10}")
-    for name, warp in gdal_tools().items():
-        found = errors({k: warp(layer(source, f)) for k, f in (ramps | fields).items()})
-        print(f"  {name:<44}" + "".join(f"{error:>10.2g}" for error in found))
-    found = errors(by_xfusion())
-    print(f"  {'xfusion':<44}" + "".join(f"{error:>10.2g}" for error in found))
+    title = (
+        f"Largest errors from {pixel:g} m to 0.0001 degrees, every tenth row\n"
+        "(position in source pixels; value against bilinear interpolation at the exact one)"
+    )
+    rows = [
+        {"what": name} | errors({k: warp(layer(source, f)) for k, f in (ramps | fields).items()})
+        for name, warp in gdal_tools().items()
+    ]
+    rows.append({"what": "xfusion"} | errors(by_xfusion()))
+    return Table("coregistration, errors", title, ("position", "smooth", "random"), rows)
 
 
-def main() -> None:
+def main() -> Iterator[Table]:
     for pixel in (10.0, 20.0):
-        speed(pixel)
+        yield speed(pixel)
     # pixels of 0.0001 degrees are finer than 20 m: there all tools mean bilinear interpolation
-    accuracy(20.0)
+    yield accuracy(20.0)

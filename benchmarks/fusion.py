@@ -7,7 +7,8 @@ import numpy as np
 import xarray as xr
 
 import xfusion as xf
-from benchmarks.timing import best_of, print_table
+from benchmarks.tables import Table, timed
+from benchmarks.timing import best_of
 
 SIDE = 6000
 FLOOR = 1e-6
@@ -83,7 +84,7 @@ def extra_memory(sensors: list[xr.Dataset], correlation: float) -> float:
     return peak / result - 1
 
 
-def main() -> None:
+def main() -> list[Table]:
     sensors = [sensor(i) for i in range(4)]
     s1, s2 = sensors[:2]
     times = best_of(
@@ -98,14 +99,16 @@ def main() -> None:
         rounds=5,
     )
     title = f"Fusing masked float32 sensors of {SIDE} x {SIDE} pixels, in memory"
-    print_table(title, times, against="plain xarray, mu and sigma only", pixels=SIDE**2)
-    per_byte = {n: times[f"xfusion, {n} sensors"] / (9 * n + 10) for n in (2, 4)}
-    print(f"  time per byte of 4 sensors: {per_byte[4] / per_byte[2]:.2f} times that of 2")
-    for correlation in (0.0, 0.3):
-        extra = extra_memory(sensors, correlation)
-        print(f"  memory of fusing 4, {correlation=}: the result's and {100 * extra:.1f} % of it")
+    against = "plain xarray, mu and sigma only"
+    speeds = timed("fusion", title, times, against=against, pixels=SIDE**2)
+    extra = [
+        {"what": f"4 sensors, {correlation=:g}", "extra": extra_memory(sensors, correlation)}
+        for correlation in (0.0, 0.3)
+    ]
+    beyond = "Memory of fusing beyond that of the result, as a share of it"
     fused, expected = xf.gaussian(s1, s2), plain_with_flags(s1, s2)
     np.testing.assert_array_equal(fused["mask"], expected["mask"])
     np.testing.assert_array_equal(fused.source, expected.source)
     np.testing.assert_allclose(fused.mu, expected.mu, rtol=1e-5)
     np.testing.assert_allclose(fused.sigma, expected.sigma, rtol=1e-5)
+    return [speeds, Table("fusion, memory", beyond, ("extra",), extra)]

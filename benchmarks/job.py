@@ -6,63 +6,64 @@ page cache of the operating system.
 """
 
 import importlib
-import json
-import resource
-import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from benchmarks.fresh import clocked, in_process, peak_memory, tell
 from benchmarks.scenes import Scene, write_scene
+from benchmarks.tables import Row, Table, with_ratios
 
-SIDE = 5000  # pixels of 10 m
-NAMES = {"notebook": "plain notebook", "xfusion": "xfusion", "decode": "decoding the files only"}
+SIDES = (1000, 5000)  # pixels of 10 m
+NAMES = {
+    "notebook": "plain notebook, masked",
+    "notebook both": "plain notebook, masked and unmasked",
+    "xfusion": "xfusion, masked",
+    "xfusion both": "xfusion, masked and unmasked",
+    "decode": "decoding the files only",
+}
 SAMPLE = 7  # rows and columns from one pixel that is compared to the next
 LATE_IMPORTS = ("numba.np.linalg", "pint", "pystac", "scipy.linalg")  # by xarray, numba and us
 MEMORY = 80  # bytes a pixel that the notebook was seen to need
+COLUMNS = ("seconds", "s/Mpx", "speed-up", "again", "cpu", "process", "memory")
 
 
-def main(*sides: int) -> None:
+def main(*sides: int) -> Iterator[Table]:
     with tempfile.TemporaryDirectory(prefix="xfusion-bench-") as folder:
         # compiles, if no process has done so yet
-        alternative("xfusion", write_scene(Path(folder) / "small", 300))
-        for side in sides or (SIDE,):
+        alternative("xfusion both", write_scene(Path(folder) / "small", 300))
+        for side in sides or SIDES:
             scene = write_scene(Path(folder) / str(side), side)
             rows, columns = scene.grid().shape
             needed = rows * columns * MEMORY
             names = list(NAMES)
             if needed > available():
                 print(f"\nThe notebook would need {needed / 2**30:.0f} GiB: left out")
-                names.remove("notebook")
-            compare(scene, side, names, rounds=1 if side > SIDE else 2)
+                names = [name for name in names if not name.startswith("notebook")]
+            yield compare(scene, side, names, rounds=1 if side > max(SIDES) else 2)
 
 
-def compare(scene: Scene, side: int, names: list[str], *, rounds: int) -> None:
-    best: dict[str, dict[str, float]] = {}
+def compare(scene: Scene, side: int, names: list[str], *, rounds: int) -> Table:
+    rows, columns = scene.grid().shape
+    best: dict[str, Row] = {}
     for _ in range(rounds):
         for name in names:
             found = alternative(name, scene)
             if name not in best or found["seconds"] < best[name]["seconds"]:
-                best[name] = found
-    rows, columns = scene.grid().shape
-    pixels = rows * columns
-    print(f"\nThe whole job: {side} x {side} pixels of 10 m, two sensors and their masks,")
-    print(f"to fused arrays of {rows} x {columns} ({pixels / 1e6:.1f} Mpx) of 0.0001 degrees")
-    print(f"  {'':<26}{'seconds':>9}{'s/Mpx':>8}{'speed-up':>10}{'with imports':>14}{'MiB':>8}")
-    baseline = best.get("notebook", {}).get("seconds", np.nan)
-    for name, found in best.items():
-        seconds = found["seconds"]
-        print(
-            f"  {NAMES[name]:<26}{seconds:>9.2f}{seconds / pixels * 1e6:>8.3f}"
-            f"{baseline / seconds:>9.1f}x{found['process']:>14.2f}{found['peak'] / 2**20:>8.0f}"
-        )
+                best[name] = {"what": NAMES[name], "pixels": rows * columns, **found}
     if "notebook" in best:
-        share = best["xfusion"]["peak"] / best["notebook"]["peak"]
-        print(f"  peak memory of xfusion: {share:.2f} of the notebook's; {agreement(scene)}")
+        print(f"\n{agreement(scene)}")
+    title = (
+        f"The whole job: {side} x {side} pixels of 10 m, two sensors and their masks,\n"
+        f"to fused arrays of {rows} x {columns} of 0.0001 degrees; first in a process, and again"
+    )
+    found = with_ratios([*best.values()], against=NAMES["notebook"])
+    return Table(f"job {side}", title, COLUMNS, found)
 
 
 def agreement(scene: Scene) -> str:
@@ -79,42 +80,25 @@ def agreement(scene: Scene) -> str:
 
 def alternative(name: str, scene: Scene) -> dict[str, float]:
     """Run one alternative in a fresh process."""
-    start = time.perf_counter()
-    ran = subprocess.run(
-        [sys.executable, "-m", "benchmarks.job", name, str(scene.folder)],
-        check=True,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    process = time.perf_counter() - start
-    found: dict[str, float] = json.loads(ran.stdout.splitlines()[-1])
-    return found | {"process": process - found.pop("saving")}
+    return in_process("benchmarks.job", name, str(scene.folder))
 
 
 def run_alone(name: str, folder: str) -> None:
     """What the fresh process does."""
     scene = Scene(Path(folder))
-    job: Any = importlib.import_module(f"benchmarks.job_{name}")
-    for library in LATE_IMPORTS if name != "decode" else ():
-        importlib.import_module(library)
-    start = time.perf_counter()
-    result = job.run(scene)
+    library, _, both = name.partition(" ")
+    job: Any = importlib.import_module(f"benchmarks.job_{library}")
+    for late in LATE_IMPORTS if library != "decode" else ():
+        importlib.import_module(late)
+    result, found = clocked(lambda: job.run(scene, unmasked=bool(both)))
+    found["memory"] = peak_memory()
     end = time.perf_counter()
-    peak = peak_memory()
     if len(result[0]):
-        np.save(scene.folder / name, np.stack([a[::SAMPLE, ::SAMPLE] for a in result]))
-    saving = time.perf_counter() - end
-    print(json.dumps({"seconds": end - start, "peak": peak, "saving": saving}))
-
-
-def peak_memory() -> int:
-    """Largest resident memory of this process, in bytes."""
-    status = Path("/proc/self/status")
-    if status.exists():  # ru_maxrss of Linux remembers the process that this one was forked from
-        peak = next(s for s in status.read_text().splitlines() if s.startswith("VmHWM"))
-        return int(peak.split()[1]) * 1024
-    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return most if sys.platform == "darwin" else most * 1024
+        np.save(scene.folder / library, np.stack([a[::SAMPLE, ::SAMPLE] for a in result]))
+    del result
+    if library == "xfusion":
+        found["again"] = clocked(lambda: job.run(scene, unmasked=bool(both)))[1]["seconds"]
+    tell(**found, aside=time.perf_counter() - end)
 
 
 def available() -> float:

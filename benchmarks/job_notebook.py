@@ -19,7 +19,7 @@ from benchmarks.scenes import Scene
 FLOOR = 1e-6
 
 
-def run(scene: Scene) -> tuple[Any, Any]:
+def run(scene: Scene, *, unmasked: bool) -> tuple[Any, Any]:
     grid = scene.grid()
     s1_mu, s1_sigma, s2_mu, s2_sigma = (
         on_grid(scene, name, grid) for name in ("s1_mu", "s1_sigma", "s2_mu", "s2_sigma")
@@ -27,8 +27,16 @@ def run(scene: Scene) -> tuple[Any, Any]:
     s1_valid = gfm_valid(scene, grid)
     s2_valid = s2_scene_valid(scene, grid)
 
-    mu1, sigma1 = s1_mu.where(s1_valid), s1_sigma.where(s1_valid)
-    mu2, sigma2 = s2_mu.where(s2_valid), s2_sigma.where(s2_valid)
+    masked1 = s1_mu.where(s1_valid), s1_sigma.where(s1_valid)
+    masked2 = s2_mu.where(s2_valid), s2_sigma.where(s2_valid)
+    fused = fuse(masked1, masked2)
+    if unmasked:
+        fuse((s1_mu, s1_sigma), (s2_mu, s2_sigma))
+    return fused
+
+
+def fuse(s1: tuple[Any, Any], s2: tuple[Any, Any]) -> tuple[Any, Any]:
+    (mu1, sigma1), (mu2, sigma2) = s1, s2
     sigma1 = xr.where(sigma1 <= FLOOR, np.float32(FLOOR), sigma1)
     sigma2 = xr.where(sigma2 <= FLOOR, np.float32(FLOOR), sigma2)
     usable1 = np.isfinite(mu1) & np.isfinite(sigma1)

@@ -3,6 +3,8 @@
 import subprocess
 import sys
 
+from benchmarks.tables import Table
+
 IMPORT = "import time; t = time.perf_counter(); import {module}; print(time.perf_counter() - t)"
 FIRST_FUSE = """
 import time
@@ -32,10 +34,6 @@ def best(*, rounds: int = 5) -> dict[str, float]:
     return {name: min(each[name] for each in times) for name in ROWS}
 
 
-def main() -> None:
-    times = best()
-    more = times["import xfusion"] - times["import xarray"]
-    print("\nStart-up of a new process")
-    for name, value in times.items():
-        note = f"  ({more:+.3f} s)" if name == "import xfusion" else ""
-        print(f"  {name:<44}{value:>9.3f} s{note}")
+def main() -> list[Table]:
+    rows = [{"what": name, "seconds": taken} for name, taken in best().items()]
+    return [Table("startup", "Start-up of a new process", ("seconds",), rows)]

@@ -6,7 +6,8 @@ import numpy as np
 import xarray as xr
 
 import xfusion as xf
-from benchmarks.timing import best_of, print_table
+from benchmarks.tables import Table, timed
+from benchmarks.timing import best_of
 
 SIDE = 1000
 Q = 0.002
@@ -88,7 +89,7 @@ def with_statsmodels(mu: Any, sigma: Any, days: Any) -> tuple[Any, Any]:
     return np.array(means).T, np.array(deviations).T
 
 
-def main() -> None:
+def main() -> list[Table]:
     cubes = series()
     mu, sigma, days = looks(cubes)
     chunked = [c.chunk({"time": -1, "y": 250, "x": 250}) for c in cubes]
@@ -112,7 +113,8 @@ def main() -> None:
         f"A season of {len(days)} dates of two sensors, masked float32, {SIDE} x {SIDE} pixels, in "
         "memory;\nper pixel and date"
     )
-    print_table(title, times, against="plain numpy, filter and smoother", pixels=pixels)
+    against = "plain numpy, filter and smoother"
+    season = timed("time", title, times, against=against, pixels=pixels)
 
     some = slice(0, SAMPLE)
     part = [c.isel(y=slice(1), x=some) for c in cubes]
@@ -124,7 +126,8 @@ def main() -> None:
         },
         rounds=3,
     )
-    print_table(
+    beside = timed(
+        "time, others",
         f"The same of {SAMPLE} pixels",
         others,
         against="statsmodels, smoother",
@@ -142,3 +145,4 @@ def main() -> None:
         print(f"  {name:<14} largest difference of mu {off:.1e}, of sigma {wide:.1e} of it")
         assert off < 1e-3
         assert wide < 1e-3
+    return [season, beside]
