@@ -37,10 +37,7 @@ def write(scene: Scene, store: Path) -> None:
     grid = scene.grid()
     s1 = s1.coregister(grid).attach_mask(items=scene.items("GFM"), allow_local=True)
     s2 = s2.coregister(grid).attach_mask(items=scene.items("sentinel-2-l2a"), allow_local=True)
-    try:
-        s1.gaussian(s2).to_zarr(store, progress=False)
-    finally:
-        shutil.rmtree(store, ignore_errors=True)
+    s1.gaussian(s2).to_zarr(store, progress=False)
 
 
 def run_alone(name: str, folder: str, *warming: str) -> None:
@@ -69,13 +66,17 @@ def run_alone(name: str, folder: str, *warming: str) -> None:
             cluster = ending.enter_context(LocalCluster(**how))
             ending.enter_context(Client(cluster))
         for other in warming:
-            write(Scene(Path(other)), Path(other) / "warming.zarr")
-        _, found = clocked(lambda: write(scene, scene.folder / "run.zarr"))
+            write(Scene(Path(other)), Path(other) / "run.zarr")
+            shutil.rmtree(Path(other) / "run.zarr")
+        store = scene.folder / "run.zarr"
+        _, found = clocked(lambda: write(scene, store))
         found["memory"] = peak_memory()
         rows, columns = scene.grid().shape
     if name in WORKERS:
         del found["cpu"]  # of the caller alone
-    tell(**found, pixels=rows * columns)
+    written = sum(path.stat().st_size for path in store.rglob("*") if path.is_file())
+    shutil.rmtree(store)
+    tell(**found, pixels=rows * columns, bytes=written)
 
 
 if __name__ == "__main__":

@@ -51,10 +51,15 @@ QUANTITIES = {
     "position": Quantity("position", _stored("position")),
     "smooth": Quantity("smooth field", _stored("smooth")),
     "random": Quantity("random field", _stored("random")),
+    "amount": Quantity("amount", _stored("amount")),
+    "items": Quantity("items", _stored("items")),
+    "s lazily": Quantity("s lazily", _stored("lazily")),
+    "s items": Quantity("s at items", _stored("of_items")),
+    "asked": Quantity("requests", _stored("asked")),
+    "s first block": Quantity("s to a block", _stored("seconds")),
     "tasks": Quantity("tasks", _stored("tasks")),
     "blocks": Quantity("blocks", _stored("blocks")),
     "tasks/block": Quantity("tasks/block", lambda row: row["tasks"] / row["blocks"]),
-    "kB/block": Quantity("kB/block", lambda row: row["memory"] / row["blocks"] / 1e3),
     "pickled": Quantity("MB pickled", _stored("pickled", unit=1e6)),
 }
 
