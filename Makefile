@@ -57,12 +57,12 @@ docs: $(VENV)/.docs ## Build the documentation into docs/_build/html
 	@$(BIN)/python -m sphinx -q -W --keep-going -b html -d docs/_build/doctrees docs docs/_build/html $(ARGS)
 	@echo "docs/_build/html/index.html"
 
-bench: $(VENV)/.test ## Run the benchmarks: python -m benchmarks $(ARGS)
+bench: $(VENV)/.test ## Run the benchmarks: python -m benchmarks $(ARGS); --keep for the docs
 	@$(BIN)/python -m benchmarks $(ARGS)
 
 clean: ## Remove the environments and everything else that was made
 	rm -rf $(VENV) $(MIN) $(LATEST)
-	rm -rf build dist docs/_build docs/generated htmlcov .coverage xfusion-demo notebooks/xfusion-demo
+	rm -rf build dist benchmarks/runs docs/_build docs/generated htmlcov .coverage xfusion-demo notebooks/xfusion-demo
 	rm -rf .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 

@@ -45,9 +45,9 @@ def _touched(
         np.unique(np.append(np.arange(0, length, STEP), length - 1)) for length in grid.shape
     )
     columns, rows = np.meshgrid(across + 0.5, down + 0.5)
-    x, y = grid.affine * (columns, rows)
+    x, y = _at(grid.affine, columns, rows)
     transform: Any = Transformer.from_crs(str(grid.crs), str(place.crs), always_xy=True).transform
-    u, v = ~place.affine * transform(x, y)
+    u, v = _at(~place.affine, *transform(x, y))
     inside = (u >= 0) & (u < place.shape[1]) & (v >= 0) & (v < place.shape[0])
     touched = np.zeros([-(-n // t) for n, t in zip(place.shape, tile, strict=True)], np.bool_)
     for dv in (-margin, margin):
@@ -56,3 +56,8 @@ def _touched(
             column = np.clip(u[inside] + du, 0, place.shape[1] - 1).astype(int) // tile[1]
             touched[row, column] = True
     return touched
+
+
+def _at(of: Any, x: Any, y: Any) -> tuple[Any, Any]:
+    """Apply an affine transform to arrays, which its operators do in some versions alone."""
+    return of.a * x + of.b * y + of.c, of.d * x + of.e * y + of.f
