@@ -50,6 +50,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=RUNS, help="folder of the file of this run")
     parser.add_argument("--keep", action="store_true", help="keep it for the docs, as --results")
     parser.add_argument("--results", type=Path, default=KEPT, help="folder of what is kept")
+    parser.add_argument("--note", default="", help="what is to be known of this run")
     arguments = parser.parse_args()
     of = machine()
     print(f"{of['processor']} ({of['architecture']}), {of['cores']} cores, {of['memory_gib']} GiB")
@@ -60,9 +61,9 @@ def main() -> None:
             print_table(table)
             tables.append(table)
             if arguments.keep:  # at once: an end halfway loses nothing
-                keep([table], arguments.results)
-    print(f"\n{write_run(tables, arguments.out)}")
-    if arguments.keep:
+                keep([table], arguments.results, arguments.note)
+    print(f"\n{write_run(tables, arguments.out, arguments.note)}")
+    if arguments.keep and arguments.results == KEPT:
         for page in PAGES:
             write_page(page)
 

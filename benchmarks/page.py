@@ -109,7 +109,8 @@ def machines(results: Results) -> list[str]:
             tables = [table for table, each in found["tables"].items() if each["run"] == name]
             versions = ", ".join(f"{k} {v}" for k, v in run["versions"].items())
             commit = f", commit {run['commit']}" if run["commit"] else ""
-            lines.append(f"  - {run['date']}{commit}: {'; '.join(tables)}. {versions}.")
+            note = f", {run['note']}" if run.get("note") else ""
+            lines.append(f"  - {run['date']}{commit}{note}: {'; '.join(tables)}. {versions}.")
     return lines
 
 

@@ -16,10 +16,10 @@ RUNS = HERE / "runs"  # git ignores it
 KEPT = HERE / "results"
 
 
-def write_run(tables: Sequence[Table], folder: Path) -> Path:
+def write_run(tables: Sequence[Table], folder: Path, note: str = "") -> Path:
     """Write all that one run measured to a file of its own."""
     folder.mkdir(parents=True, exist_ok=True)
-    found = _results(tables)
+    found = _results(tables, note)
     (run,) = found["runs"].values()
     clock = dt.datetime.now(dt.UTC).strftime("%H%M%S")
     path = folder / f"{run['date']}-{clock}-{run['commit'].rstrip('+') or 'no-commit'}.json"
@@ -27,13 +27,13 @@ def write_run(tables: Sequence[Table], folder: Path) -> Path:
     return path
 
 
-def keep(tables: Sequence[Table], folder: Path) -> Path:
+def keep(tables: Sequence[Table], folder: Path, note: str = "") -> Path:
     """Put tables in the place of those of the same name in the file of this kind of processor.
 
     A table is kept or replaced as a whole: its ratios are of one run.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    found = _results(tables)
+    found = _results(tables, note)
     path = folder / f"{file_name(found['machine']['processor'])}.json"
     before = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     path.write_text(as_text(merged(before, found)), encoding="utf-8")
@@ -97,10 +97,12 @@ def _lines(parts: Iterable[str], indent: int) -> str:
     return ",\n".join(" " * indent + part for part in parts)
 
 
-def _results(tables: Sequence[Table]) -> dict[str, Any]:
+def _results(tables: Sequence[Table], note: str) -> dict[str, Any]:
     date = dt.datetime.now(dt.UTC).date().isoformat()
     run = {"date": date, "commit": commit(), "versions": versions()}
     name = f"{date} {run['commit']}".strip()
+    if note:
+        run, name = {**run, "note": note}, f"{name}, {note}"
     return {
         "machine": machine(),
         "runs": {name: run},

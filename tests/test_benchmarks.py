@@ -48,7 +48,8 @@ def test_tables_of_a_page_are_those_of_the_results_that_are_kept(page: Path) -> 
 @EVERY_PAGE
 def test_a_figure_that_somebody_changes_does_not_stand(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
-    cell = next(m for m in re.finditer(r"\| (\d+\.\d+)", text) if text_alone(m[0]) == m[0])
+    cell = re.search(r"\| (\d+\.\d+)", text)
+    assert cell is not None
     changed = text[: cell.start(1)] + "12345" + text[cell.end(1) :]
     assert written(changed, kept(), kept(BEFORE)) == text
 
