@@ -63,16 +63,22 @@ def table(name: str, columns: list[str], results: Results) -> list[str]:
     if not there:
         msg = f"no results of {name!r} are kept: measure them with python -m benchmarks --keep"
         raise LookupError(msg)
-    headings = " · ".join(QUANTITIES[column].heading for column in columns)
-    titles = [f"{_processor(results[kind])}: {headings}" for kind in there]
+    measured = {
+        kind: [c for c in columns if any(shown(c, row) for row in rows.values())]
+        for kind, rows in there.items()
+    }
+    titles = [
+        f"{_processor(results[kind])}: " + " · ".join(QUANTITIES[c].heading for c in some)
+        for kind, some in measured.items()
+    ]
     whats = dict.fromkeys(what for rows in there.values() for what in rows)
     lines = [_line(["", *titles]), _line(["---", *("---:" for _ in titles)])]
     for what in whats:
         cells = [
-            " · ".join(shown(column, rows[what]) or "–" for column in columns)
+            " · ".join(shown(column, rows[what]) or "–" for column in measured[kind])
             if what in rows
             else ""
-            for rows in there.values()
+            for kind, rows in there.items()
         ]
         lines.append(_line([what, *cells]))
     return lines

@@ -80,6 +80,14 @@ def test_each_kind_of_processor_has_a_column_and_what_one_lacks_is_empty() -> No
     ]
 
 
+def test_what_one_processor_has_not_measured_at_all_has_no_place_in_its_column() -> None:
+    one = results_of(Table("t", "", (), [{"what": "a", "seconds": 2.0, "cpu": 3.0}]))
+    two = results_of(Table("t", "", (), [{"what": "a", "seconds": 4.0}]))
+    lines = table("t", ["seconds", "cpu"], {"one": one, "two": two})
+    assert lines[0] == "|  | Some Chip 9: seconds · CPU s | Some Chip 9: seconds |"
+    assert lines[2] == "| a | 2 · 3 | 4 |"
+
+
 def test_a_table_that_nobody_has_measured_is_an_error_that_names_it() -> None:
     with pytest.raises(LookupError, match="no results of 'nothing' are kept"):
         table("nothing", ["seconds"], {"one": results_of()})
