@@ -26,7 +26,7 @@ from xfusion.datamodel.provenance import ITEMS, merged_mask_attrs, with_time_of_
 from xfusion.datamodel.slices import slices_along
 from xfusion.datamodel.times import label_text
 from xfusion.datamodel.validation import HasDataset, Retrieval, as_retrieval
-from xfusion.raster.file import recall, remember_each
+from xfusion.raster.origin import recall, remember_each
 
 from .alignment import like_first
 from .labels import labels_along, name_of

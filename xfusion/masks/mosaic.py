@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -13,11 +11,11 @@ from numpy.typing import NDArray
 
 from xfusion.datamodel.chunks import Blocks
 from xfusion.datamodel.graph import InGraph
-from xfusion.kernels import parallel
 from xfusion.kernels.control import ControlGrid, Window
+from xfusion.raster.ahead import Ask
 from xfusion.raster.file import RasterFile
-from xfusion.warp.blocks import keep_freed_memory, picked
-from xfusion.warp.on_block import slices, split, strips
+from xfusion.warp.from_files import PlannedBlock, at_once, from_files, keep_freed_memory
+from xfusion.warp.on_block import split, strips
 from xfusion.warp.pixel_mapping import PixelMapping
 
 if TYPE_CHECKING:
@@ -68,8 +66,18 @@ class WarpedBands(InGraph):
         """What stands for "not observed" in the result."""
         return self.nodata if self.resampling == "nearest" else (np.nan,) * len(self.names)
 
+    def plan(self, rows: slice, columns: slice, ask: Ask) -> PlannedBlock:
+        """Ask for what one block of the target needs of the files."""
+        grid = self.mapping.control_grid(rows, columns)
+        window = self.mapping.window(grid)
+        if window is None:
+            return PlannedBlock(grid, None, ())
+        fills = self.nodata if self.on_read_error == "flag" else (None,) * len(self.files)
+        asked = (ask(f, window.slices, fill) for f, fill in zip(self.files, fills, strict=True))
+        return PlannedBlock(grid, window, tuple(asked))
+
     def on(
-        self, rows: slice, columns: slice
+        self, rows: slice, columns: slice, plan: PlannedBlock
     ) -> tuple[list[NDArray[Any]], NDArray[np.bool_] | None] | None:
         """Return one block of the target, band by band, and where it could not be read.
 
@@ -77,13 +85,15 @@ class WarpedBands(InGraph):
         """
         from xfusion.kernels import nearest  # numba takes half a second to import
 
-        grid = self.mapping.control_grid(rows, columns)
-        window = self.mapping.window(grid)
+        grid, window = plan.grid, plan.window
         if window is None:
             return None
         shape = rows.stop - rows.start, columns.stop - columns.start
         out = [np.empty(shape, self.dtype) for _ in self.names]
-        stored, failed = self._stored(window)
+        read = [asked.take() for asked in plan.files]
+        stored = [pixels for pixels, _ in read]
+        failures = [failed for _, failed in read if failed is not None]
+        failed = np.any(failures, axis=0) if failures else None
         if self.resampling == "nearest":
             for pixels, fill, plane in zip(stored, self.fills, out, strict=True):
                 band = pixels.astype(self.dtype, copy=False)
@@ -99,16 +109,6 @@ class WarpedBands(InGraph):
         lost = np.empty(shape, np.uint8)
         nearest.copy_nearest(failed.view(np.uint8), window, grid, outside=0, out=lost)
         return out, lost.view(np.bool_)
-
-    def _stored(self, window: Window) -> tuple[list[NDArray[Any]], NDArray[np.bool_] | None]:
-        if self.on_read_error == "raise":
-            return [file[window.slices] for file in self.files], None
-        read = [
-            file.read_what_can_be(*window.slices, fill=fill)
-            for file, fill in zip(self.files, self.nodata, strict=True)
-        ]
-        failures = [failed for _, failed in read if failed is not None]
-        return [pixels for pixels, _ in read], np.any(failures, axis=0) if failures else None
 
     def _interpolate(
         self,
@@ -146,14 +146,21 @@ class WarpedItem(InGraph):
 
     bands: tuple[WarpedBands | OdcBands, ...]
 
+    def plan(self, rows: slice, columns: slice, ask: Ask) -> list[Any]:
+        """Ask for what one block of the target needs of the files."""
+        return [bands.plan(rows, columns, ask) for bands in self.bands]
+
     def on(
-        self, rows: slice, columns: slice
+        self, rows: slice, columns: slice, plan: list[Any]
     ) -> tuple[dict[str, NDArray[Any]], NDArray[np.bool_] | None] | None:
         """Return the bands that touch one block of the target, and where they could not be read."""
         if not self.bands:
             shape = rows.stop - rows.start, columns.stop - columns.start
             return {}, np.ones(shape, np.bool_)
-        warped = [(bands, bands.on(rows, columns)) for bands in self.bands]
+        warped = [
+            (bands, bands.on(rows, columns, planned))
+            for bands, planned in zip(self.bands, plan, strict=True)
+        ]
         layers: dict[str, NDArray[Any]] = {}
         failures = []
         for bands, block in warped:
@@ -184,7 +191,11 @@ class Mosaic(InGraph):
         flags = [] if self.on_read_error == "raise" else [np.dtype(np.bool_)]
         return [*(dtype for _, _, dtype in self.bands), *flags]
 
-    def on(self, rows: slice, columns: slice) -> tuple[NDArray[Any], ...]:
+    def plan(self, rows: slice, columns: slice, ask: Ask) -> list[list[Any]]:
+        """Ask for what one block of the target needs of the files."""
+        return [item.plan(rows, columns, ask) for item in self.items]
+
+    def on(self, rows: slice, columns: slice, plan: list[list[Any]]) -> tuple[NDArray[Any], ...]:
         """Return one block of the target: the bands, and where they could not be read.
 
         The latter only where `on_read_error` is "flag".
@@ -193,8 +204,8 @@ class Mosaic(InGraph):
         shape = rows.stop - rows.start, columns.stop - columns.start
         merged: dict[str, NDArray[Any]] = {}
         failed = np.zeros(shape, np.bool_)
-        for item in self.items:
-            block = item.on(rows, columns)
+        for item, planned in zip(self.items, plan, strict=True):
+            block = item.on(rows, columns, planned)
             if block is None:
                 continue
             layers, lost = self._complete(block[0], shape), block[1]
@@ -239,17 +250,8 @@ def warp_mosaic(mosaic: Mosaic, blocks: Blocks | None) -> list[Any]:
     """
     rows, columns = mosaic.target
     if blocks is None:
-        parts = slices(split(rows, FILE_STRIP))
-        with ThreadPoolExecutor(min(parallel.core_count(), max(1, len(parts)))) as pool:
-            done = list(pool.map(lambda r: mosaic.on(r, slice(0, columns)), parts))
+        done = at_once(mosaic, (split(rows, FILE_STRIP), (columns,)))
         return [np.concatenate(layer) for layer in zip(*done, strict=True)]
     from dask.base import tokenize
-    from dask.highlevelgraph import HighLevelGraph
 
-    name = f"bands-{tokenize(mosaic, blocks)}"
-    tasks: dict[Any, Any] = {
-        (name, i, j): (mosaic.on, r, c)
-        for (i, r), (j, c) in itertools.product(*(enumerate(slices(n)) for n in blocks))
-    }
-    graph = HighLevelGraph.from_collections(name, tasks, dependencies=[])
-    return [picked(graph, name, tasks, k, blocks, dtype) for k, dtype in enumerate(mosaic.dtypes)]
+    return from_files(f"bands-{tokenize(mosaic, blocks)}", mosaic, blocks, mosaic.dtypes)

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xfusion.datamodel.graph import InGraph
+from xfusion.raster.ahead import Ask
 from xfusion.raster.asset import READ_ERRORS
 from xfusion.raster.file import RasterFile
 from xfusion.raster.patience import WAITS, read_with_retries
@@ -40,13 +41,17 @@ class OdcBands(InGraph):
     dtype: np.dtype[Any]
     on_read_error: OnReadError = "raise"
 
+    def plan(self, rows: slice, columns: slice, ask: Ask) -> None:
+        """Ask for nothing: odc.stac.load reads for itself."""
+
     def on(
-        self, rows: slice, columns: slice
+        self, rows: slice, columns: slice, plan: None
     ) -> tuple[list[NDArray[Any]], NDArray[np.bool_] | None] | None:
         """Return one block of the target, band by band, and where it could not be read.
 
         None where the files miss the block.
         """
+        del plan  # which is none
         target = self.mapping.target.shape.yx
         touched = [
             (tile, within, place)

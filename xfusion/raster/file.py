@@ -8,10 +8,9 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import numpy as np
-import xarray as xr
 from numpy.typing import NDArray
 
 from xfusion.datamodel.comparison import same_crs, same_geobox
@@ -26,10 +25,10 @@ from .patience import MUCH_LOST, WAITS, options_in_time, read_in_time, read_with
 if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox
 
+T = TypeVar("T")
 FilePath: TypeAlias = str | os.PathLike[str]
-
-ENCODING = "xfusion_raster_file"
-ENCODING_OF_EACH = "xfusion_raster_files"  # of a cube
+Area: TypeAlias = tuple[slice, slice]
+"""Rows and columns of a file."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +95,25 @@ class RasterFile(InGraph):
 
     def read(self, rows: slice, columns: slice, seconds: float = np.inf) -> NDArray[Any]:
         """Read a window, shape (rows, columns); on the web not anew after so many seconds."""
-        read = functools.partial(self._read, rows, columns)
+        return self.read_some(lambda _: [(rows, columns)], seconds)[0]
+
+    def read_some(
+        self, choose: Callable[[tuple[int, int]], Sequence[Area]], seconds: float = np.inf
+    ) -> list[NDArray[Any]]:
+        """Read windows that are chosen when the file is open.
+
+        Parameters
+        ----------
+        choose : callable
+            Takes rows and columns of the blocks of the file; called anew by each attempt.
+        seconds : float
+            On the web after which there is no further attempt.
+        """
+
+        def read(options: dict[str, str]) -> list[NDArray[Any]]:
+            with self.checked(options) as file:
+                return [self._pixels(file, *area) for area in choose(self._sides(file))]
+
         return read_with_retries(self.path, read, seconds)
 
     def read_what_can_be(
@@ -111,18 +128,37 @@ class RasterFile(InGraph):
         failed : array of bool, or None
             Where that is; None where all could be read.
         """
-        if not WAITS.is_given_up(self.path) and WAITS.lost(self.path) < MUCH_LOST:
-            try:
-                read = functools.partial(self.read, rows, columns, WAITS.share(self.path))
-                return read_in_time(self.path, read), None
-            except READ_ERRORS:
-                if WAITS.is_given_up(self.path):
-                    # other files are waited for before the next block is, and as long
-                    WAITS.give_up(self.path)
+        pixels = self.in_time(functools.partial(self.read, rows, columns))
+        return (
+            self.read_block_by_block(rows, columns, fill=fill) if pixels is None else (pixels, None)
+        )
+
+    def in_time(self, read: Callable[[float], T]) -> T | None:
+        """Return what a read of the file brings in its time, None where it fails or is too late.
+
+        Parameters
+        ----------
+        read : callable
+            Takes the seconds after which it makes no further attempt.
+        """
+        if WAITS.is_given_up(self.path) or WAITS.lost(self.path) >= MUCH_LOST:
+            return None
+        try:
+            return read_in_time(self.path, functools.partial(read, WAITS.share(self.path)))
+        except READ_ERRORS:
+            if WAITS.is_given_up(self.path):
+                # other files are waited for before the next block is, and as long
+                WAITS.give_up(self.path)
+            return None
+
+    def read_block_by_block(
+        self, rows: slice, columns: slice, *, fill: float
+    ) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
+        """Read what can be read of a window, as :meth:`read_what_can_be`, each block once."""
         shape = rows.stop - rows.start, columns.stop - columns.start
         pixels = np.full(shape, fill, self.dtype)
         failed = np.ones(shape, np.bool_)
-        # each once: the server was asked often enough
+        # not anew: the server was asked often enough
         for part in self._blocks(rows, columns):
             if WAITS.is_given_up(self.path):
                 break
@@ -142,7 +178,7 @@ class RasterFile(InGraph):
         if WAITS.is_given_up(self.path):
             return []
         try:
-            sides = read_in_time(self.path, self._sides_of_blocks)
+            sides = read_in_time(self.path, self._known_sides)
         except READ_ERRORS:
             # it was asked often enough before, and not of this window alone
             WAITS.give_up(self.path)
@@ -154,43 +190,49 @@ class RasterFile(InGraph):
         parts = [[slice(a, b) for a, b in itertools.pairwise(cut)] for cut in cuts]
         return [(down, across) for down in parts[0] for across in parts[1]]
 
-    def _sides_of_blocks(self) -> tuple[int, int]:
+    def _known_sides(self) -> tuple[int, int]:
         with self.checked(options_in_time()) as file:
-            rows, columns = file.block_shapes[self.band - 1]
-            return rows, columns
+            return self._sides(file)
+
+    def _sides(self, file: Any) -> tuple[int, int]:
+        rows, columns = file.block_shapes[self.band - 1]
+        return rows, columns
 
     def _read(self, rows: slice, columns: slice, options: dict[str, str]) -> NDArray[Any]:
+        with self.checked(options) as file:
+            return self._pixels(file, rows, columns)
+
+    def _pixels(self, file: Any, rows: slice, columns: slice) -> NDArray[Any]:
         from rasterio.enums import MaskFlags
         from rasterio.windows import Window
 
         window = Window.from_slices(rows, columns)
-        with self.checked(options) as file:
-            place = self.band - 1
-            flags = set(file.mask_flag_enums[place])
-            nodata = file.nodatavals[place]
-            if not self.masked:
-                stored: NDArray[Any] = file.read(self.band, window=window)
-                raw = as_classes(stored, self.dtype, nodata, self.missing, self.path)
-                if self.missing is not None and np.isnan(self.missing):
-                    raw = raw.astype(self.dtype, copy=False)  # integers have no NaN
-                for value in (self.nodata, nodata if self.declares else None):
-                    if self.missing is not None and value is not None:
-                        raw[_is(stored, value)] = self.missing
-                # a nodata that it declares may be a class of its own, as that of SCL is
-                if self.missing is not None and flags & {MaskFlags.per_dataset, MaskFlags.alpha}:
-                    raw[file.read_masks(self.band, window=window) == 0] = self.missing
-                return raw
-            if flags <= {MaskFlags.all_valid, MaskFlags.nodata}:
-                pixels = file.read(self.band, window=window)
-                missing = None if nodata is None or np.isnan(nodata) else _is(pixels, nodata)
-            else:
-                both = file.read(self.band, window=window, masked=True)
-                pixels, missing = both.data, np.ma.getmaskarray(both)
-            if self.nodata is not None:
-                declared = pixels == float(self.nodata)
-                missing = declared if missing is None else missing | declared
-            scale = file.scales[place] if self.scale is None else self.scale
-            offset = file.offsets[place] if self.offset is None else self.offset
+        place = self.band - 1
+        flags = set(file.mask_flag_enums[place])
+        nodata = file.nodatavals[place]
+        if not self.masked:
+            stored: NDArray[Any] = file.read(self.band, window=window)
+            raw = as_classes(stored, self.dtype, nodata, self.missing, self.path)
+            if self.missing is not None and np.isnan(self.missing):
+                raw = raw.astype(self.dtype, copy=False)  # integers have no NaN
+            for value in (self.nodata, nodata if self.declares else None):
+                if self.missing is not None and value is not None:
+                    raw[_is(stored, value)] = self.missing
+            # a nodata that it declares may be a class of its own, as that of SCL is
+            if self.missing is not None and flags & {MaskFlags.per_dataset, MaskFlags.alpha}:
+                raw[file.read_masks(self.band, window=window) == 0] = self.missing
+            return raw
+        if flags <= {MaskFlags.all_valid, MaskFlags.nodata}:
+            pixels = file.read(self.band, window=window)
+            missing = None if nodata is None or np.isnan(nodata) else _is(pixels, nodata)
+        else:
+            both = file.read(self.band, window=window, masked=True)
+            pixels, missing = both.data, np.ma.getmaskarray(both)
+        if self.nodata is not None:
+            declared = pixels == float(self.nodata)
+            missing = declared if missing is None else missing | declared
+        scale = file.scales[place] if self.scale is None else self.scale
+        offset = file.offsets[place] if self.offset is None else self.offset
         values: NDArray[Any] = pixels.astype(self.dtype, copy=False)
         if (scale, offset) != (1.0, 0.0):
             values = (values * scale + offset).astype(self.dtype, copy=False)
@@ -250,32 +292,3 @@ def _one_crs(of_file: str, of_item: str) -> bool:
     from odc.geo.crs import CRS
 
     return same_crs(CRS(of_file), CRS(of_item))
-
-
-def remember(variable: xr.Variable, file: RasterFile) -> None:
-    """Note on a lazy variable which file its pixels are; results of computing lack the note."""
-    variable.encoding[ENCODING] = (_name(variable), file)
-
-
-def recall(variable: xr.Variable) -> RasterFile | None:
-    """Return the file whose pixels a lazy variable holds unchanged, None if there is none."""
-    name, file = variable.encoding.get(ENCODING, (None, None))
-    return file if name is not None and name == _name(variable) else None
-
-
-def remember_each(variable: xr.Variable, files: Sequence[RasterFile | None]) -> None:
-    """Note on a lazy variable which files its pixels are, one for each label of its first dim."""
-    if variable.chunks is not None and all(file is not None for file in files):
-        variable.encoding[ENCODING_OF_EACH] = (_name(variable), tuple(files))
-
-
-def recall_each(variable: xr.Variable) -> tuple[RasterFile, ...] | None:
-    """Return the files whose pixels a lazy variable of dims (label, y, x) holds unchanged."""
-    name, files = variable.encoding.get(ENCODING_OF_EACH, (None, None))
-    return files if name is not None and name == _name(variable) else None
-
-
-def _name(variable: xr.Variable) -> str | None:
-    """Return the name of a dask array, which tells its content."""
-    # only a lazy variable gives its array without reading it
-    return None if variable.chunks is None else str(variable.data.name)

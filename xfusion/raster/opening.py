@@ -21,9 +21,10 @@ from xfusion.datamodel.tags import OF_ALL, UNPACKED
 from xfusion.datamodel.times import Time, as_time, moment_of
 
 from .address import opened_as
-from .file import FilePath, RasterFile, remember
+from .file import FilePath, RasterFile
 from .georeference import check_place, is_of_heights
 from .naming import warn_of_exchanged, warn_of_packing
+from .origin import remember
 from .unpacking import check_numbers
 
 CHUNK = 1536  # pixels a side: 9 MiB of float32; larger ones need more memory, smaller more time

@@ -252,10 +252,10 @@ def read_in_time(path: str, read: Callable[[], T]) -> T:
         seconds = max(seconds, _limit(WHOLE))
     with WAITS.counted(path):
         # without a limit where the user has set none
-        return read() if seconds == np.inf else within(seconds, _with_options_of_here(read))
+        return read() if seconds == np.inf else within(seconds, with_options_of_here(read))
 
 
-def _with_options_of_here(call: Callable[[], T]) -> Callable[[], T]:
+def with_options_of_here(call: Callable[[], T]) -> Callable[[], T]:
     """Return a call that has the options of GDAL of this thread in another one as well."""
     import rasterio
     from rasterio.env import getenv, hasenv, setenv

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from xfusion.datamodel.caller import warn
 
-from .file import recall
+from .origin import recall
 
 WINDOWS = 6  # along each side
 SIDE = 128  # pixels a side of a window

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import functools
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -15,11 +14,10 @@ from numpy.typing import NDArray
 from xfusion.datamodel.chunks import Blocks
 from xfusion.kernels import parallel
 from xfusion.kernels.control import Window
-from xfusion.raster.file import RasterFile, recall, recall_each
+from xfusion.raster.origin import recall, recall_each
 
+from .from_files import WarpedFiles, from_files, keep_freed_memory, picked
 from .on_block import STRIP, Warp, slices
-
-KEPT = 31 << 20  # bytes of the largest array that glibc can keep the memory of
 
 
 def warp_blocks(warp: Warp, layers: Sequence[xr.Variable], blocks: Blocks | None) -> list[Any]:
@@ -94,15 +92,10 @@ def _from_files(
 ) -> list[Any]:
     """Warp straight from the files: a task reads the window it needs, once."""
     from dask.base import tokenize
-    from dask.highlevelgraph import HighLevelGraph
 
-    files = [*files]
-    name = f"coregister-{tokenize(warp, files, [layer.data.name for layer in layers], blocks)}"
-    tasks: dict[Any, Any] = {
-        (name, i, j): (_warp_files, warp, files, r, c) for i, j, r, c in _targets(blocks)
-    }
-    graph = HighLevelGraph.from_collections(name, tasks)
-    return [picked(graph, name, tasks, k, blocks, layer.dtype) for k, layer in enumerate(layers)]
+    source = WarpedFiles(warp, (*files,))
+    name = f"coregister-{tokenize(source, [layer.data.name for layer in layers], blocks)}"
+    return from_files(name, source, blocks, [layer.dtype for layer in layers])
 
 
 def _targets(blocks: Blocks) -> list[tuple[int, int, slice, slice]]:
@@ -134,44 +127,6 @@ def _tasks_on_blocks(
         yield place, (_warp_block, warp, parts, origin, dtypes, leading, rows, columns)
 
 
-def picked(
-    graph: Any, name: str, tasks: Mapping[Any, Any], k: int, chunks: Any, dtype: np.dtype[Any]
-) -> Any:
-    """Return layer k of the tasks' results as a dask array."""
-    import dask.array as da
-    from dask.highlevelgraph import HighLevelGraph, MaterializedLayer
-
-    part = f"{name}-{k}"
-    picks = MaterializedLayer({(part, *key[1:]): (_pick, key, k) for key in tasks})
-    layers = {**graph.layers, part: picks}
-    picked = HighLevelGraph(layers, {**graph.dependencies, part: {name}})
-    return da.Array(picked, part, chunks, dtype=dtype)
-
-
-@functools.cache
-def keep_freed_memory() -> None:
-    """Let the arrays of a block live in the memory of the last one.
-
-    glibc gives the memory of a large array back to the system when it is freed, and each page is
-    cleared anew for the next; it keeps that of arrays up to the largest it has seen freed. The
-    system never gets to see this one, as nothing is written to it.
-    """
-    np.empty(KEPT, np.uint8)
-
-
-def _warp_files(
-    warp: Warp, files: Sequence[RasterFile], rows: slice, columns: slice
-) -> tuple[NDArray[Any], ...]:
-    keep_freed_memory()
-    grid = warp.mapping.control_grid(rows, columns)
-    window = warp.mapping.window(grid)
-    shape = rows.stop - rows.start, columns.stop - columns.start
-    layers = [file[window.slices] for file in files] if window else []
-    outputs = tuple(np.empty(shape, file.dtype) for file in files)
-    warp.on(layers, window, grid, outputs)
-    return outputs
-
-
 def _warp_block(
     warp: Warp,
     parts: list[list[list[NDArray[Any]]]],
@@ -201,10 +156,6 @@ def _rows_and_columns(layer: NDArray[Any]) -> tuple[int, int]:
 
 def _several(part: list[list[NDArray[Any]]]) -> bool:
     return len(part) > 1 or len(part[0]) > 1
-
-
-def _pick(block: tuple[NDArray[Any], ...], k: int) -> NDArray[Any]:
-    return block[k]
 
 
 def _in_common_chunks(layers: Sequence[xr.Variable]) -> list[Any]:

@@ -1,0 +1,229 @@
+"""What the blocks of a run need of files: read together, and before they are computed."""
+
+from __future__ import annotations
+
+import contextvars
+import functools
+import os
+import threading
+import weakref
+from collections.abc import Callable, Sequence
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, Generic, Protocol, TypeAlias, TypeVar
+
+from .file import Area, RasterFile
+from .patience import is_on_the_web, with_options_of_here
+from .tiles import Pixels, Tiles
+
+T = TypeVar("T")
+Block: TypeAlias = tuple[int, ...]
+"""Place of a block among those of a target, the first number down."""
+
+READS = "xfusion.reads"  # of dask's configuration: files on the web that are read at a time
+DEFAULT_READS = 16
+BLOCKS_AHEAD = 32
+MOST_AHEAD = 96 << 20  # bytes that are read and not taken yet, of all runs of the process
+
+
+class Window(Protocol):
+    """A window of a file that was asked for."""
+
+    def take(self) -> Pixels:
+        """Return its pixels, shape (rows, columns), and where they could not be read; once."""
+
+
+Ask: TypeAlias = Callable[[RasterFile, Area, float | None], Window]
+"""Asks for a window of a file; with a fill for what cannot be read, or None to raise."""
+
+
+@dataclass(frozen=True)
+class AtOnce:
+    """A window that is read when it is taken."""
+
+    file: RasterFile
+    area: Area
+    fill: float | None
+
+    def take(self) -> Pixels:
+        """Read it."""
+        if self.fill is None:
+            return self.file.read(*self.area), None
+        return self.file.read_what_can_be(*self.area, fill=self.fill)
+
+
+class ReadAhead(Generic[T]):
+    """Reads what the blocks of one run need, each tile once, from the web before it is needed.
+
+    Another process, to which a task is sent, does without: blocks come there in any order.
+
+    Parameters
+    ----------
+    blocks : sequence of block
+        Those that the run computes.
+    plan : callable
+        Takes a block and what asks for windows, and returns what the block is computed with.
+    """
+
+    def __init__(self, blocks: Sequence[Block], plan: Callable[[Block, Ask], T]) -> None:
+        self._run = _Run(blocks, plan)
+        weakref.finalize(self, self._run.close)
+
+    def __reduce__(self) -> tuple[Callable[[], None], tuple[()]]:
+        return _nothing, ()
+
+    def begin(self, block: Block) -> T:
+        """Return the plan of a block; its windows are on their way, and those of the next."""
+        return self._run.begin(block)
+
+
+def _nothing() -> None:
+    """Be what another process does without."""
+
+
+@dataclass(eq=False)
+class _Coming:
+    """A window that is announced, and maybe under way."""
+
+    run: _Run[Any]
+    tiles: Tiles
+    size: int
+    loading: Future[None] | None = None
+    is_ahead: bool = False
+
+    def take(self) -> Pixels:
+        """Wait for it, or read it if nobody does."""
+        try:
+            if self.loading is None:
+                self.tiles.load(self)
+            else:
+                try:
+                    self.loading.result()
+                except CancelledError:
+                    self.tiles.load(self)
+            return self.tiles.take(self)
+        except BaseException:
+            # what else was asked for will not be needed
+            self.run.close()
+            raise
+        finally:
+            self.end()
+
+    def end(self) -> None:
+        """Make room for others."""
+        if self.is_ahead:
+            self.is_ahead = False
+            _AHEAD.add(-self.size)
+
+
+class _Run(Generic[T]):
+    """The blocks of a run, in the order in which they are mostly computed."""
+
+    def __init__(self, blocks: Sequence[Block], plan: Callable[[Block, Ask], T]) -> None:
+        self._plan = plan
+        self._lock = threading.RLock()
+        self._left = dict.fromkeys(sorted(blocks))  # those that are not planned
+        self._planned: dict[Block, tuple[T, list[_Coming]]] = {}
+        self._tiles: dict[tuple[int, float | None], Tiles] = {}
+        self._is_closed = False
+
+    def begin(self, block: Block) -> T:
+        with self._lock:
+            self._plan_one(block)
+            plan, windows = self._planned.pop(block)
+            for window in windows:
+                self._start(window)
+            # tiles that the blocks of this row and the next one share are kept for these
+            for other in self._upto(block[0] + 1):
+                self._plan_one(other)
+            self._read_ahead()
+        return plan
+
+    def close(self) -> None:
+        """Read nothing more ahead."""
+        with self._lock:
+            self._is_closed = True
+            for _, windows in self._planned.values():
+                for window in windows:
+                    if window.loading is not None:
+                        window.loading.cancel()
+                    window.end()
+
+    def _upto(self, row: int) -> list[Block]:
+        blocks = []
+        for block in self._left:
+            if block[0] > row:
+                break
+            blocks.append(block)
+        return blocks
+
+    def _plan_one(self, block: Block) -> None:
+        if block in self._planned:
+            return
+        self._left.pop(block, None)
+        windows: list[_Coming] = []
+
+        def ask(file: RasterFile, area: Area, fill: float | None) -> _Coming:
+            tiles = self._tiles.setdefault((id(file), fill), Tiles(file, fill))
+            rows, columns = (part.stop - part.start for part in area)
+            window = _Coming(self, tiles, rows * columns * file.dtype.itemsize)
+            tiles.announce(window, area)
+            windows.append(window)
+            return window
+
+        self._planned[block] = self._plan(block, ask), windows
+
+    def _read_ahead(self) -> None:
+        """Begin to read for the next blocks, as far as there is room."""
+        if self._is_closed or not any(_is_slow(tiles) for tiles in self._tiles.values()):
+            return
+        for block in [*self._planned, *self._left][:BLOCKS_AHEAD]:
+            self._plan_one(block)
+            for window in self._planned[block][1]:
+                if window.loading is None and _is_slow(window.tiles):
+                    if not _AHEAD.add(window.size):
+                        return
+                    window.is_ahead = True
+                    self._start(window)
+
+    def _start(self, window: _Coming) -> None:
+        if window.loading is None and _is_slow(window.tiles):
+            load = with_options_of_here(functools.partial(window.tiles.load, window))
+            context = contextvars.copy_context()
+            window.loading = _readers(_read_count(), os.getpid()).submit(context.run, load)
+
+
+def _is_slow(tiles: Tiles) -> bool:
+    """Whether a file is waited for, more than the cores are."""
+    return is_on_the_web(tiles.file.path)
+
+
+def _read_count() -> int:
+    import dask
+
+    return int(dask.config.get(READS, DEFAULT_READS))
+
+
+@functools.lru_cache(maxsize=1)
+def _readers(count: int, process: int) -> ThreadPoolExecutor:
+    del process  # a process that was forked has none of the threads
+    return ThreadPoolExecutor(count, "xfusion-read")
+
+
+class _Room:
+    """How many bytes are read ahead, of how many that may be."""
+
+    def __init__(self, most: int) -> None:
+        self._most, self._taken = most, 0
+        self._lock = threading.Lock()
+
+    def add(self, size: int) -> bool:
+        """Take room, or give it back; False if there is not enough."""
+        with self._lock:
+            if size > 0 and self._taken + size > self._most:
+                return False
+            self._taken += size
+            return True
+
+
+_AHEAD = _Room(MOST_AHEAD)
