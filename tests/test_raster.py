@@ -420,13 +420,13 @@ def test_all_layers_are_brought_onto_a_grid_straight_from_their_files(
     water = xf.raster.open_retrieval(*files, chunks=16)
     moved = xf.coregister(water, water.odc.geobox.zoom_out(1.7), chunks=-1)
     reads: list[str] = []
-    read = RasterFile.read
+    read = RasterFile.read_some
 
-    def noted(self: RasterFile, *window: Any) -> Any:
+    def noted(self: RasterFile, *how: Any) -> Any:
         reads.append(Path(self.path).stem)
-        return read(self, *window)
+        return read(self, *how)
 
-    monkeypatch.setattr(RasterFile, "read", noted)
+    monkeypatch.setattr(RasterFile, "read_some", noted)
     moved.compute(scheduler="sync")
     # the window of a block of the target each once, not block by block of lazy arrays
     assert sorted(reads) == ["mask", "mu", "sigma"]

@@ -88,19 +88,15 @@ class _Coming:
     run: _Run[Any]
     tiles: Tiles
     size: int
-    loading: Future[None] | None = None
+    loading: Future[bool] | None = None
+    """Whether it was loaded."""
     is_ahead: bool = False
 
     def take(self) -> Pixels:
-        """Wait for it, or read it if nobody does."""
+        """Wait for it, or read it if nobody has."""
         try:
-            if self.loading is None:
+            if not self._was_loaded():
                 self.tiles.load(self)
-            else:
-                try:
-                    self.loading.result()
-                except CancelledError:
-                    self.tiles.load(self)
             return self.tiles.take(self)
         except BaseException:
             # what else was asked for will not be needed
@@ -108,6 +104,18 @@ class _Coming:
             raise
         finally:
             self.end()
+
+    def load(self) -> bool:
+        """Read it, as it is needed now."""
+        self.tiles.load(self)
+        self.run.read_ahead()
+        return True
+
+    def _was_loaded(self) -> bool:
+        try:
+            return self.loading is not None and self.loading.result()
+        except CancelledError:
+            return False
 
     def end(self) -> None:
         """Make room for others."""
@@ -132,11 +140,12 @@ class _Run(Generic[T]):
             self._plan_one(block)
             plan, windows = self._planned.pop(block)
             for window in windows:
-                self._start(window)
+                if window.loading is None and _is_slow(window.tiles):
+                    window.loading = _submitted(window.load)
             # tiles that the blocks of this row and the next one share are kept for these
             for other in self._upto(block[0] + 1):
                 self._plan_one(other)
-            self._read_ahead()
+            self.read_ahead()
         return plan
 
     def close(self) -> None:
@@ -173,29 +182,37 @@ class _Run(Generic[T]):
 
         self._planned[block] = self._plan(block, ask), windows
 
-    def _read_ahead(self) -> None:
-        """Begin to read for the next blocks, as far as there is room."""
-        if self._is_closed or not any(_is_slow(tiles) for tiles in self._tiles.values()):
-            return
-        for block in [*self._planned, *self._left][:BLOCKS_AHEAD]:
-            self._plan_one(block)
-            for window in self._planned[block][1]:
-                if window.loading is None and _is_slow(window.tiles):
-                    if not _AHEAD.add(window.size):
-                        return
-                    window.is_ahead = True
-                    self._start(window)
+    def read_ahead(self) -> None:
+        """Begin to read for the next blocks, as far as there is room.
 
-    def _start(self, window: _Coming) -> None:
-        if window.loading is None and _is_slow(window.tiles):
-            load = with_options_of_here(functools.partial(window.tiles.load, window))
-            context = contextvars.copy_context()
-            window.loading = _readers(_read_count(), os.getpid()).submit(context.run, load)
+        Of files that answer: one that does not is asked by the block that needs it, alone.
+        """
+        with self._lock:
+            if self._is_closed or not any(map(_is_slow, self._tiles.values())):
+                return
+            for block in [*self._planned, *self._left][:BLOCKS_AHEAD]:
+                self._plan_one(block)
+                for window in self._planned[block][1]:
+                    if window.loading is not None or not _is_slow(window.tiles):
+                        continue
+                    if window.tiles.answers:
+                        if not _AHEAD.add(window.size):
+                            return
+                        window.is_ahead = True
+                        load = functools.partial(window.tiles.load_ahead, window)
+                        window.loading = _submitted(load)
 
 
 def _is_slow(tiles: Tiles) -> bool:
     """Whether a file is waited for, more than the cores are."""
     return is_on_the_web(tiles.file.path)
+
+
+def _submitted(load: Callable[[], bool]) -> Future[bool]:
+    """Read in a thread of those that wait for the web, with the options of this one."""
+    context = contextvars.copy_context()
+    readers = _readers(_read_count(), os.getpid())
+    return readers.submit(context.run, with_options_of_here(load))
 
 
 def _read_count() -> int:

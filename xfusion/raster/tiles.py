@@ -66,11 +66,27 @@ class Tiles:
         self._parts: dict[Tile, Part] = {}
         self._announced: dict[Hashable, Area] = {}
         self._apart: dict[Hashable, Pixels] = {}
+        self._has_answered = self._has_failed = False
+
+    @property
+    def answers(self) -> bool:
+        """Whether something was read of the file, and no read of it has failed."""
+        return self._has_answered and not self._has_failed
 
     def announce(self, key: Hashable, area: Area) -> None:
         """Say that a window will be taken: tiles that it needs are kept for it."""
         with self._lock:
             self._announced[key] = area
+
+    def load_ahead(self, key: Hashable) -> bool:
+        """Read what no other window reads of this one, and return whether that was done.
+
+        Where it fails nothing else is tried, and nobody told: who takes the window tries anew.
+        """
+        area = self._announced.get(key)
+        if area is None or not self.answers:
+            return False
+        return self._has_all(area) or self._read(key, area) is None
 
     def load(self, key: Hashable) -> None:
         """Read what no other window reads of this one.
@@ -83,22 +99,34 @@ class Tiles:
         area = self._announced[key]
         if self._has_all(area):
             return
+        error = self._read(key, area)
+        if error is None:
+            return
+        if self.fill is None:
+            raise error
+        self._apart[key] = self.file.read_block_by_block(*area, fill=self.fill)
+
+    def _read(self, key: Hashable, area: Area) -> Exception | None:
+        """Read what a window lacks, and return the error if that fails."""
         attempt = Attempt(key, area)
 
         def read(seconds: float = np.inf) -> list[NDArray[Any]]:
             return self.file.read_some(lambda sides: self._claimed(attempt, sides), seconds)
 
+        error = OSError(f"{self.file!r} was not read in time")
         try:
             pixels = read() if self.fill is None else self.file.in_time(read)
-        except BaseException as error:
+        except Exception as raised:  # noqa: BLE001  # returned
+            self._give_up(attempt, raised)
+            return raised
+        except BaseException:
             self._give_up(attempt, error)
             raise
-        if pixels is not None:
-            self._keep(attempt, pixels)
-            return
-        assert self.fill is not None  # noqa: S101  # else it had raised
-        self._give_up(attempt, OSError(f"{self.file!r} was not read in time"))
-        self._apart[key] = self.file.read_block_by_block(*area, fill=self.fill)
+        if pixels is None:
+            self._give_up(attempt, error)
+            return error
+        self._keep(attempt, pixels)
+        return None
 
     def take(self, key: Hashable) -> Pixels:
         """Return a window that was loaded, shape (rows, columns)."""
@@ -116,19 +144,17 @@ class Tiles:
         rows, columns = area
         out = np.empty((rows.stop - rows.start, columns.stop - columns.start), self.file.dtype)
         for part in dict.fromkeys(parts):
-            try:
-                # of what another window did not get this one makes an attempt of its own
-                pixels = None if part is None else part.pixels.result()
-            except Exception:
-                if self.fill is None:
-                    raise
-                pixels = None
+            pixels = None if part is None else _pixels_of(part)
             if part is None or pixels is None:
-                if self.fill is None:
-                    return self.file.read(*area), None
-                return self.file.read_what_can_be(*area, fill=self.fill)
+                # of what another window did not get this one makes an attempt of its own
+                return self._by_itself(area)
             out[_overlap(area, part.area)] = pixels[_overlap(part.area, area)]
         return out, None
+
+    def _by_itself(self, area: Area) -> Pixels:
+        if self.fill is None:
+            return self.file.read(*area), None
+        return self.file.read_what_can_be(*area, fill=self.fill)
 
     def _has_all(self, area: Area) -> bool:
         with self._lock:
@@ -164,14 +190,16 @@ class Tiles:
         return bool(covered[0] * covered[1] > MUCH * max(tile, rows * columns))
 
     def _keep(self, attempt: Attempt, pixels: Sequence[NDArray[Any]]) -> None:
+        self._has_answered = True
         if attempt.is_apart:
             self._apart[attempt.key] = pixels[0], None
             return
         for part, each in zip(attempt.parts, pixels, strict=True):
             part.pixels.set_result(each)
 
-    def _give_up(self, attempt: Attempt, error: BaseException) -> None:
+    def _give_up(self, attempt: Attempt, error: Exception) -> None:
         """Take back what was promised to others."""
+        self._has_failed = True
         with self._lock:
             attempt.is_over = True
             promised = set(attempt.parts)
@@ -198,6 +226,11 @@ class Tiles:
                     alone = Part(own)
                     alone.pixels.set_result(part.pixels.result()[_overlap(part.area, own)].copy())
                     self._parts[tile] = alone
+
+
+def _pixels_of(part: Part) -> NDArray[Any] | None:
+    """Wait for what is read; None if that fails."""
+    return None if part.pixels.exception() else part.pixels.result()
 
 
 def _tiles(area: Area, sides: Sides) -> list[Tile]:
