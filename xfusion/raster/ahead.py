@@ -8,7 +8,7 @@ import os
 import threading
 import weakref
 from collections.abc import Callable, Sequence
-from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeAlias, TypeVar
 
@@ -112,10 +112,10 @@ class _Coming:
         return True
 
     def _was_loaded(self) -> bool:
-        try:
-            return self.loading is not None and self.loading.result()
-        except CancelledError:
+        # what no thread has begun is not waited for, as these may all wait for one server
+        if self.loading is None or self.loading.cancel():
             return False
+        return self.loading.result()
 
     def end(self) -> None:
         """Make room for others."""
