@@ -103,14 +103,14 @@ class FaultyServer(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), handler)
         self.faults = faults
         self.spoilt: Counter[tuple[str, str]] = Counter()
-        self.counts: Counter[str] = Counter(requests=0, ranges=0, faults=0)
+        self.counts: Counter[str] = Counter(requests=0, ranges=0, bytes=0, faults=0)
         self.methods: Counter[str] = Counter()
         self.paths: Counter[str] = Counter()
         self.counting = threading.Lock()
 
-    def count(self, what: str) -> None:
+    def count(self, what: str, number: int = 1) -> None:
         with self.counting:
-            self.counts[what] += 1
+            self.counts[what] += number
 
     def stats(self) -> dict[str, Any]:
         with self.counting:
@@ -166,6 +166,7 @@ class FaultyHandler(BaseHTTPRequestHandler):
 
     def send(self, reply: Reply, fault: Fault) -> None:
         body = b"" if self.command == "HEAD" else reply.body
+        self.server.count("bytes", len(body))
         head = self.head(reply)
         message = head + body
         if fault.kind in {"close", "late close", "reset", "stall", "drip"}:

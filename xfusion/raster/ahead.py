@@ -96,7 +96,7 @@ class _Coming:
         """Wait for it, or read it if nobody has."""
         try:
             if not self._was_loaded():
-                self.tiles.load(self)
+                self.load()
             return self.tiles.take(self)
         except BaseException:
             # what else was asked for will not be needed
