@@ -206,7 +206,8 @@ def test_each_byte_of_a_file_on_the_web_is_asked_for_once(served: str, large: Pa
     mask = mask_over(f"{served}/whole").compute(num_workers=2)
     np.testing.assert_array_equal(mask, EXCLUDED * 16)
     size = (large / "whole" / "exclusion_mask.tif").stat().st_size
-    assert asked(served)["bytes"] - before <= 1.05 * size + 2**16  # and its head
+    # its head, and pages of 16 KB where one of its tiles is read alone
+    assert asked(served)["bytes"] - before <= 1.15 * size + 2**16
 
 
 def test_of_blocks_that_nobody_computes_nothing_is_read_ahead(served: str, large: Path) -> None:
@@ -264,11 +265,11 @@ def test_a_file_that_has_not_answered_is_asked_by_who_needs_it_alone(tmp_path: P
     waiting, go_on = threading.Event(), threading.Event()
 
     class Slow(RasterFile):
-        def read_some(self, choose: Any, seconds: float = np.inf) -> list[NDArray[Any]]:
+        def read_some(self, take: Any, seconds: float) -> Any:
             began.append(1)
             waiting.set()
             assert go_on.wait(30)
-            return super().read_some(choose, seconds)
+            return super().read_some(take, seconds)
 
     assets.write(tmp_path / "exclusion_mask.tif", EXCLUDED, LARGE)
     with serve_folder(tmp_path) as address:

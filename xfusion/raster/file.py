@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import itertools
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
@@ -29,6 +29,8 @@ T = TypeVar("T")
 FilePath: TypeAlias = str | os.PathLike[str]
 Area: TypeAlias = tuple[slice, slice]
 """Rows and columns of a file."""
+Sides: TypeAlias = tuple[int, int]
+"""Rows and columns of the blocks of a file."""
 
 
 @dataclass(frozen=True)
@@ -95,24 +97,26 @@ class RasterFile(InGraph):
 
     def read(self, rows: slice, columns: slice, seconds: float = np.inf) -> NDArray[Any]:
         """Read a window, shape (rows, columns); on the web not anew after so many seconds."""
-        return self.read_some(lambda _: [(rows, columns)], seconds)[0]
+        read = functools.partial(self._read, rows, columns)
+        return read_with_retries(self.path, read, seconds)
 
     def read_some(
-        self, choose: Callable[[tuple[int, int]], Sequence[Area]], seconds: float = np.inf
-    ) -> list[NDArray[Any]]:
-        """Read windows that are chosen when the file is open.
+        self, take: Callable[[Sides, Callable[..., NDArray[Any]]], T], seconds: float
+    ) -> T:
+        """Return what a function takes from the file while it is open.
 
         Parameters
         ----------
-        choose : callable
-            Takes rows and columns of the blocks of the file; called anew by each attempt.
+        take : callable
+            Takes rows and columns of the blocks of the file, and what reads a window of it, given
+            by rows and columns; called anew by each attempt.
         seconds : float
             On the web after which there is no further attempt.
         """
 
-        def read(options: dict[str, str]) -> list[NDArray[Any]]:
+        def read(options: dict[str, str]) -> T:
             with self.checked(options) as file:
-                return [self._pixels(file, *area) for area in choose(self._sides(file))]
+                return take(self._sides(file), functools.partial(self._pixels, file))
 
         return read_with_retries(self.path, read, seconds)
 
@@ -190,11 +194,11 @@ class RasterFile(InGraph):
         parts = [[slice(a, b) for a, b in itertools.pairwise(cut)] for cut in cuts]
         return [(down, across) for down in parts[0] for across in parts[1]]
 
-    def _known_sides(self) -> tuple[int, int]:
+    def _known_sides(self) -> Sides:
         with self.checked(options_in_time()) as file:
             return self._sides(file)
 
-    def _sides(self, file: Any) -> tuple[int, int]:
+    def _sides(self, file: Any) -> Sides:
         rows, columns = file.block_shapes[self.band - 1]
         return rows, columns
 
