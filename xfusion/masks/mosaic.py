@@ -14,7 +14,7 @@ from xfusion.datamodel.graph import InGraph
 from xfusion.kernels.control import ControlGrid, Window
 from xfusion.raster.ahead import Ask
 from xfusion.raster.file import RasterFile
-from xfusion.warp.from_files import PlannedBlock, at_once, from_files, keep_freed_memory
+from xfusion.warp.from_files import PlannedBlock, blocks_at_once, keep_freed_memory, lazy_blocks
 from xfusion.warp.on_block import split, strips
 from xfusion.warp.pixel_mapping import PixelMapping
 
@@ -250,8 +250,8 @@ def warp_mosaic(mosaic: Mosaic, blocks: Blocks | None) -> list[Any]:
     """
     rows, columns = mosaic.target
     if blocks is None:
-        done = at_once(mosaic, (split(rows, FILE_STRIP), (columns,)))
+        done = blocks_at_once(mosaic, (split(rows, FILE_STRIP), (columns,)))
         return [np.concatenate(layer) for layer in zip(*done, strict=True)]
     from dask.base import tokenize
 
-    return from_files(f"bands-{tokenize(mosaic, blocks)}", mosaic, blocks, mosaic.dtypes)
+    return lazy_blocks(f"bands-{tokenize(mosaic, blocks)}", mosaic, blocks, mosaic.dtypes)

@@ -88,15 +88,15 @@ class _Coming:
     run: _Run[Any]
     tiles: Tiles
     size: int
-    loading: Future[bool] | None = None
-    """Whether it was loaded."""
+    fetching: Future[bool] | None = None
+    """Whether it was fetched."""
     is_ahead: bool = False
 
     def take(self) -> Pixels:
         """Wait for it, or read it if nobody has."""
         try:
-            if not self._was_loaded():
-                self.load()
+            if not self._was_fetched():
+                self.fetch()
             return self.tiles.take(self)
         except BaseException:
             # what else was asked for will not be needed
@@ -105,17 +105,17 @@ class _Coming:
         finally:
             self.end()
 
-    def load(self) -> bool:
+    def fetch(self) -> bool:
         """Read it, as it is needed now."""
-        self.tiles.load(self)
+        self.tiles.fetch(self)
         self.run.read_ahead()
         return True
 
-    def _was_loaded(self) -> bool:
+    def _was_fetched(self) -> bool:
         # what no thread has begun is not waited for, as these may all wait for one server
-        if self.loading is None or self.loading.cancel():
+        if self.fetching is None or self.fetching.cancel():
             return False
-        return self.loading.result()
+        return self.fetching.result()
 
     def end(self) -> None:
         """Make room for others."""
@@ -140,8 +140,8 @@ class _Run(Generic[T]):
             self._plan_one(block)
             plan, windows = self._planned.pop(block)
             for window in windows:
-                if window.loading is None and _is_slow(window.tiles):
-                    window.loading = _submitted(window.load)
+                if window.fetching is None and _is_slow(window.tiles):
+                    window.fetching = _submitted(window.fetch)
             # tiles that the blocks of this row and the next one share are kept for these
             for other in self._upto(block[0] + 1):
                 self._plan_one(other)
@@ -154,8 +154,8 @@ class _Run(Generic[T]):
             self._is_closed = True
             for _, windows in self._planned.values():
                 for window in windows:
-                    if window.loading is not None:
-                        window.loading.cancel()
+                    if window.fetching is not None:
+                        window.fetching.cancel()
                     window.end()
 
     def _upto(self, row: int) -> list[Block]:
@@ -193,14 +193,14 @@ class _Run(Generic[T]):
             for block in [*self._planned, *self._left][:BLOCKS_AHEAD]:
                 self._plan_one(block)
                 for window in self._planned[block][1]:
-                    if window.loading is not None or not _is_slow(window.tiles):
+                    if window.fetching is not None or not _is_slow(window.tiles):
                         continue
                     if window.tiles.answers:
                         if not _AHEAD.add(window.size):
                             return
                         window.is_ahead = True
-                        load = functools.partial(window.tiles.load_ahead, window)
-                        window.loading = _submitted(load)
+                        fetch = functools.partial(window.tiles.fetch_ahead, window)
+                        window.fetching = _submitted(fetch)
 
 
 def _is_slow(tiles: Tiles) -> bool:
@@ -208,11 +208,11 @@ def _is_slow(tiles: Tiles) -> bool:
     return is_on_the_web(tiles.file.path)
 
 
-def _submitted(load: Callable[[], bool]) -> Future[bool]:
+def _submitted(fetch: Callable[[], bool]) -> Future[bool]:
     """Read in a thread of those that wait for the web, with the options of this one."""
     context = contextvars.copy_context()
     readers = _readers(_read_count(), os.getpid())
-    return readers.submit(context.run, with_options_of_here(load))
+    return readers.submit(context.run, with_options_of_here(fetch))
 
 
 def _read_count() -> int:

@@ -48,7 +48,7 @@ class Attempt:
 class Tiles:
     """The tiles of one file that the windows of a run need.
 
-    A window is announced, loaded and taken. What loads it reads those of its tiles that no other
+    A window is announced, fetched and taken. What fetches it reads those of its tiles that no other
     window has or is about to have. What takes it waits for the others, and forgets the tiles that
     no window needs which is announced and not taken.
 
@@ -80,7 +80,7 @@ class Tiles:
         with self._lock:
             self._announced[key] = area
 
-    def load_ahead(self, key: Hashable) -> bool:
+    def fetch_ahead(self, key: Hashable) -> bool:
         """Read what no other window reads of this one, and return whether that was done.
 
         Where it fails nothing else is tried, and nobody told: who takes the window tries anew.
@@ -90,7 +90,7 @@ class Tiles:
             return False
         return self._has_all(area) or self._read(key, area) is None
 
-    def load(self, key: Hashable) -> None:
+    def fetch(self, key: Hashable) -> None:
         """Read what no other window reads of this one.
 
         Raises

@@ -22,6 +22,7 @@ def tiles_of(area: Area, sides: Sides) -> list[Tile]:
 
 
 def as_ranges(tile: Tile) -> tuple[range, range]:
+    """Return a tile as rectangles of tiles are given."""
     return range(tile[0], tile[0] + 1), range(tile[1], tile[1] + 1)
 
 
@@ -48,6 +49,7 @@ def rectangles(tiles: Sequence[Tile]) -> list[tuple[range, range]]:
 
 
 def meet(one: Area, other: Area) -> bool:
+    """Whether two windows have a pixel in common."""
     return all(a.start < b.stop and b.start < a.stop for a, b in zip(one, other, strict=True))
 
 

@@ -16,7 +16,7 @@ from xfusion.kernels import parallel
 from xfusion.kernels.control import Window
 from xfusion.raster.origin import recall, recall_each
 
-from .from_files import WarpedFiles, from_files, keep_freed_memory, picked
+from .from_files import WarpedFiles, keep_freed_memory, lazy_blocks, picked
 from .on_block import STRIP, Warp, slices
 
 
@@ -95,7 +95,7 @@ def _from_files(
 
     source = WarpedFiles(warp, (*files,))
     name = f"coregister-{tokenize(source, [layer.data.name for layer in layers], blocks)}"
-    return from_files(name, source, blocks, [layer.dtype for layer in layers])
+    return lazy_blocks(name, source, blocks, [layer.dtype for layer in layers])
 
 
 def _targets(blocks: Blocks) -> list[tuple[int, int, slice, slice]]:

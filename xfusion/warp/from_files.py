@@ -71,7 +71,7 @@ class WarpedFiles(InGraph):
         return outputs
 
 
-def from_files(
+def lazy_blocks(
     name: str, source: FromFiles, blocks: Blocks, dtypes: Sequence[np.dtype[Any]]
 ) -> list[Any]:
     """Return the layers of a target as dask arrays, one task for each block.
@@ -95,7 +95,7 @@ def from_files(
     return [picked(graph, name, layer, k, blocks, dtype) for k, dtype in enumerate(dtypes)]
 
 
-def at_once(source: FromFiles, blocks: Blocks) -> list[tuple[NDArray[Any], ...]]:
+def blocks_at_once(source: FromFiles, blocks: Blocks) -> list[tuple[NDArray[Any], ...]]:
     """Return the layers of each block, row by row, computed now in threads."""
     parts = parts_of(blocks)
     ahead: ReadAhead[Any] = read_ahead(source, parts)
@@ -118,7 +118,7 @@ def read_ahead(source: FromFiles, parts: Mapping[Block, Part]) -> ReadAhead[Any]
     return ReadAhead(list(parts), lambda block, ask: source.plan(*parts[block], ask))
 
 
-def on_block(
+def block_from(
     source: FromFiles, part: Part, block: Block, ahead: ReadAhead[Any] | None
 ) -> tuple[NDArray[Any], ...]:
     """Return the layers of a block; the task of dask."""

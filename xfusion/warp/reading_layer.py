@@ -12,7 +12,7 @@ from dask.highlevelgraph import Layer, MaterializedLayer
 
 from xfusion.raster.ahead import Block, ReadAhead
 
-from .from_files import FromFiles, Part, on_block, read_ahead
+from .from_files import FromFiles, Part, block_from, read_ahead
 
 
 class ReadingLayer(MaterializedLayer):
@@ -44,6 +44,6 @@ class ReadingLayer(MaterializedLayer):
         self, parts: Mapping[Block, Part], ahead: ReadAhead[Any] | None
     ) -> dict[Any, tuple[Any, ...]]:
         return {
-            (self.name, *block): (on_block, self.source, part, block, ahead)
+            (self.name, *block): (block_from, self.source, part, block, ahead)
             for block, part in parts.items()
         }
