@@ -37,21 +37,6 @@ Ask: TypeAlias = Callable[[RasterFile, Area, float | None], Window]
 """Asks for a window of a file; with a fill for what cannot be read, or None to raise."""
 
 
-@dataclass(frozen=True)
-class AtOnce:
-    """A window that is read when it is taken."""
-
-    file: RasterFile
-    area: Area
-    fill: float | None
-
-    def take(self) -> Pixels:
-        """Read it."""
-        if self.fill is None:
-            return self.file.read(*self.area), None
-        return self.file.read_what_can_be(*self.area, fill=self.fill)
-
-
 class ReadAhead(Generic[T]):
     """Reads what the blocks of one run need, each tile once, from the web before it is needed.
 

@@ -17,7 +17,7 @@ from xfusion.datamodel.graph import InGraph
 from xfusion.kernels import parallel
 from xfusion.kernels.control import ControlGrid
 from xfusion.kernels.control import Window as OfSource
-from xfusion.raster.ahead import Ask, AtOnce, Block, ReadAhead, Window
+from xfusion.raster.ahead import Ask, Block, ReadAhead, Window
 from xfusion.raster.file import RasterFile
 
 from .on_block import Warp, slices
@@ -122,8 +122,9 @@ def block_from(
     source: FromFiles, part: Part, block: Block, ahead: ReadAhead[Any] | None
 ) -> tuple[NDArray[Any], ...]:
     """Return the layers of a block; the task of dask."""
-    plan = source.plan(*part, AtOnce) if ahead is None else ahead.begin(block)
-    return source.on(*part, plan)
+    # in another process than that of the run, what this one block needs is still read together
+    reading = read_ahead(source, {block: part}) if ahead is None else ahead
+    return source.on(*part, reading.begin(block))
 
 
 def picked(
