@@ -43,11 +43,7 @@ class PixelMapping(InGraph):
         It is measured against the exact transform at the centres of cells spread evenly over
         the whole target.
         """
-        for step in STEPS:
-            mapping = cls(source, target, step)
-            if mapping._sampled_error() <= AIM:
-                return mapping
-        return cls(source, target, STEPS[-1])
+        return cls(source, target, _step_between(source, target))
 
     @property
     def shift(self) -> tuple[int, int] | None:
@@ -181,7 +177,8 @@ class PixelMapping(InGraph):
         u, v = self.positions(*np.broadcast_arrays(rows, columns))
         return u, v
 
-    def _sampled_error(self) -> float:
+    def sampled_error(self) -> float:
+        """Return by how many source pixels linear interpolation errs, as far as samples tell."""
         first = [
             np.unique(np.linspace(0, max(0, (n - 1) // self.step), SAMPLES).astype(int))
             for n in self.target.shape
@@ -244,6 +241,15 @@ class PixelMapping(InGraph):
     def _turn(self) -> float | None:
         """Easting after which the CRS of the source repeats itself, None if it does not."""
         return turn_of(self.source.crs)
+
+
+@functools.lru_cache(maxsize=64)
+def _step_between(source: GeoBox, target: GeoBox) -> int:
+    """Return the step of a mapping; several files have one grid, and are asked for repeatedly."""
+    for step in STEPS:
+        if PixelMapping(source, target, step).sampled_error() <= AIM:
+            return step
+    return STEPS[-1]
 
 
 def _affine(
