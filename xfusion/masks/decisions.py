@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from xfusion.datamodel.caller import warn
+from xfusion.raster.ahead import together
 from xfusion.stac.profiles import Catalog
 
 from .loading import ItemAndOffset
@@ -32,7 +34,10 @@ def decided(groups: Iterable[Sequence[pystac.Item]], catalog: Catalog) -> Decide
     UserWarning
         If one is not certain, and why.
     """
-    decisions = [[(item, offset_of(item, catalog)) for item in items] for items in groups]
+    groups = [*groups]
+    every = [item for items in groups for item in items]
+    found = iter(together([functools.partial(offset_of, item, catalog) for item in every]))
+    decisions = [[(item, next(found)) for item in items] for items in groups]
     by_id = [(item.id, decision) for items in decisions for item, decision in items]
     _warn_of(by_id)
     texts: dict[str, list[str]] = {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
@@ -13,6 +14,7 @@ from xfusion.datamodel.chunks import Blocks
 from xfusion.datamodel.components import local_path
 from xfusion.datamodel.grid import geobox_of, grid_coords
 from xfusion.datamodel.names import MU
+from xfusion.raster.ahead import together
 from xfusion.raster.asset import READ_ERRORS, check_bands, look_into
 from xfusion.raster.file import RasterFile
 from xfusion.stac.asset_bands import AssetBand, asset_band, asset_of
@@ -112,7 +114,8 @@ def load_pass(
     target = geobox_of(like)
     dims, coords = grid_coords(like)
     names = list(loading.catalog.assets)
-    located = [_located(item, offset, loading) for item, offset in items]
+    # where an item does not say where its files lie, these do
+    located = together([functools.partial(_located, *each, loading) for each in items])
     stored = {band: _stored_as(band, located, loading) for band in names}
     dtypes = {band: dtype for band, (dtype, _) in stored.items()}
     fills = {band: fill for band, (_, fill) in stored.items()}

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xfusion.datamodel.components import local_path
+from xfusion.raster.ahead import together
 from xfusion.raster.asset import READ_ERRORS, check_bands, look_into
 from xfusion.stac.asset_bands import AssetBand, asset_band
 from xfusion.stac.processing import baseline_of, offset_applied
@@ -184,27 +185,33 @@ def _sampled(item: pystac.Item, catalog: Catalog, bands: Sequence[str]) -> list[
     keys = [catalog.keys_of(item.collection_id)[band] for band in bands]
     paths = [local_path(asset_href(item, key)) for key in keys]
     places = [asset_band(item, key, band) for key, band in zip(keys, bands, strict=True)]
-    sizes = [look_into(path, catalog.signer, _size) for path in paths]
+    look = [functools.partial(look_into, path, catalog.signer) for path in paths]
+    sizes = together([functools.partial(each, _size) for each in look])
     # without overviews the whole of it would be decoded
     whole = all(small for _, small in sizes)
     parts, share = (1, 1.0) if whole else (PARTS, SHARE)
     rows, columns = (max(1, min(SAMPLE, int(n * share)) // parts) for n in sizes[0][0])
 
-    def sample(file: Any, place: AssetBand, band: str) -> NDArray[Any]:
+    def sample(file: Any, place: AssetBand, band: str, number: int) -> NDArray[Any]:
         check_bands(file, place.count, file.name)
         # of whole classes, and no mixture of water and land: pixels, not their mean
         to: dict[str, Any] = {"out_shape": (rows, columns), "resampling": Resampling.nearest}
-        windows = _windows(file.shape, parts, share)
-        pixels = np.stack([file.read(place.number, window=window, **to) for window in windows])
+        window = _windows(file.shape, parts, share)[number]
+        pixels: NDArray[Any] = file.read(place.number, window=window, **to)
         declared = file.nodatavals[place.number - 1]
         if declared is None or not catalog.leaves_nodata_to_file(band):
             return pixels
         return np.where(pixels == declared, np.nan, pixels)
 
-    return [
-        look_into(path, catalog.signer, functools.partial(sample, place=place, band=band))
-        for path, place, band in zip(paths, places, bands, strict=True)
-    ]
+    # each window by itself, so that they are waited for at one time
+    samples = together(
+        [
+            functools.partial(each, functools.partial(sample, place=place, band=band, number=n))
+            for each, place, band in zip(look, places, bands, strict=True)
+            for n in range(parts**2)
+        ]
+    )
+    return [np.stack(samples[k : k + parts**2]) for k in range(0, len(samples), parts**2)]
 
 
 def _size(file: Any) -> tuple[tuple[int, int], bool]:

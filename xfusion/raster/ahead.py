@@ -193,7 +193,27 @@ def _is_slow(tiles: Tiles) -> bool:
     return is_on_the_web(tiles.file.path)
 
 
-def _submitted(fetch: Callable[[], bool]) -> Future[bool]:
+def together(calls: Sequence[Callable[[], T]]) -> list[T]:
+    """Return what calls that wait for files return; some may call this themselves.
+
+    Raises
+    ------
+    Exception
+        What the first of those raises that do.
+    """
+    futures = [_submitted(call) for call in calls[1:]]
+    try:
+        # what no thread has begun is done in this one, as these may all wait for their own calls
+        return [
+            call() if future is None or future.cancel() else future.result()
+            for call, future in zip(calls, [None, *futures], strict=False)
+        ]
+    finally:
+        for future in futures:
+            future.cancel()
+
+
+def _submitted(fetch: Callable[[], T]) -> Future[T]:
     """Read in a thread of those that wait for the web, with the options of this one."""
     context = contextvars.copy_context()
     readers = _readers(_read_count(), os.getpid())
