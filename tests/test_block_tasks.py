@@ -170,7 +170,7 @@ def test_fewer_blocks_than_workers_are_shared_by_these() -> None:
         for count in (1, 3, 4):
             tasks: list[Any] = []
             with Callback(posttask=lambda key, *_, tasks=tasks: tasks.append(key)):
-                Batches(blocks, dict(graph), local).run(range(count), Advance())
+                Batches(blocks, range(count), graph, local).run(range(count), Advance())
             assert len(tasks) == count if count == 4 else len(tasks) > 3 * count
     np.testing.assert_array_equal(targets["mu"], small().mu)
 

@@ -14,7 +14,8 @@ from xfusion.datamodel.graph import InGraph
 from xfusion.kernels.control import ControlGrid, Window
 from xfusion.raster.ahead import Ask
 from xfusion.raster.file import RasterFile
-from xfusion.warp.from_files import PlannedBlock, blocks_at_once, keep_freed_memory, lazy_blocks
+from xfusion.run.allocation import keep_freed_memory
+from xfusion.warp.from_files import PlannedBlock, blocks_at_once, lazy_blocks
 from xfusion.warp.on_block import split, strips
 from xfusion.warp.pixel_mapping import PixelMapping
 

@@ -57,6 +57,10 @@ class ReadAhead(Generic[T]):
     def __reduce__(self) -> tuple[Callable[[], None], tuple[()]]:
         return _nothing, ()
 
+    def ask(self, block: Block) -> None:
+        """Begin to read on the web what a block needs, before it is begun."""
+        self._run.ask(block)
+
     def begin(self, block: Block) -> T:
         """Return the plan of a block; its windows are on their way, and those of the next."""
         return self._run.begin(block)
@@ -120,13 +124,17 @@ class _Run(Generic[T]):
         self._tiles: dict[tuple[int, float | None], Tiles] = {}
         self._is_closed = False
 
-    def begin(self, block: Block) -> T:
+    def ask(self, block: Block) -> None:
         with self._lock:
             self._plan_one(block)
-            plan, windows = self._planned.pop(block)
-            for window in windows:
+            for window in self._planned[block][1]:
                 if window.fetching is None and _is_slow(window.tiles):
                     window.fetching = _submitted(window.fetch)
+
+    def begin(self, block: Block) -> T:
+        with self._lock:
+            self.ask(block)
+            plan = self._planned.pop(block)[0]
             # tiles that the blocks of this row and the next one share are kept for these
             for other in self._upto(block[0] + 1):
                 self._plan_one(other)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from xfusion.run.progress import Advance
+from xfusion.warp.from_files import with_reading_ahead
 
 from .cluster import Cluster
 from .parts import in_one_task_each, needed_throughout
@@ -22,19 +23,28 @@ class Batches:
     """
 
     def __init__(
-        self, blocks: Sequence[Block], graph: dict[Any, Any], workers: Local | Cluster
+        self,
+        blocks: Sequence[Block],
+        left: Sequence[int],
+        graph: Mapping[Any, Any],
+        workers: Local | Cluster,
     ) -> None:
+        from dask.optimization import cull
+
         self.workers = workers
-        self._keys, self._graph = [block.task for block in blocks], graph
+        self._keys = [block.task for block in blocks]
+        # only those that are left read ahead for each other
+        keys = self._left = [self._keys[number] for number in left]
+        self._graph: dict[Any, Any] = with_reading_ahead(cull(graph, keys)[0])
         self._lasting: list[Any] | None = None
 
     def run(self, numbers: Sequence[int], advance: Advance) -> None:
-        """Compute some blocks."""
+        """Compute some blocks, of those that were left."""
         from dask.optimization import cull
 
         if self._lasting is None:
-            is_all = len(numbers) == len(self._keys)
-            self._lasting = [] if is_all else needed_throughout(self._graph, self._keys)
+            is_all = len(numbers) == len(self._left)
+            self._lasting = [] if is_all else needed_throughout(self._graph, self._left)
         keys = [self._keys[number] for number in numbers]
         part = cull(self._graph, [*keys, *self._lasting])[0]
         if len(keys) >= self.workers.count():

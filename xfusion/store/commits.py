@@ -127,8 +127,8 @@ def fill(
             "set dask.config.set(scheduler='threads'), or write a folder or an object store"
         )
         raise TypeError(msg)
-    batches = Batches(blocks, graph, workers)
     left = [number for number in range(len(blocks)) if number not in done]
+    batches = Batches(blocks, left, graph, workers)
     what = f"writing {branch.name}"
     with progress_of(len(blocks), what, done=len(done), show=progress) as advance:
         while left:

@@ -257,7 +257,7 @@ class Filling:
         if not left:
             return
         workers = workers_of(self.dataset, self.timeout)
-        batches = Batches(blocks, graph, workers)
+        batches = Batches(blocks, left, graph, workers)
         total, before = len(blocks), len(done)
         what = f"writing {self.place.name}"
         with progress_of(total, what, done=before, show=self.progress) as advance:

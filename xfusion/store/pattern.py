@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from xfusion.run.allocation import keep_freed_memory
+from xfusion.warp.from_files import asked_for, block_from
 
 SMALL = 1 << 20  # bytes of a pattern that may go along with each block
 RECENT = 16  # patterns that a worker keeps
@@ -123,7 +124,7 @@ def run_block(pattern: Pattern, own: Sequence[Any], *inputs: Any) -> Any:
         What its last call returns.
     """
     keep_freed_memory()
-    calls = pattern.calls(own)
+    calls = [_asked_for(call) for call in pattern.calls(own)]
     results = dict(enumerate(inputs))
     steps = pattern.common().steps
     for number, (call, step) in enumerate(zip(calls, steps, strict=True), len(inputs)):
@@ -132,6 +133,13 @@ def run_block(pattern: Pattern, own: Sequence[Any], *inputs: Any) -> Any:
         for used in step.last:
             del results[used]
     return results[len(inputs) + len(steps) - 1]
+
+
+def _asked_for(call: Call) -> Call:
+    """Ask for what a block needs of files before any of it is computed: all come together."""
+    if call.function is not block_from:
+        return call
+    return call._replace(arguments=asked_for(*call.arguments))
 
 
 def _called(part: Any, results: Mapping[int, Any]) -> Any:

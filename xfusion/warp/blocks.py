@@ -15,8 +15,9 @@ from xfusion.datamodel.chunks import Blocks
 from xfusion.kernels import parallel
 from xfusion.kernels.control import Window
 from xfusion.raster.origin import recall, recall_each
+from xfusion.run.allocation import keep_freed_memory
 
-from .from_files import WarpedFiles, keep_freed_memory, lazy_blocks, picked
+from .from_files import WarpedFiles, lazy_blocks, picked
 from .on_block import STRIP, Warp, slices
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import itertools
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -19,10 +18,10 @@ from xfusion.kernels.control import ControlGrid
 from xfusion.kernels.control import Window as OfSource
 from xfusion.raster.ahead import Ask, Block, ReadAhead, Window
 from xfusion.raster.file import RasterFile
+from xfusion.run.allocation import keep_freed_memory
 
 from .on_block import Warp, slices
 
-KEPT = 31 << 20  # bytes of the largest array that glibc can keep the memory of
 Part: TypeAlias = tuple[slice, slice]
 """Rows and columns of a target."""
 
@@ -127,6 +126,33 @@ def block_from(
     return source.on(*part, reading.begin(block))
 
 
+def asked_for(
+    source: FromFiles, part: Part, block: Block, ahead: ReadAhead[Any] | None
+) -> tuple[FromFiles, Part, Block, ReadAhead[Any]]:
+    """Ask for what a block needs of files, and return what :func:`block_from` then takes."""
+    reading = read_ahead(source, {block: part}) if ahead is None else ahead
+    reading.ask(block)
+    return source, part, block, reading
+
+
+def with_reading_ahead(graph: Mapping[Any, Any]) -> dict[Any, Any]:
+    """Return a graph whose tasks that read files do so for each other, as all of it runs here."""
+    of_source: dict[int, list[Any]] = {}
+    for key, task in graph.items():
+        if isinstance(task, tuple) and task[0] is block_from:
+            of_source.setdefault(id(task[1]), []).append(key)
+    tasks = dict(graph)
+    for keys in of_source.values():
+        function, source, *_ = graph[keys[0]]
+        parts = {block: part for _, _, part, block, _ in (graph[key] for key in keys)}
+        ahead = read_ahead(source, parts)
+        tasks |= {
+            key: (function, source, part, block, ahead)
+            for key, (_, _, part, block, _) in ((key, graph[key]) for key in keys)
+        }
+    return tasks
+
+
 def picked(
     graph: Any, name: str, tasks: Mapping[Any, Any], k: int, chunks: Any, dtype: np.dtype[Any]
 ) -> Any:
@@ -139,17 +165,6 @@ def picked(
     layers = {**graph.layers, part: picks}
     picked = HighLevelGraph(layers, {**graph.dependencies, part: {name}})
     return da.Array(picked, part, chunks, dtype=dtype)
-
-
-@functools.cache
-def keep_freed_memory() -> None:
-    """Let the arrays of a block live in the memory of the last one.
-
-    glibc gives the memory of a large array back to the system when it is freed, and each page is
-    cleared anew for the next; it keeps that of arrays up to the largest it has seen freed. The
-    system never gets to see this one, as nothing is written to it.
-    """
-    np.empty(KEPT, np.uint8)
 
 
 def _pick(block: tuple[NDArray[Any], ...], k: int) -> NDArray[Any]:
