@@ -9,7 +9,7 @@ from typing import Any
 import numba
 import numpy as np
 
-from .compile import compiled, inlined
+from .compile import compiled, inlined, inlined_with_memory
 
 LANES = 128  # elements of a stack buffer
 LINE = 64  # bytes of a cache
@@ -21,7 +21,6 @@ def _intrinsics() -> tuple[Any, ...]:
     """Return what is made with internals of numba; raises where it lacks them."""
     # by name: that they, their attributes or their types are as today is promised by nobody
     codegen: Any = importlib.import_module("numba.core.cgutils")
-    numpy_arrays: Any = importlib.import_module("numba.np.arrayobj")
     ir: Any = importlib.import_module("llvmlite.ir")
     long = ir.IntType(64)
     intrinsic: Any = importlib.import_module("numba.extending").intrinsic
@@ -31,6 +30,8 @@ def _intrinsics() -> tuple[Any, ...]:
             array = numba.types.Array(like.dtype, 1, "C")
 
             def generate(context: Any, builder: Any, *_: Any) -> Any:
+                # only here: it takes long to import, and kernels that are kept do without
+                numpy_arrays: Any = importlib.import_module("numba.np.arrayobj")
                 element = context.get_data_type(like.dtype)
                 size = context.get_constant(numba.types.intp, context.get_abi_sizeof(element))
                 buffer = context.make_array(array)(context, builder)
@@ -97,22 +98,22 @@ def _intrinsics() -> tuple[Any, ...]:
     return *buffers, intrinsic(borrowed), intrinsic(add_pair), intrinsic(fetch)
 
 
-@inlined
+@inlined_with_memory
 def _plain_buffer(like: Any) -> Any:
     return np.empty(LANES, like.dtype)
 
 
-@inlined
+@inlined_with_memory
 def _plain_strip(like: Any) -> Any:
     return np.empty(STRIP, like.dtype)
 
 
-@inlined
+@inlined_with_memory
 def _plain_strips(like: Any) -> Any:
     return np.empty(STRIPS * STRIP, like.dtype)
 
 
-@inlined
+@inlined_with_memory
 def _plain_pairs(like: Any) -> Any:
     return np.empty(2 * STRIP, like.dtype)
 
@@ -134,10 +135,9 @@ def _let_it_come(array: Any, start: Any) -> None:
 
 
 @compiled
-def _try_buffers(array: Any) -> Any:
+def _try_buffers(array: Any, table: Any) -> Any:
     buffer, strip, strips = stack_buffer(array), strip_buffer(array), strips_buffer(array)
     buffer[0] = strip[0] = strips[0] = array[0]
-    table = np.zeros(4, np.int64)
     pairs = pair_buffer(table)
     pairs[2], pairs[3] = 1, 2
     add_pair(table, np.uint32(2), pairs, np.int64(1))
@@ -175,7 +175,7 @@ try:
     buffers = _intrinsics()
     stack_buffer, strip_buffer, strips_buffer, pair_buffer, borrowed, add_pair, fetch = buffers
     # what a release of numba has changed shows when code is generated, not before
-    HAS_INTRINSICS = _try_buffers(np.ones(1)) == 0.0
+    HAS_INTRINSICS = _try_buffers(np.ones(1), np.zeros(4, np.int64)) == 0.0
 except Exception:  # noqa: BLE001  # whatever it is, the same results can be had without
     HAS_INTRINSICS = False
 if not HAS_INTRINSICS:

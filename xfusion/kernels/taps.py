@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from .buffers import stack_buffer
-from .compile import inlined
+from .compile import inlined, inlined_with_memory
 from .pairs import added, pair_at, scaled
 from .side_by_side import OF_SQUARE
 
@@ -147,7 +147,7 @@ def _row_of_squares(pixels: Any, k: Any, weights: Any, across: int) -> Any:
     return total
 
 
-@inlined
+@inlined_with_memory
 def _many(
     pixels: Any,
     stride: int,
