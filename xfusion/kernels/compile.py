@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import pickle
 from collections.abc import Callable
@@ -11,6 +12,9 @@ from typing import Any, TypeVar, cast
 from uuid import uuid4
 
 import numba
+
+from .companion import companion
+from .waiting import waiting
 
 DIGEST = hashlib.sha256().digest_size
 
@@ -32,7 +36,7 @@ def compiled(function: Kernel, *, inline: bool = False) -> Kernel:
     callable
         The same function, compiled at its first call for each set of dtypes.
     """
-    return _compiled(function, forceinline=inline)
+    return _compiled(function, forceinline=inline, _nrt=True)
 
 
 def inlined(function: Kernel) -> Kernel:
@@ -45,7 +49,7 @@ def inlined(function: Kernel) -> Kernel:
 
 def inlined_with_memory(function: Kernel) -> Kernel:
     """Compile a part that makes arrays, or has a buffer, into each of its callers."""
-    return _compiled(function, forceinline=True)
+    return compiled(function, inline=True)
 
 
 def spliced(function: Kernel) -> Kernel:
@@ -83,7 +87,10 @@ def _cache_of(function: Callable[..., object]) -> Any:
             # numba's own readies all that it compiles with before it looks, a quarter of a second
             runtime.initialize(context)
             with self._guard_against_spurious_io_errors():
-                return self._load_overload(signature, context)
+                found = self._load_overload(signature, context)
+                if found is None and companion.has_compiled(function.__name__):
+                    found = self._load_overload(signature, context)
+                return found
 
     return Kept(function)
 
@@ -153,4 +160,34 @@ def _sources() -> str:
     return digest.hexdigest()
 
 
+def _listen() -> None:
+    """Let `waiting` know when kernels are compiled; without numba's internals nothing is said."""
+    try:
+        events: Any = import_module("numba.core.event")
+
+        class Listener(events.Listener):  # type: ignore[misc]  # its base is Any
+            resumes = False
+
+            def on_start(self, event: Any) -> None:
+                if _is_ours(event) and waiting.begins() and gc.isenabled():
+                    gc.disable()  # a tenth of the time, and little of it is garbage
+                    self.resumes = True
+
+            def on_end(self, event: Any) -> None:
+                if _is_ours(event) and waiting.ends() and self.resumes:
+                    gc.enable()
+                    self.resumes = False
+
+        events.register("numba:compile", Listener())
+    except (ImportError, AttributeError, TypeError, ValueError):
+        return
+
+
+def _is_ours(event: Any) -> bool:
+    """Whether what is compiled is a kernel of this package, and no other function of the user."""
+    function = getattr(event.data.get("dispatcher"), "py_func", None)
+    return str(getattr(function, "__module__", "")).startswith(f"{__package__}.")
+
+
 SOURCES = _sources()
+_listen()

@@ -25,7 +25,7 @@ from .side_by_side import EXCLUDED, PAIR, TRIPLE, USABLE, side_by_side_of
 from .taps import footprint_sums, kinds_of_footprints, locate
 
 MAX_INT32 = 2**31 - 1
-ONE_ERROR, SQUARES = False, True  # whether squares of sigma are summed as well
+ONE_ERROR, SQUARES = None, True  # whether squares of sigma are summed as well
 EMPTY_INT32 = np.empty(0, np.int32)
 
 

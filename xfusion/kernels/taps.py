@@ -45,7 +45,7 @@ def footprint_sums(
     places: Any,
     n: int,
     widths: Any,
-    squared: bool,
+    squared: bool | None,
     sums: Any,
 ) -> None:
     """Sum the pixels of each footprint: w mu, w sigma; where `squared`, (w sigma)^2 and w slope.
@@ -54,7 +54,8 @@ def footprint_sums(
     u times those along v.
     """
     width_u, width_v = widths
-    # the sizes are constants in the code that is compiled for each
+    # the sizes are constants in the code that is compiled for each; and what is for None left out
+    # is not compiled at all, which of False it would be
     if width_u > 2.0 or width_v > 2.0:
         _many(pixels, stride, places, n, widths, squared, sums)
     elif width_u == 1.0 and width_v == 1.0:
@@ -76,7 +77,7 @@ def _few(
     widths: Any,
     across: int,
     high: int,
-    squared: bool,
+    squared: bool | None,
     sums: Any,
 ) -> None:
     width_u, width_v = widths
@@ -90,7 +91,7 @@ def _few(
         b1 = min(1.0, width_v - 1.0 + down[x])
         second[x], below_first[x] = a1, b1
         third[x], last[x] = max(0.0, width_u - a0 - a1), max(0.0, width_v - b0 - b1)
-    one, size = np.uint64(1), np.uint64(3 if squared else 2)
+    one, size = np.uint64(1), np.uint64(2 if squared is None else 3)
     row = size * np.uint64(stride)
     for x in range(n):
         a, b0, b1, b2 = (
@@ -107,7 +108,7 @@ def _few(
             pair = added(pair, scaled(b2, _row_of_pairs(pixels, q + row, size, a, across)))
         place = np.uint64(x) + np.uint64(x)
         pairs[place], pairs[place + one] = pair
-        if squared:
+        if squared is not None:
             p, q = p + one, q + one
             square = b0 * b0 * _row_of_squares(pixels, p, a, across)
             square += b1 * b1 * _row_of_squares(pixels, q, a, across)
@@ -154,7 +155,7 @@ def _many(
     places: Any,
     n: int,
     widths: Any,
-    squared: bool,
+    squared: bool | None,
     sums: Any,
 ) -> None:
     width_u, width_v = widths
@@ -162,7 +163,7 @@ def _many(
     pairs, sum_square, sum_slope = sums
     sum_m, sum_s = stack_buffer(along), stack_buffer(along)
     row_m, row_s, row_square = stack_buffer(sum_m), stack_buffer(sum_m), stack_buffer(sum_m)
-    row_slope, size = stack_buffer(sum_m), np.uint64(3 if squared else 2)
+    row_slope, size = stack_buffer(sum_m), np.uint64(2 if squared is None else 3)
     for x in range(n):
         sum_m[x] = sum_s[x] = sum_square[x] = sum_slope[x] = 0.0
     for i in range(int(np.ceil(width_v)) + 1):
@@ -176,14 +177,14 @@ def _many(
                 part = weight * pixels[k + np.uint64(1)]
                 row_m[x] += weight * pixels[k]
                 row_s[x] += part
-                if squared:
+                if squared is not None:
                     row_square[x] += part * part
                     row_slope[x] += weight * pixels[k + np.uint64(2)]
         for x in range(n):
             weight = _length(down[x], i, width_v)
             sum_m[x] += weight * row_m[x]
             sum_s[x] += weight * row_s[x]
-            if squared:
+            if squared is not None:
                 sum_square[x] += weight * weight * row_square[x]
                 sum_slope[x] += weight * row_slope[x]
     for x in range(n):

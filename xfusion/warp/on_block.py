@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xfusion.datamodel.graph import InGraph
+from xfusion.kernels.companion import companion
 from xfusion.kernels.control import ControlGrid, Window
 
 from .pixel_mapping import PixelMapping
@@ -42,6 +43,9 @@ class Warp(InGraph):
 
         Or of flags alone, by the nearest pixel. No window is a block that misses the source.
         """
+        if self.resampling != "nearest":
+            # before numba is imported: it begins while that is
+            companion.expect(layers[0].dtype.name, squared=self.error_correlation != 1.0)
         from xfusion.kernels import nearest, resample
 
         fills = (np.nan, np.nan, self.outside) if len(out) > 1 else (self.outside,)
