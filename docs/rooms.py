@@ -26,9 +26,9 @@ ROWS = [
 FACES = [
     ["__init__", "__main__"],
     ["cli"],
-    ["cli_update"],
+    ["cli_update", "cli_warm"],
     ["cli_options", "today"],
-    ["console", "workflow", "summary"],
+    ["console", "workflow", "summary", "warming"],
     ["wording"],
     ["accessor"],
     ["products"],

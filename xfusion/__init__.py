@@ -49,6 +49,7 @@ from .series.updating import update
 from .stac.profiles import Catalog
 from .store.soundness import verify
 from .store.write import to_zarr
+from .warming import warm
 from .warp.coregistration import coregister
 from .warp.target import common_grid
 
@@ -108,4 +109,5 @@ __all__ = [
     "update",
     "usable",
     "verify",
+    "warm",
 ]

@@ -19,6 +19,7 @@ from .cli_options import (
     takes,
 )
 from .cli_update import update
+from .cli_warm import warm_command
 from .console import (
     WithSensors,
     check_rule,
@@ -199,6 +200,7 @@ def fuse(
 
 
 main.add_command(update)
+main.add_command(warm_command)
 
 
 @main.command()

@@ -124,7 +124,7 @@ def _add_both(table: Any, place: Any, pairs: Any, number: Any) -> None:
     table[place + 1] += pairs[2 * number + 1]
 
 
-@inlined
+@inlined_with_memory
 def _itself(array: Any) -> Any:
     return array
 

@@ -25,6 +25,8 @@ class Companion:
     """The process, and which of its kernels are compiled."""
 
     def __init__(self) -> None:
+        self.alone = False
+        """Whether this process is to compile all by itself."""
         self._wanted: tuple[str, ...] = ()
         self._of = os.getpid()
         self._compiled: dict[str, threading.Event] = {}
@@ -37,7 +39,7 @@ class Companion:
         """Wait for a kernel that is not on disk, if the process compiles it."""
         if os.getpid() != self._of:
             return False  # a fork, which has no such process
-        if not self._compiled and self._wanted and _pays():
+        if not self._compiled and self._wanted and not self.alone and _pays():
             self._start()
         event = self._compiled.get(kernel)
         return event is not None and not event.is_set() and event.wait(LONGEST)
@@ -51,7 +53,7 @@ class Companion:
         command = [sys.executable, "-P", str(WORK), *self._wanted]
         nothing = subprocess.DEVNULL
         try:
-            with subprocess.Popen(
+            with subprocess.Popen(  # noqa: S603  # a file of this package, by this Python
                 command, stdin=nothing, stdout=subprocess.PIPE, stderr=nothing, text=True
             ) as process:
                 for line in process.stdout or ():

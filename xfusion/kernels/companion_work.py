@@ -16,11 +16,13 @@ from typing import Any
 
 def compile_sums(dtype: Any, *, squared: bool) -> None:
     """Compile the part of co-registration that takes longest, as its kernel calls it."""
+    import numba
     import numpy as np
-    from numba import types, typeof
 
     from xfusion.kernels.taps import footprint_sums
 
+    typeof: Any = numba.typeof
+    types: Any = numba.types
     pixels, floats = typeof(np.empty(0, dtype)), typeof(np.empty(0))
     places = types.Tuple((typeof(np.empty(0, np.int32)), floats, floats))
     widths, sums = types.UniTuple(types.float64, 2), types.UniTuple(floats, 4)
@@ -31,11 +33,13 @@ def compile_sums(dtype: Any, *, squared: bool) -> None:
 
 def compile_footprint(dtype: Any, *, squared: bool) -> None:
     """Compile the part of co-registration for pixels at an edge, as its kernel calls it."""
+    import numba
     import numpy as np
-    from numba import types, typeof
 
     from xfusion.kernels.resample import _joint_footprint
 
+    typeof: Any = numba.typeof
+    types: Any = numba.types
     pixels, flags = typeof(np.empty(0, dtype)), typeof(np.empty(0, np.uint8))
     window = types.UniTuple(types.UniTuple(types.int64, 2), 3)
     place, widths = types.float64, types.UniTuple(types.float64, 2)

@@ -40,15 +40,16 @@ def compiled(function: Kernel, *, inline: bool = False) -> Kernel:
 
 
 def inlined(function: Kernel) -> Kernel:
-    """Compile a part of a kernel, which makes no arrays of its own, into each of its callers.
+    """Compile a part of a kernel, which neither makes nor returns arrays, into each of its callers.
 
-    Nothing in it is reference counted then: a sixth less to compile.
+    Nothing in it is reference counted, which is a sixth less to compile. An array that it returned
+    would be released once too often.
     """
     return _compiled(function, forceinline=True, _nrt=False)
 
 
 def inlined_with_memory(function: Kernel) -> Kernel:
-    """Compile a part that makes arrays, or has a buffer, into each of its callers."""
+    """Compile a part that makes or returns arrays, or has a buffer, into each of its callers."""
     return compiled(function, inline=True)
 
 
@@ -61,8 +62,9 @@ def spliced(function: Kernel) -> Kernel:
 
 
 def _compiled(function: Kernel, **how: bool) -> Kernel:
-    # nor for callers in C, of which there are none
-    kernel: Any = numba.njit(nogil=True, error_model="numpy", no_cfunc_wrapper=True, **how)(function)
+    njit: Any = numba.njit  # whose types lack some of its options
+    # no_cfunc_wrapper: nothing calls kernels as functions of C
+    kernel = njit(nogil=True, error_model="numpy", no_cfunc_wrapper=True, **how)(function)
     _keep(kernel, function)
     return cast("Kernel", kernel)
 

@@ -19,6 +19,8 @@ class Waiting:
 
     def __init__(self) -> None:
         self.silent = False
+        self.kernels = 0
+        """How many were compiled, without their parts."""
         self._lock = threading.Lock()
         self._depth, self._spent, self._since = 0, 0.0, 0.0
         self._timer: threading.Timer | None = None
@@ -27,6 +29,7 @@ class Waiting:
         """Note that a kernel begins to be compiled; return whether it is no part of another."""
         with self._lock:
             self._depth += 1
+            self.kernels += self._depth == 1
             if self._depth == 1 and not self.silent:
                 self._since = time.monotonic()
                 self._timer = threading.Timer(max(0.0, PATIENCE - self._spent), self._say)
