@@ -16,8 +16,8 @@ import xarray as xr
 
 from .datamodel.building import retrieval
 from .kernels import parallel
-from .kernels.companion import companion
-from .kernels.waiting import waiting
+from .kernels.long_waits import waiting
+from .kernels.second_process import companion
 
 DType = Literal["float32", "float64"]
 DTYPES: tuple[DType, ...] = ("float32", "float64")

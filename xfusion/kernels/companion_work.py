@@ -72,8 +72,8 @@ def main(dtype: str, squared: str) -> None:
     package = ModuleType("xfusion")
     package.__path__ = [str(Path(__file__).parents[1])]
     sys.modules["xfusion"] = package
-    from xfusion.kernels.companion import KERNELS
-    from xfusion.kernels.waiting import waiting
+    from xfusion.kernels.long_waits import waiting
+    from xfusion.kernels.second_process import KERNELS
 
     waiting.silent = True
     of_kernel: dict[str, Callable[..., None]] = {

@@ -13,8 +13,8 @@ from uuid import uuid4
 
 import numba
 
-from .companion import companion
-from .waiting import waiting
+from .long_waits import waiting
+from .second_process import companion
 
 DIGEST = hashlib.sha256().digest_size
 

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xfusion.datamodel.graph import InGraph
-from xfusion.kernels.companion import companion
 from xfusion.kernels.control import ControlGrid, Window
+from xfusion.kernels.second_process import companion
 
 from .pixel_mapping import PixelMapping
 

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from xfusion.kernels import companion as companions
 from xfusion.kernels import parallel
-from xfusion.kernels.companion import KERNELS, Companion
+from xfusion.kernels import second_process as companions
+from xfusion.kernels.second_process import KERNELS, Companion
 
 REPOSITORY = Path(__file__).parents[1]
 COREGISTER = """
@@ -19,7 +19,7 @@ import hashlib, json, sys
 import numpy as np
 import numba.core.event as events
 from xfusion import warming
-from xfusion.kernels.companion import companion
+from xfusion.kernels.second_process import companion
 
 class Listener(events.Listener):
     def on_start(self, event):
@@ -76,7 +76,9 @@ def test_its_kernels_are_not_compiled_here_and_results_are_equal(
     # its work names the types that the kernels have: a change of theirs ends here
     assert {"_joint", *KERNELS} <= set(alone)
     assert "_joint" in both
-    assert not {*KERNELS} & set(both)
+    for kernel in KERNELS:
+        # with squares of sigma, both kinds of sums are parts of a kernel, and one of them is here
+        assert both.count(kernel) < alone.count(kernel)
 
 
 def a_companion(work: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Companion:

@@ -11,8 +11,8 @@ import numba
 import pytest
 
 from xfusion.kernels import compile as compiling
-from xfusion.kernels import waiting as waits
-from xfusion.kernels.waiting import LINE, Waiting
+from xfusion.kernels import long_waits as waits
+from xfusion.kernels.long_waits import LINE, Waiting
 
 REPOSITORY = Path(__file__).parents[1]
 SHORT, LONG = 0.05, 0.4
@@ -81,7 +81,7 @@ def test_functions_of_the_user_are_not_ours() -> None:
 
 
 def test_what_is_compiled_is_told_by_the_process_that_waits(tmp_path: Path) -> None:
-    code = "from xfusion.kernels import waiting\nwaiting.PATIENCE = 0.0\n"
+    code = "from xfusion.kernels import long_waits\nlong_waits.PATIENCE = 0.0\n"
     code += "import gc, numba, numpy as np\nfrom xfusion.kernels.independent import gaussian\n"
     code += "one = (np.ones(1),)\n"
     code += "gaussian(one, one, (None,), sigma_floor=1e-6, floor_nonfinite=False, unknown=0,"
