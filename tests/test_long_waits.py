@@ -10,6 +10,7 @@ from typing import Any
 import numba
 import pytest
 
+from xfusion import console
 from xfusion.kernels import compile as compiling
 from xfusion.kernels import long_waits as waits
 from xfusion.kernels.long_waits import LINE, Waiting
@@ -69,6 +70,18 @@ def test_silence_is_kept(waiting: Waiting, capsys: pytest.CaptureFixture[str]) -
     waiting.silent = True
     compile_for(waiting, LONG)
     assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("quiet", [True, False])
+@pytest.mark.parametrize("context", [console.warnings_in_lines, console.progress_bar])
+def test_a_quiet_command_is_silent(
+    quiet: bool, context: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waiting = Waiting()
+    monkeypatch.setattr(console, "waiting", waiting)
+    shown = context(quiet=quiet)
+    with shown() if callable(shown) and context is console.progress_bar else shown:
+        assert waiting.silent == quiet
 
 
 def test_functions_of_the_user_are_not_ours() -> None:

@@ -15,6 +15,7 @@ import click
 
 from .datamodel.redaction import public
 from .fusion.prior import CALIBRATION
+from .kernels.long_waits import waiting
 from .wording import in_words_of_the_command
 
 CONNECT_TIMEOUT = 30  # seconds for a scheduler to answer
@@ -122,7 +123,8 @@ def numbers_by_sensor(option: str, values: Sequence[str], names: Sequence[str]) 
 
 @contextmanager
 def warnings_in_lines(*, quiet: bool) -> Iterator[None]:
-    """Show each warning of ours as a line."""
+    """Show each warning of ours as a line, and say what is waited for; or neither."""
+    waiting.silent |= quiet
 
     def show(message: Warning | str, *_: Any, **__: Any) -> None:
         if not quiet:
@@ -138,6 +140,7 @@ def warnings_in_lines(*, quiet: bool) -> Iterator[None]:
 
 def progress_bar(*, quiet: bool) -> Any:
     """Return what makes a progress bar of dask, or nothing."""
+    waiting.silent |= quiet
     if quiet:
         return nullcontext
 
