@@ -43,7 +43,7 @@ class Warp(InGraph):
 
         Or of flags alone, by the nearest pixel. No window is a block that misses the source.
         """
-        if self.resampling != "nearest":
+        if window is not None and self.resampling != "nearest":
             # before numba is imported: it begins while that is
             companion.expect(layers[0].dtype.name, squared=self.error_correlation != 1.0)
         from xfusion.kernels import nearest, resample
