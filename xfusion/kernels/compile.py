@@ -42,7 +42,7 @@ def compiled(function: Kernel, *, inline: bool = False) -> Kernel:
 def inlined(function: Kernel) -> Kernel:
     """Compile a part of a kernel, which neither makes nor returns arrays, into each of its callers.
 
-    Nothing in it is reference counted, which is a sixth less to compile. An array that it returned
+    Nothing in it is reference counted, which is less to compile. An array that it returned
     would be released once too often.
     """
     return _compiled(function, forceinline=True, _nrt=False)
