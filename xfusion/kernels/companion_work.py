@@ -25,7 +25,7 @@ def compile_sums(dtype: Any, *, squared: bool) -> None:
     types: Any = numba.types
     pixels, floats = typeof(np.empty(0, dtype)), typeof(np.empty(0))
     places = types.Tuple((typeof(np.empty(0, np.int32)), floats, floats))
-    widths, sums = types.UniTuple(types.float64, 2), types.UniTuple(floats, 4)
+    widths, sums = types.UniTuple(types.float64, 2), types.UniTuple(floats, 3)
     kernel: Any = footprint_sums
     whole, squares = types.int64, types.literal(True) if squared else types.none  # noqa: FBT003  # a value of numba
     kernel.compile((pixels, whole, places, whole, widths, squares, sums))
