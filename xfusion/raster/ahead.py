@@ -12,6 +12,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeAlias, TypeVar
 
+from xfusion.kernels.parallel import core_count
+
 from .file import Area, RasterFile
 from .patience import is_on_the_web, with_options_of_here
 from .tiles import Pixels, Tiles
@@ -22,8 +24,8 @@ Block: TypeAlias = tuple[int, ...]
 
 READS = "xfusion.reads"  # of dask's configuration: files on the web that are read at a time
 DEFAULT_READS = 16
-BLOCKS_AHEAD = 32
-MOST_AHEAD = 96 << 20  # bytes that are read and not taken yet, of all runs of the process
+BLOCKS_AHEAD = 5  # of each core: while they are computed the next ones have time to come
+MOST_AHEAD = 64 << 20  # bytes that are read and not taken yet, of one layer of a run
 
 
 class Window(Protocol):
@@ -37,6 +39,29 @@ Ask: TypeAlias = Callable[[RasterFile, Area, float | None], Window]
 """Asks for a window of a file; with a fill for what cannot be read, or None to raise."""
 
 
+class Together:
+    """Runs that are computed as one: when the first begins, the others ask for their first block.
+
+    Their turn may come late, and what they need has not been waited for by then.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._waiting: weakref.WeakSet[_Run[Any]] = weakref.WeakSet()
+
+    def join(self, run: _Run[Any]) -> None:
+        """Be one of them."""
+        with self._lock:
+            self._waiting.add(run)
+
+    def begin(self) -> None:
+        """Begin with all of them."""
+        with self._lock:
+            waiting, self._waiting = [*self._waiting], weakref.WeakSet()
+        for run in waiting:
+            run.ask_first()
+
+
 class ReadAhead(Generic[T]):
     """Reads what the blocks of one run need, each tile once, from the web before it is needed.
 
@@ -48,10 +73,19 @@ class ReadAhead(Generic[T]):
         Those that the run computes.
     plan : callable
         Takes a block and what asks for windows, and returns what the block is computed with.
+    others : Together, optional
+        Runs that are computed as one with this one.
     """
 
-    def __init__(self, blocks: Sequence[Block], plan: Callable[[Block, Ask], T]) -> None:
+    def __init__(
+        self,
+        blocks: Sequence[Block],
+        plan: Callable[[Block, Ask], T],
+        others: Together | None = None,
+    ) -> None:
         self._run = _Run(blocks, plan)
+        self._others = Together() if others is None else others
+        self._others.join(self._run)
         weakref.finalize(self, self._run.close)
 
     def __reduce__(self) -> tuple[Callable[[], None], tuple[()]]:
@@ -63,6 +97,7 @@ class ReadAhead(Generic[T]):
 
     def begin(self, block: Block) -> T:
         """Return the plan of a block; its windows are on their way, and those of the next."""
+        self._others.begin()
         return self._run.begin(block)
 
 
@@ -110,7 +145,7 @@ class _Coming:
         """Make room for others."""
         if self.is_ahead:
             self.is_ahead = False
-            _AHEAD.add(-self.size)
+            self.run.room.add(-self.size)
 
 
 class _Run(Generic[T]):
@@ -118,6 +153,7 @@ class _Run(Generic[T]):
 
     def __init__(self, blocks: Sequence[Block], plan: Callable[[Block, Ask], T]) -> None:
         self._plan = plan
+        self.room = _Room(MOST_AHEAD)
         self._lock = threading.RLock()
         self._left = dict.fromkeys(sorted(blocks))  # those that are not planned
         self._planned: dict[Block, tuple[T, list[_Coming]]] = {}
@@ -130,6 +166,11 @@ class _Run(Generic[T]):
             for window in self._planned[block][1]:
                 if window.fetching is None and _is_slow(window.tiles):
                     window.fetching = _submitted(window.fetch)
+
+    def ask_first(self) -> None:
+        first = next(iter(self._left), None)
+        if first is not None and not self._is_closed:
+            self.ask(first)
 
     def begin(self, block: Block) -> T:
         with self._lock:
@@ -183,13 +224,13 @@ class _Run(Generic[T]):
         with self._lock:
             if self._is_closed or not any(map(_is_slow, self._tiles.values())):
                 return
-            for block in [*self._planned, *self._left][:BLOCKS_AHEAD]:
+            for block in [*self._planned, *self._left][: BLOCKS_AHEAD * core_count()]:
                 self._plan_one(block)
                 for window in self._planned[block][1]:
                     if window.fetching is not None or not _is_slow(window.tiles):
                         continue
                     if window.tiles.answers:
-                        if not _AHEAD.add(window.size):
+                        if not self.room.add(window.size):
                             return
                         window.is_ahead = True
                         fetch = functools.partial(window.tiles.fetch_ahead, window)
@@ -254,6 +295,3 @@ class _Room:
                 return False
             self._taken += size
             return True
-
-
-_AHEAD = _Room(MOST_AHEAD)

@@ -16,7 +16,7 @@ from xfusion.datamodel.graph import InGraph
 from xfusion.kernels import parallel
 from xfusion.kernels.control import ControlGrid
 from xfusion.kernels.control import Window as OfSource
-from xfusion.raster.ahead import Ask, Block, ReadAhead, Window
+from xfusion.raster.ahead import Ask, Block, ReadAhead, Together, Window
 from xfusion.raster.file import RasterFile
 from xfusion.run.allocation import keep_freed_memory
 
@@ -112,9 +112,11 @@ def parts_of(blocks: Blocks) -> dict[Block, Part]:
     return {(i, j): (r, c) for (i, r), (j, c) in itertools.product(down, across)}
 
 
-def read_ahead(source: FromFiles, parts: Mapping[Block, Part]) -> ReadAhead[Any]:
-    """Return what reads for blocks that one run computes."""
-    return ReadAhead(list(parts), lambda block, ask: source.plan(*parts[block], ask))
+def read_ahead(
+    source: FromFiles, parts: Mapping[Block, Part], others: Together | None = None
+) -> ReadAhead[Any]:
+    """Return what reads for blocks that one run computes, as one with others."""
+    return ReadAhead(list(parts), lambda block, ask: source.plan(*parts[block], ask), others)
 
 
 def block_from(
@@ -141,11 +143,11 @@ def with_reading_ahead(graph: Mapping[Any, Any]) -> dict[Any, Any]:
     for key, task in graph.items():
         if isinstance(task, tuple) and task[0] is block_from:
             of_source.setdefault(id(task[1]), []).append(key)
-    tasks = dict(graph)
+    tasks, others = dict(graph), Together()
     for keys in of_source.values():
         function, source, *_ = graph[keys[0]]
         parts = {block: part for _, _, part, block, _ in (graph[key] for key in keys)}
-        ahead = read_ahead(source, parts)
+        ahead = read_ahead(source, parts, others)
         tasks |= {
             key: (function, source, part, block, ahead)
             for key, (_, _, part, block, _) in ((key, graph[key]) for key in keys)
