@@ -287,7 +287,8 @@ def test_a_file_that_has_not_answered_is_asked_by_who_needs_it_alone(tmp_path: P
             go_on.set()
             np.testing.assert_array_equal(first.result(30), EXCLUDED[:128])
             deadline = time.monotonic() + 30
-            while len(began) < 12:  # all of them, which nobody has begun
+            # those that are near, which nobody has begun
+            while len(began) <= ahead.BLOCKS_AHEAD:
                 assert time.monotonic() < deadline
                 time.sleep(0.01)
 
