@@ -8,6 +8,7 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from tests.asset_server import serve_folder
 from tests.faults import assets
 from tests.faulty import Fault
 from xfusion.raster import ahead
-from xfusion.raster.ahead import Block, ReadAhead
+from xfusion.raster.ahead import Block, ReadAhead, Together, together
 from xfusion.raster.file import Area, RasterFile
 from xfusion.raster.patience import WAITS
 from xfusion.raster.tiles import Tiles
@@ -301,3 +302,66 @@ def test_another_process_reads_what_it_is_given_and_nothing_ahead(folder: Path) 
     water = xf.raster.open_retrieval(path, path, chunks=100)
     moved = water.fusion.coregister(GRID.zoom_out(1.5), chunks=100)
     xr.testing.assert_identical(moved.compute(scheduler="processes"), moved.compute())
+
+
+def test_layers_that_are_computed_as_one_begin_to_read_at_one_time(
+    folder: Path, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked_of: list[str] = []
+    read = RasterFile.read_some
+
+    def noted(self: RasterFile, *how: Any) -> Any:
+        asked_of.append(self.path)
+        return read(self, *how)
+
+    monkeypatch.setattr(RasterFile, "read_some", noted)
+    area = (slice(0, 9), slice(0, 9))
+    one, two, alone = (f"{url}/{name}.tif" for name in LAYOUTS)
+    others = Together()
+    first, last = (
+        ReadAhead([(0, 0), (0, 1)], partial(ask_for, file_at(path), area), others)
+        for path in (one, two)
+    )
+    another = ReadAhead([(0, 0)], partial(ask_for, file_at(alone), area))
+    first.begin((0, 0)).take()
+    deadline = time.monotonic() + 30
+    while two not in asked_of:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    assert alone not in asked_of
+    for reading in (last, another):
+        np.testing.assert_array_equal(reading.begin((0, 0)).take()[0], PIXELS[area])
+
+
+def ask_for(file: RasterFile, area: Area, _: Block, ask: Any) -> Any:
+    return ask(file, area, None)
+
+
+def test_calls_that_wait_do_so_at_one_time_and_return_in_order() -> None:
+    all_there = threading.Barrier(5)
+
+    def call(number: int) -> int:
+        all_there.wait(30)
+        return number
+
+    with dask.config.set({ahead.READS: 4}):
+        assert together([partial(call, k) for k in range(5)]) == [*range(5)]
+    assert together([]) == []
+
+
+def test_calls_that_wait_for_calls_of_their_own_come_to_an_end() -> None:
+    def call(number: int, depth: int) -> int:
+        return sum(together([partial(call, k, depth - 1) for k in range(3)])) if depth else number
+
+    with dask.config.set({ahead.READS: 1}):
+        assert call(0, 3) == 9 * 3
+
+
+def test_of_calls_that_fail_the_error_of_the_first_is_raised() -> None:
+    def call(number: int) -> int:
+        if number > 1:
+            raise OSError(str(number))
+        return number
+
+    with pytest.raises(OSError, match="2"):
+        together([partial(call, k) for k in range(4)])
