@@ -89,6 +89,7 @@ def test_a_status_with_headers_so_many_times(folder: Path) -> None:
         assert stats(url) == {
             "requests": 4,
             "ranges": 0,
+            "bytes": len(TEXT) + len(b"other"),
             "faults": 2,
             "methods": {"HEAD": 1, "GET": 3},
             "paths": {"/text": 3, "/other": 1},

@@ -54,12 +54,13 @@ class Together:
         with self._lock:
             self._waiting.add(run)
 
-    def begin(self) -> None:
-        """Begin with all of them."""
+    def begin(self, first: _Run[Any]) -> None:
+        """Begin with all of them, where the first has begun to know what it needs."""
         with self._lock:
             waiting, self._waiting = [*self._waiting], weakref.WeakSet()
         for run in waiting:
-            run.ask_first()
+            if run is not first:
+                run.ask_first()
 
 
 class ReadAhead(Generic[T]):
@@ -97,7 +98,7 @@ class ReadAhead(Generic[T]):
 
     def begin(self, block: Block) -> T:
         """Return the plan of a block; its windows are on their way, and those of the next."""
-        self._others.begin()
+        self._others.begin(self._run)
         return self._run.begin(block)
 
 

@@ -99,6 +99,10 @@ class Tiles:
             As of :meth:`RasterFile.read`, unless there is a fill.
         """
         area = self._announced[key]
+        if self._has_failed:
+            # one tile that is never read would be waited for by each window that shares it
+            self._apart[key] = self._by_itself(area)
+            return
         error = None if self._has_all(area) else self._read(key, area)
         if error is None:
             return
