@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextvars
 import functools
+import itertools
 import os
 import threading
 import weakref
@@ -225,7 +226,8 @@ class _Run(Generic[T]):
         with self._lock:
             if self._is_closed or not any(map(_is_slow, self._tiles.values())):
                 return
-            for block in [*self._planned, *self._left][: BLOCKS_AHEAD * core_count()]:
+            blocks = itertools.chain(self._planned, self._left)
+            for block in [*itertools.islice(blocks, BLOCKS_AHEAD * core_count())]:
                 self._plan_one(block)
                 for window in self._planned[block][1]:
                     if window.fetching is not None or not _is_slow(window.tiles):

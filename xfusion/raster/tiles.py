@@ -66,7 +66,7 @@ class Tiles:
         self._sides: Sides | None = None  # until the file was opened
         self._parts: dict[Tile, Part] = {}
         self._announced: dict[Hashable, Area] = {}
-        self._loaded: dict[Hashable, Attempt] = {}
+        self._loaded: dict[Hashable, tuple[NDArray[Any], set[Tile]]] = {}
         self._apart: dict[Hashable, Pixels] = {}
         self._has_answered = self._has_failed = False
 
@@ -135,25 +135,25 @@ class Tiles:
             self._give_up(attempt, error)
             return error
         self._has_answered = True
-        self._loaded[key] = attempt
+        # without its parts, whose pixels are at their places
+        self._loaded[key] = attempt.out, {t for part in attempt.parts or () for t in part.tiles}
         return None
 
     def take(self, key: Hashable) -> Pixels:
         """Return a window that was loaded, shape (rows, columns)."""
         area = self._announced[key]
         try:
-            apart, attempt = self._apart.pop(key, None), self._loaded.pop(key, None)
-            return self._joined(area, attempt) if apart is None else apart
+            apart, loaded = self._apart.pop(key, None), self._loaded.pop(key, None)
+            return self._joined(area, loaded) if apart is None else apart
         finally:
             self._release(key)
 
-    def _joined(self, area: Area, attempt: Attempt | None) -> Pixels:
+    def _joined(self, area: Area, loaded: tuple[NDArray[Any], set[Tile]] | None) -> Pixels:
         """Return a window with what others have read of it."""
-        own = {t for part in (attempt.parts or () if attempt else ()) for t in part.tiles}
+        out, own = (self._empty(area), set()) if loaded is None else loaded
         with self._lock:
             assert self._sides is not None  # noqa: S101  # it was loaded
             parts = [self._parts.get(t) for t in tiles_of(area, self._sides) if t not in own]
-        out = attempt.out if attempt else self._empty(area)
         for part in dict.fromkeys(parts):
             pixels = None if part is None else _pixels_of(part)
             if part is None or pixels is None:
