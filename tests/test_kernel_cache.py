@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from numba.core import caching
 
 from xfusion.kernels import compile as compiling
 
@@ -145,6 +146,40 @@ def test_an_index_of_any_length_is_no_error(cache: Any, length: int) -> None:
     index = Path(versions._index_path)
     index.write_bytes(index.read_bytes()[:length])
     assert versions.load("float32") is None
+
+
+@pytest.mark.parametrize("home", ["can be written to", "is none"])
+@pytest.mark.parametrize("image", ["named", "beside the source"])
+def test_a_folder_that_can_only_be_read_is_looked_in(
+    image: str, home: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = tmp_path / "image" / "kernels.py"
+    source.parent.mkdir()
+    source.write_text("def kernel(values):\n    return values\n")
+    of_image: dict[str, Any] = {}
+    exec(compile(source.read_text(), source, "exec"), of_image)  # noqa: S102  # our own
+    named = str(tmp_path / "image") if image == "named" else ""
+    monkeypatch.setattr("numba.core.config.CACHE_DIR", named)
+    compiling._versions_of(compiling._cache_of(of_image["kernel"])).save("float32", "code")
+    before = kept_in(tmp_path / "image")
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "home"))
+    write: Any = caching._CacheLocator.ensure_cache_path
+
+    def as_another_user(locator: Any) -> None:
+        place = Path(locator.get_cache_path())
+        if home == "is none" or place.is_relative_to(tmp_path / "image"):
+            raise PermissionError
+        write(locator)
+
+    monkeypatch.setattr(caching._CacheLocator, "ensure_cache_path", as_another_user)
+    versions = compiling._versions_of(compiling._cache_of(of_image["kernel"]))
+    assert versions.load("float32") == "code"
+    assert versions.load("float64") is None
+    if home == "can be written to":
+        versions.save("float64", "other code")
+        assert compiling._versions_of(compiling._cache_of(of_image["kernel"])).load("float64")
+    assert kept_in(tmp_path / "image") == before
 
 
 def test_what_cannot_be_kept_is_used_all_the_same(cache: Any) -> None:

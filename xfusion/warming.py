@@ -15,13 +15,15 @@ import numpy as np
 import xarray as xr
 
 from .datamodel.building import retrieval
-from .kernels import parallel
+from .kernels import buffers, parallel
+from .kernels.folders import folders_of
 from .kernels.long_waits import waiting
 from .kernels.second_process import companion
 
 DType = Literal["float32", "float64"]
 DTYPES: tuple[DType, ...] = ("float32", "float64")
 SIDE = 8  # pixels
+_KERNEL: Any = buffers._try_buffers  # noqa: SLF001  # which there is in each process
 
 
 def warm(*, dtypes: Sequence[DType] = DTYPES, progress: bool = True) -> dict[str, int]:
@@ -52,8 +54,9 @@ def warm(*, dtypes: Sequence[DType] = DTYPES, progress: bool = True) -> dict[str
     Notes
     -----
     They are kept in the folder of the environment variable ``NUMBA_CACHE_DIR``, else beside the
-    package or, where that is read-only, in the home of the user. They are of this version of the
-    package, of numba and of Python, and of this kind of processor: another compiles its own.
+    package or, where that is read-only, in the home of the user; what is in a folder that can only
+    be read, as of an image, is used. They are of this version of the package, of numba and of
+    Python, and of this kind of processor: another compiles its own.
 
     Examples
     --------
@@ -100,24 +103,32 @@ def compile_for(purpose: str, dtype: str) -> None:
     """Compile for one purpose, in this process, and write how many kernels it were."""
     companion.alone = waiting.silent = True
     PURPOSES[purpose](dtype)
-    place, wanted = kept_at(), os.environ.get("NUMBA_CACHE_DIR")
-    # numba takes another folder where it cannot write to that one
-    there = wanted is None or (place is not None and place.is_relative_to(wanted))
-    if not there or place is None or not any(place.glob("*.nbi")):
+    if not _are_kept(anew=waiting.kernels > 0):
+        wanted = os.environ.get("NUMBA_CACHE_DIR")
         msg = (
-            f"kernels cannot be kept in {wanted or place or 'any folder'}: set NUMBA_CACHE_DIR to "
-            "one that can be written to"
+            f"kernels cannot be kept in {wanted or kept_at() or 'any folder'}: set NUMBA_CACHE_DIR "
+            "to one that can be written to"
         )
         raise OSError(msg)
     sys.stdout.write(f"{waiting.kernels}\n")
 
 
+def _are_kept(*, anew: bool) -> bool:
+    """Whether other processes find what was compiled now, or before."""
+    place = kept_at()
+    if place is None:
+        return False
+    # numba takes another folder where it cannot write to the one that is set, or beside the source
+    first = folders_of(_KERNEL.py_func)[0]
+    wanted = {first} if os.environ.get("NUMBA_CACHE_DIR") else {place, first}
+    if anew and (place not in wanted or not os.access(place, os.W_OK)):
+        return False
+    return any(any(folder.glob("*.nbi")) for folder in wanted)
+
+
 def kept_at() -> Path | None:
     """Return the folder in which kernels are kept, None if there is none."""
-    from .kernels import buffers
-
-    kernel: Any = buffers._try_buffers  # noqa: SLF001  # which there is in each process
-    place = kernel.stats.cache_path
+    place = _KERNEL.stats.cache_path
     return None if place is None else Path(place)
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gc
 import hashlib
+import itertools
+import os
 import pickle
 from collections.abc import Callable
 from importlib import import_module
@@ -13,6 +15,7 @@ from uuid import uuid4
 
 import numba
 
+from .folders import folders_of, implementation
 from .long_waits import waiting
 from .second_process import companion
 
@@ -85,14 +88,23 @@ def _cache_of(function: Callable[..., object]) -> Any:
     runtime: Any = import_module("numba.core.runtime.nrt").rtsys
 
     class Kept(caching.FunctionCache):  # type: ignore[misc]  # its base is Any
+        _impl_class = implementation(caching.FunctionCache._impl_class)  # noqa: SLF001  # there is no option
+
         def load_overload(self, signature: Any, context: Any) -> Any:
             # numba's own readies all that it compiles with before it looks, a quarter of a second
             runtime.initialize(context)
             with self._guard_against_spurious_io_errors():
                 found = self._load_overload(signature, context)
-                if found is None and companion.has_compiled(function.__name__):
+                keeps = os.access(self.cache_path, os.W_OK)
+                if found is None and keeps and companion.has_compiled(function.__name__):
                     found = self._load_overload(signature, context)
                 return found
+
+        def save_overload(self, signature: Any, data: Any) -> None:
+            try:
+                super().save_overload(signature, data)
+            except OSError:
+                return  # the folder is gone, or can only be read
 
     return Kept(function)
 
@@ -105,7 +117,7 @@ def _versions_of(cache: Any) -> Any:
     name, and either finds the code of the other behind it; and it looks at the source of the
     kernel alone, not at what is compiled into it from other files. The third ends in an error at
     each call, for ever: it takes a file that is empty or cut, by a full disk or a loss of power,
-    for a whole one.
+    for a whole one. And these look in the folders that numba has passed over as well.
     """
     caching: Any = import_module("numba.core.caching")
 
@@ -113,6 +125,10 @@ def _versions_of(cache: Any) -> Any:
         def _data_name(self, number: int) -> str:
             name: str = self._data_name_pattern.format(number=number)
             return name.replace(".nbc", f".{uuid4().hex[:16]}.nbc")
+
+        def load(self, key: Any) -> Any:
+            found = (caching.IndexDataCacheFile.load(each, key) for each in (self, *passed_over))
+            return next((data for data in found if data is not None), None)
 
         def save(self, key: Any, data: Any) -> None:
             try:
@@ -142,7 +158,10 @@ def _versions_of(cache: Any) -> Any:
             except Exception as error:
                 raise OSError(name) from error  # which numba takes for a file that is missing
 
-    return Versions(cache.cache_path, cache._impl.filename_base, SOURCES)  # noqa: SLF001  # its name
+    name, function = cache._impl.filename_base, cache._py_func  # noqa: SLF001  # no public ones
+    before = itertools.takewhile(Path(cache.cache_path).__ne__, folders_of(function))
+    passed_over = [Versions(folder, name, SOURCES) for folder in before]
+    return Versions(cache.cache_path, name, SOURCES)
 
 
 def _loaded(data: bytes) -> Any:
