@@ -86,6 +86,29 @@ def run(folder: Path) -> str:
     return done.stdout.strip()
 
 
+def test_sources_in_an_archive_are_told_apart(tmp_path: Path) -> None:
+    package = tmp_path / "xfusion"
+    without = shutil.ignore_patterns("__pycache__", "*.pyc")
+    shutil.copytree(REPOSITORY / "xfusion", package, ignore=without)
+    said = [sources_of(tmp_path), sources_of(zipped(package, "one"))]
+    cells = package / "kernels" / "cells.py"
+    cells.write_text(cells.read_text() + "# another")
+    said += [sources_of(tmp_path), sources_of(zipped(package, "other"))]
+    assert said[0] == said[1] != said[2] == said[3]
+
+
+def zipped(package: Path, name: str) -> Path:
+    where = str(package.parent)
+    return Path(shutil.make_archive(f"{where}/{name}", "zip", where, package.name))
+
+
+def sources_of(path: Path) -> str:
+    command = [sys.executable, "-c", "from xfusion.kernels import compile; print(compile.SOURCES)"]
+    env = {**os.environ, "PYTHONPATH": str(path)}
+    done = subprocess.run(command, check=True, capture_output=True, text=True, env=env, timeout=120)
+    return done.stdout.strip()
+
+
 CALLER = """
 import numpy as np
 import xfusion as xf

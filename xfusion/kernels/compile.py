@@ -8,7 +8,7 @@ import itertools
 import os
 import pickle
 from collections.abc import Callable
-from importlib import import_module
+from importlib import import_module, resources
 from pathlib import Path
 from typing import Any, TypeVar, cast
 from uuid import uuid4
@@ -176,8 +176,11 @@ def _loaded(data: bytes) -> Any:
 def _sources() -> str:
     """Digest of all the kernels, since they are compiled into each other."""
     digest = hashlib.sha256()
-    for file in sorted(Path(__file__).parent.glob("*.py")):
-        digest.update(file.read_bytes())
+    # in an archive, as one that is sent to the workers of a cluster, they are no files of a folder
+    files = resources.files(__package__).iterdir()
+    for file in sorted(files, key=lambda file: file.name):
+        if file.name.endswith((".py", ".pyc")):
+            digest.update(file.read_bytes())
     return digest.hexdigest()
 
 
