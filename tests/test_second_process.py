@@ -118,12 +118,14 @@ def test_one_that_cannot_be_started_is_not_waited_for(
 ) -> None:
     monkeypatch.setattr(companions, "LONGEST", 1e6)
     companion = a_companion("", tmp_path, monkeypatch)
-    monkeypatch.setattr(sys, "executable", str(tmp_path / "none"))
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
     for kernel in KERNELS:
         companion.has_compiled(kernel)
 
 
-@pytest.mark.parametrize("why", ["alone", "one core", "pool", "frozen", "fork", "not asked for"])
+@pytest.mark.parametrize(
+    "why", ["alone", "one core", "pool", "frozen", "embedded", "none", "fork", "not asked for"]
+)
 def test_none_is_started_where_it_does_not_pay(
     why: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -136,6 +138,10 @@ def test_none_is_started_where_it_does_not_pay(
         monkeypatch.setattr("multiprocessing.parent_process", object)
     elif why == "frozen":
         monkeypatch.setattr(sys, "frozen", True, raising=False)
+    elif why == "embedded":
+        monkeypatch.setattr(sys, "executable", "/usr/bin/qgis")
+    elif why == "none":
+        monkeypatch.setattr(sys, "executable", None)
     elif why == "fork":
         companion._of = -1
     else:

@@ -67,6 +67,19 @@ def test_a_folder_that_cannot_be_written_to_is_an_error(
         xf.warm(dtypes=["float32"], progress=False)
 
 
+def test_where_numba_does_not_compile_that_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NUMBA_DISABLE_JIT", "1")
+    monkeypatch.setattr(warming, "PURPOSES", {"fusion and masks": warming._fuse})
+    with pytest.raises(OSError, match="unset NUMBA_DISABLE_JIT"):
+        xf.warm(dtypes=["float32"], progress=False)
+
+
+def test_no_other_program_is_started_for_python(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", "/usr/bin/qgis")
+    with pytest.raises(OSError, match="qgis is no Python: call `python -m xfusion warm`"):
+        xf.warm(progress=False)
+
+
 def test_other_dtypes_are_refused() -> None:
     with pytest.raises(ValueError, match="float16.*there are kernels for"):
         xf.warm(dtypes=["float16"])  # type: ignore[list-item]  # what is refused

@@ -18,7 +18,7 @@ from .datamodel.building import retrieval
 from .kernels import buffers, parallel
 from .kernels.folders import folders_of
 from .kernels.long_waits import waiting
-from .kernels.second_process import companion
+from .kernels.second_process import companion, is_python
 
 DType = Literal["float32", "float64"]
 DTYPES: tuple[DType, ...] = ("float32", "float64")
@@ -49,7 +49,7 @@ def warm(*, dtypes: Sequence[DType] = DTYPES, progress: bool = True) -> dict[str
     Raises
     ------
     OSError
-        If kernels cannot be kept on disk.
+        If kernels cannot be kept on disk, or there is no Python that compiles them.
 
     Notes
     -----
@@ -68,6 +68,9 @@ def warm(*, dtypes: Sequence[DType] = DTYPES, progress: bool = True) -> dict[str
     if unknown:
         msg = f"dtypes={list(dtypes)}: there are kernels for {list(DTYPES)} only"
         raise ValueError(msg)
+    if not is_python():
+        msg = f"{sys.executable or 'this program'} is no Python: call `python -m xfusion warm`"
+        raise OSError(msg)
     jobs = [(purpose, dtype) for purpose in PURPOSES for dtype in dict.fromkeys(dtypes)]
     with ThreadPoolExecutor(min(parallel.core_count(), max(1, len(jobs)))) as pool:
         counts = list(pool.map(lambda job: _in_a_process(*job, progress=progress), jobs))
@@ -101,6 +104,9 @@ def _in_a_process(purpose: str, dtype: str, *, progress: bool) -> int:
 
 def compile_for(purpose: str, dtype: str) -> None:
     """Compile for one purpose, in this process, and write how many kernels it were."""
+    if not hasattr(_KERNEL, "stats"):
+        msg = "numba is told not to compile: unset NUMBA_DISABLE_JIT"
+        raise OSError(msg)
     companion.alone = waiting.silent = True
     PURPOSES[purpose](dtype)
     if not _are_kept(anew=waiting.kernels > 0):

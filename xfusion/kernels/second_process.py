@@ -68,8 +68,13 @@ class Companion:
 
 def _pays() -> bool:
     """Whether there is a core for it; processes of a pool or a cluster compile side by side."""
-    frozen = getattr(sys, "frozen", False) or not sys.executable
-    return core_count() > 1 and multiprocessing.parent_process() is None and not frozen
+    return core_count() > 1 and multiprocessing.parent_process() is None and is_python()
+
+
+def is_python() -> bool:
+    """Whether another Python can be started; not where it is part of a program, as of QGIS."""
+    name = Path(sys.executable or "none").name.lower()
+    return name.startswith("python") and not getattr(sys, "frozen", False)
 
 
 companion = Companion()
