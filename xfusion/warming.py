@@ -15,7 +15,7 @@ import numpy as np
 import xarray as xr
 
 from .datamodel.building import retrieval
-from .kernels import buffers, parallel
+from .kernels import parallel
 from .kernels.folders import folders_of
 from .kernels.long_waits import waiting
 from .kernels.second_process import companion, is_python
@@ -23,7 +23,6 @@ from .kernels.second_process import companion, is_python
 DType = Literal["float32", "float64"]
 DTYPES: tuple[DType, ...] = ("float32", "float64")
 SIDE = 8  # pixels
-_KERNEL: Any = buffers._try_buffers  # noqa: SLF001  # which there is in each process
 
 
 def warm(*, dtypes: Sequence[DType] = DTYPES, progress: bool = True) -> dict[str, int]:
@@ -104,7 +103,7 @@ def _in_a_process(purpose: str, dtype: str, *, progress: bool) -> int:
 
 def compile_for(purpose: str, dtype: str) -> None:
     """Compile for one purpose, in this process, and write how many kernels it were."""
-    if not hasattr(_KERNEL, "stats"):
+    if not hasattr(_a_kernel(), "stats"):
         msg = "numba is told not to compile: unset NUMBA_DISABLE_JIT"
         raise OSError(msg)
     companion.alone = waiting.silent = True
@@ -125,7 +124,7 @@ def _are_kept(*, anew: bool) -> bool:
     if place is None:
         return False
     # numba takes another folder where it cannot write to the one that is set, or beside the source
-    first = folders_of(_KERNEL.py_func)[0]
+    first = folders_of(_a_kernel().py_func)[0]
     wanted = {first} if os.environ.get("NUMBA_CACHE_DIR") else {place, first}
     if anew and (place not in wanted or not os.access(place, os.W_OK)):
         return False
@@ -134,8 +133,15 @@ def _are_kept(*, anew: bool) -> bool:
 
 def kept_at() -> Path | None:
     """Return the folder in which kernels are kept, None if there is none."""
-    place = _KERNEL.stats.cache_path
+    place = _a_kernel().stats.cache_path
     return None if place is None else Path(place)
+
+
+def _a_kernel() -> Any:
+    """Return a kernel that there is in each process."""
+    from .kernels import buffers
+
+    return buffers._try_buffers  # noqa: SLF001  # nothing is lighter
 
 
 def _sensors(dtype: str, number: int) -> list[xr.Dataset]:

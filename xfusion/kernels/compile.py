@@ -127,8 +127,15 @@ def _versions_of(cache: Any) -> Any:
             return name.replace(".nbc", f".{uuid4().hex[:16]}.nbc")
 
         def load(self, key: Any) -> Any:
-            found = (caching.IndexDataCacheFile.load(each, key) for each in (self, *passed_over))
+            found = (files.found(key) for files in (self, *passed_over))
             return next((data for data in found if data is not None), None)
+
+        def found(self, key: Any) -> Any:
+            name = self._load_index().get(key)
+            try:
+                return None if name is None else self._load_data(name)
+            except OSError:
+                return None
 
         def save(self, key: Any, data: Any) -> None:
             try:
