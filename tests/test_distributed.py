@@ -1,6 +1,7 @@
 """On a cluster: the same calls, the same bytes, workers that die, and nothing large sent about."""
 
 import functools
+import logging
 import os
 import pickle
 import signal
@@ -179,3 +180,32 @@ def test_what_a_task_carries_does_not_grow_with_the_area(tmp_path: Path) -> None
         graph = dict(water.__dask_graph__())
         sizes.append(max(len(pickle.dumps(task)) for task in graph.values()))
     assert sizes[1] < 1.1 * sizes[0] < 20_000
+
+
+def test_an_error_of_a_block_leaves_the_client_what_it_has(
+    client: Client,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(module, "BLOCKS_ON_CLUSTER", 16)
+    monkeypatch.setattr(logging.getLogger("distributed"), "propagate", True)
+
+    def failing(block: Any) -> Any:
+        if block.min() == 0:
+            raise ValueError(block.shape)
+        return block
+
+    values = np.arange(16.0 * 16).reshape(16, 16)
+    mu = xr.DataArray(values, dims=("y", "x")).chunk(2)
+    mu = mu.copy(data=mu.data.map_blocks(np.copy, meta=np.empty((0, 0))))
+    # the mean of the whole is kept, and of the first block what the mean was made of as well
+    mu = mu + mu.mean() * 0
+    mu = mu.copy(data=mu.data.map_blocks(failing, meta=np.empty((0, 0))))
+    own = client.submit(sum, [1, 2])
+    assert own.result(timeout=30) == 3
+    with pytest.raises(ValueError, match="2, 2"):
+        xf.to_zarr(xf.retrieval(mu, mu * 0 + 1), tmp_path / "w.zarr", progress=False)
+    assert client.submit(sum, [3, 4]).result(timeout=30) == 7
+    assert own.status == "finished"
+    assert not [record for record in caplog.records if record.levelno >= logging.ERROR]

@@ -85,7 +85,7 @@ class Cluster:
         LostWorkersError
             If no worker answers for too long, the scheduler is gone, or workers die of a block.
         """
-        from dask.task_spec import Alias
+        from dask.task_spec import Task, TaskRef
 
         graph = with_large_apart(graph)
         names = {key: key for key in (*keys, *lasting)}
@@ -110,11 +110,21 @@ class Cluster:
                 # an error that is kept would keep these, and the cluster its failed tasks; what a
                 # frozen worker has of the others is computed again
                 with contextlib.suppress(Exception):
-                    self.client.cancel([*futures, *others] if left else futures)
+                    self.client.cancel(futures)
+                # not cancelled: the scheduler drops a client that cancels what others need which
+                # it has not asked for, with all that this client has
+                if left:
+                    for other in others:
+                        other.release()
             # the scheduler's word of what is cancelled may come late, and name what is asked anew
             names = {key: f"again-{uuid.uuid4().hex}" for key in names}
-            graph |= {name: Alias(name, key) for key, name in names.items()}
+            # no alias: dask gives the task its name, and what it was called would need that
+            graph |= {n: Task(n, _itself, TaskRef(key)) for key, n in names.items()}
         return dict(zip(lasting, others, strict=True))
+
+
+def _itself(result: Any) -> Any:
+    return result
 
 
 def _answers(asked: Mapping[str, Any]) -> dict[str, str | None]:
