@@ -1,12 +1,14 @@
 """xfusion warm: what usual work needs is on disk afterwards."""
 
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from distributed import Client, LocalCluster
 
 import xfusion as xf
 from xfusion import cli, warming
@@ -54,6 +56,54 @@ def test_nothing_of_usual_work_is_compiled_afterwards(
         [sys.executable, "-c", USUAL], check=False, capture_output=True, text=True, env=env
     )
     assert done.stdout == "none was compiled\n", done.stderr
+
+
+@pytest.mark.slow
+def test_workers_of_a_cluster_find_what_one_of_them_has_compiled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
+    with (
+        LocalCluster(
+            n_workers=2,
+            threads_per_worker=1,
+            processes=True,
+            dashboard_address=None,
+            host="127.0.0.1",
+        ) as cluster,
+        Client(cluster) as client,
+    ):
+        client.wait_for_workers(2, timeout=60)
+        one_of_each = {host: worker for worker, host in client.run(socket.gethostname).items()}
+        assert len(one_of_each) == 1
+        (first,) = client.run(
+            xf.warm, dtypes=["float32"], workers=list(one_of_each.values())
+        ).values()
+        assert min(first.values()) > 0
+        done = client.run(usual_work)
+        assert [*done.values()] == [[], []]
+        assert all(kept.is_relative_to(tmp_path) for kept in client.run(warming.kept_at).values())
+
+
+def usual_work() -> list[str]:
+    """Return the kernels that are compiled by a worker for usual work."""
+    from numba.core import event as events
+    from odc.geo.geobox import GeoBox
+
+    compiled: list[str] = []
+
+    class Listener(events.Listener):
+        def on_start(self, event: events.Event) -> None:
+            compiled.append(event.data["dispatcher"].py_func.__name__)
+
+        def on_end(self, event: events.Event) -> None:
+            pass
+
+    sensors = warming._sensors("float32", 2)
+    target = GeoBox.from_bbox((500010, 4999930, 500070, 4999990), "EPSG:32633", resolution=11)
+    with events.install_listener("numba:compile", Listener()):
+        xf.gaussian(*(xf.coregister(sensor, target) for sensor in sensors))
+    return compiled
 
 
 def test_a_folder_that_cannot_be_written_to_is_an_error(
