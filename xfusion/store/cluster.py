@@ -85,7 +85,7 @@ class Cluster:
         LostWorkersError
             If no worker answers for too long, the scheduler is gone, or workers die of a block.
         """
-        from dask.task_spec import Task, TaskRef
+        from dask.task_spec import Alias
 
         graph = with_large_apart(graph)
         names = {key: key for key in (*keys, *lasting)}
@@ -117,14 +117,9 @@ class Cluster:
                     for other in others:
                         other.release()
             # the scheduler's word of what is cancelled may come late, and name what is asked anew
-            names = {key: f"again-{uuid.uuid4().hex}" for key in names}
-            # no alias: dask gives the task its name, and what it was called would need that
-            graph |= {n: Task(n, _itself, TaskRef(key)) for key, n in names.items()}
+            names |= {key: f"again-{uuid.uuid4().hex}" for key in keys}
+            graph |= {names[key]: Alias(names[key], key) for key in keys}
         return dict(zip(lasting, others, strict=True))
-
-
-def _itself(result: Any) -> Any:
-    return result
 
 
 def _answers(asked: Mapping[str, Any]) -> dict[str, str | None]:
