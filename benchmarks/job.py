@@ -10,6 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,9 @@ NAMES = {
     "decode": "decoding the files only",
 }
 SAMPLE = 7  # rows and columns from one pixel that is compared to the next
-LATE_IMPORTS = ("numba.np.linalg", "pint", "pystac", "scipy.linalg")  # by xarray, numba and us
+# by numba, xarray, us, and by dask.compute, which looks for a cluster
+LATE_IMPORTS = ("distributed", "numba.np.linalg", "pint", "pystac", "scipy.linalg")
+LATE_PLUGINS = "pystac.extensions"  # which pystac imports with its first item
 MEMORY = 80  # bytes a pixel that the notebook was seen to need
 COLUMNS = ("seconds", "s/Mpx", "speed-up", "again", "cpu", "process", "memory")
 
@@ -90,6 +93,8 @@ def run_alone(name: str, folder: str) -> None:
     job: Any = importlib.import_module(f"benchmarks.job_{library}")
     for late in LATE_IMPORTS if library != "decode" else ():
         importlib.import_module(late)
+    for plugin in entry_points(group=LATE_PLUGINS) if library != "decode" else ():
+        plugin.load()
     result, found = clocked(lambda: job.run(scene, unmasked=bool(both)))
     found["memory"] = peak_memory()
     end = time.perf_counter()
