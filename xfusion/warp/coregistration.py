@@ -28,6 +28,7 @@ from xfusion.datamodel.grid import (
 from xfusion.datamodel.names import CONFLICT, MASK, MU, SIGMA
 from xfusion.datamodel.units import as_number
 from xfusion.datamodel.validation import Retrieval, as_retrieval
+from xfusion.raster.opening import CHUNK as CHUNK_OF_FILES
 
 from .blocks import warp_blocks
 from .on_block import Warp, split
@@ -74,7 +75,8 @@ def coregister(
         as it takes mu; 0 lets independent errors average out.
     chunks : int, str, pair or mapping, optional
         Blocks of a lazy result: as asked in one of the ways of xarray, such as ``{"y": 1024}``,
-        ``"auto"`` or the lengths of all; else those of `like`, else those of the source.
+        ``"auto"`` or the lengths of all; else those of `like`, else those of the source, or 1536
+        pixels a side where that is smaller and of one block.
     resolution : float, optional
         Side of a pixel in the unit of a CRS.
     position_error : float, in source pixels, optional
@@ -260,6 +262,9 @@ def _blocks(
     if theirs is not None:
         return theirs
     size = (CHUNK, CHUNK) if ours is None else (max(ours[0]), max(ours[1]))
+    if ours is not None and len(ours[0]) == len(ours[1]) == 1:
+        # all of a small source, which is no size that anybody chose
+        size = max(size[0], CHUNK_OF_FILES), max(size[1], CHUNK_OF_FILES)
     return split(shape[0], size[0]), split(shape[1], size[1])
 
 
