@@ -189,8 +189,6 @@ class FusionTask(InGraph):
         dict of arrays
             The layers of the result by name, `weight` with sensors last.
         """
-        from xfusion.kernels import independent, rules, truncated  # numba takes long to import
-
         shared: dict[str, Any] = {
             "sigma_floor": self.sigma_floor,
             "floor_nonfinite": self.floors_nonfinite,
@@ -206,10 +204,14 @@ class FusionTask(InGraph):
         )
         layers: dict[str, NDArray[Any]]
         if plain and not isinstance(mus, np.ndarray):
+            from xfusion.kernels import independent  # numba takes long to import
+
             names = ("mu", "sigma", "mask", "source", "conflict")
             fused = independent.gaussian(mus, sigmas, masks, **shared)
             layers = dict(zip(names, fused, strict=True))
         else:
+            from xfusion.kernels import rules  # as above; and these as long as a small fusion
+
             # mask and source of a callable's result are those of any rule
             row = RULES[self.rule if isinstance(self.rule, str) else "gaussian"]
             fused_layers = rules.fuse(
@@ -238,6 +240,8 @@ class FusionTask(InGraph):
                 )
             layers["normalised_difference"] = layers.pop("difference")
         if self.bounded is not None:
+            from xfusion.kernels import truncated  # as above
+
             lower, upper = self.bounded
             truncated.truncate(
                 layers["mu"], layers["sigma"], lower=lower, upper=upper, threads=threads
