@@ -213,8 +213,10 @@ def _with_mask(
     blocks = blocks_of_retrieval(dataset)
     flags = [_flags(recipe, load_pass(items, dataset, loading, blocks)) for items in with_offsets]
     combine = combine_excluded if each_counts else combine_usable
-    nothing = xr.full_like(dataset[MU], int(Exclusion.UNKNOWN), dtype=np.uint8)
-    combined = functools.reduce(combine, flags) if flags else nothing
+    if flags:
+        combined = functools.reduce(combine, flags)
+    else:
+        combined = xr.full_like(dataset[MU], int(Exclusion.UNKNOWN), dtype=np.uint8)
     attrs = mask_attrs(
         dataset.attrs,
         catalog=passes.source,

@@ -27,6 +27,8 @@ SCL_FLAGS[[0, 1]] = Exclusion.DEFECTIVE
 SCL_FLAGS[[2, 3]] = Exclusion.SHADOW
 SCL_FLAGS[[8, 9, 10]] = Exclusion.CLOUD
 SCL_FLAGS[[4, 5, 6, 7, 11]] = 0
+GFM_FLAGS = np.full(256, Exclusion.UNKNOWN, np.uint8)
+GFM_FLAGS[:2] = 0, Exclusion.GFM
 
 
 def ndvi(bands: xr.Dataset, /) -> xr.DataArray:
@@ -293,7 +295,6 @@ def _s2_flags(
 
 
 def _gfm_flags(gfm: NDArray[Any]) -> NDArray[np.uint8]:
-    flags = np.full(gfm.shape, Exclusion.UNKNOWN, np.uint8)
-    flags[gfm == 0] = 0
-    flags[gfm == 1] = Exclusion.GFM
-    return flags
+    of_bytes = gfm.dtype == np.uint8
+    codes = gfm if of_bytes else np.where((gfm == 0) | (gfm == 1), gfm, NO_CLASS).astype(np.uint8)
+    return GFM_FLAGS[codes]

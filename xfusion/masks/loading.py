@@ -12,7 +12,7 @@ import xarray as xr
 
 from xfusion.datamodel.chunks import Blocks
 from xfusion.datamodel.components import local_path
-from xfusion.datamodel.grid import geobox_of, grid_coords
+from xfusion.datamodel.grid import geobox_of, grid_coords, spatial_dims
 from xfusion.datamodel.names import MU
 from xfusion.raster.ahead import together
 from xfusion.raster.asset import READ_ERRORS, check_bands, look_into
@@ -150,9 +150,12 @@ def _attrs(
 
 def blocks_of_retrieval(dataset: xr.Dataset) -> Blocks | None:
     """Return the rows and columns of the blocks of a retrieval, None of one in memory."""
-    rows, columns = grid_coords(dataset)[0]
     sizes = dataset[MU].chunksizes
-    return (sizes[rows], sizes[columns]) if sizes else None
+    if not sizes:
+        return None
+    dims = spatial_dims(dataset)
+    assert dims is not None  # noqa: S101  # it is on a grid
+    return sizes[dims[0]], sizes[dims[1]]
 
 
 @dataclass(frozen=True)

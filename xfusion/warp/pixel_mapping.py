@@ -48,7 +48,7 @@ class PixelMapping(InGraph):
     @property
     def shift(self) -> tuple[int, int] | None:
         """Rows and columns from a target pixel to the same pixel of the source, if it has one."""
-        if not same_crs(self.source.crs, self.target.crs):
+        if not self._is_of_one_crs:
             return None
         rows, columns = self.target.shape
         corners = np.array([[0.0, 0.0, rows, rows], [0.0, columns, 0.0, columns]])
@@ -113,7 +113,7 @@ class PixelMapping(InGraph):
         is infinite.
         """
         x, y = _affine(self.target, columns, rows)
-        if not same_crs(self.source.crs, self.target.crs):
+        if not self._is_of_one_crs:
             off = self._off_its_map(x, y) if self._has_a_rim else None
             x, y = transformer(str(self.target.crs), str(self.source.crs)).transform(x, y)
             if off is not None:
@@ -226,6 +226,10 @@ class PixelMapping(InGraph):
         middle = float(self.source.pix2wld(columns / 2, rows / 2)[0])  # type: ignore[no-untyped-call]  # odc-geo's are not typed
         with np.errstate(invalid="ignore"):
             return x - self._turn * np.round((x - middle) / self._turn)
+
+    @functools.cached_property
+    def _is_of_one_crs(self) -> bool:
+        return same_crs(self.source.crs, self.target.crs)
 
     @functools.cached_property
     def _has_a_rim(self) -> bool:
