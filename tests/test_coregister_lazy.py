@@ -180,6 +180,18 @@ def test_blocks_are_as_asked_else_those_of_like_else_those_of_the_source() -> No
             xf.coregister(dataset, target, chunks=chunks)
 
 
+def test_small_sources_of_one_block_have_results_of_the_same_blocks() -> None:
+    target = grid(UTM, CENTRE, 4.0, (60, 50))
+    sources = [
+        grid(UTM, CENTRE, pixel, shape) for pixel, shape in ((10.0, (20, 21)), (20.0, (9, 9)))
+    ]
+    results = [xf.coregister(on(s, *noise(s.shape)).chunk(), target) for s in sources]
+    assert [result.mu.chunks for result in results] == [((60,), (50,))] * 2
+    # a size that somebody chose stays
+    strips = on(sources[0], *noise((20, 21))).chunk({"y": 7})
+    assert xf.coregister(strips, target).mu.chunks[0][0] == 7
+
+
 @pytest.mark.parametrize("chunks", [-1, 0, (0, 5), (-1, 5)])
 def test_a_block_of_no_size_is_all_of_the_target_or_a_clear_error(chunks: Any) -> None:
     source, target = grid(UTM, CENTRE, 10.0, (20, 20)), grid(UTM, CENTRE, 7.0, (20, 20))
