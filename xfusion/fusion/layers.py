@@ -93,6 +93,10 @@ def fused_layers(
         keep_attrs=True,
     )
     by_name = dict(zip(dtypes, layers, strict=True))
+    if lazy:
+        from xfusion.run.placing import placed
+
+        by_name = {name: layer.copy(data=placed(layer.data)) for name, layer in by_name.items()}
     if core:
         by_name[WEIGHT] = by_name[WEIGHT].transpose(label, ...)
     return by_name

@@ -162,11 +162,13 @@ def picked(
     import dask.array as da
     from dask.highlevelgraph import HighLevelGraph, MaterializedLayer
 
+    from xfusion.run.placing import placed
+
     part = f"{name}-{k}"
     picks = MaterializedLayer({(part, *key[1:]): (_pick, key, k) for key in tasks})
     layers = {**graph.layers, part: picks}
     picked = HighLevelGraph(layers, {**graph.dependencies, part: {name}})
-    return da.Array(picked, part, chunks, dtype=dtype)
+    return placed(da.Array(picked, part, chunks, dtype=dtype))
 
 
 def _pick(block: tuple[NDArray[Any], ...], k: int) -> NDArray[Any]:
