@@ -34,7 +34,8 @@ def fused(chunks: Any) -> xr.Dataset:
     )
     if chunks is not None:
         first, second = first.chunk(chunks), second.chunk(chunks)
-    return first.fusion.gaussian(second)
+    water: xr.Dataset = first.fusion.gaussian(second)
+    return water
 
 
 LAZY = {"y": (5, 20, 12), "x": (13, 16)}

@@ -23,7 +23,7 @@ from dask.highlevelgraph import HighLevelGraph, Layer, MaterializedLayer
 from numpy.typing import NDArray
 
 
-def placed(array: da.Array) -> da.Array:
+def placed(array: Any) -> Any:
     """Return a dask array that comes into memory as one, not as blocks that are then joined.
 
     Parameters
