@@ -81,7 +81,8 @@ class PlacingLayer(Layer):
         if len(culled) < math.prod(map(len, self.chunks)):
             return culled, dependencies
         place = Place([*culled], self.chunks, self.dtype)
-        tasks = {key: (functools.partial(place.put, key[1:]), task) for key, task in culled.items()}
+        blocks: Any = culled.items()  # whose keys are tuples
+        tasks = {key: (functools.partial(place.put, key[1:]), task) for key, task in blocks}
         return MaterializedLayer(tasks, annotations=self.annotations), dependencies
 
 
@@ -155,16 +156,21 @@ class _Places:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._places: weakref.WeakSet[Place] = weakref.WeakSet()
-        self._callback = Callback(
-            start_state=lambda tasks, state: [place.begin(tasks, state) for place in self],
-            finish=lambda _, state, __: [place.end(state) for place in self],
-        )
+        self._callback = Callback(start_state=self._begin, finish=self._end)
 
     def add(self, place: Place) -> None:
         with self._lock:
             self._places.add(place)
         # each time: runs at the same time can make dask forget it
         self._callback.register()
+
+    def _begin(self, tasks: Mapping[Any, Any], state: Mapping[str, Any]) -> None:
+        for place in self:
+            place.begin(tasks, state)
+
+    def _end(self, _: Mapping[Any, Any], state: Mapping[str, Any], __: bool) -> None:  # noqa: FBT001  # as dask calls it
+        for place in self:
+            place.end(state)
 
     def __iter__(self) -> Iterator[Place]:
         with self._lock:
