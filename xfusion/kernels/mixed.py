@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from .compile import inlined
-from .footprint import overlap
 from .pairs import added, pair_at, scaled
 from .side_by_side import NO_VALUE, OWN, PAIR, TRIPLE
 
@@ -20,40 +19,56 @@ def mixed_footprint(
     stride: int,
     first: Any,
     nearest: Any,
-    u: float,
-    v: float,
+    into: Any,
     widths: Any,
     across: int,
     high: int,
     rho: Any,
 ) -> Any:
-    """Return mu and sigma of a target pixel whose footprint begins at the source pixel `first`.
+    """Return mu and sigma of a target pixel whose footprint begins in the source pixel `first`.
 
-    Of the pixels that are usable, or excluded, as the nearest one is. Which these are nobody can
-    foresee, so there is no branch: of others the nearest counts in their place, with no weight.
+    It begins as far `into` that pixel, along u and v. Of the pixels that are usable, or excluded,
+    as the nearest one is. Which these are nobody can foresee, so there is no branch: of others the
+    nearest counts in their place, with no weight.
     """
-    width_u, width_v = widths
     size = np.uint64(PAIR if rho is None else TRIPLE)
     one, own = np.uint64(1), kinds[nearest] >> OWN
     if own == NO_VALUE:
         return np.float64(pixels[size * nearest]), np.float64(pixels[size * nearest + one])
-    i0, j0 = math.floor(v - 0.5 * width_v), math.floor(u - 0.5 * width_u)
-    total = square = slope = 0.0
-    sums = 0.0, 0.0
-    # the last pixels may lie beyond the footprint
-    for i in range(high):
-        row_weight = max(0.0, overlap(i0 + i, v, width_v))
-        for j in range(across):
-            k = first + np.uint64(i * stride + j)
-            alike = kinds[k] >> OWN == own
-            k = k if alike else nearest
-            weight = row_weight * max(0.0, overlap(j0 + j, u, width_u)) * (1.0 if alike else 0.0)
-            pair = pair_at(pixels, size * k)
-            total += weight
-            sums = added(sums, scaled(weight, pair))
+    along, down = into
+    # a bit of a kind, taken as a number: compilers make branches of choices between floats
+    bit = np.uint64(OWN) + np.uint64(own >> 1)
+    right, below = along + widths[0], down + widths[1]
+    none = 0.0, 0.0, 0.0, (0.0, 0.0)
+    total, square, slope, sums = none
+    row_weight, row = 1.0 - down, first
+    for _ in range(high):
+        weight, k = 1.0 - along, row
+        end = right
+        row_total, row_square, row_slope, row_sums = none
+        for _ in range(across):
+            alike = (np.uint64(kinds[k]) >> bit) & one
+            weight *= np.float64(np.int32(alike))
+            place = size * (nearest + ((k - nearest) & (np.uint64(0) - alike)))
+            pair = pair_at(pixels, place)
+            row_total += weight
+            row_sums = added(row_sums, scaled(weight, pair))
             if rho is not None:
-                square += weight * weight * pair[1] * pair[1]
-                slope += weight * pixels[size * k + np.uint64(2)]
+                part = weight * pair[1]
+                row_square += part * part
+                row_slope += weight * pixels[place + one + one]
+            # the last pixels may lie beyond the footprint
+            k += one
+            end -= 1.0
+            weight = min(1.0, max(0.0, end))
+        total += row_weight * row_total
+        sums = added(sums, scaled(row_weight, row_sums))
+        if rho is not None:
+            square += row_weight * row_weight * row_square
+            slope += row_weight * row_slope
+        row += np.uint64(stride)
+        below -= 1.0
+        row_weight = min(1.0, max(0.0, below))
     mean, spread = sums
     if rho is not None:
         spread = math.sqrt(rho * spread * spread + (1.0 - rho) * square + slope * slope)

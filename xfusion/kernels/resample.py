@@ -22,7 +22,7 @@ from .control import ControlGrid, Window
 from .footprint import footprint_widths, overlap
 from .mixed import mixed_footprint
 from .side_by_side import EXCLUDED, PAIR, TRIPLE, USABLE, side_by_side_of
-from .taps import footprint_sums, kinds_of_footprints, locate
+from .taps import footprint_sums, kinds_of_footprints, locate, locate_nearest
 
 MAX_INT32 = 2**31 - 1
 ONE_ERROR, SQUARES = None, True  # whether squares of sigma are summed as well
@@ -107,8 +107,7 @@ def _joint(
     places = stack_buffer(EMPTY_INT32), stack_buffer(node_u), stack_buffer(node_u)
     sums = strip_buffer(node_u), stack_buffer(node_u), stack_buffer(node_u)
     kind = stack_buffer(kinds)
-    nearest_ones = stack_buffer(EMPTY_INT32), stack_buffer(node_u), stack_buffer(node_u)
-    which = stack_buffer(EMPTY_INT32)
+    nearest_ones, which = stack_buffer(EMPTY_INT32), stack_buffer(EMPTY_INT32)
     for r in range(rows):
         row, out_row = first_row + r, np.uint64(r)
         out_mask[r] = 0
@@ -167,20 +166,23 @@ def _joint(
                 kind_of_all = kinds_of_footprints(kinds, stride, places[0], n, across, high, kind)
                 if kind_of_all == USABLE:
                     continue
-                locate(lines, inner, n, (0.0, 0.0), window, stride, nearest_ones)
-                number = 0
+                locate_nearest(lines, inner, n, window, stride, nearest_ones)
                 for x in range(n):
-                    out_mask[r, c + x] = mask[nearest_ones[0][x]]
+                    nearest = np.uint64(np.uint32(nearest_ones[x]))
+                    out_mask[out_row, first_out + np.uint64(x)] = mask[nearest]
+                number = np.uint64(0)
+                for x in range(n):
                     which[number] = x
-                    number += kind[x] > EXCLUDED
+                    number += np.uint64(kind[x] > EXCLUDED)
                 for y in range(number):
-                    x = which[y]
-                    u, v = left_u + step_u * (inner + x + 0.5), left_v + step_v * (inner + x + 0.5)
-                    begin, nearest = np.uint64(places[0][x]), np.uint64(nearest_ones[0][x])
+                    x = np.uint64(np.uint32(which[y]))
+                    begin = np.uint64(np.uint32(places[0][x]))
+                    nearest = np.uint64(np.uint32(nearest_ones[x]))
+                    into = places[1][x], places[2][x]
                     m, s = mixed_footprint(
-                        pixels, kinds, stride, begin, nearest, u, v, widths, across, high, rho
+                        pixels, kinds, stride, begin, nearest, into, widths, across, high, rho
                     )
-                    out_mu[r, c + x], out_sigma[r, c + x] = m, s
+                    out_mu[out_row, first_out + x], out_sigma[out_row, first_out + x] = m, s
             for c in range(c0, c1 - (run1 - run0)):
                 if c >= run0:
                     c += run1 - run0  # noqa: PLW2901  # what is before the run and what is after

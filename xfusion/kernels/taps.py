@@ -39,6 +39,17 @@ def locate(
 
 
 @inlined
+def locate_nearest(lines: Any, inner: int, n: int, window: Any, stride: int, at: Any) -> None:
+    """Find the pixel in the window that each centre lies in."""
+    (left_u, step_u), (left_v, step_v) = lines
+    (row0, column0), _, _ = window
+    origin, pixels = float(row0 * stride + column0), float(stride)
+    for x in range(n):
+        u, v = left_u + step_u * (inner + x + 0.5), left_v + step_v * (inner + x + 0.5)
+        at[x] = np.int32(math.floor(v) * pixels + math.floor(u) - origin)
+
+
+@inlined
 def footprint_sums(
     pixels: Any,
     stride: int,
