@@ -21,6 +21,8 @@ from .second_process import companion
 
 DIGEST = hashlib.sha256().digest_size
 
+FOR_KERNELS = {"no_cpython_wrapper": True}
+
 Kernel = TypeVar("Kernel", bound=Callable[..., object])
 
 
@@ -42,13 +44,21 @@ def compiled(function: Kernel, *, inline: bool = False) -> Kernel:
     return _compiled(function, forceinline=inline, _nrt=True)
 
 
+def part(function: Kernel) -> Kernel:
+    """Compile a part of kernels, which they call; called by Python it runs as it is written.
+
+    What Python would call it by is a tenth of all that is compiled of co-registration.
+    """
+    return _of_kernels_alone(_compiled(function, forceinline=False, _nrt=True, **FOR_KERNELS))
+
+
 def inlined(function: Kernel) -> Kernel:
     """Compile a part of a kernel, which neither makes nor returns arrays, into each of its callers.
 
     Nothing in it is reference counted, which is less to compile. An array that it returned
     would be released once too often.
     """
-    return _compiled(function, forceinline=True, _nrt=False)
+    return _of_kernels_alone(_compiled(function, forceinline=True, _nrt=False, **FOR_KERNELS))
 
 
 def inlined_with_memory(function: Kernel) -> Kernel:
@@ -70,6 +80,19 @@ def _compiled(function: Kernel, **how: bool) -> Kernel:
     kernel = njit(nogil=True, error_model="numpy", no_cfunc_wrapper=True, **how)(function)
     _keep(kernel, function)
     return cast("Kernel", kernel)
+
+
+def _of_kernels_alone(kernel: Kernel) -> Kernel:
+    """Let Python call the source of a part, of whose machine code it has no address."""
+    dispatcher: Any = kernel
+
+    def add(compiled_version: Any) -> None:
+        # numba's own would also name it to Python
+        dispatcher.overloads[tuple(compiled_version.signature.args)] = compiled_version
+
+    dispatcher.add_overload = add
+    dispatcher._compile_for_args = lambda *_, **__: dispatcher.py_func  # noqa: SLF001  # there is no option
+    return kernel
 
 
 def _keep(kernel: Any, function: Callable[..., object]) -> None:

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from .compile import compiled
+from .compile import part
 
 
-@compiled
+@part
 def _width(along: float, across: float) -> float:
     """Return the extent of a target pixel along a source axis, at least one source pixel.
 
@@ -23,7 +23,7 @@ def _width(along: float, across: float) -> float:
     return min(width, 1.0 + 2.0 * (width - 1.02))
 
 
-@compiled
+@part
 def _cell(u: Any, v: Any, row: int, column: int, step: int) -> Any:
     """Return the widths of a target pixel's footprint in a control cell, along u and v."""
     a, b, c, d = u[row, column], u[row, column + 1], u[row + 1, column], u[row + 1, column + 1]
@@ -33,13 +33,13 @@ def _cell(u: Any, v: Any, row: int, column: int, step: int) -> Any:
     return width_u, width_v
 
 
-@compiled
+@part
 def overlap(first: int, centre: float, width: float) -> float:
     """Return the length of a source pixel inside a footprint."""
     return min(first + 1.0, centre + 0.5 * width) - max(float(first), centre - 0.5 * width)
 
 
-@compiled
+@part
 def footprint_widths(node_u: Any, node_v: Any, step: int, exact: Any, exact_width: Any) -> Any:
     """Return the extent of a target pixel along u and v, for each control cell."""
     rows, columns = node_u.shape

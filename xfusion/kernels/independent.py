@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from .compile import compiled
+from .compile import compiled, part
 from .parallel import map_blocks
 
 Floats: TypeAlias = NDArray[np.float32] | NDArray[np.float64]
@@ -20,14 +20,14 @@ INFINITE = np.float32(np.inf)
 WIDE = np.float32(3.0)  # sigmas around a mean that the means of others are expected in
 
 
-@compiled
+@part
 def _first(m: Any, s: Any, flags: Any, floor: Any, floor_nonfinite: bool) -> Any:
     """Return the sums over one sensor."""
     m, s, usable = _usable(m, s, flags, floor, floor_nonfinite)
     return np.float64(m), 1.0, s, np.uint8(usable), flags, m - WIDE * s, m + WIDE * s
 
 
-@compiled
+@part
 def _both(
     m: Any, s: Any, flags: Any, n: Any, t: Any, others: Any, floor: Any, floor_nonfinite: bool
 ) -> Any:
@@ -56,7 +56,7 @@ def _both(
     )
 
 
-@compiled
+@part
 def _add(sums: Any, bit: int, m: Any, s: Any, flags: Any, floor: Any, floor_nonfinite: bool) -> Any:
     """Return the sums with one more sensor, relative to the smallest sigma met so far.
 
@@ -81,7 +81,7 @@ def _add(sums: Any, bit: int, m: Any, s: Any, flags: Any, floor: Any, floor_nonf
     )
 
 
-@compiled
+@part
 def _ratio(low: Any, high: Any, floor: Any) -> Any:
     """Return the square of the ratio of two sigmas; 1 also if both are 0, or infinite."""
     one = floor - floor + ONE
@@ -93,7 +93,7 @@ def _ratio(low: Any, high: Any, floor: Any) -> Any:
     return ratio * ratio
 
 
-@compiled
+@part
 def _usable(m: Any, s: Any, flags: Any, floor: Any, floor_nonfinite: bool) -> Any:
     """Return mu, sigma and whether they are usable; 0 and infinity where they are not.
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .cells import line_through_cell
-from .compile import compiled, inlined
+from .compile import compiled, inlined, part
 from .control import ControlGrid, Window
 
 # numbers of float32 leave those of either precision in it
@@ -39,7 +39,7 @@ def _slope(before: Any, has_before: Any, here: Any, after: Any, has_after: Any) 
     return abs(HALF * total if has_before & has_after else total)
 
 
-@compiled
+@part
 def steep_row(
     mu: Any, sigma: Any, mask: Any, row: int, rows: int, columns: int, stride: int, line: Any
 ) -> None:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from .buffers import LANES, borrowed, stack_buffer, strip_buffer
 from .cells import line_through_cell
-from .compile import compiled, inlined
+from .compile import compiled, inlined, part
 from .control import ControlGrid, Window
 from .footprint import footprint_widths, overlap
 from .mixed import mixed_footprint
@@ -29,7 +29,7 @@ ONE_ERROR, SQUARES = None, True  # whether squares of sigma are summed as well
 EMPTY_INT32 = np.empty(0, np.int32)
 
 
-@compiled
+@part
 def _joint_footprint(
     pixels: Any,
     mask: Any,

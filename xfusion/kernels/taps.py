@@ -17,6 +17,9 @@ from .compile import inlined, inlined_with_memory
 from .pairs import added, pair_at, scaled
 from .side_by_side import OF_SQUARE
 
+# of a dtype: numba compiles a function for each literal anew, where LLVM but copies it for each
+TWO, THREE = np.uint8(2), np.uint8(3)
+
 
 @inlined
 def locate(
@@ -70,13 +73,13 @@ def footprint_sums(
     if width_u > 2.0 or width_v > 2.0:
         _many(pixels, stride, places, n, widths, squared, sums)
     elif width_u == 1.0 and width_v == 1.0:
-        _few(pixels, stride, places, n, widths, 2, 2, squared, sums)
+        _few(pixels, stride, places, n, widths, TWO, TWO, squared, sums)
     elif width_u == 1.0:
-        _few(pixels, stride, places, n, widths, 2, 3, squared, sums)
+        _few(pixels, stride, places, n, widths, TWO, THREE, squared, sums)
     elif width_v == 1.0:
-        _few(pixels, stride, places, n, widths, 3, 2, squared, sums)
+        _few(pixels, stride, places, n, widths, THREE, TWO, squared, sums)
     else:
-        _few(pixels, stride, places, n, widths, 3, 3, squared, sums)
+        _few(pixels, stride, places, n, widths, THREE, THREE, squared, sums)
 
 
 @inlined
