@@ -27,10 +27,11 @@ from tests.asset_server import serve_folder
 from tests.faults import assets
 from tests.faulty import Fault
 from xfusion.raster import ahead
-from xfusion.raster.ahead import Block, ReadAhead, Together, together
+from xfusion.raster.ahead import Block, ReadAhead, Together
 from xfusion.raster.file import Area, RasterFile
 from xfusion.raster.patience import WAITS
 from xfusion.raster.tiles import Tiles
+from xfusion.raster.waiting import READS, together
 
 SHAPE = (300, 420)
 GRID = GeoBox(SHAPE, rasterio.Affine(10, 0, 5e5, 0, -10, 5e6), "EPSG:32633")
@@ -240,12 +241,11 @@ def test_no_more_is_read_at_a_time_than_is_set(
                 now -= 1
 
     monkeypatch.setattr(RasterFile, "_pixels", counted)
-    with dask.config.set({ahead.READS: reads}):
+    with dask.config.set({READS: reads}):
         mask = mask_over(f"{served}/few").compute(scheduler="sync")
     np.testing.assert_array_equal(mask, EXCLUDED * 16)
-    # what the block itself needs does not wait for what is read ahead
-    assert 1 <= most <= reads + 1
-    assert most > 1
+    # what the block itself needs does not wait for what is read ahead; one reader may be just ahead
+    assert min(reads, 2) <= most <= reads + 1
 
 
 def test_what_fails_ahead_of_time_is_read_when_it_is_needed(
@@ -344,7 +344,7 @@ def test_calls_that_wait_do_so_at_one_time_and_return_in_order() -> None:
         all_there.wait(30)
         return number
 
-    with dask.config.set({ahead.READS: 4}):
+    with dask.config.set({READS: 4}):
         assert together([partial(call, k) for k in range(5)]) == [*range(5)]
     assert together([]) == []
 
@@ -353,7 +353,7 @@ def test_calls_that_wait_for_calls_of_their_own_come_to_an_end() -> None:
     def call(number: int, depth: int) -> int:
         return sum(together([partial(call, k, depth - 1) for k in range(3)])) if depth else number
 
-    with dask.config.set({ahead.READS: 1}):
+    with dask.config.set({READS: 1}):
         assert call(0, 3) == 9 * 3
 
 

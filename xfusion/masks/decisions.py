@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from xfusion.datamodel.caller import warn
-from xfusion.raster.ahead import together
+from xfusion.raster.waiting import together
 from xfusion.stac.profiles import Catalog
 
 from .loading import ItemAndOffset

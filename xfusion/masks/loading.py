@@ -14,9 +14,9 @@ from xfusion.datamodel.chunks import Blocks
 from xfusion.datamodel.components import local_path
 from xfusion.datamodel.grid import geobox_of, grid_coords, spatial_dims
 from xfusion.datamodel.names import MU
-from xfusion.raster.ahead import together
 from xfusion.raster.asset import READ_ERRORS, check_bands, look_into
 from xfusion.raster.file import RasterFile
+from xfusion.raster.waiting import together
 from xfusion.stac.asset_bands import AssetBand, asset_band, asset_of
 from xfusion.stac.items import asset_grid
 from xfusion.stac.profiles import Catalog

@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xfusion.datamodel.components import local_path
-from xfusion.raster.ahead import together
 from xfusion.raster.asset import READ_ERRORS, check_bands, look_into
+from xfusion.raster.waiting import together
 from xfusion.stac.asset_bands import AssetBand, asset_band
 from xfusion.stac.processing import baseline_of, offset_applied
 from xfusion.stac.profiles import Catalog

@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
-import contextvars
 import functools
-import itertools
-import os
 import threading
 import weakref
+from bisect import bisect_left
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeAlias, TypeVar
 
 from xfusion.kernels.parallel import core_count
 
 from .file import Area, RasterFile
-from .patience import is_on_the_web, with_options_of_here
+from .patience import is_on_the_web
 from .tiles import Pixels, Tiles
+from .waiting import submitted
 
 T = TypeVar("T")
 Block: TypeAlias = tuple[int, ...]
 """Place of a block among those of a target, the first number down."""
 
-READS = "xfusion.reads"  # of dask's configuration: files on the web that are read at a time
-DEFAULT_READS = 16
 BLOCKS_AHEAD = 5  # of each core: while they are computed the next ones have time to come
 MOST_AHEAD = 64 << 20  # bytes that are read and not taken yet, of one layer of a run
 
@@ -55,13 +52,13 @@ class Together:
         with self._lock:
             self._waiting.add(run)
 
-    def begin(self, first: _Run[Any]) -> None:
-        """Begin with all of them, where the first has begun to know what it needs."""
+    def begin(self, first: _Run[Any], block: Block) -> None:
+        """Begin with all of them, where the first has begun to know what a block needs."""
         with self._lock:
             waiting, self._waiting = [*self._waiting], weakref.WeakSet()
         for run in waiting:
             if run is not first:
-                run.ask_first()
+                run.ask_first(block)
 
 
 class ReadAhead(Generic[T]):
@@ -99,7 +96,7 @@ class ReadAhead(Generic[T]):
 
     def begin(self, block: Block) -> T:
         """Return the plan of a block; its windows are on their way, and those of the next."""
-        self._others.begin(self._run)
+        self._others.begin(self._run, block)
         return self._run.begin(block)
 
 
@@ -151,13 +148,15 @@ class _Coming:
 
 
 class _Run(Generic[T]):
-    """The blocks of a run, in the order in which they are mostly computed."""
+    """The blocks of a run, which are mostly computed row by row, from either end."""
 
     def __init__(self, blocks: Sequence[Block], plan: Callable[[Block, Ask], T]) -> None:
         self._plan = plan
         self.room = _Room(MOST_AHEAD)
         self._lock = threading.RLock()
-        self._left = dict.fromkeys(sorted(blocks))  # those that are not planned
+        self._blocks = sorted(blocks)
+        self._left = set(blocks)  # those that are not begun
+        self._begun_last = 0  # its place among the blocks
         self._planned: dict[Block, tuple[T, list[_Coming]]] = {}
         self._tiles: dict[tuple[int, float | None], Tiles] = {}
         self._is_closed = False
@@ -167,19 +166,23 @@ class _Run(Generic[T]):
             self._plan_one(block)
             for window in self._planned[block][1]:
                 if window.fetching is None and _is_slow(window.tiles):
-                    window.fetching = _submitted(window.fetch)
+                    window.fetching = submitted(window.fetch)
 
-    def ask_first(self) -> None:
-        first = next(iter(self._left), None)
-        if first is not None and not self._is_closed:
+    def ask_first(self, of_another: Block) -> None:
+        """Ask for the block with which this run will begin, as another one has with its own."""
+        if self._left and not self._is_closed:
+            first = of_another if of_another in self._left else min(self._left)
+            self._begun_last = bisect_left(self._blocks, first)
             self.ask(first)
 
     def begin(self, block: Block) -> T:
         with self._lock:
             self.ask(block)
             plan = self._planned.pop(block)[0]
-            # tiles that the blocks of this row and the next one share are kept for these
-            for other in self._upto(block[0] + 1):
+            self._left.discard(block)
+            self._begun_last = bisect_left(self._blocks, block)
+            # tiles that the blocks of this row and the next ones share are kept for these
+            for other in self._in_rows(block[0] - 1, block[0] + 1):
                 self._plan_one(other)
             self.read_ahead()
         return plan
@@ -194,18 +197,22 @@ class _Run(Generic[T]):
                         window.fetching.cancel()
                     window.end()
 
-    def _upto(self, row: int) -> list[Block]:
-        blocks = []
-        for block in self._left:
-            if block[0] > row:
-                break
-            blocks.append(block)
-        return blocks
+    def _in_rows(self, first: int, last: int) -> list[Block]:
+        start, stop = (bisect_left(self._blocks, (row,)) for row in (first, last + 1))
+        return [block for block in self._blocks[start:stop] if block in self._left]
+
+    def _next(self) -> list[Block]:
+        """Return the blocks that are likely to be begun next, which are near the last one."""
+        most, at = BLOCKS_AHEAD * core_count(), self._begun_last
+        near = sorted(
+            range(max(0, at - most), min(len(self._blocks), at + most + 1)),
+            key=lambda place: abs(place - at),
+        )
+        return [self._blocks[k] for k in near if self._blocks[k] in self._left][:most]
 
     def _plan_one(self, block: Block) -> None:
         if block in self._planned:
             return
-        self._left.pop(block, None)
         windows: list[_Coming] = []
 
         def ask(file: RasterFile, area: Area, fill: float | None) -> _Coming:
@@ -226,8 +233,7 @@ class _Run(Generic[T]):
         with self._lock:
             if self._is_closed or not any(map(_is_slow, self._tiles.values())):
                 return
-            blocks = itertools.chain(self._planned, self._left)
-            for block in [*itertools.islice(blocks, BLOCKS_AHEAD * core_count())]:
+            for block in self._next():
                 self._plan_one(block)
                 for window in self._planned[block][1]:
                     if window.fetching is not None or not _is_slow(window.tiles):
@@ -237,51 +243,12 @@ class _Run(Generic[T]):
                             return
                         window.is_ahead = True
                         fetch = functools.partial(window.tiles.fetch_ahead, window)
-                        window.fetching = _submitted(fetch)
+                        window.fetching = submitted(fetch)
 
 
 def _is_slow(tiles: Tiles) -> bool:
     """Whether a file is waited for, more than the cores are."""
     return is_on_the_web(tiles.file.path)
-
-
-def together(calls: Sequence[Callable[[], T]]) -> list[T]:
-    """Return what calls that wait for files return; some may call this themselves.
-
-    Raises
-    ------
-    Exception
-        What the first of those raises that do.
-    """
-    futures = [_submitted(call) for call in calls[1:]]
-    try:
-        # what no thread has begun is done in this one, as these may all wait for their own calls
-        return [
-            call() if future is None or future.cancel() else future.result()
-            for call, future in zip(calls, [None, *futures], strict=False)
-        ]
-    finally:
-        for future in futures:
-            future.cancel()
-
-
-def _submitted(fetch: Callable[[], T]) -> Future[T]:
-    """Read in a thread of those that wait for the web, with the options of this one."""
-    context = contextvars.copy_context()
-    readers = _readers(_read_count(), os.getpid())
-    return readers.submit(context.run, with_options_of_here(fetch))
-
-
-def _read_count() -> int:
-    import dask
-
-    return int(dask.config.get(READS, DEFAULT_READS))
-
-
-@functools.lru_cache(maxsize=1)
-def _readers(count: int, process: int) -> ThreadPoolExecutor:
-    del process  # a process that was forked has none of the threads
-    return ThreadPoolExecutor(count, "xfusion-read")
 
 
 class _Room:
