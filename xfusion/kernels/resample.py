@@ -170,19 +170,19 @@ def _joint(
                 for x in range(n):
                     nearest = np.uint64(np.uint32(nearest_ones[x]))
                     out_mask[out_row, first_out + np.uint64(x)] = mask[nearest]
-                number = np.uint64(0)
+                number: Any = np.uint64(0)
                 for x in range(n):
                     which[number] = x
                     number += np.uint64(kind[x] > EXCLUDED)
                 for y in range(number):
-                    x = np.uint64(np.uint32(which[y]))
-                    begin = np.uint64(np.uint32(places[0][x]))
-                    nearest = np.uint64(np.uint32(nearest_ones[x]))
-                    into = places[1][x], places[2][x]
+                    pixel = np.uint64(np.uint32(which[y]))
+                    begin = np.uint64(np.uint32(places[0][pixel]))
+                    nearest = np.uint64(np.uint32(nearest_ones[pixel]))
+                    into = places[1][pixel], places[2][pixel]
                     m, s = mixed_footprint(
                         pixels, kinds, stride, begin, nearest, into, widths, across, high, rho
                     )
-                    out_mu[out_row, first_out + x], out_sigma[out_row, first_out + x] = m, s
+                    out_mu[out_row, first_out + pixel], out_sigma[out_row, first_out + pixel] = m, s
             for c in range(c0, c1 - (run1 - run0)):
                 if c >= run0:
                     c += run1 - run0  # noqa: PLW2901  # what is before the run and what is after

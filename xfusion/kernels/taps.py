@@ -89,8 +89,8 @@ def _few(
     places: Any,
     n: int,
     widths: Any,
-    across: int,
-    high: int,
+    across: Any,
+    high: Any,
     squared: bool | None,
     sums: Any,
 ) -> None:

@@ -27,7 +27,7 @@ SCL_FLAGS[[0, 1]] = Exclusion.DEFECTIVE
 SCL_FLAGS[[2, 3]] = Exclusion.SHADOW
 SCL_FLAGS[[8, 9, 10]] = Exclusion.CLOUD
 SCL_FLAGS[[4, 5, 6, 7, 11]] = 0
-GFM_FLAGS = np.full(256, Exclusion.UNKNOWN, np.uint8)
+GFM_FLAGS: NDArray[np.uint8] = np.full(256, Exclusion.UNKNOWN, np.uint8)
 GFM_FLAGS[:2] = 0, Exclusion.GFM
 
 
@@ -295,6 +295,6 @@ def _s2_flags(
 
 
 def _gfm_flags(gfm: NDArray[Any]) -> NDArray[np.uint8]:
-    of_bytes = gfm.dtype == np.uint8
-    codes = gfm if of_bytes else np.where((gfm == 0) | (gfm == 1), gfm, NO_CLASS).astype(np.uint8)
-    return GFM_FLAGS[codes]
+    if gfm.dtype != np.uint8:
+        gfm = np.where((gfm == 0) | (gfm == 1), gfm, NO_CLASS).astype(np.uint8)
+    return np.take(GFM_FLAGS, gfm)
