@@ -26,7 +26,7 @@ from .binary_pixels import (
     weigh,
     weigh_each,
 )
-from .buffers import STRIP, add_pair, borrowed, fetch, pair_buffer, strip_buffer
+from .buffers import STRIP, add_pairs, borrowed, fetch, pair_buffer, strip_buffer
 from .compile import compiled
 from .independent import flat
 from .weight_lines import WeightLines, as_whole, fill, with_plain_values
@@ -157,9 +157,10 @@ def _tally(
         )
         fetch(truth, begin + AHEAD)
         if not apart:
-            for i in range(STRIP):
-                cell = np.uint32(cell_of[i])  # not negative, which need not be looked at
-                add_pair(cells, np.uint32(2 * cell), pairs, i)
+            for i in range(0, STRIP, 2):
+                # not negative, which need not be looked at
+                cell, next_cell = np.uint32(cell_of[i]), np.uint32(cell_of[i + 1])
+                add_pairs(cells, np.uint32(2 * cell), np.uint32(2 * next_cell), pairs, i)
         else:
             for i in range(skipped, STRIP):
                 number_of[begin + i] = cell_of[i]

@@ -60,22 +60,35 @@ def _intrinsics() -> tuple[Any, ...]:
 
         return array(array), generate
 
-    def add_pair(_: Any, table: Any, _place: Any, pairs: Any, _number: Any) -> Any:
+    def add_pairs(_: Any, table: Any, _first: Any, _second: Any, pairs: Any, _number: Any) -> Any:
         def generate(context: Any, builder: Any, _: Any, arguments: Any) -> Any:
-            both = ir.VectorType(long, 2).as_pointer()
-            array, added = (
-                context.make_array(a)(context, builder, arguments[k])
-                for k, a in ((0, table), (2, pairs))
-            )
-            place = builder.zext(arguments[1], long)
-            number = builder.shl(arguments[3], long(1))
-            there = builder.bitcast(builder.gep(array.data, [place]), both)
-            here = builder.bitcast(builder.gep(added.data, [number]), both)
+            two, short = ir.VectorType(long, 2), ir.IntType(32)
             read = builder.load  # an instruction, not a method of arrays
-            builder.store(builder.add(read(there, align=8), read(here, align=8)), there, align=8)
+
+            def pair_at(array: Any, place: Any) -> Any:
+                return builder.bitcast(builder.gep(array.data, [place]), two.as_pointer())
+
+            cells, added = (
+                context.make_array(a)(context, builder, arguments[k])
+                for k, a in ((0, table), (3, pairs))
+            )
+            first, second = (pair_at(cells, builder.zext(arguments[k], long)) for k in (1, 2))
+            number = builder.shl(arguments[4], long(1))
+            here = pair_at(added, number), pair_at(added, builder.add(number, long(2)))
+            # both cells are read before one is written: the second need not wait for the first
+            before = read(first, align=8), read(second, align=8)
+            one, other = read(here[0], align=8), read(here[1], align=8)
+            builder.store(builder.add(before[0], one), first, align=8)
+            same = builder.sext(builder.icmp_unsigned("==", arguments[1], arguments[2]), long)
+            both = ir.Constant(two, ir.Undefined)
+            for lane in range(2):
+                both = builder.insert_element(both, same, short(lane))
+            other = builder.add(other, builder.and_(one, both))
+            builder.store(builder.add(before[1], other), second, align=8)
             return context.get_dummy_value()
 
-        signature = numba.types.void(table, numba.types.uint32, pairs, numba.types.int64)
+        place = numba.types.uint32
+        signature = numba.types.void(table, place, place, pairs, numba.types.int64)
         return signature, generate
 
     def fetch(_: Any, array: Any, _start: Any) -> Any:
@@ -95,7 +108,7 @@ def _intrinsics() -> tuple[Any, ...]:
         return numba.types.void(array, numba.types.int64), generate
 
     buffers = buffer_of(LANES), buffer_of(STRIP), buffer_of(STRIPS * STRIP), buffer_of(2 * STRIP)
-    return *buffers, intrinsic(borrowed), intrinsic(add_pair), intrinsic(fetch)
+    return *buffers, intrinsic(borrowed), intrinsic(add_pairs), intrinsic(fetch)
 
 
 @inlined_with_memory
@@ -119,9 +132,11 @@ def _plain_pairs(like: Any) -> Any:
 
 
 @inlined
-def _add_both(table: Any, place: Any, pairs: Any, number: Any) -> None:
-    table[place] += pairs[2 * number]
-    table[place + 1] += pairs[2 * number + 1]
+def _add_one_by_one(table: Any, first: Any, second: Any, pairs: Any, number: Any) -> None:
+    table[first] += pairs[2 * number]
+    table[first + 1] += pairs[2 * number + 1]
+    table[second] += pairs[2 * number + 2]
+    table[second + 1] += pairs[2 * number + 3]
 
 
 @inlined_with_memory
@@ -139,10 +154,13 @@ def _try_buffers(array: Any, table: Any) -> Any:
     buffer, strip, strips = stack_buffer(array), strip_buffer(array), strips_buffer(array)
     buffer[0] = strip[0] = strips[0] = array[0]
     pairs = pair_buffer(table)
-    pairs[2], pairs[3] = 1, 2
-    add_pair(table, np.uint32(2), pairs, np.int64(1))
+    pairs[2], pairs[3], pairs[4], pairs[5] = 1, 2, 3, 4
+    add_pairs(table, np.uint32(2), np.uint32(2), pairs, np.int64(1))
+    add_pairs(table, np.uint32(0), np.uint32(2), pairs, np.int64(1))
     fetch(array, np.int64(0))
-    return borrowed(array)[0] - buffer[0] * strip[0] * strips[0] + table[2] + table[3] - 3
+    return (
+        borrowed(array)[0] - buffer[0] * strip[0] * strips[0] + table[1] + table[2] + table[3] - 19
+    )
 
 
 #: stack_buffer(like): an array of LANES elements of the dtype of an array, on the stack, not
@@ -163,9 +181,11 @@ borrowed: Callable[[Any], Any]
 #: pair_buffer(like): the same of STRIP pairs, one after another.
 pair_buffer: Callable[[Any], Any]
 
-#: add_pair(table, place, pairs, number): add the pair of that number to the two int64 of a table
-#: from `place`, a uint32, on: at once, which two sums at an address that a pixel chooses are not.
-add_pair: Callable[[Any, Any, Any, Any], None]
+#: add_pairs(table, first, second, pairs, number): add the pair of that number to the two int64 of
+#: a table from `first` on, and the next pair to those from `second` on, both uint32. What is added
+#: to an address that a pixel chooses waits for what was added there before, and neighbours often
+#: choose the same: so two wait once.
+add_pairs: Callable[[Any, Any, Any, Any, Any], None]
 
 #: fetch(array, start): begin to read STRIP elements from `start` on, which may lie beyond its end.
 #: A kernel that works on a strip in many loops reads too seldom for the processor to foresee it.
@@ -173,7 +193,7 @@ fetch: Callable[[Any, Any], None]
 
 try:
     buffers = _intrinsics()
-    stack_buffer, strip_buffer, strips_buffer, pair_buffer, borrowed, add_pair, fetch = buffers
+    stack_buffer, strip_buffer, strips_buffer, pair_buffer, borrowed, add_pairs, fetch = buffers
     # what a release of numba has changed shows when code is generated, not before
     HAS_INTRINSICS = _try_buffers(np.ones(1), np.zeros(4, np.int64)) == 0.0
 except Exception:  # noqa: BLE001  # whatever it is, the same results can be had without
@@ -181,4 +201,4 @@ except Exception:  # noqa: BLE001  # whatever it is, the same results can be had
 if not HAS_INTRINSICS:
     stack_buffer, strip_buffer = _plain_buffer, _plain_strip
     strips_buffer, pair_buffer = _plain_strips, _plain_pairs
-    borrowed, add_pair, fetch = _itself, _add_both, _let_it_come
+    borrowed, add_pairs, fetch = _itself, _add_one_by_one, _let_it_come
