@@ -93,6 +93,20 @@ def test_two_of_one_run_share_no_memory(taken: list[int]) -> None:
     np.testing.assert_allclose(mean, mu.mean(), rtol=1e-6)
 
 
+def test_what_knows_its_place_gets_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    places = []
+
+    class Counted(placing.Place):
+        def __init__(self, *arguments: Any) -> None:
+            super().__init__(*arguments)
+            places.append(self)
+
+    monkeypatch.setattr(placing, "Place", Counted)
+    lazy = fused(LAZY)
+    lazy.fusion.compute()
+    assert len(places) == len(lazy.data_vars)
+
+
 @pytest.mark.parametrize("dtype", ["f4", "f8", "u1", "i2", "?", "M8[ns]", "c8"])
 def test_any_dtype_in_uneven_chunks_of_a_cube(dtype: str, taken: list[int]) -> None:
     pixels = np.arange(37 * 29 * 29).reshape(37, 29, 29).astype(dtype)

@@ -39,7 +39,9 @@ def placed(array: Any) -> Any:
     """
     if array.npartitions == 1 or math.isnan(array.size):
         return array
-    layer = PlacingLayer(array.dask.layers[array.name], array.chunks, array.dtype)
+    layer = array.dask.layers[array.name]
+    if not isinstance(layer, PlacingLayer):  # a place of its own for each would be one too many
+        layer = PlacingLayer(layer, array.chunks, array.dtype)
     graph = HighLevelGraph({**array.dask.layers, array.name: layer}, array.dask.dependencies)
     result = da.Array(graph, array.name, array.chunks, meta=array._meta)  # noqa: SLF001  # as dask does
     # of this array alone: xarray does not mix a class of its own with plain dask arrays
