@@ -26,12 +26,13 @@ import xfusion as xf
 from tests.asset_server import serve_folder
 from tests.faults import assets
 from tests.faulty import Fault
+from xfusion.kernels.parallel import core_count
 from xfusion.raster import ahead
 from xfusion.raster.ahead import Block, ReadAhead, Together
 from xfusion.raster.file import Area, RasterFile
 from xfusion.raster.patience import WAITS
 from xfusion.raster.tiles import Tiles
-from xfusion.raster.waiting import READS, together
+from xfusion.raster.waiting import READS, submitted, together
 
 SHAPE = (300, 420)
 GRID = GeoBox(SHAPE, rasterio.Affine(10, 0, 5e5, 0, -10, 5e6), "EPSG:32633")
@@ -116,6 +117,28 @@ def test_windows_from_the_web_are_those_of_this_disk(
     for area, (pixels, failed) in zip(areas, read, strict=True):
         assert failed is None
         np.testing.assert_array_equal(pixels, PIXELS[area])
+
+
+@pytest.mark.parametrize("begun", [0, 13, 39])
+def test_what_comes_first_is_what_is_near_the_block_that_a_run_is_at(
+    url: str, monkeypatch: pytest.MonkeyPatch, begun: int
+) -> None:
+    blocks: dict[Block, Area] = {(k, 0): (slice(7 * k, 7 * k + 7), slice(0, 60)) for k in range(40)}
+    asked: list[int] = []
+
+    def noted(tiles: Tiles, key: Any) -> bool:
+        asked.append(tiles._announced[key][0].start // 7)
+        return False
+
+    monkeypatch.setattr(Tiles, "fetch_ahead", noted)
+    file = file_at(f"{url}/tiles.tif")
+    with dask.config.set({READS: 1}):  # so they are read as they were asked for
+        reading = ReadAhead([*blocks], lambda block, ask: ask(file, blocks[block], None))
+        reading.begin((begun, 0)).take()
+        submitted(lambda: None).result()
+    nearest = sorted(range(40), key=lambda k: abs(k - begun))[1:]
+    most = ahead.BLOCKS_AHEAD * core_count()
+    assert [abs(k - begun) for k in asked] == [abs(k - begun) for k in nearest[:most]]
 
 
 def test_each_tile_is_decoded_once_in_a_run_and_then_forgotten(
@@ -347,6 +370,12 @@ def test_calls_that_wait_do_so_at_one_time_and_return_in_order() -> None:
     with dask.config.set({READS: 4}):
         assert together([partial(call, k) for k in range(5)]) == [*range(5)]
     assert together([]) == []
+
+
+@pytest.mark.parametrize("reads", [0, -1, "many", True, 1.5])
+def test_a_count_of_reads_that_is_none_is_named(reads: Any) -> None:
+    with dask.config.set({READS: reads}), pytest.raises(ValueError, match=r"xfusion\.reads .* is "):
+        together([lambda: None, lambda: None])
 
 
 def test_calls_that_wait_for_calls_of_their_own_come_to_an_end() -> None:

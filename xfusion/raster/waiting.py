@@ -47,7 +47,14 @@ def submitted(call: Callable[[], T]) -> Future[T]:
 def _read_count() -> int:
     import dask
 
-    return int(dask.config.get(READS, DEFAULT_READS))
+    count = dask.config.get(READS, DEFAULT_READS)
+    if isinstance(count, bool) or not isinstance(count, int) or count < 1:
+        msg = (
+            f"{READS} of dask's configuration is {count!r}: must be a whole number of files that "
+            f'are read at a time, such as dask.config.set({{"{READS}": {DEFAULT_READS}}})'
+        )
+        raise ValueError(msg)
+    return count
 
 
 @functools.lru_cache(maxsize=1)
