@@ -145,7 +145,9 @@ class Place:
 
 
 class _Nowhere:
-    """What a place is in another process."""
+    """What a place is in another process, to which methods of a place may come with it."""
+
+    _run: int | None = None
 
     def put(self, index: tuple[int, ...], block: Any) -> Any:
         del index
