@@ -14,11 +14,11 @@ import pytest
 import xarray as xr
 from affine import Affine
 from click.testing import CliRunner, Result
-from distributed import LocalCluster
 from odc.geo.geobox import GeoBox
 from odc.geo.xr import xr_coords
 
 import xfusion as xf
+from tests.local_clusters import local_cluster
 from tests.store_runs import break_off, contents
 from xfusion.cli import main
 from xfusion.demo import serve, write_scene
@@ -347,9 +347,7 @@ def test_quiet_prints_nothing(served: Served, tmp_path: Path) -> None:
 
 
 def test_scheduler_computes_on_a_cluster(served: Served, tmp_path: Path) -> None:
-    with LocalCluster(
-        n_workers=2, threads_per_worker=1, dashboard_address=None, host="127.0.0.1"
-    ) as cluster:
+    with local_cluster() as cluster:
         fuse(served, tmp_path / "w.zarr", "--scheduler", cluster.scheduler_address)
     fuse(served, tmp_path / "v.zarr")
     assert contents(tmp_path / "w.zarr") == contents(tmp_path / "v.zarr")

@@ -21,6 +21,7 @@ from distributed import Client, LocalCluster
 from zarr.storage import MemoryStore
 
 import xfusion as xf
+from tests.local_clusters import local_cluster
 from tests.store_runs import contents, fused, write_inputs
 from xfusion.store import cluster as module
 
@@ -29,13 +30,7 @@ from xfusion.store import cluster as module
 def cluster() -> Iterator[LocalCluster]:
     with (
         dask.config.set({"distributed.scheduler.allowed-failures": 10}),
-        LocalCluster(
-            n_workers=2,
-            threads_per_worker=1,
-            processes=True,
-            dashboard_address=None,
-            host="127.0.0.1",
-        ) as cluster,
+        local_cluster() as cluster,
     ):
         yield cluster
 

@@ -15,9 +15,10 @@ import dask
 import numpy as np
 import pytest
 import xarray as xr
-from distributed import Client, LocalCluster
+from distributed import Client
 
 import xfusion as xf
+from tests.local_clusters import client_of_own_cluster, local_cluster
 from tests.store_runs import contents
 from xfusion.raster.deadline import within
 from xfusion.store import cluster as module
@@ -37,18 +38,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @contextlib.contextmanager
 def clients(workers: int = 2, **options: Any) -> Iterator[Client]:
-    with (
-        LocalCluster(
-            n_workers=workers,
-            threads_per_worker=1,
-            processes=True,
-            dashboard_address=None,
-            host="127.0.0.1",
-            **options,
-        ) as cluster,
-        Client(cluster) as client,
-    ):
-        client.wait_for_workers(workers, timeout=60)
+    with client_of_own_cluster(workers, **options) as client:
         # what workers import at first takes longer than these tests wait
         client.run(slowly, 0, pause=0.0)
         yield client
@@ -146,9 +136,7 @@ def test_a_run_whose_workers_have_gone_ends_and_can_go_on_with_others(tmp_path: 
 def test_a_cluster_that_adapts_is_given_work_before_it_has_workers(tmp_path: Path) -> None:
     store = tmp_path / "w.zarr"
     with (
-        LocalCluster(
-            n_workers=0, threads_per_worker=1, dashboard_address=None, host="127.0.0.1"
-        ) as cluster,
+        local_cluster(0) as cluster,
         Client(cluster),
     ):
         cluster.adapt(minimum=0, maximum=1, interval="100ms")

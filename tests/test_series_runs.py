@@ -9,9 +9,10 @@ import dask
 import numpy as np
 import pytest
 import xarray as xr
-from distributed import Client, LocalCluster
+from distributed import Client
 
 import xfusion as xf
+from tests.local_clusters import client_of_own_cluster
 from tests.store_runs import break_off, contents
 
 CHUNKS = {"time": 1, "y": 3, "x": 4}
@@ -137,13 +138,7 @@ def test_when_it_came_is_found_of_a_store_block_by_block(tmp_path: Path) -> None
 
 @pytest.fixture(scope="module")
 def client() -> Iterator[Client]:
-    with (
-        LocalCluster(
-            n_workers=2, threads_per_worker=1, dashboard_address=None, host="127.0.0.1"
-        ) as cluster,
-        Client(cluster) as client,
-    ):
-        client.wait_for_workers(2, timeout=60)
+    with client_of_own_cluster() as client:
         yield client
 
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from distributed import Client, LocalCluster
 
 import xfusion as xf
+from tests.local_clusters import client_of_own_cluster
 from xfusion import cli, warming
 
 REPOSITORY = Path(__file__).parents[1]
@@ -63,17 +63,7 @@ def test_workers_of_a_cluster_find_what_one_of_them_has_compiled(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
-    with (
-        LocalCluster(
-            n_workers=2,
-            threads_per_worker=1,
-            processes=True,
-            dashboard_address=None,
-            host="127.0.0.1",
-        ) as cluster,
-        Client(cluster) as client,
-    ):
-        client.wait_for_workers(2, timeout=60)
+    with client_of_own_cluster() as client:
         one_of_each = {host: worker for worker, host in client.run(socket.gethostname).items()}
         assert len(one_of_each) == 1
         (first,) = client.run(
