@@ -17,6 +17,7 @@ PACKAGE = Path(__file__).parents[1] / "xfusion"
 # An import leads down these rows. A new room is one word; "faces" are the modules of no folder.
 ROWS = [
     ["demo", "faces"],
+    ["view"],
     ["masks", "store", "assessment", "series"],
     ["stac", "warp", "fusion", "cog"],
     ["raster", "run"],
@@ -28,7 +29,7 @@ FACES = [
     ["cli"],
     ["cli_update", "cli_warm"],
     ["cli_options", "today"],
-    ["console", "workflow", "summary", "warming"],
+    ["console", "workflow", "warming"],
     ["wording"],
     ["accessor"],
     ["products"],

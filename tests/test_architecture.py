@@ -54,7 +54,7 @@ MAY_COMPUTE = {
     "store.write",
     "cog.block_file",
     "demo",
-    "summary",
+    "view.summary",
     "raster.by_odc",
     "assessment.zones",
 }
@@ -161,7 +161,7 @@ def test_an_import_is_found_however_it_is_written(
         ("xfusion.accessor", "xfusion.products", True),
         ("xfusion.products", "xfusion.accessor", False),
         ("xfusion.products", "xfusion.__init__", False),
-        ("xfusion.workflow", "xfusion.summary", False),
+        ("xfusion.workflow", "xfusion.warming", False),
     ],
 )
 def test_the_rows_tell_down_from_up(source: str, target: str, *, down: bool) -> None:

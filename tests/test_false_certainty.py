@@ -20,7 +20,7 @@ from tests.laziness import nothing_computes
 from tests.sensors import sensors_of
 from tests.strategies import chunked, retrievals
 from xfusion.cli import main
-from xfusion.summary import lines_of, summarise
+from xfusion.view.summary import lines_of, summarise
 
 GRID = GeoBox((4, 5), Affine(10, 0, 5e5, 0, -10, 5e6), "EPSG:32633")
 RULES: list[dict[str, Any]] = [

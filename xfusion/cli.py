@@ -215,7 +215,7 @@ def info(file: str, debug: bool) -> None:  # noqa: FBT001  # click passes option
     dates and sensors.
     """
     with one_line_errors(debug=debug):
-        from .summary import lines_of_path
+        from .view.summary import lines_of_path
 
         click.echo("\n".join(lines_of_path(file, name=public(file))))
 

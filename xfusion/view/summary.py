@@ -11,25 +11,20 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from .datamodel.building import usable
-from .datamodel.flags import Exclusion, contributors
-from .datamodel.grid import crs_name, crs_text, geobox_of, spatial_dims
-from .datamodel.names import CONFLICT, MASK, MU, SIGMA, SOURCE
-from .datamodel.provenance import JOB
-from .datamodel.redaction import public
-from .datamodel.times import as_text, moment_of, moments_of
-from .datamodel.validation import Retrieval, as_retrieval
-from .raster.file import FilePath
-from .raster.opening import open_raster, open_retrieval
-from .run.memory import compute
-from .series.folder import DatedRetrieval, retrievals_in
-from .store.write import is_store, open_store
+from xfusion.datamodel.building import usable
+from xfusion.datamodel.flags import Exclusion, contributors
+from xfusion.datamodel.grid import crs_name, crs_text, geobox_of, spatial_dims
+from xfusion.datamodel.names import CONFLICT, MASK, MU, SOURCE
+from xfusion.datamodel.provenance import JOB
+from xfusion.datamodel.times import as_text, moment_of, moments_of
+from xfusion.datamodel.validation import Retrieval, as_retrieval
+from xfusion.run.memory import compute
+from xfusion.series.folder import DatedRetrieval, retrievals_in
+from xfusion.store.write import is_store
+
+from .results import open_result
 
 CODES = 256  # of uint8 flags
-PARTS = (
-    *(f"{name}.tif" for name in (MU, SIGMA, MASK, SOURCE, CONFLICT)),
-    "item.json",
-)  # of a folder
 NO_PARAMETERS = ("sensor", "Conventions", JOB)
 
 
@@ -160,45 +155,6 @@ def _lines_of_series(there: Sequence[DatedRetrieval], name: str) -> list[str]:
         lines.append(f"  {time:<22}{each.sensor or 'unknown':<16}{each.file.name}")
     lines.append(f"what one of them contains: xfusion info {name}/{there[0].file.name}")
     return lines
-
-
-def open_result(path: FilePath, *, prefix: str = "") -> xr.Dataset:
-    """Open a result lazily: a Zarr store, a folder of COGs, or one of the files in it.
-
-    Raises
-    ------
-    ValueError
-        If it is none of these, or not there, or a store that is not finished.
-    """
-    if is_store(path):
-        return open_store(path)
-    path = given = Path(path)
-    if not path.exists():
-        msg = f"{path} is not there: give a Zarr store, or a folder of mu.tif and sigma.tif"
-        raise ValueError(msg)
-    beside: list[str] = []
-    if path.is_file():
-        beside = [path.name.removesuffix(end) for end in PARTS if path.name.endswith(end)]
-        path, prefix = (path.parent, beside[0]) if beside else (path, prefix)
-    files = {n: path / f"{prefix}{n}.tif" for n in (MU, SIGMA, MASK, SOURCE, CONFLICT)}
-    if not files[MU].exists() and given.is_dir():
-        means = sorted(path.glob(f"*{MU}.tif"))
-        if len(means) == 1:
-            return open_result(means[0])
-    if not (files[MU].exists() and files[SIGMA].exists()):
-        missing = [files[name].name for name in (MU, SIGMA) if not files[name].exists()]
-        one = len(missing) == 1 or beside
-        where = "beside it" if given.is_file() else "in it"
-        lacks = f", there is no {' and no '.join(missing)} {where}" if one else ""
-        msg = (
-            f"{public(str(given))} is no result{lacks}: give a Zarr store, a folder of mu.tif and "
-            "sigma.tif, or one of its files"
-        )
-        raise ValueError(msg)
-    mask = files[MASK] if files[MASK].exists() else None
-    dataset = open_retrieval(files[MU], files[SIGMA], mask)
-    layers = {n: files[n] for n in (SOURCE, CONFLICT) if files[n].exists()}
-    return dataset.assign({n: open_raster(file, masked=False) for n, file in layers.items()})
 
 
 def _time(label: xr.DataArray | None) -> str | None:

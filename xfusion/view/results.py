@@ -1,0 +1,57 @@
+"""A result is opened: a Zarr store, a folder of COGs, or one of its files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import xarray as xr
+
+from xfusion.datamodel.names import CONFLICT, MASK, MU, SIGMA, SOURCE
+from xfusion.datamodel.redaction import public
+from xfusion.raster.file import FilePath
+from xfusion.raster.opening import open_raster, open_retrieval
+from xfusion.store.write import is_store, open_store
+
+PARTS = (
+    *(f"{name}.tif" for name in (MU, SIGMA, MASK, SOURCE, CONFLICT)),
+    "item.json",
+)  # of a folder
+
+
+def open_result(path: FilePath, *, prefix: str = "") -> xr.Dataset:
+    """Open a result lazily: a Zarr store, a folder of COGs, or one of the files in it.
+
+    Raises
+    ------
+    ValueError
+        If it is none of these, or not there, or a store that is not finished.
+    """
+    if is_store(path):
+        return open_store(path)
+    path = given = Path(path)
+    if not path.exists():
+        msg = f"{path} is not there: give a Zarr store, or a folder of mu.tif and sigma.tif"
+        raise ValueError(msg)
+    beside: list[str] = []
+    if path.is_file():
+        beside = [path.name.removesuffix(end) for end in PARTS if path.name.endswith(end)]
+        path, prefix = (path.parent, beside[0]) if beside else (path, prefix)
+    files = {n: path / f"{prefix}{n}.tif" for n in (MU, SIGMA, MASK, SOURCE, CONFLICT)}
+    if not files[MU].exists() and given.is_dir():
+        means = sorted(path.glob(f"*{MU}.tif"))
+        if len(means) == 1:
+            return open_result(means[0])
+    if not (files[MU].exists() and files[SIGMA].exists()):
+        missing = [files[name].name for name in (MU, SIGMA) if not files[name].exists()]
+        one = len(missing) == 1 or beside
+        where = "beside it" if given.is_file() else "in it"
+        lacks = f", there is no {' and no '.join(missing)} {where}" if one else ""
+        msg = (
+            f"{public(str(given))} is no result{lacks}: give a Zarr store, a folder of mu.tif and "
+            "sigma.tif, or one of its files"
+        )
+        raise ValueError(msg)
+    mask = files[MASK] if files[MASK].exists() else None
+    dataset = open_retrieval(files[MU], files[SIGMA], mask)
+    layers = {n: files[n] for n in (SOURCE, CONFLICT) if files[n].exists()}
+    return dataset.assign({n: open_raster(file, masked=False) for n, file in layers.items()})
