@@ -258,7 +258,10 @@ def _check_is_later(stored: Stored, dataset: xr.Dataset) -> None:
     last = label_text(there[-1])
     if np.isin(early, there).any():
         twice = label_text(early[np.isin(early, there)][0])
-        what = f"{TIME} {twice} is in {stored.name} already, of other inputs or parameters"
+        what = (
+            f"{TIME} {twice} is in {stored.name} already, of other inputs or parameters, or by "
+            "another version"
+        )
     else:
         what = f"{TIME} {label_text(early[0])} is not later than {last}, the last of {stored.name}"
     msg = (
