@@ -14,10 +14,11 @@ FOR_demo := -e ".[demo]"
 FOR_test := -e ".[cloud,demo,distributed,icechunk,units,zones]" --group test
 FOR_lint := $(FOR_test) --group lint
 FOR_docs := -e . --group docs
+FOR_dist := --group dist
 FOR_hooks := $(FOR_test) --group dev
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-min test-latest fuzz lint hooks docs bench clean
+.PHONY: help demo test test-min test-latest fuzz lint hooks docs dist browser bench clean
 
 help: ## Show this text
 	@echo "make TARGET [ARGS='...'] [PYTHON=python3.12]"
@@ -48,6 +49,7 @@ lint: $(VENV)/.lint ## Check style, format, types, notebooks and names of files
 	$(BIN)/mypy
 	$(BIN)/nbstripout --keep-id --verify notebooks/*.ipynb
 	$(BIN)/python .ci/file_names.py
+	$(BIN)/repo-review .
 
 hooks: $(VENV)/.hooks ## Let git do the same before each commit: pre-commit install
 	@$(BIN)/pre-commit install
@@ -56,6 +58,12 @@ docs: $(VENV)/.docs ## Build the documentation into docs/_build/html
 	@rm -rf docs/_build docs/generated
 	@$(BIN)/python -m sphinx -q -W --keep-going -b html -d docs/_build/doctrees docs docs/_build/html $(ARGS)
 	@echo "docs/_build/html/index.html"
+
+dist: $(VENV)/.dist ## Build wheel and sdist into dist/, check them, run the demo of the wheel
+	@$(BIN)/python .ci/dist.py
+
+browser: ## Install Chromium, with which the report is tested: on Debian, as root
+	@.ci/browser
 
 bench: $(VENV)/.test ## Run the benchmarks: python -m benchmarks $(ARGS); --keep for the docs
 	@$(BIN)/python -m benchmarks $(ARGS)
