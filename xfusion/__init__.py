@@ -49,6 +49,7 @@ from .series.updating import update
 from .stac.profiles import Catalog
 from .store.soundness import verify
 from .store.write import to_zarr
+from .view.explaining import explain
 from .warming import warm
 from .warp.coregistration import coregister
 from .warp.target import common_grid
@@ -83,6 +84,7 @@ __all__ = [
     "estimate_correlation",
     "exceedance",
     "exclude",
+    "explain",
     "filter",
     "flag_conflict",
     "flags",

@@ -38,6 +38,7 @@ from .series.crossing import duration, onset
 from .series.state import filter, smooth  # noqa: A004  # what the field calls it
 from .series.updating import update
 from .store.write import to_zarr
+from .view.explaining import explain
 from .warp.coregistration import coregister
 
 
@@ -66,6 +67,7 @@ class DatasetFusion:
 
     assess = of_object(assess)
     compute = of_object(compute)
+    explain = of_object(explain)
     to_cog = of_object(to_cog)
     to_zarr = of_object(to_zarr)
     coregister = of_object(coregister)

@@ -39,6 +39,7 @@ from .series.opening import Files, MaskFiles, open_series
 from .series.state import filter, smooth  # noqa: A004  # what the field calls it
 from .series.updating import update
 from .store.write import to_zarr
+from .view.explaining import explain
 from .warp.coregistration import coregister
 
 if TYPE_CHECKING:
@@ -234,6 +235,7 @@ class SensorProduct:
     area = of_dataset(area)
     assess = of_dataset(assess)
     compute = of_product(compute)
+    explain = of_dataset(explain)
     to_cog = of_dataset(to_cog)
     to_zarr = of_product(to_zarr)
 

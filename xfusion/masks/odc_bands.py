@@ -20,6 +20,7 @@ from xfusion.warp.pixel_mapping import PixelMapping
 from .mosaic import OnReadError
 
 TILE = 512  # target pixels a side
+Part = tuple[slice, slice]
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,14 @@ class OdcBands(InGraph):
     on_read_error: OnReadError = "raise"
 
     def plan(self, rows: slice, columns: slice, ask: Ask) -> None:
-        """Ask for nothing: odc.stac.load reads for itself."""
+        """Ask for nothing: odc.stac.load reads for itself, see :meth:`windows`."""
+
+    def windows(self, rows: slice, columns: slice) -> list[Part]:
+        """Return rows and columns of the files that are read for one block of the target."""
+        control = self.mapping.control_grid
+        tiles = _tiles(rows, columns, self.mapping.target.shape.yx)
+        found = [self.mapping.window(control(*tile)) for tile, _, _ in tiles]
+        return [window.slices for window in found if window is not None]
 
     def on(
         self, rows: slice, columns: slice, plan: None
@@ -116,9 +124,6 @@ class OdcBands(InGraph):
             ones = np.ones(window.shape, np.uint8)
             nearest.copy_nearest(ones, window, grid, outside=0, out=covered)
         return covered.view(np.bool_)
-
-
-Part = tuple[slice, slice]
 
 
 def _tiles(

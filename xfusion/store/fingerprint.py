@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from xfusion.datamodel.graph import InGraph
+from xfusion.datamodel.graph import InGraph, parts_of, tasks_of_layers
 from xfusion.datamodel.grid import crs_text, geobox_of, spatial_dims
 from xfusion.datamodel.provenance import JOB
 from xfusion.datamodel.redaction import public
@@ -100,21 +100,10 @@ def _of_graph(dataset: xr.Dataset) -> dict[str, str]:
     """Describe the files that are read and the parameters of what is done with them."""
     graph = dataset.__dask_graph__()
     texts: dict[str, set[str]] = {}
-    for layer in getattr(graph, "layers", {"": graph or {}}).values():
-        # all blocks of a layer are alike
-        tasks = [layer.task] if hasattr(layer, "task") else list(_first(layer))
+    for tasks in tasks_of_layers(graph):
         for name, text in _walked(tasks, set()):
             texts.setdefault(name, set()).add(text)
     return {name: ", ".join(sorted(text)) for name, text in sorted(texts.items())}
-
-
-def _first(layer: Mapping[Any, Any]) -> Iterator[Any]:
-    """Yield what a layer does with a block, and the arrays that it holds whole."""
-    of_block = True
-    for key, task in layer.items():
-        if not isinstance(key, tuple) or of_block:
-            yield task
-        of_block = of_block and not isinstance(key, tuple)
 
 
 def _walked(part: Any, seen: set[int]) -> Iterator[tuple[str, str]]:
@@ -139,7 +128,7 @@ def _walked(part: Any, seen: set[int]) -> Iterator[tuple[str, str]]:
         of = type(part).__name__.lower()
         texts = {name: _text(value) for name, value in part.described().items()}
         yield from ((f"{PARAMETER}{of}.{n}", text) for n, text in texts.items() if text is not None)
-    for inner in _parts(part):
+    for inner in parts_of(part):
         yield from _walked(inner, seen)
 
 
@@ -154,28 +143,6 @@ def _code(function: Any) -> Iterator[tuple[str, str]]:
     installed = path is None or "site-packages" in path or path.startswith(STANDARD_LIBRARY)
     if not installed and not _is_ours(function) and module is not sys.modules["__main__"]:
         yield f"code {path}", state_of(str(path))
-
-
-def _parts(part: Any) -> list[Any]:
-    """Return what a task, or something in it, is made of."""
-    if isinstance(part, dict):
-        return list(part.values())
-    if isinstance(part, list | tuple | set | frozenset):
-        return list(part)
-    if isinstance(part, functools.partial):
-        return [part.func, *part.args, *part.keywords.values()]
-    if isinstance(part, InGraph):
-        return list(part.described().values())
-    if isinstance(part, np.ndarray | np.generic | str | bytes | int | float | type):
-        return []
-    # tasks of dask, and methods of an object
-    names = ("func", "args", "kwargs", "value", "__self__")
-    inner = [getattr(part, name, None) for name in names]
-    return [each for each in inner if each is not None and not _is_method(each, part)]
-
-
-def _is_method(inner: Any, owner: Any) -> bool:
-    return getattr(inner, "__self__", None) is owner
 
 
 def _text(value: Any) -> str | None:
