@@ -44,19 +44,44 @@ from .warp.coregistration import coregister
 
 @xr.register_dataset_accessor("fusion")
 class DatasetFusion:
-    """Operations on a retrieval, or on a Dataset of bands."""
+    """Operations on a retrieval, or on a Dataset of bands.
+
+    Examples
+    --------
+    >>> import numpy as np, xfusion as xf
+    >>> ones = np.ones((2, 2), np.float32)
+    >>> water = xf.retrieval(ones, ones)
+    >>> water.fusion.gaussian(water).mu.values.tolist()
+    [[1.0, 1.0], [1.0, 1.0]]
+    """
 
     def __init__(self, obj: xr.Dataset) -> None:
         self._obj = obj
 
     @property
     def product(self) -> SensorProduct:
-        """The retrieval as a :class:`xfusion.SensorProduct`."""
+        """The retrieval as a :class:`xfusion.SensorProduct`.
+
+        Examples
+        --------
+        >>> import numpy as np, xfusion as xf
+        >>> ones = np.ones((2, 2), np.float32)
+        >>> type(xf.retrieval(ones, ones).fusion.product).__name__
+        'SensorProduct'
+        """
         return SensorProduct(dataset=self._obj)
 
     @property
     def usable(self) -> xr.DataArray:
-        """Where the retrieval can be used, see :func:`xfusion.usable`."""
+        """Where the retrieval can be used, see :func:`xfusion.usable`.
+
+        Examples
+        --------
+        >>> import numpy as np, xfusion as xf
+        >>> ones = np.ones((2, 2), np.float32)
+        >>> xf.retrieval(ones, ones * [0.1, np.nan]).fusion.usable.values.tolist()
+        [[True, False], [True, False]]
+        """
         return usable(self._obj)
 
     if not TYPE_CHECKING:  # type checkers know what is there, and flag the rest
@@ -96,7 +121,15 @@ class DatasetFusion:
 
 @xr.register_dataarray_accessor("fusion")
 class DataArrayFusion:
-    """Operations on Monte-Carlo samples, mask layers and masks."""
+    """Operations on Monte-Carlo samples, mask layers and masks.
+
+    Examples
+    --------
+    >>> import numpy as np, xarray as xr, xfusion as xf
+    >>> passes = xr.DataArray(np.arange(40.0).reshape(20, 1, 2), dims=("sample", "y", "x"))
+    >>> passes.fusion.from_samples("sample").mu.values.tolist()
+    [[19.0, 20.0]]
+    """
 
     def __init__(self, obj: xr.DataArray) -> None:
         self._obj = obj

@@ -20,6 +20,42 @@ R = TypeVar("R")
 Product = TypeVar("Product", bound="SensorProduct")
 
 
+class OnDask:
+    """What dask asks of a product: it computes, persists and tokenizes its Dataset."""
+
+    dataset: xr.Dataset
+
+    def __dask_graph__(self) -> Any:
+        return self.dataset.__dask_graph__()
+
+    def __dask_keys__(self) -> Any:
+        return self.dataset.__dask_keys__()
+
+    def __dask_layers__(self) -> Any:
+        return self.dataset.__dask_layers__()
+
+    @property
+    def __dask_optimize__(self) -> Any:
+        return self.dataset.__dask_optimize__
+
+    @property
+    def __dask_scheduler__(self) -> Any:
+        return self.dataset.__dask_scheduler__
+
+    def __dask_postcompute__(self) -> Any:
+        return self._rebuilt, self.dataset.__dask_postcompute__()
+
+    def __dask_postpersist__(self) -> Any:
+        return self._rebuilt, self.dataset.__dask_postpersist__()
+
+    def __dask_tokenize__(self) -> Any:
+        return type(self), self.dataset.__dask_tokenize__()
+
+    def _rebuilt(self, results: Any, function: Any, arguments: Any) -> Any:
+        kind: Any = type(self)
+        return kind(dataset=function(results, *arguments))
+
+
 def of_object(function: Callable[Concatenate[Any, P], R]) -> Callable[Concatenate[Any, P], R]:
     """Return the method of an accessor: the function of its Dataset or DataArray."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -19,6 +19,7 @@ from .datamodel.cf import annotate
 from .datamodel.chunks import Chunks
 from .datamodel.grid import geobox_of
 from .datamodel.names import MASK, MU, SIGMA
+from .datamodel.selection import isel, sel
 from .datamodel.times import Time
 from .datamodel.validation import as_retrieval
 from .fusion.combine import fuse, gaussian
@@ -30,7 +31,7 @@ from .masks.own_mask import exclude
 from .masks.recipe import MaskRecipe
 from .masks.sentinel import GFM_MASK, S2_MASK, attach_gfm_mask, attach_s2_mask
 from .masks.shares import completeness
-from .methods import of_dataset, of_product, of_recipe, of_sensors, refuse_unknown
+from .methods import OnDask, of_dataset, of_product, of_recipe, of_sensors, refuse_unknown
 from .raster.file import FilePath
 from .raster.opening import CHUNK, open_retrieval
 from .run.memory import compute
@@ -40,6 +41,7 @@ from .series.state import filter, smooth  # noqa: A004  # what the field calls i
 from .series.updating import update
 from .store.write import to_zarr
 from .view.explaining import explain
+from .view.product_page import page_of, text_of
 from .warp.coregistration import coregister
 
 if TYPE_CHECKING:
@@ -47,7 +49,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class SensorProduct:
+class SensorProduct(OnDask):
     """The retrieval of one sensor, or of several fused, on one grid.
 
     Methods return a new product and leave this one as it is. A new sensor is a subclass
@@ -65,6 +67,17 @@ class SensorProduct:
     >>> product = xf.SensorProduct(dataset=xf.retrieval(ones, ones, sensor="radar"))
     >>> product.gaussian(product).mu.dtype
     dtype('float32')
+
+    What it holds is at hand:
+
+    >>> product.mu.shape, product.sigma.dtype, product.mask, bool(product.usable.all())
+    ((2, 2), dtype('float32'), None, True)
+    >>> from odc.geo.geobox import GeoBox
+    >>> from odc.geo.xr import xr_zeros
+    >>> grid = GeoBox.from_bbox((0, 0, 2, 2), "EPSG:4326", resolution=1)
+    >>> mu = xr_zeros(grid, dtype="float32")
+    >>> xf.SensorProduct(dataset=xf.retrieval(mu, mu + 1)).geobox == grid
+    True
     """
 
     dataset: xr.Dataset
@@ -96,7 +109,17 @@ class SensorProduct:
         scale: float | None = None,
         offset: float | None = None,
     ) -> Self:
-        """Open the rasters of a retrieval lazily, see :func:`xfusion.raster.open_retrieval`."""
+        """Open the rasters of a retrieval lazily, see :func:`xfusion.raster.open_retrieval`.
+
+        Examples
+        --------
+        >>> import tempfile, xfusion as xf
+        >>> from xfusion.demo import write_scene
+        >>> scene = write_scene(tempfile.mkdtemp(), size=0.2)
+        >>> s1 = xf.Sentinel1Product.open(scene.s1_mu, scene.s1_sigma, time=scene.date)
+        >>> s1.dataset.attrs["sensor"], s1.mu.chunks is None
+        ('sentinel-1', False)
+        """
         stored: dict[str, Any] = {"nodata": nodata, "scale": scale, "offset": offset}
         dataset = open_retrieval(
             mu, sigma, mask, sensor=cls.sensor, time=time, chunks=chunks, **stored
@@ -117,7 +140,18 @@ class SensorProduct:
         scale: float | None = None,
         offset: float | None = None,
     ) -> Self:
-        """Open the rasters of many times lazily as a cube, see :func:`xfusion.open_series`."""
+        """Open the rasters of many times lazily as a cube, see :func:`xfusion.open_series`.
+
+        Examples
+        --------
+        >>> import tempfile, xfusion as xf
+        >>> from xfusion.demo import write_scene
+        >>> scene = write_scene(tempfile.mkdtemp(), size=0.2)
+        >>> mus, sigmas = [scene.s1_mu] * 2, [scene.s1_sigma] * 2
+        >>> days = ["2023-06-20", "2023-06-21"]
+        >>> xf.Sentinel1Product.open_series(mus, sigmas, times=days).mu.dims
+        ('time', 'y', 'x')
+        """
         how: dict[str, Any] = {"chunks": chunks, "nodata": nodata, "scale": scale, "offset": offset}
         dataset = open_series(mu, sigma, mask, sensor=cls.sensor, times=times, like=like, **how)
         return cls(dataset=dataset)
@@ -147,54 +181,6 @@ class SensorProduct:
         """The grid."""
         return geobox_of(self.dataset)
 
-    def isel(self, indexers: Mapping[Any, Any] | None = None, /, **more: Any) -> Self:
-        """Select by positions, as :meth:`xarray.Dataset.isel` does.
-
-        Parameters
-        ----------
-        indexers : mapping, optional
-            Dim -> positions; a dim may also be given as a keyword.
-        **more
-            Further dims, and the options of :meth:`xarray.Dataset.isel`.
-
-        Returns
-        -------
-        product of the same class
-
-        Examples
-        --------
-        >>> import numpy as np, xfusion as xf
-        >>> ones = np.ones((4, 6), np.float32)
-        >>> product = xf.SensorProduct(dataset=xf.retrieval(ones, ones))
-        >>> dict(product.isel(x=slice(2)).dataset.sizes), product["mu"].shape
-        ({'y': 4, 'x': 2}, (4, 6))
-        """
-        return type(self)(dataset=self.dataset.isel(indexers, **more))
-
-    def sel(self, indexers: Mapping[Any, Any] | None = None, /, **more: Any) -> Self:
-        """Select by labels, as :meth:`xarray.Dataset.sel` does.
-
-        Parameters
-        ----------
-        indexers : mapping, optional
-            Dim -> labels; a dim may also be given as a keyword.
-        **more
-            Further dims, and the options of :meth:`xarray.Dataset.sel`.
-
-        Returns
-        -------
-        product of the same class
-
-        Examples
-        --------
-        >>> import numpy as np, xfusion as xf
-        >>> ones = np.ones((2, 4, 6), np.float32)
-        >>> series = xf.retrieval(ones, ones).assign_coords(time=[2020, 2021])
-        >>> xf.SensorProduct(dataset=series).sel(time=2021).mu.dims
-        ('y', 'x')
-        """
-        return type(self)(dataset=self.dataset.sel(indexers, **more))
-
     def __getitem__(self, key: Any) -> Any:
         """Return a variable by its name; of several names, or of ``{dim: positions}``, a product.
 
@@ -215,6 +201,8 @@ class SensorProduct:
             others = {"product.dataset.fusion": xr.Dataset.fusion, "product.dataset": xr.Dataset}
             refuse_unknown(self, name, type(self).__name__, others)
 
+    isel = of_product(isel)
+    sel = of_product(sel)
     coregister = of_product(coregister)
     attach_mask = of_recipe(attach_mask)
     load_bands = of_dataset(load_bands)
@@ -239,38 +227,12 @@ class SensorProduct:
     to_cog = of_dataset(to_cog)
     to_zarr = of_product(to_zarr)
 
-    def __dask_graph__(self) -> Any:
-        return self.dataset.__dask_graph__()
-
-    def __dask_keys__(self) -> Any:
-        return self.dataset.__dask_keys__()
-
-    def __dask_layers__(self) -> Any:
-        return self.dataset.__dask_layers__()
-
-    @property
-    def __dask_optimize__(self) -> Any:
-        return self.dataset.__dask_optimize__
-
-    @property
-    def __dask_scheduler__(self) -> Any:
-        return self.dataset.__dask_scheduler__
-
-    def __dask_postcompute__(self) -> Any:
-        return self._rebuilt, self.dataset.__dask_postcompute__()
-
-    def __dask_postpersist__(self) -> Any:
-        return self._rebuilt, self.dataset.__dask_postpersist__()
-
-    def __dask_tokenize__(self) -> Any:
-        return type(self), self.dataset.__dask_tokenize__()
-
-    def _rebuilt(self, results: Any, function: Any, arguments: Any) -> Self:
-        return type(self)(dataset=function(results, *arguments))
+    def __repr__(self) -> str:
+        return text_of(type(self).__name__, self.dataset)
 
     def _repr_html_(self) -> str:
-        """Show the retrieval in Jupyter."""
-        return f"<b>{type(self).__name__}</b>{self.dataset._repr_html_()}"
+        """Show the retrieval in Jupyter, without computing or reading any pixel."""
+        return page_of(type(self).__name__, self.dataset)
 
 
 # out of the classes: there mypy would expect the arguments of the method they override
@@ -279,7 +241,17 @@ _attach_s2_mask = of_recipe(attach_s2_mask)
 
 
 class Sentinel1Product(SensorProduct):
-    """A Sentinel-1 retrieval; masked by the Copernicus GFM exclusion mask from EODC."""
+    """A Sentinel-1 retrieval; masked by the Copernicus GFM exclusion mask from EODC.
+
+    Examples
+    --------
+    >>> import tempfile, xfusion as xf
+    >>> from xfusion.demo import write_scene
+    >>> scene = write_scene(tempfile.mkdtemp(), size=0.2)
+    >>> s1 = xf.Sentinel1Product.open(scene.s1_mu, scene.s1_sigma, time=scene.date)
+    >>> s1.attach_mask(catalog=scene.items).dataset.attrs["mask_collection"]
+    'GFM'
+    """
 
     sensor = "sentinel-1"
     recipe = GFM_MASK
@@ -287,7 +259,17 @@ class Sentinel1Product(SensorProduct):
 
 
 class Sentinel2Product(SensorProduct):
-    """A Sentinel-2 retrieval; masked by Scene Classification and NDVI from Earth Search."""
+    """A Sentinel-2 retrieval; masked by Scene Classification and NDVI from Earth Search.
+
+    Examples
+    --------
+    >>> import tempfile, xfusion as xf
+    >>> from xfusion.demo import write_scene
+    >>> scene = write_scene(tempfile.mkdtemp(), size=0.2)
+    >>> s2 = xf.Sentinel2Product.open(scene.s2_mu, scene.s2_sigma, time=scene.date)
+    >>> s2.attach_mask(catalog=scene.items, offset=0.0).mask.dtype
+    dtype('uint8')
+    """
 
     sensor = "sentinel-2"
     recipe = S2_MASK

@@ -121,11 +121,31 @@ class Calibration:
 
     @property
     def curve(self) -> Curve:
-        """The map."""
+        """The map.
+
+        Examples
+        --------
+        >>> import numpy as np, xarray as xr, xfusion as xf
+        >>> mu = xr.DataArray([[0.2, 0.3, 0.7], [0.2, 0.3, 0.8]], dims=("y", "x"))
+        >>> scene = xr.DataArray([["a"] * 3, ["b"] * 3], dims=("y", "x"))
+        >>> model = xf.calibrate(xf.retrieval(mu, 0.1), (mu > 0.25) * 1, groups=scene)
+        >>> model.curve.coefficients
+        (1.0, 1.0, 0.0)
+        """
         return Curve(self.knots, self.coefficients)
 
     def to_json(self) -> str:
-        """Return it as text, which :meth:`from_json` reads."""
+        """Return it as text, which :meth:`from_json` reads.
+
+        Examples
+        --------
+        >>> import numpy as np, xarray as xr, xfusion as xf
+        >>> mu = xr.DataArray([[0.2, 0.3, 0.7], [0.2, 0.3, 0.8]], dims=("y", "x"))
+        >>> scene = xr.DataArray([["a"] * 3, ["b"] * 3], dims=("y", "x"))
+        >>> model = xf.calibrate(xf.retrieval(mu, 0.1), (mu > 0.25) * 1, groups=scene)
+        >>> model.to_json()[:22]
+        '{"method": "isotonic",'
+        """
         return json.dumps(asdict(self), allow_nan=False, default=dict)
 
     @classmethod
@@ -136,6 +156,15 @@ class Calibration:
         ------
         ValueError
             If it says none: other fields, values of other kinds, no monotone map.
+
+        Examples
+        --------
+        >>> import numpy as np, xarray as xr, xfusion as xf
+        >>> mu = xr.DataArray([[0.2, 0.3, 0.7], [0.2, 0.3, 0.8]], dims=("y", "x"))
+        >>> scene = xr.DataArray([["a"] * 3, ["b"] * 3], dims=("y", "x"))
+        >>> model = xf.calibrate(xf.retrieval(mu, 0.1), (mu > 0.25) * 1, groups=scene)
+        >>> xf.Calibration.from_json(model.to_json()) == model
+        True
         """
         try:
             said = json.loads(text)

@@ -14,7 +14,17 @@ ALL_FLAGS = 255
 
 
 class Exclusion(enum.IntFlag):
-    """Why a pixel is excluded: the bits of `mask`. 0 is usable."""
+    """Why a pixel is excluded: the bits of `mask`. 0 is usable.
+
+    Examples
+    --------
+    >>> import numpy as np, xfusion as xf
+    >>> mask = np.array([0, 1, 5], np.uint8)
+    >>> (mask & xf.Exclusion.CLOUD) > 0
+    array([False,  True,  True])
+    >>> xf.Exclusion(5).name
+    'CLOUD|VEGETATION'
+    """
 
     CLOUD = 1
     SHADOW = 2

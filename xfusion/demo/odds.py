@@ -29,6 +29,16 @@ def fuse_odds(s1: xr.Dataset, s2: xr.Dataset, wet: xr.DataArray) -> xr.Dataset:
     -------
     Dataset
         A retrieval of the probability of water.
+
+    Examples
+    --------
+    >>> import numpy as np, xarray as xr, xfusion as xf
+    >>> rng = np.random.default_rng(0)
+    >>> wet = xr.DataArray((rng.random((64, 64)) < 0.3).astype(float), dims=("y", "x"))
+    >>> s1, s2 = (xf.retrieval(0.1 + 0.8 * wet + 0 * k, wet * 0 + 0.1) for k in (1, 2))
+    >>> fused = fuse_odds(s1, s2, wet)
+    >>> bool((fused.mu.where(wet == 1).min() > fused.mu.where(wet == 0).max()).item())
+    True
     """
     rows = wet.dims[0]
     bands = np.arange(wet.sizes[rows]) * BANDS // wet.sizes[rows]

@@ -32,7 +32,17 @@ Progress = Callable[[], AbstractContextManager[Any]]
 
 @dataclass(frozen=True, kw_only=True)
 class DemoResult:
-    """What the demo wrote and found."""
+    """What the demo wrote and found.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> found = DemoResult(
+    ...     files={"mu": Path("water_mu.tif")}, pixels={"none": 3}, rmse={"fused": 0.03}, brier={}
+    ... )
+    >>> found.rmse["fused"]
+    0.03
+    """
 
     files: dict[str, Path]
     """Variable -> COG, "item" -> STAC item, and "panel" -> PNG."""
@@ -68,6 +78,15 @@ def fuse_scene(
     s1, s2, masked, unmasked : products
         Both sensors on the grid of Sentinel-2, extended to what either covers, and their
         fusion with and without the masks.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from xfusion.demo import fuse_scene, write_scene
+    >>> scene = write_scene(tempfile.mkdtemp(), size=0.2)
+    >>> s1, s2, masked, unmasked = fuse_scene(scene, str(scene.items))
+    >>> masked.dataset.source.attrs["flag_meanings"]
+    'sentinel-1 sentinel-2'
     """
     s1 = Sentinel1Product.open(scene.s1_mu, scene.s1_sigma, time=scene.date, chunks=chunks)
     s2 = Sentinel2Product.open(scene.s2_mu, scene.s2_sigma, time=scene.date, chunks=chunks)
@@ -104,6 +123,14 @@ def run_demo(
         If the extra ``demo`` is not installed.
     RuntimeError
         If the STAC server does not start.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from xfusion.demo import run_demo
+    >>> found = run_demo(tempfile.mkdtemp(), size=0.2)
+    >>> found.files["mu"].name, found.rmse["fused"] < found.rmse["sentinel-1"]
+    ('water_mu.tif', True)
     """
     _matplotlib()  # what is missing is said before the work, not after it
     out = Path(out)
@@ -143,6 +170,15 @@ def draw_panel(s1: xr.Dataset, s2: xr.Dataset, fused: xr.Dataset) -> Figure:
     ------
     ModuleNotFoundError
         If matplotlib is not installed.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from xfusion.demo import draw_panel, fuse_scene, write_scene
+    >>> scene = write_scene(tempfile.mkdtemp(), size=0.2)
+    >>> s1, s2, masked, _ = (p.compute().dataset for p in fuse_scene(scene, str(scene.items)))
+    >>> len(draw_panel(s1, s2, masked).axes)
+    10
     """
     matplotlib = _matplotlib()
     names = str(fused[SOURCE].attrs["flag_meanings"]).split()

@@ -92,6 +92,19 @@ class Rule(Protocol):
     """A fusion rule of the caller's own, for :func:`xfusion.fuse`.
 
     It works pixel by pixel, on blocks of any size, and changes none of its arguments.
+
+    Examples
+    --------
+    The median of what is usable, and the mean of its sigmas:
+
+    >>> import numpy as np, xfusion as xf
+    >>> def median(mu, sigma, usable):
+    ...     return np.nanmedian(mu, axis=0), np.nanmean(sigma, axis=0)
+    >>> low, middle, high = (
+    ...     xf.retrieval(np.full((1, 1), m), np.ones((1, 1))) for m in (1.0, 2.0, 9.0)
+    ... )
+    >>> xf.fuse(low, middle, high, rule=median).mu.item()
+    2.0
     """
 
     def __call__(

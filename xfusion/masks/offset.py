@@ -87,6 +87,16 @@ def offset_of(item: pystac.Item, catalog: Catalog) -> Decision:
     1 000 to 1 900 it is. Pixels of other classes only tell the former. For this "auto" reads some
     hundred kB of an item. Where the pixels do not tell, or cannot be read, ``boa_offset_applied``
     goes before what is declared, and that before the baseline.
+
+    Examples
+    --------
+    >>> import json, tempfile, xfusion as xf
+    >>> from xfusion.demo import write_scene
+    >>> scene = write_scene(tempfile.mkdtemp(), size=0.2)
+    >>> items = xf.stac.as_items(json.loads(scene.items.read_text()))
+    >>> item = next(item for item in items if item.collection_id == "sentinel-2-l2a")
+    >>> offset_of(item, xf.stac.with_offset(xf.stac.EARTH_SEARCH, -1000.0)).offset
+    -1000.0
     """
     if not isinstance(catalog.offset, str):
         return Decision(float(catalog.offset), f"given as {catalog.offset:g}", doubtful=False)

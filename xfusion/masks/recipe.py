@@ -20,7 +20,17 @@ ExclusionRule: TypeAlias = Callable[..., xr.DataArray]
 
 @dataclass(frozen=True, kw_only=True)
 class AdvisoryFlags:
-    """A band of bit flags beside a mask that exclude nothing."""
+    """A band of bit flags beside a mask that exclude nothing.
+
+    Examples
+    --------
+    >>> import xfusion as xf
+    >>> haze = xf.AdvisoryFlags(
+    ...     band="aerosol", long_name="haze", meanings={"smoke": 1, "dust": 2}, nodata=255
+    ... )
+    >>> haze.meanings["dust"], xf.Sentinel1Product.recipe.advisory.long_name
+    (2, 'GFM advisory flags')
+    """
 
     band: str
     """Its name in the catalogue's `assets`, or the key of its asset where it is not named."""

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import re
 import warnings
-from collections.abc import Hashable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,9 +16,10 @@ from xfusion.datamodel.names import SPATIAL_REF
 from xfusion.datamodel.placement import PIXEL
 from xfusion.datamodel.redaction import public
 from xfusion.datamodel.tags import OF_ALL, UNPACKED
-from xfusion.datamodel.times import Time, as_time, moment_of
+from xfusion.datamodel.times import Time
 
 from .address import opened_as
+from .band_tags import dated, explained
 from .file import FilePath, RasterFile
 from .georeference import check_place, is_of_heights
 from .naming import warn_of_exchanged, warn_of_packing
@@ -29,7 +28,6 @@ from .unpacking import check_numbers
 
 CHUNK = 1536  # pixels a side: 9 MiB of float32; larger ones need more memory, smaller more time
 SPATIAL = "y", "x"
-ISO_UTC = re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+Z")
 
 
 class Stored(NamedTuple):
@@ -84,6 +82,15 @@ def open_raster(
     ------
     ValueError
         If the file has several bands or pages, complex numbers, or does not say where it lies.
+
+    Examples
+    --------
+    >>> import tempfile, xfusion as xf
+    >>> from xfusion.demo import write_scene
+    >>> scene = write_scene(tempfile.mkdtemp(), size=0.2)
+    >>> mu = xf.raster.open_raster(scene.s1_mu, chunks=64)
+    >>> mu.dtype, mu.chunks is None, mu.rio.crs.to_epsg()
+    (dtype('float32'), False, 32633)
     """
     mode: dict[str, Any] = {"masked": masked, "nodata": nodata, "scale": scale, "offset": offset}
     return _opened(path, chunks, **mode)[0]
@@ -104,7 +111,7 @@ def _opened(path: FilePath, chunks: Chunks, **mode: Any) -> tuple[xr.DataArray, 
     single = opened.isel({dim: 0 for dim in opened.dims if dim not in SPATIAL})
     # the time of a netCDF file; others number bands
     numbers = [k for k, v in single.coords.items() if k not in (*SPATIAL, SPATIAL_REF)]
-    band = _explained(_dated(single.drop_vars([k for k in numbers if k != "time"])), path)
+    band = explained(dated(single.drop_vars([k for k in numbers if k != "time"])), path)
     if stored.has_height_unit:
         band.attrs.pop("units", None)
     if stored.rotated:
@@ -182,6 +189,17 @@ def open_retrieval(
     UserWarning
         If the names or tags of the files say that `mu` and `sigma` have changed places, or one
         file is given for both; if that of `sigma` declares an offset or no scale > 0.
+
+    Examples
+    --------
+    >>> import tempfile, xfusion as xf
+    >>> from xfusion.demo import write_scene
+    >>> scene = write_scene(tempfile.mkdtemp(), size=0.2)
+    >>> s1 = xf.raster.open_retrieval(
+    ...     scene.s1_mu, scene.s1_sigma, sensor="sentinel-1", time="2023-06-20"
+    ... )
+    >>> [*s1.data_vars], s1.attrs["sensor"]
+    (['mu', 'sigma'], 'sentinel-1')
     """
     check_numbers(nodata=nodata, scale=scale, offset=offset)
     of_pixels: dict[str, Any] = {"masked": True, "nodata": nodata, "scale": scale}
@@ -248,33 +266,6 @@ def _look(path: FilePath) -> Stored:
             has_height_unit = "units" not in file.tags() and is_of_heights(file)
     rotated = bool(transform.b or transform.d)
     return Stored(dtype, rotated, scale, offset, nodata, has_height_unit)
-
-
-def _dated(band: xr.DataArray) -> xr.DataArray:
-    """Return a band whose time is a date of numpy, where its calendar is that of dates."""
-    moment = moment_of(band.coords.get("time"))
-    return band if moment is None else band.assign_coords(time=moment.astype("datetime64[ns]"))
-
-
-def _explained(band: xr.DataArray, path: FilePath) -> xr.DataArray:
-    """Return a band as its tags explain it, if :func:`~xfusion.to_cog` wrote them."""
-    attrs: dict[Hashable, Any] = dict(band.attrs)
-    if "Conventions" not in attrs:
-        return band
-    import rasterio
-
-    with rasterio.open(opened_as(path)) as file:
-        tags = file.tags()
-    if "Conventions" not in tags:  # a netCDF file, whose tags have longer names
-        return band
-    attrs.pop("long_name", None)  # which rioxarray takes from the band's name
-    attrs |= {k: tags[k] for k in ("long_name", "flag_meanings", "units") if k in tags}
-    if re.fullmatch(r"\d+( \d+)*", tags.get("flag_masks", "")):
-        attrs["flag_masks"] = np.array(tags["flag_masks"].split(), band.dtype)
-    if ISO_UTC.fullmatch(tags.get("time", "")):
-        del attrs["time"]
-        band = band.assign_coords(time=as_time(tags["time"]))
-    return band.drop_attrs(deep=False).assign_attrs(attrs)
 
 
 def _dtype(stored: np.dtype[Any], *, masked: bool) -> np.dtype[Any]:

@@ -22,6 +22,28 @@ class StateModel(Protocol):
     Rows are arrays of float64, shape (pixels,). Both methods are called for pixels that are known:
     what a pixel is before its first look, and what is not seen, they need not care about. For runs
     on clusters, and stores that are resumed, it can be pickled, and has a ``repr`` that says all.
+
+    Examples
+    --------
+    A level whose sigma grows by so much a day:
+
+    >>> import numpy as np, xfusion as xf
+    >>> from dataclasses import dataclass
+    >>> @dataclass
+    ... class Level:
+    ...     growth: float
+    ...
+    ...     def predict(self, mu, sigma, days):
+    ...         return mu, sigma + self.growth * abs(days)
+    ...
+    ...     def update(self, mu, sigma, seen, seen_sigma):
+    ...         share = sigma**2 / (sigma**2 + seen_sigma**2)
+    ...         return mu + share * (seen - mu), sigma * np.sqrt(1 - share)
+    >>> days = np.array(["2023-06-20", "2023-06-22"], "datetime64[ns]")
+    >>> ones = np.ones((2, 1, 1))
+    >>> cube = xf.retrieval(ones * [[[1]], [[3]]], ones).assign_coords(time=days)
+    >>> xf.filter(cube, model=Level(0.5)).mu.values.ravel().round(2)
+    array([1. , 2.6])
     """
 
     def predict(self, mu: Row, sigma: Row, days: float) -> tuple[Row, Row]:
@@ -33,7 +55,31 @@ class StateModel(Protocol):
 
 @runtime_checkable
 class ReversibleModel(StateModel, Protocol):
-    """A model of one's own that can look back as well, as far as the first look at a pixel."""
+    """A model of one's own that can look back as well, as far as the first look at a pixel.
+
+    Examples
+    --------
+    A level that is steady until it is seen again is at any time as it is known then:
+
+    >>> import numpy as np, xfusion as xf
+    >>> from dataclasses import dataclass
+    >>> @dataclass
+    ... class Steady:
+    ...     def predict(self, mu, sigma, days):
+    ...         return mu, sigma
+    ...
+    ...     def update(self, mu, sigma, seen, seen_sigma):
+    ...         share = sigma**2 / (sigma**2 + seen_sigma**2)
+    ...         return mu + share * (seen - mu), sigma * np.sqrt(1 - share)
+    ...
+    ...     def smooth(self, mu, sigma, days, next_mu, next_sigma, ahead):
+    ...         return next_mu, next_sigma
+    >>> days = np.array(["2023-06-20", "2023-06-22"], "datetime64[ns]")
+    >>> ones = np.ones((2, 1, 1))
+    >>> cube = xf.retrieval(ones * [[[1]], [[3]]], ones).assign_coords(time=days)
+    >>> xf.smooth(cube, model=Steady()).mu.values.ravel()
+    array([2., 2.])
+    """
 
     def smooth(
         self, mu: Row, sigma: Row, days: float, next_mu: Row, next_sigma: Row, ahead: float
@@ -55,7 +101,35 @@ class ReversibleModel(StateModel, Protocol):
 
 @runtime_checkable
 class HindcastModel(ReversibleModel, Protocol):
-    """A model of one's own that knows what a pixel was before its first look, too."""
+    """A model of one's own that knows what a pixel was before its first look, too.
+
+    Examples
+    --------
+    A level that is steady was the same before it was seen:
+
+    >>> import numpy as np, xfusion as xf
+    >>> from dataclasses import dataclass
+    >>> @dataclass
+    ... class Steady:
+    ...     def predict(self, mu, sigma, days):
+    ...         return mu, sigma
+    ...
+    ...     def update(self, mu, sigma, seen, seen_sigma):
+    ...         share = sigma**2 / (sigma**2 + seen_sigma**2)
+    ...         return mu + share * (seen - mu), sigma * np.sqrt(1 - share)
+    ...
+    ...     def smooth(self, mu, sigma, days, next_mu, next_sigma, ahead):
+    ...         return next_mu, next_sigma
+    ...
+    ...     def hindcast(self, mu, sigma, days):
+    ...         return mu, sigma
+    >>> days = np.array(["2023-06-20", "2023-06-22"], "datetime64[ns]")
+    >>> ones = np.ones((2, 1, 1))
+    >>> cube = xf.retrieval(ones * [[[1]], [[3]]], ones).assign_coords(time=days)
+    >>> before = np.array(["2023-06-19"], "datetime64[ns]")
+    >>> xf.smooth(cube, model=Steady(), times=before).mu.item()
+    2.0
+    """
 
     def hindcast(self, mu: Row, sigma: Row, days: float) -> tuple[Row, Row]:
         """Return mean and standard deviation `days` earlier, when nothing was seen yet."""

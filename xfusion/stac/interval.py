@@ -28,6 +28,14 @@ def day_interval(datetime: Time) -> tuple[str, str]:
     ------
     ValueError
         If it is no date, no time and no interval of them.
+
+    Examples
+    --------
+    >>> import xfusion as xf
+    >>> xf.stac.day_interval("2023-06-20T05:00")
+    ('2023-06-20T00:00:00Z', '2023-06-20T23:59:59.999999Z')
+    >>> xf.stac.day_interval("../2023-06-20")
+    ('..', '2023-06-20T23:59:59.999999Z')
     """
     if not (isinstance(datetime, str) and "/" in datetime):
         day = np.datetime_as_string(as_time(datetime), unit="D")

@@ -32,6 +32,18 @@ def complete_items(
     """Return the items that have every asset of a catalogue, and what the others lack.
 
     The latter as ids of items to keys of assets.
+
+    Examples
+    --------
+    >>> import json, tempfile, xfusion as xf
+    >>> from xfusion.demo import write_scene
+    >>> scene = write_scene(tempfile.mkdtemp(), size=0.2)
+    >>> items = xf.stac.as_items(json.loads(scene.items.read_text()))
+    >>> s2 = [item for item in items if item.collection_id == "sentinel-2-l2a"]
+    >>> del s2[0].assets["scl"]
+    >>> complete, lacking = xf.stac.complete_items(s2, xf.stac.EARTH_SEARCH)
+    >>> len(s2) - len(complete), lacking
+    (1, {'S2B_34TBT_20230620_0_L2A': ['scl']})
     """
     complete, lacking = [], {}
     for item in items:
@@ -56,7 +68,17 @@ def without_repeats(items: Iterable[pystac.Item]) -> list[pystac.Item]:
 
 
 def as_items(items: Items) -> list[pystac.Item]:
-    """Return pystac Items from Items or their dictionaries."""
+    """Return pystac Items from Items or their dictionaries.
+
+    Examples
+    --------
+    >>> import json, tempfile, xfusion as xf
+    >>> from xfusion.demo import write_scene
+    >>> scene = write_scene(tempfile.mkdtemp(), size=0.2)
+    >>> items = xf.stac.as_items(json.loads(scene.items.read_text()))
+    >>> sorted({item.collection_id for item in items})
+    ['GFM', 'sentinel-2-l2a']
+    """
     import pystac
 
     if isinstance(items, str | bytes | os.PathLike):

@@ -111,17 +111,39 @@ class Catalog:
                 raise ValueError(msg)
 
     def nodata_of(self, band: str) -> int | None:
-        """Return the nodata value of a band; None if it has none, or only NaN."""
+        """Return the nodata value of a band; None if it has none, or only NaN.
+
+        Examples
+        --------
+        >>> import xfusion as xf
+        >>> xf.stac.EARTH_SEARCH.nodata_of("red"), xf.stac.EARTH_SEARCH.nodata_of("scl")
+        (0, 255)
+        """
         value = self.nodata[band] if isinstance(self.nodata, Mapping) else self.nodata
         return None if value is None or math.isnan(value) else int(value)
 
     def leaves_nodata_to_file(self, band: str) -> bool:
-        """Whether that of a band is what its file declares."""
+        """Whether that of a band is what its file declares.
+
+        Examples
+        --------
+        >>> import dataclasses, xfusion as xf
+        >>> as_declared = dataclasses.replace(xf.stac.EODC, nodata=None)
+        >>> as_declared.leaves_nodata_to_file("exclusion_mask")
+        True
+        """
         return (self.nodata[band] if isinstance(self.nodata, Mapping) else self.nodata) is None
 
     @property
     def collections(self) -> tuple[str, ...]:
-        """The ids of all its collections."""
+        """The ids of all its collections.
+
+        Examples
+        --------
+        >>> import xfusion as xf
+        >>> xf.stac.EODC.collections
+        ('GFM',)
+        """
         one = isinstance(self.collection, str)
         return (str(self.collection),) if one else tuple(self.collection)
 
@@ -132,6 +154,12 @@ class Catalog:
         ------
         ValueError
             If keys differ from collection to collection, and it is none of these.
+
+        Examples
+        --------
+        >>> import xfusion as xf
+        >>> xf.stac.PLANETARY_COMPUTER.keys_of("sentinel-2-l2a")
+        {'red': 'B04', 'nir': 'B08', 'scl': 'SCL'}
         """
         keys = {}
         for band, key in self.assets.items():
@@ -216,6 +244,13 @@ def catalog_profile(catalog: CatalogLike | None, default: Catalog) -> Catalog:
         If it is neither a Catalog, a URL, a path nor a Client.
     ValueError
         If a Client was made without a URL: what is not known to be remote would be trusted.
+
+    Examples
+    --------
+    >>> import xfusion as xf
+    >>> mirror = xf.stac.catalog_profile("https://stac.example.org", xf.stac.EARTH_SEARCH)
+    >>> mirror.url, mirror.collection
+    ('https://stac.example.org', 'sentinel-2-l2a')
     """
     if catalog is None:
         return default

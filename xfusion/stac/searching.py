@@ -70,6 +70,16 @@ def search(catalog: CatalogLike, geobox: GeoBox, datetime: Time, *, default: Cat
     An open Client searches with its own session, time-outs and repeats, and is left as it is. Its
     search takes 600 s at most as well. How much it receives meanwhile, and what it takes for the
     last page, are its own affair.
+
+    Examples
+    --------
+    >>> import tempfile, xfusion as xf
+    >>> from xfusion.demo import write_scene
+    >>> scene = write_scene(tempfile.mkdtemp(), size=0.2)
+    >>> grid = xf.Sentinel2Product.open(scene.s2_mu, scene.s2_sigma).geobox
+    >>> found = xf.stac.search(scene.items, grid, scene.date, default=xf.stac.EARTH_SEARCH)
+    >>> [item.id for item in found]
+    ['S2B_34TBT_20230620_0_L2A']
     """
     profile = catalog_profile(catalog, default)
     interval, boxes = day_interval(datetime), search_boxes(geobox)
@@ -164,7 +174,14 @@ def _together(intervals: Sequence[tuple[str, str]]) -> list[list[int]]:
 
 
 def with_offset(catalog: Catalog, offset: Offset | None) -> Catalog:
-    """Return a catalogue with another offset, if one is given."""
+    """Return a catalogue with another offset, if one is given.
+
+    Examples
+    --------
+    >>> import xfusion as xf
+    >>> xf.stac.with_offset(xf.stac.EARTH_SEARCH, -1000.0).offset
+    -1000.0
+    """
     return catalog if offset is None else dataclasses.replace(catalog, offset=offset)
 
 

@@ -42,6 +42,21 @@ class Explanation:
     """What a run would read, compute and write; :func:`xfusion.explain` makes it.
 
     Bytes are decimal in its text: 1 MB is 1 000 000 bytes.
+
+    Examples
+    --------
+    >>> import numpy as np, xfusion as xf
+    >>> ones = np.ones((4, 4), np.float32)
+    >>> lazy = xf.retrieval(ones, ones).chunk(2)
+    >>> plan = lazy.fusion.gaussian(lazy).fusion.explain()
+    >>> print(str(plan).partition("memory")[0].rstrip())
+    to be computed: mu, sigma, mask, source, conflict (y 4, x 4)
+      4 blocks of at most 2 x 2, ... tasks
+    <BLANKLINE>
+    read: no file
+    <BLANKLINE>
+    compute:
+      fusion: gaussian of 2 retrievals
     """
 
     variables: Mapping[str, str]

@@ -136,10 +136,11 @@ def _of_series(task: SeriesTask) -> str:
 
 
 def _between(mapping: PixelMapping) -> str:
-    return f"{_grid(mapping.source)} to {_grid(mapping.target)}"
+    return f"{words_of_grid(mapping.source)} to {words_of_grid(mapping.target)}"
 
 
-def _grid(geobox: GeoBox) -> str:
+def words_of_grid(geobox: GeoBox) -> str:
+    """Return CRS and sides of a pixel of a grid, such as "EPSG:32633 at 10 m"."""
     across, down = abs(geobox.resolution.x), abs(geobox.resolution.y)
     sides = f"{across:.7g}" if across == down else f"{across:.7g} x {down:.7g}"
     axes = [] if geobox.crs is None else geobox.crs.proj.axis_info
