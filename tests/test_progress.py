@@ -1,19 +1,28 @@
 """Progress of a run: a bar with the time left on a terminal, lines in a log, nothing if unasked."""
 
+import inspect
+import itertools
 import os
 import pty
+import re
 import subprocess
 import sys
 import termios
 import time
+from typing import Any
 
+import dask
+import dask.array as da
+import numpy as np
 import pytest
 
+import xfusion as xf
 from xfusion.run import progress
-from xfusion.run.progress import progress_of
+from xfusion.run.progress import progress_of, progress_of_tasks
 
 CODE = """
 import time
+from typing import Any
 from xfusion.run.progress import progress_of
 with progress_of(20, "writing", done=5) as advance:
     for _ in range(15):
@@ -76,3 +85,93 @@ def test_a_notebook_has_a_bar(
     with progress_of(4, "writing") as advance:
         advance(4)
     assert "4/4" in capsys.readouterr().err
+
+
+# What is computed into memory
+
+
+SLOW = """
+import time, dask.array as da, numpy as np, xarray as xr, xfusion as xf
+from xfusion.run import progress
+def slowly(block):
+    time.sleep(0.05)
+    return block
+mu = da.zeros((8, 8), chunks=2).map_blocks(slowly, meta=np.empty((0, 0)))
+with progress.progress_of_tasks("computing", after={after}):
+    xf.retrieval(mu, mu + 1).compute(scheduler="{scheduler}")
+"""
+
+
+@pytest.mark.parametrize("scheduler", ["threads", "sync"])
+def test_a_terminal_has_a_bar_of_what_comes_into_memory(scheduler: str) -> None:
+    said = on_a_terminal(SLOW.format(after=0.1, scheduler=scheduler))
+    assert "computing:" in said
+    assert "100%|" in said
+    assert "tasks/s]" in said
+
+
+def test_what_is_done_soon_has_no_bar(capsys: pytest.CaptureFixture[str]) -> None:
+    assert on_a_terminal(SLOW.format(after=1000, scheduler="threads")).strip() == ""
+    lazy = xf.retrieval(np.ones((4, 4)), np.ones((4, 4))).chunk(2)
+    with progress_of_tasks("computing", after=1000):
+        lazy.compute()
+    assert capsys.readouterr().err == ""
+
+
+def test_a_log_has_lines_of_what_comes_into_memory_and_no_carriage_return(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = itertools.count(0, 7)
+    monkeypatch.setattr(time, "monotonic", lambda: float(next(clock)))
+    lazy = xf.retrieval(np.ones((8, 8)), np.ones((8, 8))).chunk(2)
+    xf.compute(lazy)
+    said = capsys.readouterr().err
+    lines = said.splitlines()
+    assert "\r" not in said
+    assert 2 <= len(lines) < 32
+    assert all(re.match(r"computing: \d+ of \d+ tasks \(\d+ %\), \d+ s left$", x) for x in lines)
+    done, total = re.findall(r"\d+", lines[-1])[:2]
+    assert done == total
+
+
+def test_each_of_two_runs_has_its_own_count_and_an_error_ends_it(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def fails(_: object) -> None:
+        raise OSError
+
+    ones = da.ones((4, 4), chunks=2)
+    with progress_of_tasks("computing", after=0):
+        ones.compute(scheduler="sync")
+        with pytest.raises(OSError, match="^$"):
+            ones.map_blocks(fails, meta=np.empty((0, 0))).compute(scheduler="sync")
+        ones.compute(scheduler="sync")
+    lines = capsys.readouterr().err.splitlines()
+    begun = [line for line in lines if ": 0 of " in line]
+    ended = [line for line in lines if "(100 %)" in line]
+    assert (len(begun), len(ended)) == (3, 2)
+
+
+@pytest.mark.parametrize("way", ["argument", "setting"])
+def test_whoever_wants_silence_has_it(
+    way: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = itertools.count(0, 100)
+    monkeypatch.setattr(time, "monotonic", lambda: float(next(clock)))
+    lazy = xf.retrieval(np.ones((4, 4)), np.ones((4, 4))).chunk(2)
+    with dask.config.set({progress.SHOWN: way != "setting"}):
+        xf.compute(lazy, progress=way != "argument")
+        with progress_of(3, "writing", show=way != "argument") as advance:
+            advance(3)
+    assert capsys.readouterr().err == ""
+
+
+def test_progress_is_the_same_argument_wherever_there_is_one() -> None:
+    found: dict[str, Any] = {}
+    for name in xf.__all__:
+        thing = getattr(xf, name)
+        if inspect.isfunction(thing):
+            parameter = inspect.signature(thing).parameters.get("progress")
+            found |= {} if parameter is None else {name: (parameter.kind, parameter.default)}
+    assert {"compute", "to_cog", "to_zarr", "verify", "warm"} <= {*found}
+    assert {*found.values()} == {(inspect.Parameter.KEYWORD_ONLY, True)}

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import xarray as xr
 
+from .progress import progress_of_tasks
 from .scheduler import lazy_variables
 
 
-def compute(dataset: xr.Dataset, /) -> xr.Dataset:
+def compute(dataset: xr.Dataset, /, *, progress: bool = True) -> xr.Dataset:
     """Return a Dataset with its pixels in memory.
 
     Parameters
     ----------
     dataset : Dataset
         A retrieval or any other, lazy or not.
+    progress : bool
+        Show how far it is, with the time that is left, once it has taken three seconds. A cluster
+        shows it on its own dashboard.
 
     Returns
     -------
@@ -40,4 +44,6 @@ def compute(dataset: xr.Dataset, /) -> xr.Dataset:
 
         # as variables: with coordinates, the levels of a MultiIndex would be assigned again
         dataset = dataset.assign({name: v.copy(data=placed(v.data)) for name, v in lazy.items()})
+        with progress_of_tasks("computing", show=progress):
+            return dataset.compute()
     return dataset.compute()

@@ -8,11 +8,13 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 LARGE = 100_000  # units that are shown in thousands or millions
 LINE_EVERY = 30.0  # seconds between the lines of a log
+PATIENCE = 3.0  # seconds of computing into memory before anything is shown
+SHOWN = "xfusion.progress"  # in the configuration of dask: False for silence everywhere
 
 
 class Advance:
@@ -43,7 +45,13 @@ class Advance:
 
 @contextmanager
 def progress_of(
-    total: int, what: str, *, done: int = 0, unit: str = "block", show: bool = True
+    total: int,
+    what: str,
+    *,
+    done: int = 0,
+    unit: str = "block",
+    show: bool = True,
+    after: float = 0.0,
 ) -> Iterator[Advance]:
     """Show how far a run is, with the time that is left.
 
@@ -58,14 +66,16 @@ def progress_of(
     unit : str
         What is counted.
     show : bool
-        False for silence.
+        False for silence, which ``dask.config.set({"xfusion.progress": False})`` is for all runs.
+    after : float
+        Seconds before anything is shown.
 
     Yields
     ------
     Advance
         To be called with the number of units that are done.
     """
-    if not show:
+    if not (show and _is_wanted()):
         yield Advance()
         return
     if sys.stderr.isatty() or _in_jupyter():
@@ -73,25 +83,92 @@ def progress_of(
         widgets = _in_jupyter() and importlib.util.find_spec("ipywidgets") is not None
         tqdm: Any = importlib.import_module("tqdm.auto" if widgets else "tqdm").tqdm
         scale = total >= LARGE
-        with tqdm(total=total, initial=done, desc=what, unit=f" {unit}s", unit_scale=scale) as bar:
+        how = {"unit": f" {unit}s", "unit_scale": scale, "delay": after}
+        with tqdm(total=total, initial=done, desc=what, **how) as bar:
             yield Advance(bar.update, bar.set_postfix_str)
         return
-    lines = _Lines(total, what, done, unit)
-    lines.say()
+    lines = _Lines(total, what, done, unit, after)
+    if not after:
+        lines.say()
     yield Advance(lines.advance, lines.add)
+
+
+@contextmanager
+def progress_of_tasks(what: str, *, show: bool = True, after: float = PATIENCE) -> Iterator[None]:
+    """Show how far the schedulers of this machine are with what is computed meanwhile.
+
+    As :func:`progress_of` shows it; of a cluster its own dashboard does.
+
+    Parameters
+    ----------
+    what, show, after
+        As of :func:`progress_of`.
+    """
+    if not (show and _is_wanted()):
+        yield
+        return
+    from dask.callbacks import Callback
+
+    runs = _Runs(what, after)
+    with Callback(start_state=runs.begin, posttask=runs.advance, finish=runs.end):
+        try:
+            yield
+        finally:
+            runs.close()
+
+
+class _Runs:
+    """Runs of dask, one after the other, each with its own bar; of runs within one, none."""
+
+    def __init__(self, what: str, after: float) -> None:
+        self.what, self.after = what, after
+        self.lock = threading.Lock()
+        self.shown = ExitStack()
+        self.state: Any = None
+        self.advance_by: Advance | None = None
+
+    def begin(self, _: Any, state: Any) -> None:
+        with self.lock:
+            if self.state is not None:
+                return
+            self.state = state
+            total = sum(len(state[part]) for part in ("ready", "waiting", "running"))
+            bar = progress_of(total, self.what, unit="task", after=self.after)
+            self.advance_by = self.shown.enter_context(bar)
+
+    def advance(self, _: Any, __: Any, ___: Any, state: Any, ____: Any) -> None:
+        if state is self.state and self.advance_by is not None:
+            self.advance_by(1)
+
+    def end(self, _: Any, state: Any, __: bool) -> None:  # noqa: FBT001  # as dask calls it
+        if state is self.state:
+            self.close()
+
+    def close(self) -> None:
+        """End the bar."""
+        with self.lock:
+            self.shown.close()
+            self.state = self.advance_by = None
 
 
 class _Lines:
     """A line now and then: a bar that overwrites itself makes a log unreadable."""
 
-    def __init__(self, total: int, what: str, done: int, unit: str) -> None:
+    def __init__(self, total: int, what: str, done: int, unit: str, after: float) -> None:
         self.total, self.what, self.done, self.unit = total, what, done, unit
         self.before = done
         self.since = self.shown_at = time.monotonic()
+        self.after = after
 
     def advance(self, units: int) -> None:
         self.done += units
-        if self.done >= self.total or time.monotonic() - self.shown_at >= LINE_EVERY:
+        since = time.monotonic() - self.shown_at
+        if self.after:
+            # the first line comes once it is known to take long, and none at all if it does not
+            if since < self.after:
+                return
+            self.after, since = 0.0, LINE_EVERY
+        if self.done >= self.total or since >= LINE_EVERY:
             self.say()
 
     def add(self, text: str) -> None:
@@ -107,6 +184,12 @@ class _Lines:
         line = f"{self.what}: {self.done} of {self.total} {self.unit}s ({share:.0f} %){left}"
         sys.stderr.write(f"{line}\n")
         sys.stderr.flush()
+
+
+def _is_wanted() -> bool:
+    import dask
+
+    return bool(dask.config.get(SHOWN, True))
 
 
 def _in_jupyter() -> bool:

@@ -91,7 +91,7 @@ def _read(
             # of two cubes or windows the sizes are not alike
             dims = [f"{d}_{k}_{w}" for d in some.dims]
             parts[f"{name}_{k}_{w}"] = xr.Variable(dims, some.data)
-    read = compute(xr.Dataset(parts))
+    read = compute(xr.Dataset(parts), progress=False)
 
     def pixels(name: str, k: int, w: int) -> NDArray[Any]:
         values = read[f"{name}_{k}_{w}"].to_numpy()
