@@ -56,7 +56,7 @@ hooks: $(VENV)/.hooks ## Let git do the same before each commit: pre-commit inst
 
 docs: $(VENV)/.docs ## Build the documentation into docs/_build/html
 	@rm -rf docs/_build docs/generated
-	@$(BIN)/python -m sphinx -q -W --keep-going -b html -d docs/_build/doctrees docs docs/_build/html $(ARGS)
+	@$(BIN)/python -m sphinx -q -W --keep-going -j 2 -b html -d docs/_build/doctrees docs docs/_build/html $(ARGS)
 	@echo "docs/_build/html/index.html"
 
 dist: $(VENV)/.dist ## Build wheel and sdist into dist/, check them, run the demo of the wheel
