@@ -1,4 +1,4 @@
-"""The site: each page is in a menu, links lead somewhere, and how-tos show what their code gives."""
+"""The site: each page is in a menu, links lead somewhere, how-tos show what their code gives."""
 
 import ast
 import json
