@@ -30,7 +30,8 @@ templates_path = ["_templates", sphinx_autosummary_accessors.templates_path]
 exclude_patterns = ["_build", "_templates", "**/.ipynb_checkpoints"]
 
 # architecture.md shows the code as it is
-myst_enable_extensions = ["substitution"]
+myst_heading_anchors = 3
+myst_enable_extensions = ["deflist", "substitution"]
 myst_substitutions = {
     "rooms_figure": rooms_figure.figure(),
     "rooms_table": rooms.table(),
@@ -74,7 +75,7 @@ html_sidebars = {"index": []}
 html_theme_options = {
     "navigation_with_keys": False,
     "header_links_before_dropdown": 6,  # as many as there are sections, on one line
-    "show_nav_level": 2,
+    "show_nav_level": 1,
     "secondary_sidebar_items": {"**": ["page-toc"], "index": []},
     "pygments_light_style": "a11y-high-contrast-light",
     "pygments_dark_style": "a11y-high-contrast-dark",
