@@ -57,7 +57,7 @@ MAY_COMPUTE = {
     "store.write",
     "cog.block_file",
     "demo",
-    "view.summary",
+    "view",
     "raster.by_odc",
     "assessment.zones",
 }

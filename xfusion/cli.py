@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from pathlib import Path
 from typing import Any
@@ -205,19 +206,44 @@ main.add_command(warm_command)
 
 @main.command()
 @click.argument("file")
+@click.option("--json", "as_json", is_flag=True, help="One object of JSON.")
+@click.option(
+    "--threshold", type=float, help="Area where the quantity exceeds this, in units of mu."
+)
+@click.option(
+    "--correlation",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="METRES",
+    help="Over which errors of pixels go together, for the uncertainty of the area.  [default: "
+    "where they do not at all, and where all do]",
+)
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
-def info(file: str, debug: bool) -> None:  # noqa: FBT001  # click passes options so
+def info(
+    file: str,
+    as_json: bool,  # noqa: FBT001  # as click passes it
+    threshold: float | None,
+    correlation: float | None,
+    debug: bool,  # noqa: FBT001  # as click passes it
+) -> None:
     """Print what a result contains.
 
     FILE is a Zarr store (path or URL), a folder of COGs, or one of its files, such as the STAC
-    item. Sensors, the share of pixels by the sensors that contributed, the share excluded by
-    each reason, and the parameters. Of a folder of several retrievals, such as a series, their
-    dates and sensors.
-    """
-    with one_line_errors(debug=debug):
-        from .view.summary import lines_of_path
+    item. Sensors, grid, the range of mu and sigma, area, the share of pixels by the sensors that
+    contributed, the share excluded by each reason, conflict, and the parameters. Of a folder of
+    several retrievals, such as a series, their dates and sensors.
 
-        click.echo("\n".join(lines_of_path(file, name=public(file))))
+    \b
+    xfusion info water.zarr --threshold 0.5 --json
+    """  # noqa: D301  # click wants the character behind \b
+    for option, value in (("--threshold", threshold), ("--correlation", correlation)):
+        if value is not None and math.isnan(value):
+            msg = f"{option} is no number"
+            raise click.UsageError(msg)
+    with one_line_errors(debug=debug), warnings_in_lines(quiet=False):
+        from .view.info import info_of
+
+        options: Any = {"as_json": as_json, "threshold": threshold, "correlation": correlation}
+        click.echo(info_of(file, name=public(file), **options))
 
 
 @main.command("verify")

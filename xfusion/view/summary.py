@@ -1,31 +1,76 @@
-"""What a result contains: sensors, shares of pixels by source and by mask, parameters."""
+"""What a result contains: sensors, grid, ranges, areas, shares by source and mask, parameters."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
+from numpy.typing import NDArray
 
-from xfusion.datamodel.building import usable
+from xfusion.assessment.correlation_range import Correlation
+from xfusion.assessment.water_area import area
+from xfusion.datamodel.earth import check_is_on_earth
 from xfusion.datamodel.flags import Exclusion, contributors
-from xfusion.datamodel.grid import crs_name, crs_text, geobox_of, spatial_dims
+from xfusion.datamodel.grid import crs_text, geobox_of, has_crs, spatial_dims
 from xfusion.datamodel.names import CONFLICT, MASK, MU, SOURCE
 from xfusion.datamodel.provenance import JOB
-from xfusion.datamodel.times import as_text, moment_of, moments_of
+from xfusion.datamodel.times import moment_of, moments_of
+from xfusion.datamodel.units import same_units, units_of
 from xfusion.datamodel.validation import Retrieval, as_retrieval
 from xfusion.run.memory import compute
-from xfusion.series.folder import DatedRetrieval, retrievals_in
-from xfusion.store.write import is_store
 
-from .results import open_result
+from .census import (
+    ALIKE,
+    CODES,
+    EXPECTED,
+    LAYERS,
+    RANGED,
+    TOTAL,
+    USABLE,
+    VARIANCE,
+    Census,
+    census_of,
+)
 
-CODES = 256  # of uint8 flags
+if TYPE_CHECKING:
+    from odc.geo.geobox import GeoBox
+
 NO_PARAMETERS = ("sensor", "Conventions", JOB)
+NO_CRS = "the grid has no CRS"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Statistics:
+    """Of usable pixels, in the units of mu; NaN where there are none."""
+
+    minimum: float
+    mean: float
+    maximum: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class AreaOfMap:
+    """Of one map, in km2 on the ellipsoid."""
+
+    time: str | None
+    """Of a cube, which of its maps."""
+    total: float
+    """Of all pixels."""
+    usable: float
+    """Of pixels that have an estimate."""
+    expected: float | None
+    """Sum of mu, or of the probability to exceed a threshold, over usable pixels; None where mu is
+    no share of a pixel, and there is no threshold."""
+    sigma_independent: float | None
+    """Standard uncertainty of what is expected where each pixel errs alone: the least it can be."""
+    sigma_alike: float | None
+    """The same where all pixels err alike: the most it can be."""
+    sigma: float | None
+    """The same with the correlation that was given, None without."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,126 +80,197 @@ class Summary:
     sensors: tuple[str, ...]
     sizes: Mapping[str, int]
     crs: str | None
+    resolution: tuple[float, float] | None
+    """Sides of a pixel along x and y, in the unit of the CRS; None without a CRS."""
+    bounds: tuple[float, float, float, float] | None
+    """Left, bottom, right, top in the CRS; None without one."""
     time: str | None
+    units: str | None
+    """Of mu and sigma."""
+    statistics: Mapping[str, Statistics]
+    """"mu" and "sigma" to their range and mean."""
+    areas: tuple[AreaOfMap, ...]
+    """Of each map, which is one unless the result is a cube; empty where `no_area` says why."""
+    area_of: str | None
+    """What `expected` of the areas sums up, None where nothing is."""
+    no_area: str | None
+    """Why there are no areas, or none is expected; None where there are."""
+    correlation: str | None
+    """What `sigma` of the areas takes for the correlation of errors of pixels; None if none was
+    given."""
     usable: float
     """Share of pixels that have an estimate."""
     contributions: Mapping[str, float]
     """Sensor to the share of pixels that it contributed to, 0 where it did to none."""
     sources: Mapping[str, float]
     """Sensors that contributed, joined by "+", to the share of pixels; "none" where none did."""
-    conflict: float
-    """Share of pixels where sensors contradict each other, see :func:`xfusion.gaussian`."""
+    conflict: float | None
+    """Share of pixels where sensors contradict each other, see :func:`xfusion.gaussian`; None of a
+    result in which nobody looked for that."""
     masks: Mapping[str, float]
-    """Reason of exclusion to the share of pixels; a pixel may have several."""
+    """Each reason of exclusion to the share of pixels, 0 where it is of none; a pixel may have
+    several. Empty without a mask."""
     parameters: Mapping[str, str]
     """What the result was made with."""
 
+    @property
+    def pixels(self) -> int:
+        """How many there are, of all maps."""
+        return math.prod(self.sizes.values())
 
-def summarise(dataset: Retrieval) -> Summary:
-    """Summarise a retrieval; a lazy one is read, block by block.
+
+def summarise(
+    dataset: Retrieval, *, threshold: float | None = None, correlation: Correlation = None
+) -> Summary:
+    """Summarise a retrieval; a lazy one is read once, block by block.
 
     Parameters
     ----------
     dataset : Dataset or product
         A retrieval, usually a fused one.
+    threshold : float, in units of mu, optional
+        As in :func:`xfusion.area`: areas are those where the quantity exceeds this.
+    correlation : float or other, optional
+        Of the errors of two pixels, as in :func:`xfusion.area`. Without it areas have two
+        uncertainties, of errors that are independent and of errors that are all alike.
 
     Returns
     -------
     Summary
-    """
-    dataset = as_retrieval(dataset)
-    layers: dict[str, xr.DataArray] = {"usable": usable(dataset)}
-    layers |= {name: dataset[name] for name in (MASK, SOURCE, CONFLICT) if name in dataset}
-    counted = compute(xr.Dataset({name: _counts(layer) for name, layer in layers.items()}))
-    counts = {name: counted[name].to_numpy() / dataset[MU].size for name in layers}
-    names = str(dataset[SOURCE].attrs.get("flag_meanings", "")).split() if SOURCE in dataset else []
-    sensors = names or str(dataset.attrs.get("sensor", "")).split("+")
-    return Summary(
-        sensors=tuple(name for name in sensors if name),
-        sizes={str(d): n for d, n in dataset[MU].sizes.items()},
-        crs=_crs(dataset),
-        time=_time(dataset.coords.get("time")),
-        usable=float(counts["usable"][1]),
-        contributions=_by_sensor(counts[SOURCE], names) if SOURCE in counts else {},
-        sources=_by_source(counts[SOURCE], names) if SOURCE in counts else {},
-        conflict=float(counts[CONFLICT][1]) if CONFLICT in counts else 0.0,
-        masks=_by_reason(counts[MASK]) if MASK in counts else {},
-        parameters={str(k): str(v) for k, v in dataset.attrs.items() if k not in NO_PARAMETERS},
-    )
-
-
-def lines_of(summary: Summary, *, name: str) -> list[str]:
-    """Return a summary as lines of text.
-
-    Parameters
-    ----------
-    summary : Summary
-    name : str
-        Of the result.
-    """
-    lines = [f"{name}: {_size(summary.sizes)}{_in_crs(summary.crs)}"]
-    lines.append(f"sensors: {', '.join(summary.sensors) or 'unknown'}")
-    lines += [f"time: {summary.time}"] if summary.time else []
-    lines.append(f"usable: {summary.usable:.1%}")
-    if summary.conflict:
-        number = round(summary.conflict * math.prod(summary.sizes.values()))
-        apart = f"sensors are further apart than 3 sigmas of each{_advice(summary.parameters)}"
-        lines.append(f"conflict: {number} pixels, {summary.conflict:.1%}: {apart}")
-    for title, shares in (
-        ("pixels by sensor", summary.contributions),
-        ("pixels by source", summary.sources),
-        ("excluded", summary.masks),
-    ):
-        if shares:
-            lines += [title, *(f"  {k:<32}{share:>8.1%}" for k, share in shares.items())]
-    if summary.parameters:
-        lines += ["parameters", *(f"  {k:<32}{value}" for k, value in summary.parameters.items())]
-    return lines
-
-
-def _advice(parameters: Mapping[str, str]) -> str:
-    """Return what may be done about sigma where sensors contradict each other."""
-    if "fusion_inflate" in parameters:
-        return f", and sigma is larger there, by inflate={parameters['fusion_inflate']!r}"
-    rule = parameters.get("fusion_rule", "gaussian")
-    if rule != "gaussian":  # which alone can be told so
-        return f"; what sigma makes of that is in the rule {rule!r}"
-    return (
-        ", so sigma is too small there; --inflate birge, or inflate='birge' of xf.gaussian, "
-        "enlarges it"
-    )
-
-
-def lines_of_path(path: str, *, name: str) -> list[str]:
-    """Return what a path holds as lines of text: a result, or a folder of several by their dates.
 
     Raises
     ------
     ValueError
-        As :func:`open_result`.
+        As :func:`xfusion.area`, with a threshold or a correlation.
     """
-    folder = Path(path)
-    if not is_store(path) and folder.is_dir() and not (folder / f"{MU}.tif").exists():
-        there = retrievals_in(folder)
-        if len(there) > 1:
-            return _lines_of_series(there, name)
-    return lines_of(summarise(open_result(path)), name=name)
+    dataset = as_retrieval(dataset)
+    geobox = geobox_of(dataset) if _has_place(dataset) else None
+    no_area = _why_no_area(geobox)
+    layers = {"census": census_of(dataset, None if no_area else geobox, threshold)}
+    if correlation is not None:
+        options: dict[str, Any] = {"threshold": threshold, "correlation": correlation}
+        measured = area(dataset, **options)
+        layers["sigma"] = measured.area_sigma
+    known = compute(xr.Dataset({name: v.variable for name, v in layers.items()}))
+    each = Census.of_flat(known["census"].to_numpy())
+    whole = each.whole()
+    counts = dict(zip(LAYERS, whole.codes[0] / max(1, dataset[MU].size), strict=True))
+    names = str(dataset[SOURCE].attrs.get("flag_meanings", "")).split() if SOURCE in dataset else []
+    sensors = names or str(dataset.attrs.get("sensor", "")).split("+")
+    statistics = _statistics(whole)
+    is_expected = threshold is not None or _is_share(dataset, statistics[MU])
+    sigmas = known["sigma"].to_numpy().ravel() if "sigma" in known else None
+    return Summary(
+        sensors=tuple(name for name in sensors if name),
+        sizes={str(d): n for d, n in dataset[MU].sizes.items()},
+        crs=None if geobox is None else crs_text(geobox.crs),
+        resolution=None if geobox is None else _sides(geobox),
+        bounds=None if geobox is None else _edges(geobox),
+        time=_time(dataset.coords.get("time")),
+        units=units_of(dataset[MU]),
+        statistics=statistics,
+        areas=() if no_area else _areas(each, dataset, sigmas, is_expected=is_expected),
+        area_of=_area_of(threshold) if is_expected and not no_area else None,
+        no_area=no_area or (None if is_expected else _why_not_expected(dataset, statistics[MU])),
+        correlation=None if correlation is None else str(measured.attrs["area_correlation"]),
+        usable=float(whole.usable[0, 0] / max(1, dataset[MU].size)),
+        contributions=_by_sensor(counts[SOURCE], names) if SOURCE in dataset else {},
+        sources=_by_source(counts[SOURCE], names) if SOURCE in dataset else {},
+        conflict=float(counts[CONFLICT][1]) if CONFLICT in dataset else None,
+        masks=_by_reason(counts[MASK]) if MASK in dataset else {},
+        parameters={str(k): str(v) for k, v in dataset.attrs.items() if k not in NO_PARAMETERS},
+    )
 
 
-def _lines_of_series(there: Sequence[DatedRetrieval], name: str) -> list[str]:
-    """Return the retrievals of a folder, of which only the metadata are known."""
-    grids = {_size(each.dataset[MU].sizes) + _in_crs(_crs(each.dataset)) for each in there}
-    days = [np.datetime_as_string(r.time, unit="D") for r in there if r.time is not None]
-    sensors = {each.sensor: None for each in there if each.sensor}
-    lines = [f"{name}: {len(there)} retrievals, {', or '.join(sorted(grids))}"]
-    lines.append(f"sensors: {', '.join(sensors) or 'unknown'}")
-    lines += [f"time: {days[0]} to {days[-1]}"] if days else []
-    lines.append("retrievals")
-    for each in there:
-        time = "no date" if each.time is None else as_text(each.time)
-        lines.append(f"  {time:<22}{each.sensor or 'unknown':<16}{each.file.name}")
-    lines.append(f"what one of them contains: xfusion info {name}/{there[0].file.name}")
-    return lines
+def _has_place(dataset: xr.Dataset) -> bool:
+    return spatial_dims(dataset) is not None and has_crs(dataset)
+
+
+def _why_no_area(geobox: GeoBox | None) -> str | None:
+    if geobox is None:
+        return NO_CRS
+    try:
+        check_is_on_earth(geobox)
+    except ValueError:
+        return "the CRS of the grid is a local one, of no place on the earth"
+    return None
+
+
+def _sides(geobox: GeoBox) -> tuple[float, float]:
+    a, b, _, d, e, _ = tuple(geobox.transform)[:6]
+    return math.hypot(a, d), math.hypot(b, e)
+
+
+def _edges(geobox: GeoBox) -> tuple[float, float, float, float]:
+    left, bottom, right, top = geobox.boundingbox
+    return left, bottom, right, top
+
+
+def _statistics(whole: Census) -> dict[str, Statistics]:
+    count = float(whole.usable[0, 0])
+    if not count:
+        return {name: Statistics(minimum=np.nan, mean=np.nan, maximum=np.nan) for name in RANGED}
+    return {
+        name: Statistics(
+            minimum=float(whole.low[0, k]),
+            mean=float(whole.sums[0, k] / count),
+            maximum=float(whole.high[0, k]),
+        )
+        for k, name in enumerate(RANGED)
+    }
+
+
+def _is_share(dataset: xr.Dataset, mu: Statistics) -> bool:
+    """Whether mu may be summed up: a probability or a share, by its units and all its values."""
+    units = units_of(dataset[MU])
+    is_plain = units in (None, "") or same_units(units, "1")
+    return is_plain and mu.minimum >= 0 and mu.maximum <= 1
+
+
+def _why_not_expected(dataset: xr.Dataset, mu: Statistics) -> str:
+    units = units_of(dataset[MU])
+    if math.isnan(mu.mean):
+        return "no pixel is usable"
+    said = f"in {units}" if units else f"{mu.minimum:.4g} to {mu.maximum:.4g}"
+    return f"mu is {said}, no share of a pixel from 0 to 1, and no threshold says what counts"
+
+
+def _area_of(threshold: float | None) -> str:
+    return "sum of mu" if threshold is None else f"probability of exceeding {threshold:g}"
+
+
+def _areas(
+    each: Census, dataset: xr.Dataset, sigmas: NDArray[Any] | None, *, is_expected: bool
+) -> tuple[AreaOfMap, ...]:
+    times = _times_of_maps(dataset)
+    return tuple(
+        AreaOfMap(
+            time=None if times is None else times[i],
+            total=of_map[TOTAL],
+            usable=of_map[USABLE],
+            expected=of_map[EXPECTED] if is_expected else None,
+            sigma_independent=math.sqrt(of_map[VARIANCE]) if is_expected else None,
+            sigma_alike=of_map[ALIKE] if is_expected else None,
+            sigma=None if sigmas is None else float(sigmas[i]),
+        )
+        for i, of_map in enumerate(each.areas.tolist())
+    )
+
+
+def _times_of_maps(dataset: xr.Dataset) -> Sequence[str] | None:
+    """Return the labels of the maps of a cube, joined where it has several leading dims."""
+    dims = spatial_dims(dataset) or ()
+    leading = [d for d in dataset[MU].dims if d not in dims]
+    if not leading:
+        return None
+    axes = [[_label(v) for v in np.asarray(dataset[d].to_numpy())] for d in leading]
+    indices = np.ndindex(*(len(axis) for axis in axes))
+    return [" ".join(axis[i] for axis, i in zip(axes, index, strict=True)) for index in indices]
+
+
+def _label(value: Any) -> str:
+    moment = moment_of(xr.DataArray(value)) if isinstance(value, np.datetime64) else None
+    return str(value) if moment is None else str(moment.astype("datetime64[s]"))
 
 
 def _time(label: xr.DataArray | None) -> str | None:
@@ -169,18 +285,7 @@ def _time(label: xr.DataArray | None) -> str | None:
     return f"{first} to {last}, {moments.size} dates"
 
 
-def _counts(layer: xr.DataArray) -> xr.Variable:
-    """Return how many pixels have each code."""
-    if layer.chunks is None:
-        codes = np.bincount(layer.to_numpy().astype(np.uint8).ravel(), minlength=CODES)
-        return xr.Variable("code", codes)
-    import dask.array as da
-
-    edges = np.arange(CODES + 1) - 0.5
-    return xr.Variable("code", da.histogram(layer.data.astype(np.uint8), bins=edges)[0])
-
-
-def _by_source(shares: Any, names: list[str]) -> dict[str, float]:
+def _by_source(shares: NDArray[Any], names: Sequence[str]) -> dict[str, float]:
     return {
         contributors(code, names): float(share)
         for code, share in enumerate(shares[: 1 << len(names)])
@@ -188,31 +293,11 @@ def _by_source(shares: Any, names: list[str]) -> dict[str, float]:
     }
 
 
-def _by_sensor(shares: Any, names: list[str]) -> dict[str, float]:
+def _by_sensor(shares: NDArray[Any], names: Sequence[str]) -> dict[str, float]:
     codes = np.arange(CODES)
     return {name: float(shares[codes >> bit & 1 > 0].sum()) for bit, name in enumerate(names)}
 
 
-def _by_reason(shares: Any) -> dict[str, float]:
+def _by_reason(shares: NDArray[Any]) -> dict[str, float]:
     codes = np.arange(CODES)
-    by_reason = {str(f.name).lower(): float(shares[codes & f.value > 0].sum()) for f in Exclusion}
-    return {name: share for name, share in by_reason.items() if share}
-
-
-def _size(sizes: Mapping[Any, int]) -> str:
-    return " x ".join(f"{d} {n}" for d, n in sizes.items())
-
-
-def _in_crs(text: str | None) -> str:
-    """Return what to call a CRS, whose text may be long."""
-    from odc.geo.crs import CRS
-
-    if text is None:
-        return ""
-    return f", {text if text.startswith('EPSG:') else crs_name(CRS(text))}"
-
-
-def _crs(dataset: xr.Dataset) -> str | None:
-    if spatial_dims(dataset) is None or "spatial_ref" not in dataset.coords:
-        return None
-    return crs_text(geobox_of(dataset).crs)
+    return {str(f.name).lower(): float(shares[codes & f.value > 0].sum()) for f in Exclusion}
