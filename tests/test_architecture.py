@@ -57,7 +57,7 @@ MAY_COMPUTE = {
     "store.write",
     "cog.block_file",
     "demo",
-    "view",
+    "view.summary",
     "raster.by_odc",
     "assessment.zones",
 }

@@ -480,7 +480,8 @@ def test_a_resolution_of_the_grid_that_is_none_is_told(
     result = call("fuse", *arguments)
     assert result.exit_code == 1
     assert (
-        f"--grid 'EPSG:4326,{number}': resolution={float(number)}: give the side" in result.output
+        f"--grid 'EPSG:4326,{number}': a resolution of {float(number)}: give the side"
+        in result.output
     )
     assert "no sensor" not in result.output
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
@@ -12,7 +13,7 @@ from click.core import ParameterSource
 
 from .console import SENSOR_VALUES, numbers_by_sensor
 from .masks.exclusion import NDVI_MAX
-from .workflow import SensorFiles
+from .workflow import PRODUCTS, SensorFiles
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -149,3 +150,56 @@ def sensors_given(
     nodatas = numbers_by_sensor("--nodata", nodata, names)
     scales = numbers_by_sensor("--scale", scale, names)
     return [replace(s, nodata=nodatas.get(s.name), scale=scales.get(s.name)) for s in sensors]
+
+
+def box(text: str) -> tuple[float, ...]:
+    """Return the edges of a box in degrees."""
+    from .warp.box import check_box
+
+    try:
+        return check_box([float(edge) for edge in text.split(",")])
+    except ValueError as error:
+        said = str(error).partition(": ")[2] if "bbox=" in str(error) else ""
+        msg = f"{text!r}: {said or 'give four numbers, W,S,E,N, such as 16.2,47.9,16.6,48.2'}"
+        raise click.BadParameter(msg) from error
+
+
+def with_calibrations(sensors: Sequence[SensorFiles], given: Sequence[str]) -> list[SensorFiles]:
+    """Return the sensors with the calibrations of files, each that of a sensor or of the one named.
+
+    Parameters
+    ----------
+    sensors : sequence of SensorFiles
+    given : sequence of str
+        As the option has them.
+    """
+    from .assessment.calibration import Calibration
+
+    names = {each.name: each for each in sensors}
+    for text in given:
+        name, equals, file = text.partition("=")
+        if not (equals and name in names):
+            name, file = "", text
+        try:
+            calibration = Calibration.from_json(Path(file).read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            msg = f"--calibration {text}: {error}"
+            raise click.UsageError(msg) from error
+        of = [n for n in names if calibration.sensor in (n, _long_name(n))]
+        if not name and len(of) != 1:
+            msg = (
+                f"--calibration {text} is of {calibration.sensor!r}, and sensors are {[*names]}: "
+                "say of which, --calibration SENSOR=FILE.json"
+            )
+            raise click.UsageError(msg)
+        name = name or of[0]
+        if names[name].calibration is not None:
+            msg = f"--calibration {text}: {name} has one already"
+            raise click.UsageError(msg)
+        names[name] = replace(names[name], calibration=calibration)
+    return [*names.values()]
+
+
+def _long_name(name: str) -> str | None:
+    product = PRODUCTS.get(name)
+    return None if product is None else product.sensor

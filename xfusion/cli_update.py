@@ -20,6 +20,7 @@ from .console import (
     WithSensors,
     cluster,
     one_line_errors,
+    say_what_came_out,
     terminated_is_interrupted,
     warnings_in_lines,
 )
@@ -132,10 +133,11 @@ def update(
                 progress=not quiet,
             )
         if not quiet:
+            say_what_came_out(store, verb="Carried to today:")
             last = grown.dataset.time.dt.strftime("%Y-%m-%dT%H:%M:%S").to_numpy()[-1]
-            click.echo(
-                f"{public(store)} has {grown.dataset.sizes['time']} dates, the last is {last}"
-            )
+            name = public(store)
+            click.echo(f"{name} has {grown.dataset.sizes['time']} dates, the last is {last}")
+            click.echo(f"What it contains: xfusion info {name}")
 
 
 def _check_model(q: float | None, rates: tuple[float, float] | None, prior: float | None) -> None:

@@ -1,13 +1,13 @@
-"""How the command talks: errors and warnings in a line, progress, an end on a signal."""
+"""How the command talks: errors and warnings in a line, progress, what came out, an end."""
 
 from __future__ import annotations
 
 import math
+import re
 import signal
-import sys
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from .fusion.prior import CALIBRATION
 from .kernels.long_waits import waiting
 from .wording import in_words_of_the_command
 
+COLUMNS = 80
 CONNECT_TIMEOUT = 30  # seconds for a scheduler to answer
 SENSOR_VALUES = 4  # NAME MU SIGMA MASK
 FILES = (".tif", ".tiff", ".nc", ".json", ".vrt")  # what a result is not one of
@@ -103,6 +104,32 @@ def refuse_file(out: str) -> None:
         raise click.UsageError(msg)
 
 
+def say_what_came_out(
+    path: str, *, verb: str = "Fused", threshold: float | None = None, prefix: str = ""
+) -> None:
+    """Say what a result is, in a few sentences; it, or of a series its last map, is read once."""
+    from .view.results import open_result
+    from .view.summary import summarise
+    from .view.words import sentences
+
+    result = open_result(path, prefix=prefix)
+    if "time" in result.dims:
+        result = result.isel(time=-1)
+    summary = summarise(result, threshold=threshold)
+    for sentence in sentences(summary, verb=verb):
+        click.echo(click.wrap_text(sentence, COLUMNS, subsequent_indent="  "))
+
+
+def write_report(path: str, file: str, *, threshold: float | None) -> None:
+    """Write the report of a result."""
+    import importlib
+
+    from .view.results import open_result
+
+    report = importlib.import_module("xfusion.view.reporting").report
+    report(open_result(path), file, threshold=threshold)
+
+
 def numbers_by_sensor(option: str, values: Sequence[str], names: Sequence[str]) -> dict[str, float]:
     """Return sensor -> number, of an option that takes a number for all sensors or for one."""
     numbers: dict[str, float] = {}
@@ -139,25 +166,39 @@ def warnings_in_lines(*, quiet: bool) -> Iterator[None]:
 
 
 def progress_bar(*, quiet: bool) -> Any:
-    """Return what makes a progress bar of dask, or nothing."""
+    """Return what shows how far a computation is, or nothing: lines where there is no terminal."""
     waiting.silent |= quiet
-    if quiet:
-        return nullcontext
+    return nullcontext if quiet else _progress_of_dask
 
-    def show() -> AbstractContextManager[Any]:
-        from dask.diagnostics.progress import ProgressBar
 
-        bar: AbstractContextManager[Any] = ProgressBar(out=sys.stderr)
-        return bar
+@contextmanager
+def _progress_of_dask() -> Iterator[None]:
+    from dask.callbacks import Callback
 
-    return show
+    from .run.progress import progress_of
+
+    with ExitStack() as shown:
+        of_run: list[Any] = []
+
+        def begin(_graph: Any, state: Any) -> None:
+            tasks = sum(len(state[key]) for key in ("ready", "waiting"))
+            of_run.append(shown.enter_context(progress_of(tasks, "computing", unit="task")))
+
+        def count(*_: Any) -> None:
+            of_run[-1](1)
+
+        with Callback(start_state=begin, posttask=count):
+            yield
 
 
 def _in_its_words(message: str, error: BaseException | None = None) -> str:
     """Return a message in the words of the command that runs."""
     words = in_words_of_the_command(message, error)
     context = click.get_current_context(silent=True)
-    names = [each.name for each in context.command.params] if context else []
+    names = [str(each.name) for each in context.command.params] if context else []
+    for name in names:  # what WORDS does not know is an argument that has an option of its name
+        option = name.replace("_", "-")
+        words = re.sub(rf"(?<![\w./-]){name}=(?=\S)", f"--{option} ", words)
     # that of update is no option
     return words.replace("another --out", "another STORE") if "store" in names else words
 

@@ -81,6 +81,13 @@ WORDS = {
     r"\bprior=": "--prior ",
     r"\binflate=": "--inflate ",
     r"\bgrid=": "--grid ",
+    r"\bbbox=\(([^)]*)\)": r"--bbox \1",
+    r"calibrate that one, or say that it is meant, any_sensor=True": (
+        "give the calibration of that one"
+    ),
+    r"threshold=": "--threshold ",
+    r"(?<=: )resolution=": "a resolution of ",
+    r"give a larger resolution=, or a part, \.isel\(\.\.\.\)": "take a coarser --grid",
 }
 
 

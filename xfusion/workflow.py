@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .assessment.applying import apply_calibration
+from .assessment.calibration import Calibration
 from .datamodel.grid import geobox_of
 from .datamodel.times import Time
+from .fusion.probability import exceedance
 from .fusion.rules import Inflate, RuleName
 from .masks.exclusion import NDVI_MAX
 from .products import SensorProduct, Sentinel1Product, Sentinel2Product
 from .raster.file import FilePath
 from .raster.opening import open_raster, open_retrieval
 from .raster.sample import range_of, warn_of_ranges
+from .warp.box import part_in_box
 from .warp.target import common_grid
 from .wording import of_sensor
 
@@ -42,6 +46,8 @@ class SensorFiles:
     """A value that means no data, besides what the files declare."""
     scale: float | None = None
     """What the numbers of mu and sigma are multiplied by, instead of what the files declare."""
+    calibration: Calibration | None = None
+    """Applied on the grid of the result, before the fusion."""
 
 
 def fuse_files(
@@ -49,11 +55,13 @@ def fuse_files(
     *,
     date: Time | None = None,
     grid: str | None = None,
+    bbox: Sequence[float] | None = None,
     ndvi_max: float = NDVI_MAX,
     rule: RuleName = "gaussian",
     correlation: float = 0.0,
     inflate: Inflate | None = None,
     prior: float | str | None = None,
+    threshold: float | None = None,
 ) -> SensorProduct:
     """Open the retrievals of several sensors, attach their masks and fuse them, lazily.
 
@@ -69,6 +77,8 @@ def fuse_files(
         The grid of the result: the name of a sensor, a raster file, or ``"CRS,resolution"`` such
         as ``"EPSG:4326,0.0001"``, over what any sensor covers. By default that of "s2", or of
         the first sensor.
+    bbox : (west, south, east, north), degrees, optional
+        The part of the grid to be fused: the whole pixels that cover it.
     ndvi_max : float
         A Sentinel-2 pixel with a larger NDVI is excluded.
     rule : str
@@ -79,6 +89,9 @@ def fuse_files(
         As in :func:`xfusion.gaussian`, for the rule "gaussian".
     prior : float or "calibration", optional
         Probability before any evidence, for the rule "log_odds".
+    threshold : float, in units of mu, optional
+        Add the layer `exceedance`, the probability that the quantity is above this, NaN where no
+        sensor is usable.
 
     Returns
     -------
@@ -88,7 +101,7 @@ def fuse_files(
     ------
     ValueError
         If there are fewer than two sensors, two of one name, an unknown grid, or files that do
-        not fit each other.
+        not fit each other, a box beside the grid, or a calibration of another sensor.
     LookupError
         If a catalogue has no items of the day, or of a moment none within 90 minutes.
     """
@@ -101,15 +114,22 @@ def fuse_files(
     ranges = {name: range_of(product.mu) for name, product in opened.items()}
     warn_of_ranges(ranges)
     target = grid_of(grid, opened)
+    if bbox is not None:
+        target = part_in_box(target, bbox)
     products = [
-        masked(sensor, opened[sensor.name].coregister(target), ndvi_max) for sensor in sensors
+        calibrated(sensor, masked(sensor, opened[sensor.name].coregister(target), ndvi_max))
+        for sensor in sensors
     ]
     parameters: dict[str, Any] = {} if prior is None else {"prior": prior}
     if rule == "gaussian":
         parameters |= {"correlation": correlation, "inflate": inflate}
     fused = products[0].fuse(*products[1:], rule=rule, **parameters)
     sampled = {f"{RANGE}{name}": str(found) for name, found in ranges.items()}
-    return SensorProduct(dataset=fused.dataset.assign_attrs(sampled))
+    dataset = fused.dataset.assign_attrs(sampled)
+    if threshold is not None:
+        dataset = dataset.assign(exceedance=exceedance(dataset, threshold))
+        dataset = dataset.assign_attrs(fusion_threshold=threshold)
+    return SensorProduct(dataset=dataset)
 
 
 def check_names(names: Sequence[str]) -> None:
@@ -138,6 +158,14 @@ def masked(sensor: SensorFiles, product: SensorProduct, ndvi_max: float) -> Sens
         if product.recipe is not None:
             return product.attach_mask(catalog=sensor.catalog)
     return product
+
+
+def calibrated(sensor: SensorFiles, product: SensorProduct) -> SensorProduct:
+    """Return what a sensor has seen, by its calibration if it has one."""
+    if sensor.calibration is None:
+        return product
+    with of_sensor(sensor.name):
+        return replace(product, dataset=apply_calibration(product.dataset, sensor.calibration))
 
 
 def grid_of(grid: str | None, opened: Mapping[str, SensorProduct]) -> GeoBox:

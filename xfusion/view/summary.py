@@ -159,6 +159,7 @@ def summarise(
     sensors = names or str(dataset.attrs.get("sensor", "")).split("+")
     statistics = _statistics(whole)
     is_expected = threshold is not None or _is_share(dataset, statistics[MU])
+    counted = "sum of mu" if threshold is None else f"probability of exceeding {threshold:g}"
     sigmas = known["sigma"].to_numpy().ravel() if "sigma" in known else None
     return Summary(
         sensors=tuple(name for name in sensors if name),
@@ -170,7 +171,7 @@ def summarise(
         units=units_of(dataset[MU]),
         statistics=statistics,
         areas=() if no_area else _areas(each, dataset, sigmas, is_expected=is_expected),
-        area_of=_area_of(threshold) if is_expected and not no_area else None,
+        area_of=counted if is_expected and not no_area else None,
         no_area=no_area or (None if is_expected else _why_not_expected(dataset, statistics[MU])),
         correlation=None if correlation is None else str(measured.attrs["area_correlation"]),
         usable=float(whole.usable[0, 0] / max(1, dataset[MU].size)),
@@ -202,8 +203,8 @@ def _sides(geobox: GeoBox) -> tuple[float, float]:
 
 
 def _edges(geobox: GeoBox) -> tuple[float, float, float, float]:
-    left, bottom, right, top = geobox.boundingbox
-    return left, bottom, right, top
+    box = geobox.boundingbox
+    return box.left, box.bottom, box.right, box.top
 
 
 def _statistics(whole: Census) -> dict[str, Statistics]:
@@ -228,15 +229,11 @@ def _is_share(dataset: xr.Dataset, mu: Statistics) -> bool:
 
 
 def _why_not_expected(dataset: xr.Dataset, mu: Statistics) -> str:
-    units = units_of(dataset[MU])
     if math.isnan(mu.mean):
         return "no pixel is usable"
+    units = units_of(dataset[MU])
     said = f"in {units}" if units else f"{mu.minimum:.4g} to {mu.maximum:.4g}"
     return f"mu is {said}, no share of a pixel from 0 to 1, and no threshold says what counts"
-
-
-def _area_of(threshold: float | None) -> str:
-    return "sum of mu" if threshold is None else f"probability of exceeding {threshold:g}"
 
 
 def _areas(

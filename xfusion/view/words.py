@@ -1,0 +1,91 @@
+"""What came out of a run, in a few plain sentences."""
+
+from __future__ import annotations
+
+from .listing import area_text, number
+from .summary import Summary
+
+SOME = 0.0005  # of all pixels: less is 0.0 %
+REASONS = {
+    "cloud": "clouds",
+    "shadow": "shadows",
+    "vegetation": "vegetation",
+    "defective": "defective pixels",
+    "gfm": "the GFM exclusion mask",
+    "unknown": "places that no mask observed",
+    "read_failed": "pixels that could not be read",
+    "user": "what you excluded",
+}
+MOST_REASONS = 3
+
+
+def sentences(summary: Summary, *, verb: str = "Fused") -> list[str]:
+    """Return two to five sentences on a result: of what it is, how much is usable, and how sure.
+
+    Parameters
+    ----------
+    summary : Summary
+        Of :func:`~xfusion.view.summary.summarise`.
+    verb : str
+        What was done.
+
+    Examples
+    --------
+    >>> import numpy as np, xfusion as xf
+    >>> from xfusion.view.summary import summarise
+    >>> from xfusion.view.words import sentences
+    >>> mu = np.array([[0.2, 0.4]])
+    >>> radar, optical = (xf.retrieval(mu, 0.1, sensor=n) for n in ("radar", "optical"))
+    >>> for sentence in sentences(summarise(radar.fusion.fuse(optical))):
+    ...     print(sentence)
+    Fused 2 pixels of radar and optical.
+    100.0 % of them have an estimate.
+    The mean of mu is 0.3, from 0.2 to 0.4; the mean of sigma is 0.07071.
+    """
+    said = [f"{verb} {summary.pixels} pixels of {_and(list(summary.sensors) or ['one sensor'])}."]
+    said.append(_usable(summary))
+    if summary.conflict is not None and summary.conflict > 0:
+        said.append(
+            f"In {_percent(summary.conflict)} of them sensors contradict each other, further "
+            "apart than 3 sigmas."
+        )
+    mu, sigma = summary.statistics["mu"], summary.statistics["sigma"]
+    if summary.usable > 0:
+        unit = f" {summary.units}" if summary.units not in (None, "", "1") else ""
+        said.append(
+            f"The mean of mu is {number(mu.mean)}{unit}, from {number(mu.minimum)} to "
+            f"{number(mu.maximum)}; the mean of sigma is {number(sigma.mean)}."
+        )
+    if summary.areas and summary.area_of:
+        said += [_area(summary)]
+    return said
+
+
+def _usable(summary: Summary) -> str:
+    idle = [name for name, share in summary.contributions.items() if not share]
+    nothing = f"; nothing came from {_and(idle)}" if idle else ""
+    usable = f"{_percent(summary.usable)} of them have an estimate{nothing}"
+    reasons = sorted(((s, n) for n, s in summary.masks.items() if s >= SOME), reverse=True)
+    if not reasons or summary.usable == 1:
+        return f"{usable}."
+    named = [f"{REASONS.get(n, n)} ({_percent(s)})" for s, n in reasons[:MOST_REASONS]]
+    return f"{usable}; the rest is lost to {_and(named)}."
+
+
+def _area(summary: Summary) -> str:
+    last = summary.areas[-1]
+    of = f" of {last.time}" if last.time else ""
+    assert last.expected is not None  # noqa: S101  # as an area is expected
+    return (
+        f"The area{of} is {area_text(last.expected)} ({summary.area_of}), of "
+        f"{area_text(last.usable)} that are usable."
+    )
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f} %"
+
+
+def _and(names: list[str]) -> str:
+    *first, last = names
+    return f"{', '.join(first)} and {last}" if first else last
