@@ -19,7 +19,7 @@ from xfusion.datamodel.grid import crs_name
 from xfusion.datamodel.redaction import public
 
 from .asset import READ_ERRORS, check_bands, opened
-from .classes import as_classes
+from .band_pixels import pixels_of
 from .patience import MUCH_LOST, WAITS, options_in_time, read_in_time, read_with_retries
 
 if TYPE_CHECKING:
@@ -207,42 +207,7 @@ class RasterFile(InGraph):
             return self._pixels(file, rows, columns)
 
     def _pixels(self, file: Any, rows: slice, columns: slice) -> NDArray[Any]:
-        from rasterio.enums import MaskFlags
-        from rasterio.windows import Window
-
-        window = Window.from_slices(rows, columns)
-        place = self.band - 1
-        flags = set(file.mask_flag_enums[place])
-        nodata = file.nodatavals[place]
-        if not self.masked:
-            stored: NDArray[Any] = file.read(self.band, window=window)
-            raw = as_classes(stored, self.dtype, nodata, self.missing, self.path)
-            if self.missing is not None and np.isnan(self.missing):
-                raw = raw.astype(self.dtype, copy=False)  # integers have no NaN
-            for value in (self.nodata, nodata if self.declares else None):
-                if self.missing is not None and value is not None:
-                    raw[_is(stored, value)] = self.missing
-            # a nodata that it declares may be a class of its own, as that of SCL is
-            if self.missing is not None and flags & {MaskFlags.per_dataset, MaskFlags.alpha}:
-                raw[file.read_masks(self.band, window=window) == 0] = self.missing
-            return raw
-        if flags <= {MaskFlags.all_valid, MaskFlags.nodata}:
-            pixels = file.read(self.band, window=window)
-            missing = None if nodata is None or np.isnan(nodata) else _is(pixels, nodata)
-        else:
-            both = file.read(self.band, window=window, masked=True)
-            pixels, missing = both.data, np.ma.getmaskarray(both)
-        if self.nodata is not None:
-            declared = pixels == float(self.nodata)
-            missing = declared if missing is None else missing | declared
-        scale = file.scales[place] if self.scale is None else self.scale
-        offset = file.offsets[place] if self.offset is None else self.offset
-        values: NDArray[Any] = pixels.astype(self.dtype, copy=False)
-        if (scale, offset) != (1.0, 0.0):
-            values = (values * scale + offset).astype(self.dtype, copy=False)
-        if missing is not None and missing.any():
-            values[missing] = np.nan
-        return values
+        return pixels_of(self, file, rows, columns)
 
     @contextmanager
     def checked(self, options: dict[str, str] | None = None) -> Iterator[Any]:
@@ -281,14 +246,6 @@ class RasterFile(InGraph):
                 "correct the item, or delete its proj: fields and the file's own are read"
             )
             raise ValueError(msg)
-
-
-def _is(pixels: NDArray[Any], nodata: float) -> NDArray[np.bool_]:
-    """Return where pixels are nodata, which is in double precision where they are in single."""
-    same: NDArray[np.bool_] = pixels == (
-        np.float32(nodata) if pixels.dtype == np.float32 else nodata
-    )
-    return same
 
 
 @functools.lru_cache(maxsize=64)
