@@ -50,6 +50,9 @@ from .stac.profiles import Catalog
 from .store.soundness import verify
 from .store.write import to_zarr
 from .view.explaining import explain
+from .view.pictures import plot
+from .view.score_plots import plot_pit, plot_reliability
+from .view.series_plots import plot_area, plot_history, plot_weights
 from .warming import warm
 from .warp.coregistration import coregister
 from .warp.target import common_grid
@@ -98,6 +101,12 @@ __all__ = [
     "ndvi",
     "onset",
     "open_series",
+    "plot",
+    "plot_area",
+    "plot_history",
+    "plot_pit",
+    "plot_reliability",
+    "plot_weights",
     "raster",
     "retrieval",
     "s2_exclusion",

@@ -39,6 +39,9 @@ from .series.state import filter, smooth  # noqa: A004  # what the field calls i
 from .series.updating import update
 from .store.write import to_zarr
 from .view.explaining import explain
+from .view.pictures import plot
+from .view.score_plots import plot_pit, plot_reliability
+from .view.series_plots import plot_area, plot_history, plot_weights
 from .warp.coregistration import coregister
 
 
@@ -93,6 +96,12 @@ class DatasetFusion:
     assess = of_object(assess)
     compute = of_object(compute)
     explain = of_object(explain)
+    plot = of_object(plot)
+    plot_area = of_object(plot_area)
+    plot_history = of_object(plot_history)
+    plot_pit = of_object(plot_pit)
+    plot_reliability = of_object(plot_reliability)
+    plot_weights = of_object(plot_weights)
     to_cog = of_object(to_cog)
     to_zarr = of_object(to_zarr)
     coregister = of_object(coregister)

@@ -42,6 +42,8 @@ from .series.updating import update
 from .store.write import to_zarr
 from .view.explaining import explain
 from .view.product_page import page_of, text_of
+from .view.pictures import plot
+from .view.series_plots import plot_history, plot_weights
 from .warp.coregistration import coregister
 
 if TYPE_CHECKING:
@@ -224,6 +226,9 @@ class SensorProduct(OnDask):
     assess = of_dataset(assess)
     compute = of_product(compute)
     explain = of_dataset(explain)
+    plot = of_dataset(plot)
+    plot_history = of_dataset(plot_history)
+    plot_weights = of_dataset(plot_weights)
     to_cog = of_dataset(to_cog)
     to_zarr = of_product(to_zarr)
 

@@ -1,0 +1,57 @@
+"""The command ``xfusion plot``: a picture of a result."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import click
+
+from .console import one_line_errors, terminated_is_interrupted
+from .datamodel.redaction import public
+
+FORMATS = "png", "pdf", "svg"
+
+
+@click.command("plot")
+@click.argument("result")
+@click.option(
+    "--out",
+    required=True,
+    type=click.Path(dir_okay=False, path_type=Path),
+    help=f"The picture; its name ends in {', '.join(FORMATS)}.",
+)
+@click.option("--time", help="Of a series, the time that is drawn.")
+@click.option("--dpi", type=click.IntRange(20, 1200), default=150, show_default=True)
+@click.option("--quiet", is_flag=True, help="Say nothing.")
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+def plot_command(
+    result: str,
+    out: Path,
+    time: str | None,
+    dpi: int,
+    quiet: bool,  # noqa: FBT001  # as click passes it
+    debug: bool,  # noqa: FBT001  # as click passes it
+) -> None:
+    """Draw a result as maps: mu, sigma, who contributed, what was excluded.
+
+    RESULT is a Zarr store (path or URL), a folder of COGs, or one of its files. Of a large one
+    overviews are read, or every n-th block, and the picture says so.
+    """
+    kind = out.suffix.lower().removeprefix(".")
+    if kind not in FORMATS:
+        msg = f"--out {out}: the name of the picture must end in {', '.join(FORMATS)}"
+        raise click.UsageError(msg)
+    with one_line_errors(debug=debug), terminated_is_interrupted():
+        from .view.pictures import plot
+        from .view.results import open_result
+
+        figure = plot(open_result(result), time=time)
+        aside = out.with_name(f".{os.getpid()}-{out.name}")
+        try:
+            figure.savefig(aside, format=kind, dpi=dpi)
+            aside.replace(out)
+        finally:
+            aside.unlink(missing_ok=True)
+        if not quiet:
+            click.echo(public(str(out)))

@@ -1,0 +1,153 @@
+"""The panels of a picture: which layers there are, on which scale, with which legend."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from xfusion.datamodel.flags import Exclusion, contributors
+from xfusion.datamodel.names import CHI2, MASK, MU, SIGMA, SOURCE, WEIGHT
+from xfusion.datamodel.units import DIMENSIONLESS, units_of
+
+from .palette import APART, CATEGORIES, MEAN, MISSING, PLAIN, REASONS, SHARE, SPREAD
+
+EDGES = 2, 98  # percentiles: a scale is not made by a few pixels
+BOTH_SIDES = 0.2  # of the longer side of 0 that the shorter has at least
+SEVERAL = "several"
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One map: numbers on a scale, or classes with their names."""
+
+    title: str
+    pixels: NDArray[Any]
+    """Numbers, NaN where there is none; or numbers of classes."""
+    limits: tuple[float, float] = (0.0, 1.0)
+    colours: str = MEAN
+    label: str = ""
+    """Of the bar of colours, with the units."""
+    classes: Sequence[tuple[str, str, float]] = field(default=())
+    """Name, colour and share of the pixels that were looked at, of each class."""
+
+
+def panels_of(
+    looked: xr.Dataset, sensors: Mapping[str, xr.Dataset], seen: NDArray[np.bool_]
+) -> list[Panel]:
+    """Return the panels of a retrieval in memory.
+
+    Parameters
+    ----------
+    looked : Dataset, dims (y, x)
+    sensors : mapping of name to Dataset
+        In memory, on its grid, without pixels that are not usable.
+    seen : array of bool, dims (y, x)
+        What was looked at.
+    """
+    means = {f"{name}: mu": each[MU] for name, each in sensors.items()}
+    means["fused: mu" if sensors else "mu"] = looked[MU]
+    units = units_of(looked[MU])
+    limits, colours = scale_of([m.to_numpy() for m in means.values()], units)
+    panels = [
+        Panel(title, mean.to_numpy(), limits, colours, _labelled("mu", units))
+        for title, mean in means.items()
+    ]
+    fused = "fused: sigma" if sensors else "sigma"
+    panels.append(_of_numbers(fused, looked[SIGMA], "sigma", units, SPREAD))
+    if SOURCE in looked:
+        panels.append(_of_source(looked[SOURCE], seen))
+    if MASK in looked:
+        panels.append(_of_mask(looked[MASK], seen))
+    if WEIGHT in looked:
+        dim = next(str(d) for d in looked[WEIGHT].dims if d not in looked[MU].dims)
+        for position, name in enumerate(looked[WEIGHT][dim].to_numpy().tolist()):
+            pixels = looked[WEIGHT].isel({dim: position}).to_numpy()
+            panels.append(Panel(f"weight of {name}", pixels, (0, 1), SHARE, "weight"))
+    if CHI2 in looked:
+        panels.append(_of_numbers("chi2", looked[CHI2], "reduced chi2", None, SPREAD))
+    return panels
+
+
+def scale_of(layers: Sequence[NDArray[Any]], units: str | None) -> tuple[tuple[float, float], str]:
+    """Return the limits of one scale for layers of numbers, and its colours.
+
+    A share or probability is from 0 to 1; of anything else the middle 96 % are told apart. Where
+    numbers lie on both sides of 0, 0 is in the middle, white.
+    """
+    parts = [layer[np.isfinite(layer)] for layer in layers]
+    numbers = np.concatenate([p.ravel() for p in parts]) if parts else np.zeros(0)
+    if not numbers.size:
+        return (0.0, 1.0), MEAN
+    if units in DIMENSIONLESS and numbers.min() >= 0 and numbers.max() <= 1:
+        return (0.0, 1.0), MEAN
+    low, high = (float(edge) for edge in np.percentile(numbers, EDGES))
+    if low < 0 < high and min(-low, high) > BOTH_SIDES * max(-low, high):
+        most = max(-low, high)
+        return (-most, most), APART
+    return _widened(low, high), MEAN
+
+
+def _widened(low: float, high: float) -> tuple[float, float]:
+    if high > low:
+        return low, high
+    room = abs(low) / 10 or 1.0
+    return low - room, high + room
+
+
+def _of_numbers(
+    title: str, layer: xr.DataArray, name: str, units: str | None, colours: str
+) -> Panel:
+    pixels = layer.to_numpy()
+    finite = pixels[np.isfinite(pixels)]
+    high = float(np.percentile(finite, EDGES[1])) if finite.size else 1.0
+    return Panel(title, pixels, (0.0, high if high > 0 else 1.0), colours, _labelled(name, units))
+
+
+def _labelled(name: str, units: str | None) -> str:
+    return name if units in DIMENSIONLESS else f"{name} ({units})"
+
+
+def _of_source(source: xr.DataArray, seen: NDArray[np.bool_]) -> Panel:
+    names = str(source.attrs.get("flag_meanings", "")).split()
+    codes = source.to_numpy().astype(np.uint8)
+    counts = np.bincount(codes[seen], minlength=256) / max(1, seen.sum())
+    # sensors alone first, so that they have the same colours in every picture
+    singles = [1 << bit for bit in range(len(names))]
+    several = [int(c) for c in np.argsort(-counts, kind="stable") if counts[c] and c & (c - 1)]
+    room = len(CATEGORIES) - len(singles)
+    named = [*singles, *several[: room if len(several) <= room else room - 1]]
+    colours = dict(zip(named, CATEGORIES, strict=False))
+    classes = [("none", MISSING, float(counts[0]))]
+    of_code = np.zeros(256, np.uint8)
+    for code, colour in colours.items():
+        of_code[code] = len(classes)
+        classes.append((contributors(code, names), colour, float(counts[code])))
+    rest = [code for code in several if code not in colours]
+    if rest:
+        of_code[rest] = len(classes)
+        said = f"{len(rest)} other combinations"
+        classes.append((said, CATEGORIES[-1], float(counts[rest].sum())))
+    return Panel("source", of_code[codes], classes=classes)
+
+
+def _of_mask(mask: xr.DataArray, seen: NDArray[np.bool_]) -> Panel:
+    codes = mask.to_numpy().astype(np.uint8)
+    counts = np.bincount(codes[seen], minlength=256) / max(1, seen.sum())
+    classes = [("usable", PLAIN, float(counts[0]))]
+    of_code = np.zeros(256, np.uint8)
+    for flag in Exclusion:
+        if counts[flag.value]:
+            name = str(flag.name).lower()
+            of_code[flag.value] = len(classes)
+            classes.append((name.replace("_", " "), REASONS[name], float(counts[flag.value])))
+    several = [c for c in range(1, 256) if counts[c] and c & (c - 1)]
+    if several:
+        of_code[several] = len(classes)
+        share = float(counts[several].sum())
+        classes.append(("several reasons", REASONS[SEVERAL], share))
+    return Panel("mask", of_code[codes], classes=classes)
