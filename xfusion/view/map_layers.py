@@ -1,0 +1,277 @@
+"""Which layers a report shows, what they are called, and in which colours."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from xfusion.assessment.reference import on_grid
+from xfusion.datamodel.building import usable
+from xfusion.datamodel.flags import Exclusion, contributors
+from xfusion.datamodel.grid import spatial_dims
+from xfusion.datamodel.names import (
+    CHI2,
+    CONFLICT,
+    COUNT,
+    DIFFERENCE,
+    MASK,
+    MU,
+    SIGMA,
+    SOURCE,
+    WEIGHT,
+)
+from xfusion.datamodel.units import DIMENSIONLESS, units_of
+from xfusion.datamodel.validation import Retrieval, as_retrieval
+
+from .colours import CATEGORIES, RAMPS, SEVERAL
+
+MOST = 48  # layers
+FIRST = 8  # of them that are shown at the beginning
+BITS = 8
+KNOWN = (MU, SIGMA, MASK, SOURCE, CONFLICT, CHI2, DIFFERENCE, COUNT)
+TITLES = {
+    MU: "Estimate: mu",
+    SIGMA: "Standard deviation: sigma",
+    MASK: "Excluded for: mask",
+    SOURCE: "Who contributed: source",
+    CONFLICT: "Sensors contradict: conflict",
+    CHI2: "Reduced chi-square: chi2",
+    DIFFERENCE: "Normalised difference",
+    COUNT: "Retrievals: count",
+}
+RAMP_OF = {SIGMA: "magma", CHI2: "magma", DIFFERENCE: "puor", WEIGHT: "cividis"}
+LOOKED = "looked"  # the coordinate of a look of which not every block is read
+Kind: TypeAlias = Literal["number", "flags", "part"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class MapLayer:
+    """A layer of the report."""
+
+    name: str
+    """Of the variable in what is looked at."""
+    title: str
+    kind: Kind
+    """Numbers, bit flags, or the part of another that is of no panel of its own."""
+    group: str = ""
+    """Layers of one group have one scale."""
+    units: str = ""
+    mask: str | None = None
+    """The layer that says where this one is excluded."""
+    bits: Mapping[int, str] = field(default_factory=dict)
+    none: str = ""
+    """What no bit means."""
+
+    @property
+    def of_cell(self) -> int:
+        """Bytes of a cell."""
+        return 2 if self.kind == "number" else 1
+
+
+def layers_of(
+    dataset: xr.Dataset, sensors: Sequence[Retrieval], reference: xr.DataArray | None
+) -> tuple[xr.Dataset, list[MapLayer]]:
+    """Return what is to be looked at, on one grid, and which layers it is.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        A retrieval, checked.
+    sensors : sequence of Dataset or product
+        Retrievals on its grid.
+    reference : DataArray, optional
+
+    Raises
+    ------
+    ValueError
+        If one is on another grid.
+    """
+    dims = dataset[MU].dims
+    arrays: dict[str, xr.DataArray] = {}
+    layers: list[MapLayer] = []
+    for array, layer in (*_own(dataset), *_of_sensors(dataset, sensors)):
+        arrays[layer.name] = array
+        layers.append(layer)
+    if reference is not None:
+        there = on_grid(dataset, reference)
+        if there.dtype.kind != "f":
+            there = there.astype(np.float32)
+        units = units_of(reference) or ""
+        arrays["reference"] = there.transpose(*dims)
+        layers.append(
+            MapLayer(name="reference", title="Reference", kind="number", group=MU, units=units)
+        )
+    layers = layers[:MOST]
+    kept = {layer.name: arrays[layer.name].variable for layer in layers}
+    return xr.Dataset(kept, _coords(dataset)), layers
+
+
+def _coords(dataset: xr.Dataset) -> dict[Any, xr.Variable]:
+    dims = spatial_dims(dataset) or ()
+    return {k: v.variable for k, v in dataset.coords.items() if {*v.dims} <= {*dims}}
+
+
+def _own(dataset: xr.Dataset) -> Iterator[tuple[xr.DataArray, MapLayer]]:
+    """Yield the layers of a retrieval, those that everyone asks for first."""
+    dims, units = dataset[MU].dims, units_of(dataset[MU]) or ""
+    known = [n for n in KNOWN if n in dataset.data_vars]
+    others = [n for n in map(str, dataset.data_vars) if n not in (*KNOWN, WEIGHT)]
+    for name in [*known, *others]:
+        array = dataset[name]
+        if array.dims != dims or array.dtype.kind not in "buif":
+            continue
+        title = TITLES.get(name, name)
+        if name == MASK:
+            yield array, _mask_layer(name, title)
+        elif name in (SOURCE, CONFLICT) or array.dtype == np.bool_ or "flag_masks" in array.attrs:
+            yield array.astype(np.uint8), _flags_layer(name, title, array)
+        else:
+            own = units if name in (MU, SIGMA) else units_of(array) or ""
+            number = array if array.dtype.kind == "f" else array.astype(np.float64)
+            yield number, MapLayer(name=name, title=title, kind="number", group=name, units=own)
+    if WEIGHT in dataset.data_vars and {*dims} < {*dataset[WEIGHT].dims}:
+        weight = dataset[WEIGHT]
+        (along,) = {*weight.dims} - {*dims}
+        for k in range(weight.sizes[along]):
+            one = weight.isel({along: k}, drop=True).transpose(*dims)
+            label = weight.coords[along].to_numpy()[k] if along in weight.coords else k
+            title = f"Weight of {label}"
+            yield one, MapLayer(name=f"{WEIGHT}_{k}", title=title, kind="number", group=WEIGHT)
+
+
+def _of_sensors(
+    dataset: xr.Dataset, sensors: Sequence[Retrieval]
+) -> Iterator[tuple[xr.DataArray, MapLayer]]:
+    """Yield what each sensor says."""
+    dims = dataset[MU].dims
+    for k, each in enumerate(map(as_retrieval, sensors)):
+        name = str(each.attrs.get("sensor", f"sensor {k + 1}"))
+        mu = on_grid(dataset, each[MU], name=f"mu of {name}").transpose(*dims)
+        # what is broken is excluded as well, and no bit of the mask says so
+        flags = each[MASK] if MASK in each else xr.zeros_like(each[MU], np.uint8)
+        broken = ~usable(each.drop_vars(MASK, errors="ignore"))
+        flags = xr.where(broken & (flags == 0), np.uint8(Exclusion.DEFECTIVE), flags)
+        flags = on_grid(dataset, flags.astype(np.uint8), name=f"mask of {name}").transpose(*dims)
+        mask = f"sensor_{k}_mask"
+        yield (
+            mu,
+            MapLayer(
+                name=f"sensor_{k}_mu",
+                title=f"{name}: mu",
+                kind="number",
+                group=MU,
+                units=units_of(each[MU]) or "",
+                mask=mask,
+            ),
+        )
+        own = _mask_layer(mask, f"{name}: mask")
+        yield flags, MapLayer(**{**vars(own), "kind": "part"})
+
+
+def _mask_layer(name: str, title: str) -> MapLayer:
+    bits = {flag.value: str(flag.name).lower().replace("_", " ") for flag in Exclusion}
+    return MapLayer(name=name, title=title, kind="flags", bits=bits, none="usable")
+
+
+def _flags_layer(name: str, title: str, array: xr.DataArray) -> MapLayer:
+    if name == CONFLICT or array.dtype == np.bool_:
+        return MapLayer(name=name, title=title, kind="flags", bits={1: "yes"}, none="no")
+    meanings = str(array.attrs.get("flag_meanings", "")).split()
+    masks = [int(m) for m in np.atleast_1d(array.attrs.get("flag_masks", ()))]
+    bits = {m: text for m, text in zip(masks, meanings, strict=False) if 0 < m < 1 << BITS}
+    return MapLayer(name=name, title=title, kind="flags", bits=bits, none="none")
+
+
+# How they look
+
+
+def drawn(layers: Sequence[MapLayer], looked: xr.Dataset) -> list[dict[str, Any]]:
+    """Return how each layer is drawn, as the script takes it."""
+    places = {layer.name: k for k, layer in enumerate(layers)}
+    scales = _scales(layers, looked)
+    shown = 0
+    every = []
+    for layer in layers:
+        array = looked[layer.name]
+        has_panel = layer.kind != "part"
+        said: dict[str, Any] = {
+            "title": layer.title,
+            "kind": "number" if layer.kind == "number" else "flags",
+            "panel": has_panel,
+            "shown": has_panel and shown < FIRST and (layer.name != CONFLICT or bool(array.any())),
+            "units": "" if layer.units in DIMENSIONLESS else layer.units,
+            "mask": None if layer.mask is None else places.get(layer.mask),
+            "sampled": "look_every" in array.attrs,
+            "overview": int(array.attrs.get("look_overview", 1)),
+        }
+        shown += said["shown"]
+        if layer.kind == "number":
+            low, high = scales[layer.group or layer.name]
+            ramp = RAMP_OF.get(layer.group, "viridis")
+            said |= {"from": low, "to": high, "ramp": [*RAMPS[ramp]]}
+        else:
+            said |= _colours(layer, array.to_numpy())
+        every.append(said)
+    return every
+
+
+def _scales(layers: Sequence[MapLayer], looked: xr.Dataset) -> dict[str, tuple[float, float]]:
+    groups: dict[str, list[NDArray[Any]]] = {}
+    for layer in layers:
+        if layer.kind == "number":
+            values = looked[layer.name].to_numpy()
+            groups.setdefault(layer.group or layer.name, []).append(values[np.isfinite(values)])
+    return {name: _scale(name, np.concatenate(each)) for name, each in groups.items()}
+
+
+def _scale(name: str, values: NDArray[Any]) -> tuple[float, float]:
+    """Return what the ends of the colours stand for: 0 and 1 of shares, else most of the values."""
+    if not values.size:
+        return 0.0, 1.0
+    if name in (MU, WEIGHT) and values.min() >= 0 and 0.1 < values.max() <= 1:  # noqa: PLR2004  # of what is nearer to 0 nothing would be seen
+        return 0.0, 1.0
+    low, high = (float(q) for q in np.percentile(values.astype(np.float64), (2, 98)))
+    if name in (SIGMA, CHI2, COUNT):
+        low = min(0.0, low)
+    if name == DIFFERENCE:
+        high = max(abs(low), abs(high))
+        low = -high
+    if high > low:
+        return low, high
+    return low, low + max(abs(low), 1.0) * 1e-3
+
+
+def _colours(layer: MapLayer, codes: NDArray[Any]) -> dict[str, Any]:
+    """Return the colours of bits, and of the codes of several bits where there are few of these."""
+    single = {bit: CATEGORIES[k % len(CATEGORIES)] for k, bit in enumerate(layer.bits)}
+    found, counts = np.unique(codes.astype(np.uint8), return_counts=True)
+    there = [int(code) for code in found[np.argsort(-counts, kind="stable")]]
+    colours: dict[int, str] = {}
+    if layer.name == SOURCE:
+        free = [c for c in CATEGORIES if c not in single.values()]
+        names = [*layer.bits.values()]
+        several = [code for code in there if code and code not in single]
+        colours = dict(zip(several, free, strict=False))
+        labels = [(contributors(code, names), colours[code]) for code in colours]
+        more = len(several) > len(colours)
+    else:
+        several = [code for code in there if code and code not in single]
+        labels, more = [], bool(several)
+    seen = int(np.bitwise_or.reduce(found)) if found.size else 0
+    own = [(name, single[bit]) for bit, name in layer.bits.items() if seen & bit]
+    legend = [*own, *labels, *([("several", SEVERAL)] if more else [])]
+    if 0 in there:
+        legend.insert(0, (layer.none, "#ffffff"))
+    return {
+        "bits": [{"bit": b, "name": n, "colour": single[b]} for b, n in layer.bits.items()],
+        "colours": colours,
+        "zero": "#ffffff",
+        "several": SEVERAL,
+        "none": layer.none,
+        "legend": legend,
+    }
