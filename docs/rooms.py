@@ -27,7 +27,7 @@ ROWS = [
 FACES = [
     ["__init__", "__main__"],
     ["cli"],
-    ["cli_fuse", "cli_plot", "cli_update", "cli_warm"],
+    ["cli_fuse", "cli_plot", "cli_report", "cli_update", "cli_warm"],
     ["cli_options", "today"],
     ["console", "workflow", "warming"],
     ["wording"],

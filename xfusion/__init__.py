@@ -53,6 +53,7 @@ from .view.explaining import explain
 from .view.pictures import plot
 from .view.score_plots import plot_pit, plot_reliability
 from .view.series_plots import plot_area, plot_history, plot_weights
+from .view.reporting import report
 from .warming import warm
 from .warp.coregistration import coregister
 from .warp.target import common_grid
@@ -108,6 +109,7 @@ __all__ = [
     "plot_reliability",
     "plot_weights",
     "raster",
+    "report",
     "retrieval",
     "s2_exclusion",
     "s2_validity",

@@ -42,6 +42,7 @@ from .view.explaining import explain
 from .view.pictures import plot
 from .view.score_plots import plot_pit, plot_reliability
 from .view.series_plots import plot_area, plot_history, plot_weights
+from .view.reporting import report
 from .warp.coregistration import coregister
 
 
@@ -123,6 +124,7 @@ class DatasetFusion:
     calibrate = of_object(calibrate)
     apply_calibration = of_object(apply_calibration)
     area = of_object(area)
+    report = of_object(report)
     ndvi = of_object(ndvi)
     s2_exclusion = of_object(s2_exclusion)
     s2_validity = of_object(s2_validity)

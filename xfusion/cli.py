@@ -21,6 +21,7 @@ from .cli_options import (
     takes,
 )
 from .cli_plot import plot_command
+from .cli_report import report_command
 from .cli_update import update
 from .cli_warm import warm_command
 from .console import (
@@ -204,6 +205,7 @@ def fuse(
 main.add_command(plot_command)
 main.add_command(update)
 main.add_command(warm_command)
+main.add_command(report_command)
 
 
 @main.command()

@@ -44,6 +44,7 @@ from .view.explaining import explain
 from .view.product_page import page_of, text_of
 from .view.pictures import plot
 from .view.series_plots import plot_history, plot_weights
+from .view.reporting import report
 from .warp.coregistration import coregister
 
 if TYPE_CHECKING:
@@ -223,6 +224,7 @@ class SensorProduct(OnDask):
     calibrate = of_dataset(calibrate)
     apply_calibration = of_product(apply_calibration)
     area = of_dataset(area)
+    report = of_dataset(report)
     assess = of_dataset(assess)
     compute = of_product(compute)
     explain = of_dataset(explain)

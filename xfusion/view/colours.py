@@ -28,6 +28,18 @@ RAMPS: Mapping[str, Sequence[str]] = {
     ).split(),
 }
 
+# Of the reasons of exclusion: what nobody knows is grey
+REASONS: Mapping[str, str] = {
+    "cloud": "#56b4e9",
+    "shadow": "#0072b2",
+    "vegetation": "#009e73",
+    "defective": "#cc79a7",
+    "gfm": "#e69f00",
+    "unknown": "#9a9a9a",
+    "read failed": "#d55e00",
+    "user": "#f0e442",
+}
+
 # Okabe and Ito (2008), Color universal design; neighbours differ in lightness, too
 CATEGORIES = (
     "#0072b2",

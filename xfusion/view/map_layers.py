@@ -28,7 +28,7 @@ from xfusion.datamodel.names import (
 from xfusion.datamodel.units import DIMENSIONLESS, units_of
 from xfusion.datamodel.validation import Retrieval, as_retrieval
 
-from .colours import CATEGORIES, RAMPS, SEVERAL
+from .colours import CATEGORIES, RAMPS, REASONS, SEVERAL
 
 MOST = 48  # layers
 FIRST = 8  # of them that are shown at the beginning
@@ -37,7 +37,7 @@ KNOWN = (MU, SIGMA, MASK, SOURCE, CONFLICT, CHI2, DIFFERENCE, COUNT)
 TITLES = {
     MU: "Estimate: mu",
     SIGMA: "Standard deviation: sigma",
-    MASK: "Excluded for: mask",
+    MASK: "Why excluded: mask",
     SOURCE: "Who contributed: source",
     CONFLICT: "Sensors contradict: conflict",
     CHI2: "Reduced chi-square: chi2",
@@ -248,7 +248,10 @@ def _scale(name: str, values: NDArray[Any]) -> tuple[float, float]:
 
 def _colours(layer: MapLayer, codes: NDArray[Any]) -> dict[str, Any]:
     """Return the colours of bits, and of the codes of several bits where there are few of these."""
-    single = {bit: CATEGORIES[k % len(CATEGORIES)] for k, bit in enumerate(layer.bits)}
+    single = {
+        bit: REASONS.get(name, CATEGORIES[k % len(CATEGORIES)])
+        for k, (bit, name) in enumerate(layer.bits.items())
+    }
     found, counts = np.unique(codes.astype(np.uint8), return_counts=True)
     there = [int(code) for code in found[np.argsort(-counts, kind="stable")]]
     colours: dict[int, str] = {}

@@ -123,7 +123,10 @@ def _title(dataset: xr.Dataset, found: Evidence) -> str:
         return origins.text_of("title", dataset.attrs["title"])
     sensors = " + ".join(found.summary.sensors) or "A retrieval"
     moment = moment_of(dataset.coords.get("time"))
-    return f"{sensors}, {as_text(moment)}" if moment is not None else sensors
+    if moment is None:
+        return sensors
+    # midnight is a day without a time
+    return f"{sensors}, {as_text(moment).removesuffix('T00:00:00Z')}"
 
 
 def _lead(dataset: xr.Dataset, found: Evidence, place: Place, shape: tuple[int, int]) -> Markup:
@@ -140,11 +143,10 @@ def _lead(dataset: xr.Dataset, found: Evidence, place: Place, shape: tuple[int, 
         lines.append(f"acquired from {span[0]} to {span[1]}")
     quantity = dataset[MU].attrs.get("long_name", "")
     units = units_of(dataset[MU])
-    what = f"mu is {quantity or 'the best estimate'}" + (f", in {units}" if units else "")
+    what = f"mu: {quantity or 'best estimate'}" + (f", in {units}" if units else "")
     return joined(
-        paragraph("Report of a retrieval by ", ", ".join(found.summary.sensors) or "unknown sensors"),
         element("p", "; ".join(lines), ".", class_="lead"),
-        element("p", f"{what}; sigma is one standard deviation of its error.", class_="lead"),
+        element("p", f"{what}; sigma: one standard deviation of its error.", class_="lead"),
     )
 
 

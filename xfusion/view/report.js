@@ -222,7 +222,7 @@
     const place = placeOf(cross.column + 0.5, cross.row + 0.5);
     const [x, y] = [Math.round(place.x) + 0.5, Math.round(place.y) + 0.5];
     const gap = Math.max(4, Math.min(40, view.scale / 2 + 2));
-    for (const [colour, wide] of [["#000", 3], ["#fff", 1]]) {
+    for (const [colour, wide, opacity] of [["#000", 2.5, 0.35], ["#fff", 1, 0.9]]) {
       context.strokeStyle = colour;
       context.lineWidth = wide;
       context.beginPath();
@@ -233,7 +233,7 @@
         context.moveTo(fromX, fromY);
         context.lineTo(toX, toY);
       }
-      context.globalAlpha = 0.55;
+      context.globalAlpha = opacity;
       context.stroke();
       context.globalAlpha = 1;
     }
@@ -310,7 +310,7 @@
       x = facts.labels.x[column];
       y = facts.labels.y[row];
     }
-    if (x !== null) {
+    if (x !== null && facts.ball !== "native") {
       lines.push([facts.names.x, `${+x.toPrecision(10)}${facts.unit}`]);
       lines.push([facts.names.y, `${+y.toPrecision(10)}${facts.unit}`]);
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import math
 import os
 import threading
 from collections.abc import Sequence
@@ -111,7 +112,10 @@ def report(
     shape = tuple(one.sizes[dim] for dim in spatial_dims(one) or ())
     of_cell = sum(layer.of_cell for layer in layers) + 1
     side = side_within((shape[0], shape[1]), of_cell, most=SIDE)
-    looked = look(indexed(layers_there), side=side)
+    if statistics == "all":  # all pixels are read in any case: each cell is a pixel, not a mean
+        looked = look(indexed(layers_there).drop_encoding(), side=side, most=math.inf)
+    else:
+        looked = look(indexed(layers_there), side=side)
     found = evidence_of(
         one,
         looked,

@@ -107,6 +107,7 @@ def facts_of(
             facts["aspect"] = _aspect(_step(y), _step(x))
         return facts, None
     facts["affine"] = [*geobox.transform][:6]
+    facts["names"] = {"x": f"{across} ({place.crs})", "y": f"{down} ({place.crs})"}
     facts["unit"] = _unit(geobox)
     facts["aspect"], facts["metres"] = _sizes(geobox, _step(np.array(facts["columns"])))
     ball = _ball(geobox)

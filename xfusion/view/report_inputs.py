@@ -1,0 +1,65 @@
+"""What the command makes a report of: one map of a result, and a reference on its grid."""
+
+from __future__ import annotations
+
+import numpy as np
+import xarray as xr
+
+from xfusion.datamodel.building import retrieval
+from xfusion.datamodel.grid import geobox_of, has_crs
+from xfusion.datamodel.names import MU
+from xfusion.datamodel.times import as_time, label_text
+from xfusion.raster.opening import open_raster
+from xfusion.warp.coregistration import coregister
+
+
+def map_of(dataset: xr.Dataset, time: str | None) -> xr.Dataset:
+    """Return one map of a cube; what is one already as it is.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        A retrieval.
+    time : str, optional
+        The one that is nearest, within a day.
+
+    Raises
+    ------
+    ValueError
+        If a cube has several and none is named, or none is near.
+    """
+    if "time" not in dataset[MU].dims:
+        return dataset
+    labels = [label_text(label) for label in dataset["time"].to_numpy()]
+    if time is None:
+        if len(labels) == 1:
+            return dataset.isel(time=0)
+        msg = f"it holds {len(labels)} times, {labels[0]} to {labels[-1]}: name one with --time"
+        raise ValueError(msg)
+    apart = np.abs(dataset["time"].to_numpy() - as_time(time))
+    place = int(apart.argmin())
+    if apart[place] > np.timedelta64(1, "D"):
+        msg = f"--time {time} is not one of {len(labels)}, {labels[0]} to {labels[-1]}; the nearest is {labels[place]}"
+        raise ValueError(msg)
+    return dataset.isel(time=place)
+
+
+def open_reference(path: str, dataset: xr.Dataset) -> xr.DataArray:
+    """Open what is true, lazily; on another grid the nearest pixels of it are taken.
+
+    Parameters
+    ----------
+    path : str
+        A raster of one band.
+    dataset : Dataset
+        The retrieval that is judged by it.
+    """
+    raster = open_raster(path)
+    if not (has_crs(raster) and has_crs(dataset)) or geobox_of(raster) == geobox_of(dataset):
+        return raster
+    floats = raster if raster.dtype.kind == "f" else raster.astype(np.float32)
+    moved = coregister(retrieval(floats, xr.zeros_like(floats)), dataset, resampling="nearest")
+    truth = moved[MU]
+    truth.encoding["dtype"] = raster.encoding.get("dtype", raster.dtype)
+    truth.attrs = raster.attrs
+    return truth
