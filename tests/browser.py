@@ -48,18 +48,20 @@ class Browser:
         self._session = f"/session/{found['sessionId']}"
 
     def _ask(self, method: str, path: str, body: object = None) -> Any:
-        request = urllib.request.Request(  # noqa: S310  # chromedriver on this machine
+        request = urllib.request.Request(
             f"http://127.0.0.1:{self._port}{self._session}{path}",
             None if body is None else json.dumps(body).encode(),
             method=method,
         )
         try:
-            with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310  # as above
+            with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310  # chromedriver on this machine
                 return json.load(answer)["value"]
         except urllib.error.HTTPError as error:
             raise AssertionError(error.read().decode()) from error
 
-    def open(self, page: Path, *, width: int = 1280, height: int = 1000, mobile: bool = False) -> None:
+    def open(
+        self, page: Path, *, width: int = 1280, height: int = 1000, mobile: bool = False
+    ) -> None:
         """Open a page, and wait until its maps are drawn."""
         self.logs("browser")
         self.logs("performance")
@@ -104,7 +106,9 @@ class Browser:
     def drag(self, start: tuple[float, float], end: tuple[float, float]) -> None:
         """Press the mouse at a place, and let it go at another."""
         middle = ((start[0] + end[0]) / 2, (start[1] + end[1]) / 2)
-        self.perform(mouse(at(*start), {"type": "pointerDown", "button": 0}, at(*middle), at(*end), up()))
+        self.perform(
+            mouse(at(*start), {"type": "pointerDown", "button": 0}, at(*middle), at(*end), up())
+        )
 
     def turn_wheel(self, x: float, y: float, by: int) -> None:
         """Turn the wheel of the mouse at a place."""
@@ -144,7 +148,13 @@ class Browser:
 
 def at(x: float, y: float) -> dict[str, Any]:
     """Return the move of a pointer to a place in the window."""
-    return {"type": "pointerMove", "x": round(x), "y": round(y), "origin": "viewport", "duration": 0}
+    return {
+        "type": "pointerMove",
+        "x": round(x),
+        "y": round(y),
+        "origin": "viewport",
+        "duration": 0,
+    }
 
 
 def up() -> dict[str, Any]:
@@ -154,12 +164,22 @@ def up() -> dict[str, Any]:
 
 def mouse(*actions: dict[str, Any]) -> dict[str, Any]:
     """Return what the mouse does."""
-    return {"type": "pointer", "id": "mouse", "parameters": {"pointerType": "mouse"}, "actions": actions}
+    return {
+        "type": "pointer",
+        "id": "mouse",
+        "parameters": {"pointerType": "mouse"},
+        "actions": actions,
+    }
 
 
 def finger(name: str, *actions: dict[str, Any]) -> dict[str, Any]:
     """Return what a finger does."""
-    return {"type": "pointer", "id": name, "parameters": {"pointerType": "touch"}, "actions": actions}
+    return {
+        "type": "pointer",
+        "id": name,
+        "parameters": {"pointerType": "touch"},
+        "actions": actions,
+    }
 
 
 @contextmanager

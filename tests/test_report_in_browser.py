@@ -21,10 +21,10 @@ ROWS, COLUMNS = 1100, 1300
 HOSTILE = "</script><script>document.title = 'taken'</script><img src=x onerror=alert(1)>"
 SHIFT, LEFT, RIGHT, UP, DOWN = "\ue008", "\ue012", "\ue014", "\ue013", "\ue015"
 TITLES = {
-    "mu": "Estimate: mu",
-    "sigma": "Standard deviation: sigma",
-    "mask": "Why excluded: mask",
-    "source": "Who contributed: source",
+    "mu": "Estimate (mu)",
+    "sigma": "Uncertainty (sigma)",
+    "mask": "Reasons (mask)",
+    "source": "Contributors (source)",
 }
 
 
@@ -109,7 +109,9 @@ def box_of(browser: Browser, panel: int) -> dict[str, float]:
 
 
 def panels_of(browser: Browser) -> int:
-    return int(browser.run("return document.querySelectorAll('#panels figure:not([hidden])').length"))
+    return int(
+        browser.run("return document.querySelectorAll('#panels figure:not([hidden])').length")
+    )
 
 
 def told(browser: Browser) -> dict[str, str]:
@@ -127,7 +129,9 @@ def place_of(said: dict[str, str]) -> tuple[int, int]:
 
 
 def view_of(browser: Browser) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(browser.run("return document.getElementById('panels').dataset.view"))
+    found: dict[str, Any] = json.loads(
+        browser.run("return document.getElementById('panels').dataset.view")
+    )
     return found
 
 
@@ -198,7 +202,9 @@ def test_what_attributes_hold_is_text_and_runs_nowhere(browser: Browser, utm: Pa
     browser.open(utm.path)
     assert browser.run("return document.title") == HOSTILE
     assert HOSTILE in browser.run("return document.querySelector('h1').textContent")
-    assert browser.run("return document.querySelector('#parameters').textContent").count(HOSTILE) == 3
+    assert (
+        browser.run("return document.querySelector('#parameters').textContent").count(HOSTILE) == 3
+    )
     script = "return [...document.querySelectorAll('a[href]')].map((a) => a.getAttribute('href'))"
     links = browser.run(script)
     assert all(re.match(r"#[\w-]+$|https?://", href) for href in links)
@@ -209,7 +215,9 @@ def test_a_script_that_is_not_ours_is_refused_and_that_is_seen(
     browser: Browser, utm: Page, folder: Path
 ) -> None:
     added = folder / "added.html"
-    added.write_text(utm.path.read_text().replace("</header>", "<script>document.title = 1</script>"))
+    added.write_text(
+        utm.path.read_text().replace("</header>", "<script>document.title = 1</script>")
+    )
     browser.open(added)
     assert browser.run("return document.title") == HOSTILE
     assert "Content Security Policy" in browser.logs("browser")[0]["message"]
@@ -302,7 +310,9 @@ def test_the_keyboard_moves_zooms_and_reads(browser: Browser, utm: Page) -> None
     step = utm.dataset.sizes["x"] // 650
     assert place_of(said) == (row + 2 * step, column + step)
     check_reading(utm, said)
-    browser.wait_for(f"return document.getElementById('spoken').textContent.includes('{said['row, column']}')")
+    browser.wait_for(
+        f"return document.getElementById('spoken').textContent.includes('{said['row, column']}')"
+    )
     browser.press("-", "0")
     assert view_of(browser)["whole"]
 
@@ -353,7 +363,8 @@ def test_the_page_can_be_read_by_those_who_do_not_see_it(browser: Browser, utm: 
         nameless: all('button, input, canvas, #tables svg').filter((e) => !(
           e.textContent.trim() || e.getAttribute('aria-label') || e.getAttribute('aria-hidden')
           || e.closest('label'))).length,
-        dead: all('a[href^="#"]').filter((a) => !document.querySelector(a.getAttribute('href'))).length,
+        dead: all('a[href^="#"]').map((a) => a.hash.slice(1))
+          .filter((name) => !document.getElementById(name)).length,
         twice: all('[id]').length - new Set(all('[id]').map((e) => e.id)).size,
       };
     """
@@ -399,7 +410,8 @@ def test_printed_it_has_maps_and_tables_without_controls(browser: Browser, utm: 
     browser.open(utm.path)
     browser.devtools("Emulation.setEmulatedMedia", media="print")
     script = """
-      const shown = (what) => [...document.querySelectorAll(what)].filter((e) => e.offsetWidth).length;
+      const all = (what) => [...document.querySelectorAll(what)];
+      const shown = (what) => all(what).filter((e) => e.offsetWidth).length;
       return [shown('button'), shown('input'), shown('#readout'), shown('canvas'), shown('table')];
     """
     buttons, boxes, readout, maps, tables = browser.run(script)

@@ -92,12 +92,22 @@ def reliability(scores: xr.Dataset) -> Markup:
         radius = round(3 + 9 * float(np.sqrt(share)), 1)
         dots.append(
             element(
-                "circle", said, cx=round(x, 1), cy=round(y, 1), r=radius, fill="#0072b2",
-                fill_opacity="0.65", stroke="currentColor",
+                "circle",
+                said,
+                cx=round(x, 1),
+                cy=round(y, 1),
+                r=radius,
+                fill="#0072b2",
+                fill_opacity="0.65",
+                stroke="currentColor",
             )
         )
     return _framed(
-        _diagonal(), line, *dots, across="predicted probability", up="share that came true",
+        _diagonal(),
+        line,
+        *dots,
+        across="predicted probability",
+        up="share that came true",
         title="Reliability diagram: predicted probability against the share that came true",
     )
 
@@ -120,17 +130,29 @@ def pit(scores: xr.Dataset) -> Markup:
             element(
                 "rect",
                 element("title", f"{k / count:.2f} to {(k + 1) / count:.2f}: {share:.1%}"),
-                x=round(LEFT + k / count * SIDE + 0.5, 2), y=round(TOP + SIDE - height, 2),
-                width=round(SIDE / count - 1, 2), height=round(height, 2), fill="#0072b2",
+                x=round(LEFT + k / count * SIDE + 0.5, 2),
+                y=round(TOP + SIDE - height, 2),
+                width=round(SIDE / count - 1, 2),
+                height=round(height, 2),
+                fill="#0072b2",
             )
         )
     y = TOP + SIDE - SIDE / top
     even = element(
-        "line", x1=LEFT, x2=LEFT + SIDE, y1=round(y, 1), y2=round(y, 1), stroke="currentColor",
+        "line",
+        x1=LEFT,
+        x2=LEFT + SIDE,
+        y1=round(y, 1),
+        y2=round(y, 1),
+        stroke="currentColor",
         stroke_dasharray="5 4",
     )
     return _framed(
-        *bars, even, across="place of the reference in what was predicted", up="density", top=top,
+        *bars,
+        even,
+        across="place of the reference in what was predicted",
+        up="density",
+        top=top,
         title="Histogram of the probability integral transform: even where sigma is right",
     )
 
@@ -146,18 +168,30 @@ def coverage(scores: xr.Dataset) -> Markup:
     levels, shares = scores["level"].to_numpy(), np.nan_to_num(scores["coverage"].to_numpy())
     places = [_at(x, y) for x, y in zip(levels, shares, strict=True)]
     line = element(
-        "polyline", points=" ".join(f"{x:.1f},{y:.1f}" for x, y in places), fill="none",
-        stroke="#0072b2", stroke_width=2,
+        "polyline",
+        points=" ".join(f"{x:.1f},{y:.1f}" for x, y in places),
+        fill="none",
+        stroke="#0072b2",
+        stroke_width=2,
     )
     dots = [
         element(
-            "circle", element("title", f"interval of {level:.0%}: {share:.1%} inside"),
-            cx=round(x, 1), cy=round(y, 1), r=5, fill="#0072b2", stroke="currentColor",
+            "circle",
+            element("title", f"interval of {level:.0%}: {share:.1%} inside"),
+            cx=round(x, 1),
+            cy=round(y, 1),
+            r=5,
+            fill="#0072b2",
+            stroke="currentColor",
         )
         for (x, y), level, share in zip(places, levels, shares, strict=True)
     ]
     return _framed(
-        _diagonal(), line, *dots, across="probability of the interval", up="share inside",
+        _diagonal(),
+        line,
+        *dots,
+        across="probability of the interval",
+        up="share inside",
         title="Coverage: the share of references inside central intervals",
     )
 
@@ -188,10 +222,11 @@ def _framed(*marks: Markup, across: str, up: str, title: str, top: float = 1.0) 
         _text(up, 14, middle, "middle", transform=f"rotate(-90 14 {middle:g})"),
     ]
     view = {"viewBox": f"0 0 {WIDTH} {HEIGHT}"}
-    return element("svg", element("title", title), frame, *marks, *ticks, *labels, role="img", **view)
+    return element(
+        "svg", element("title", title), frame, *marks, *ticks, *labels, role="img", **view
+    )
 
 
 def _text(content: str, x: float, y: float, anchor: str, **more: str) -> Markup:
     style = {"text_anchor": anchor, "font_size": 12, "fill": "currentColor"}
     return element("text", content, x=round(x, 1), y=round(y, 1), **style, **more)
-

@@ -35,14 +35,14 @@ FIRST = 8  # of them that are shown at the beginning
 BITS = 8
 KNOWN = (MU, SIGMA, MASK, SOURCE, CONFLICT, CHI2, DIFFERENCE, COUNT)
 TITLES = {
-    MU: "Estimate: mu",
-    SIGMA: "Standard deviation: sigma",
-    MASK: "Why excluded: mask",
-    SOURCE: "Who contributed: source",
-    CONFLICT: "Sensors contradict: conflict",
-    CHI2: "Reduced chi-square: chi2",
+    MU: "Estimate (mu)",
+    SIGMA: "Uncertainty (sigma)",
+    MASK: "Reasons (mask)",
+    SOURCE: "Contributors (source)",
+    CONFLICT: "Contradiction (conflict)",
+    CHI2: "Chi-square (chi2)",
     DIFFERENCE: "Normalised difference",
-    COUNT: "Retrievals: count",
+    COUNT: "Retrievals (count)",
 }
 RAMP_OF = {SIGMA: "magma", CHI2: "magma", DIFFERENCE: "puor", WEIGHT: "cividis"}
 LOOKED = "looked"  # the coordinate of a look of which not every block is read

@@ -54,7 +54,9 @@ def parameters(dataset: xr.Dataset) -> Markup:
     if not attrs:
         return section("parameters", "Parameters", paragraph("The result says none."))
     rows = [[shortened(name), text_of(name, value)] for name, value in attrs.items()]
-    return section("parameters", "Parameters", table("Attributes of the result.", ["name", "value"], rows))
+    return section(
+        "parameters", "Parameters", table("Attributes of the result.", ["name", "value"], rows)
+    )
 
 
 def inputs(dataset: xr.Dataset, sensors: Sequence[Retrieval]) -> Markup:

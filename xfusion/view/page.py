@@ -101,7 +101,7 @@ def page_of(
         title=escaped(title),
         style=own["report.css"],
         script=own["report.js"],
-        lead=_lead(dataset, found, place, shape),
+        lead=_lead(dataset, place, shape),
         contents=joined(
             *(element("li", element("a", text, href=f"#{name}")) for name, text in CONTENTS.items())
         ),
@@ -110,7 +110,9 @@ def page_of(
         panels=panels,
         sections=joined(*told),
         data=joined(data_element("facts", facts | {"layers": said}), *blobs),
-        footer=paragraph(f"Written by xfusion {__version__}. This file is whole: it loads nothing."),
+        footer=paragraph(
+            f"Written by xfusion {__version__}. This file is whole: it loads nothing."
+        ),
     )
 
 
@@ -129,7 +131,7 @@ def _title(dataset: xr.Dataset, found: Evidence) -> str:
     return f"{sensors}, {as_text(moment).removesuffix('T00:00:00Z')}"
 
 
-def _lead(dataset: xr.Dataset, found: Evidence, place: Place, shape: tuple[int, int]) -> Markup:
+def _lead(dataset: xr.Dataset, place: Place, shape: tuple[int, int]) -> Markup:
     """Return what the report is of, in a few lines."""
     rows, columns = shape
     lines = [f"{rows:,} rows x {columns:,} columns"]
@@ -158,7 +160,7 @@ def _embedded(
     for one, layer in zip(said, layers, strict=True):
         pixels = looked[layer.name].to_numpy()
         packed = packed_numbers(pixels) if layer.kind == "number" else packed_codes(pixels)
-        one |= packed.form
+        one.update(packed.form)
         texts.append(packed.text)
     return texts
 
@@ -169,7 +171,13 @@ def _looked(said: list[dict[str, Any]], texts: list[str], looked: xr.Dataset) ->
         return None
     packed = packed_codes(looked.coords[LOOKED].to_numpy())
     texts.append(packed.text)
-    nothing = {"title": None, "kind": "flags", "bits": [], "colours": {}, "mask": None}
+    nothing: dict[str, Any] = {
+        "title": None,
+        "kind": "flags",
+        "bits": [],
+        "colours": {},
+        "mask": None,
+    }
     said.append({**nothing, **packed.form, "panel": False, "shown": False, "sampled": False})
     return len(said) - 1
 
@@ -180,9 +188,10 @@ def _about_maps(looked: xr.Dataset, said: list[dict[str, Any]], shape: tuple[int
     if step == 1:
         lines = ["Each cell of the maps is one pixel of the result."]
     else:
+        pixels = f"{step} x {step} = {step**2:,} pixels of the result"
+        middle = "the values are those of the one in the middle"
         lines = [
-            f"Each cell of the maps stands for {step} x {step} = {step**2:,} pixels of the result "
-            f"({shape[0]:,} x {shape[1]:,}): the values are those of the one in the middle."
+            f"Each cell of the maps stands for {pixels}, {shape[0]:,} x {shape[1]:,}: {middle}."
         ]
     means = [one["title"] for one in said if one.get("overview", 1) > 1]
     if means:
@@ -199,7 +208,9 @@ def _about_maps(looked: xr.Dataset, said: list[dict[str, Any]], shape: tuple[int
         )
     steps = sorted({one["step"] for one in said if one.get("step")})
     if steps:
-        lines.append(f"Numbers are kept in steps of {number(steps[0], 2)} to {number(steps[-1], 2)}.")
+        lines.append(
+            f"Numbers are kept in steps of {number(steps[0], 2)} to {number(steps[-1], 2)}."
+        )
     if any(one["form"] == "rounded" for one in said):
         titles = [one["title"] for one in said if one["form"] == "rounded"]
         lines.append(f"Of {', '.join(titles)}, whose range is wide, to 3 digits.")

@@ -8,7 +8,7 @@ import xarray as xr
 from xfusion.datamodel.building import retrieval
 from xfusion.datamodel.grid import geobox_of, has_crs
 from xfusion.datamodel.names import MU
-from xfusion.datamodel.times import as_time, label_text
+from xfusion.datamodel.times import as_time, label_text, moments_of
 from xfusion.raster.opening import open_raster
 from xfusion.warp.coregistration import coregister
 
@@ -36,10 +36,17 @@ def map_of(dataset: xr.Dataset, time: str | None) -> xr.Dataset:
             return dataset.isel(time=0)
         msg = f"it holds {len(labels)} times, {labels[0]} to {labels[-1]}: name one with --time"
         raise ValueError(msg)
-    apart = np.abs(dataset["time"].to_numpy() - as_time(time))
+    moments = moments_of(dataset["time"].to_numpy())
+    if moments is None:
+        msg = f"its times, {labels[0]} to {labels[-1]}, are no dates: select one, .isel(time=0)"
+        raise ValueError(msg)
+    apart = np.abs(moments - as_time(time))
     place = int(apart.argmin())
     if apart[place] > np.timedelta64(1, "D"):
-        msg = f"--time {time} is not one of {len(labels)}, {labels[0]} to {labels[-1]}; the nearest is {labels[place]}"
+        msg = (
+            f"--time {time} is none of {len(labels)}, {labels[0]} to {labels[-1]}; the nearest is "
+            f"{labels[place]}"
+        )
         raise ValueError(msg)
     return dataset.isel(time=place)
 

@@ -32,6 +32,14 @@ BINARY = (
     "z2",
 )
 CONTINUOUS = ("bias", "rmse", "mae", "crps", "z2")
+ABOUT_BINARY = (
+    "Of usable pixels. On the dashed line, what is said to happen with a probability does so that "
+    "often; the larger a dot, the more area."
+)
+ABOUT_CONTINUOUS = (
+    "Of usable pixels. Bars at the dashed line, and dots on it, are those of a sigma that is "
+    "right; a hollow in the middle is one of a sigma that is too small."
+)
 BY_SOURCE = {"binary": ("iou", "brier", "z2"), "continuous": ("bias", "rmse", "z2")}
 
 
@@ -65,7 +73,9 @@ def sources(found: Evidence, dataset: xr.Dataset) -> Markup:
         content.append(paragraph(f"This is a retrieval of {names}: no layer says who contributed."))
     else:
         each = summary.contributions.items()
-        content.append(shares(f"Pixels that a sensor contributed to. {of}", ("sensor", "share"), each))
+        content.append(
+            shares(f"Pixels that a sensor contributed to. {of}", ("sensor", "share"), each)
+        )
         among = sorted(summary.sources.items(), key=lambda pair: -pair[1])
         content.append(
             shares(f"Pixels by all that contributed. {of}", ("contributors", "share"), among[:64])
@@ -83,7 +93,9 @@ def sources(found: Evidence, dataset: xr.Dataset) -> Markup:
 def reasons(found: Evidence, dataset: xr.Dataset) -> Markup:
     """Return why pixels are excluded."""
     if MASK not in dataset.data_vars:
-        return section("reasons", "Reasons of exclusion", paragraph("There is no mask: nothing is excluded."))
+        return section(
+            "reasons", "Reasons of exclusion", paragraph("There is no mask: nothing is excluded.")
+        )
     of = ALL if found.of_all else SHOWN_ONLY
     pairs = sorted(found.summary.masks.items(), key=lambda pair: -pair[1])
     caption = f"Pixels that no sensor had an estimate of, by reason; a pixel may have several. {of}"
@@ -119,8 +131,9 @@ def areas(found: Evidence, dataset: xr.Dataset) -> Markup:
     elif "aleatoric" not in dataset.attrs and summary.area_of and "sum of mu" in summary.area_of:
         content.append(
             paragraph(
-                "Of a probability sigma must be the whole error, as what is true is 0 or 1: nothing "
-                "in this result says so (xf.add_aleatoric), and the uncertainty may be too small.",
+                "Of a probability sigma must be the whole error, as what is true is 0 or 1. "
+                "Nothing in this result says so (xf.add_aleatoric): the uncertainty may be too "
+                "small.",
                 note=True,
             )
         )
@@ -135,7 +148,8 @@ def _assumed(found: Evidence, least: str, most: str) -> list[Markup]:
         "all err alike"
     )
     if found.correlation == "given":
-        said = f"Errors of two pixels are taken to go together by {summary.correlation}. It would be {bounds}."
+        taken = f"Errors of two pixels are taken to go together by {summary.correlation}"
+        said = f"{taken}. It would be {bounds}."
     elif found.correlation == "measured":
         said = (
             "How errors of two pixels go together was measured against the reference on this very "
@@ -158,25 +172,24 @@ def calibration(found: Evidence) -> Markup:
     binary = scores.attrs["kind"] == "binary"
     names = [n for n in (BINARY if binary else CONTINUOUS) if n in scores]
     rows = [
-        [f"{name}: {scores[name].attrs.get('long_name', '')}", *(number(float(n)) for n in scores[name])]
+        [name, *(number(float(n)) for n in scores[name]), scores[name].attrs.get("long_name", "")]
         for name in names
     ]
     counts = [f"{int(n):,}" for n in scores["count"]]
-    rows.append(["pixels that were scored", *counts])
+    rows.append(["count", *counts, "pixels that are scored"])
     caption = "Against the reference. All: every pixel of known truth that has mu."
-    content = [table(caption, ["score", "all pixels", "usable pixels"], rows, numbers=-1)]
+    head = ["score", "all pixels", "usable pixels", "what it is"]
+    content = [table(caption, head, rows, numbers=2)]
     usable = scores.sel(pixels="usable")
     if int(usable["count"]):
-        drawn = [charts.reliability(usable)] if binary else [charts.pit(usable), charts.coverage(usable)]
+        drawn = (
+            [charts.reliability(usable)]
+            if binary
+            else [charts.pit(usable), charts.coverage(usable)]
+        )
         figures = [element("figure", chart) for chart in drawn]
         content.insert(0, element("div", *figures, class_="charts"))
-        said = (
-            "Of usable pixels. On the dashed line, what is said to happen with a probability does so "
-            "that often; the larger a dot, the more area."
-            if binary
-            else "Of usable pixels. Bars at the dashed line, and dots on it, are those of a sigma that "
-            "is right; a hollow in the middle is one that is too small."
-        )
+        said = ABOUT_BINARY if binary else ABOUT_CONTINUOUS
         content.insert(1, paragraph(said, note=True))
     if found.by_source is not None:
         content.append(_by_source(found.by_source, BY_SOURCE[str(scores.attrs["kind"])]))
@@ -189,7 +202,9 @@ def _by_source(scores: xr.Dataset, names: tuple[str, ...]) -> Markup:
     for k, group in enumerate(usable["group"].to_numpy()):
         one = usable.isel(group=k)
         if int(one["count"]):
-            rows.append([str(group), f"{int(one['count']):,}", *(number(float(one[n])) for n in names)])
+            rows.append(
+                [str(group), f"{int(one['count']):,}", *(number(float(one[n])) for n in names)]
+            )
     return table(
         "Usable pixels by who contributed.", ["contributors", "pixels", *names], rows, numbers=-1
     )
@@ -212,4 +227,3 @@ def completeness(found: Evidence, attrs: dict[str, object], missing: int) -> Mar
         seen = 1 - found.summary.sources.get("none", 0.0)
         rows.append(["pixels that some sensor has seen", percent(seen)])
     return section("completeness", "Completeness", table(of, ["", ""], rows, numbers=-1))
-

@@ -42,7 +42,7 @@ def place_of(dataset: xr.Dataset) -> Place:
 
 
 def indexed(dataset: xr.Dataset) -> xr.Dataset:
-    """Return layers with the numbers of rows and columns, which a look then has of what it shows."""
+    """Return layers with the numbers of rows and columns, which a look of them then has."""
     down, across = _dims(dataset)
     return dataset.assign_coords(
         report_row=(down, np.arange(dataset.sizes[down])),
@@ -53,7 +53,9 @@ def indexed(dataset: xr.Dataset) -> xr.Dataset:
 def north_up(looked: xr.Dataset, place: Place) -> xr.Dataset:
     """Return a look with north at the top and east at the right, where rows and columns run so."""
     down, across = _dims(looked)
-    flipped = [dim for dim, falls in ((down, True), (across, False)) if _runs(looked, dim, place) is falls]
+    flipped = [
+        dim for dim, falls in ((down, True), (across, False)) if _runs(looked, dim, place) is falls
+    ]
     return looked.isel({dim: slice(None, None, -1) for dim in flipped})
 
 
@@ -101,7 +103,9 @@ def facts_of(
     geobox = place.geobox
     if geobox is None:
         labels = [looked.coords.get(dim) for dim in (across, down)]
-        if all(k is not None and k.dtype.kind in "fiu" and bool(np.isfinite(k).all()) for k in labels):
+        if all(
+            k is not None and k.dtype.kind in "fiu" and bool(np.isfinite(k).all()) for k in labels
+        ):
             x, y = (np.asarray(k, np.float64) for k in labels)
             facts["labels"] = {"x": x.tolist(), "y": y.tolist()}
             facts["aspect"] = _aspect(_step(y), _step(x))
