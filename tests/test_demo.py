@@ -27,7 +27,7 @@ from xfusion.cli import main
 
 COMMAND = [sys.executable, "-m", "xfusion", "demo", "--size", "0.25"]
 MAPS = tuple(f"water_{name}.tif" for name in ("mu", "sigma", "mask", "source", "conflict"))
-FILES = {*MAPS, "water_item.json", "water.png"}
+FILES = {*MAPS, "water_item.json", "water.png", "report.html"}
 
 
 def start(out: Path, *options: str, **environment: str) -> subprocess.Popen[str]:
@@ -87,7 +87,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
 def test_it_leaves_the_maps_the_picture_and_the_scene(run: Run) -> None:
     assert {path.name for path in run.out.iterdir()} == FILES | {"scene"}
     assert run.stdout.partition("written\n")[2].split("\n")[:-1] == [
-        f"  {run.out / name}" for name in (*MAPS, "water_item.json", "water.png")
+        f"  {run.out / name}" for name in (*MAPS, "water_item.json", "water.png", "report.html")
     ]
 
 

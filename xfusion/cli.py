@@ -63,8 +63,8 @@ def demo_command(out: Path, size: float, seed: int, quiet: bool, debug: bool) ->
     """Fuse an example scene of two sensors into one water map.
 
     Writes Sentinel-1 and Sentinel-2 retrievals with a known truth, serves their mask layers
-    with a STAC API on this machine, and fuses them: COGs of mu, sigma, mask and source, and
-    a picture.
+    with a STAC API on this machine, and fuses them: COGs of mu, sigma, mask and source, a
+    picture, and a report to be opened in a browser.
     """
     with one_line_errors(debug=debug), terminated_is_interrupted():
         from .demo import run_demo

@@ -16,6 +16,7 @@ from xfusion.datamodel.building import usable
 from xfusion.datamodel.flags import contributors
 from xfusion.datamodel.names import MU, SIGMA, SOURCE
 from xfusion.products import SensorProduct, Sentinel1Product, Sentinel2Product
+from xfusion.view.reporting import report
 from xfusion.warp.target import common_grid
 
 from .odds import WET, brier_scores
@@ -45,7 +46,7 @@ class DemoResult:
     """
 
     files: dict[str, Path]
-    """Variable -> COG, "item" -> STAC item, and "panel" -> PNG."""
+    """Variable -> COG, "item" -> STAC item, "panel" -> PNG, and "report" -> HTML."""
 
     pixels: dict[str, int]
     """Pixels by who contributed: sensor names joined by "+", "none" outside."""
@@ -144,6 +145,10 @@ def run_demo(
     truth = scene.truth(lazy[2].geobox)
     files = to_cog(fused, out, prefix="water_", overwrite=True, progress=False)
     files["panel"] = _write_panel(draw_panel(s1, s2, fused), out / "water.png")
+    share = fused[MU].copy(data=truth)
+    files["report"] = report(
+        fused, out / "report.html", reference=share, sensors=(s1, s2), kind="continuous"
+    )
     return DemoResult(
         files=files,
         pixels=_pixels_by_source(fused),
