@@ -45,6 +45,7 @@ TITLES = {
     COUNT: "Retrievals (count)",
 }
 RAMP_OF = {SIGMA: "magma", CHI2: "magma", DIFFERENCE: "puor", WEIGHT: "cividis"}
+LIKE_SHARES = (-0.2, 0.5, 1.2)  # least, and least and most of the largest, of noisy shares, too
 LOOKED = "looked"  # the coordinate of a look of which not every block is read
 Kind: TypeAlias = Literal["number", "flags", "part"]
 
@@ -233,9 +234,9 @@ def _scale(name: str, values: NDArray[Any]) -> tuple[float, float]:
     """Return what the ends of the colours stand for: 0 and 1 of shares, else most of the values."""
     if not values.size:
         return 0.0, 1.0
-    if name in (MU, WEIGHT) and values.min() >= 0 and 0.1 < values.max() <= 1:  # noqa: PLR2004  # of what is nearer to 0 nothing would be seen
-        return 0.0, 1.0
     low, high = (float(q) for q in np.percentile(values.astype(np.float64), (2, 98)))
+    if name in (MU, WEIGHT) and LIKE_SHARES[0] < low and LIKE_SHARES[1] < high < LIKE_SHARES[2]:
+        return 0.0, 1.0
     if name in (SIGMA, CHI2, COUNT):
         low = min(0.0, low)
     if name == DIFFERENCE:

@@ -21,7 +21,6 @@ from xfusion.datamodel.provenance import (
     LINKS,
     OFFSETS,
     item_links,
-    lasting,
 )
 from xfusion.datamodel.redaction import public, without_secrets
 from xfusion.datamodel.times import as_text, moment_of
@@ -30,7 +29,7 @@ from xfusion.datamodel.version import __version__
 
 from . import citing
 from .markup import Markup, element, joined
-from .tables import link, paragraph, section, shortened, table
+from .tables import MOST_ROWS, link, paragraph, section, shortened, table
 
 OF_MASKS = (CATALOG, COLLECTION, ITEMS, ITEMS_FOUND, ASSETS_MISSING, OFFSETS, LINKS, BY_TIME)
 NO_PARAMETERS = ("sensor", "Conventions", *OF_MASKS)
@@ -48,9 +47,9 @@ def text_of(name: str, value: Any) -> str:
     return shortened(without_secrets(text, ""))
 
 
-def parameters(dataset: xr.Dataset) -> Markup:
+def parameters(attrs: Mapping[Any, Any]) -> Markup:
     """Return what the result was made with, by its attributes."""
-    attrs = {str(k): v for k, v in lasting(dataset.attrs).items() if k not in NO_PARAMETERS}
+    attrs = {str(k): v for k, v in attrs.items() if k not in NO_PARAMETERS}
     if not attrs:
         return section("parameters", "Parameters", paragraph("The result says none."))
     rows = [[shortened(name), text_of(name, value)] for name, value in attrs.items()]
@@ -59,9 +58,8 @@ def parameters(dataset: xr.Dataset) -> Markup:
     )
 
 
-def inputs(dataset: xr.Dataset, sensors: Sequence[Retrieval]) -> Markup:
+def inputs(attrs: Mapping[Any, Any], sensors: Sequence[Retrieval]) -> Markup:
     """Return what the result is from, with links where they lead to the web."""
-    attrs = lasting(dataset.attrs)
     content: list[Markup] = []
     if sensors:
         rows = [_sensor(k, as_retrieval(each)) for k, each in enumerate(sensors)]
@@ -93,10 +91,10 @@ def _items(attrs: Mapping[Any, Any]) -> list[Markup]:
         return []
     links = {k.replace(" ", "%20"): href for k, href in item_links(attrs).items()}
     rows = []
-    for word in words:
+    for word in words[:MOST_ROWS]:
         href = links.get(word, "")
         rows.append([shortened(word), link(public(href)) if href else "not known"])
-    return [table("Items that the masks are from.", ["item", "where it is"], rows)]
+    return [table("Items that the masks are from.", ["item", "where it is"], rows, of=len(words))]
 
 
 def versions(dataset: xr.Dataset) -> Markup:

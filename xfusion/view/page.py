@@ -11,7 +11,7 @@ import xarray as xr
 
 from xfusion.datamodel.grid import spatial_dims
 from xfusion.datamodel.names import MU
-from xfusion.datamodel.provenance import assets_missing
+from xfusion.datamodel.provenance import assets_missing, lasting
 from xfusion.datamodel.times import as_text, moment_of
 from xfusion.datamodel.units import units_of
 from xfusion.datamodel.validation import Retrieval
@@ -82,7 +82,7 @@ def page_of(
     blobs += [] if ball is None else [data_element("ball", packed_floats(ball))]
     own = {name: _own(name) for name in ("report.html", "report.css", "report.js")}
     policy = POLICY.format(script=hash_of(own["report.js"]), style=hash_of(own["report.css"]))
-    units = units_of(dataset[MU]) or ""
+    units, attrs = units_of(dataset[MU]) or "", lasting(dataset.attrs)
     told = [
         sections.statistics(found, units),
         sections.sources(found, dataset),
@@ -90,8 +90,8 @@ def page_of(
         sections.completeness(found, dict(dataset.attrs), assets_missing(dataset.attrs)),
         sections.areas(found, dataset),
         sections.calibration(found),
-        origins.parameters(dataset),
-        origins.inputs(dataset, sensors),
+        origins.parameters(attrs),
+        origins.inputs(attrs, sensors),
         origins.versions(dataset),
     ]
     return filled(
@@ -244,7 +244,8 @@ def _legend(place: int, one: dict[str, Any]) -> Markup:
         ends = [f"{number(one[end], 3)}" for end in ("from", "to")]
         units = f" {one['units']}" if one["units"] else ""
         bar = charts.ramp(f"ramp-{place}", one["ramp"], *ends, name=one["title"])
-        grey = [charts.swatch(EXCLUDED), "excluded "] if one["mask"] is not None else []
-        return element("p", bar, units, " ", *grey, class_="legend")
+        of_mask = one["mask"] is not None
+        grey = element("span", charts.swatch(EXCLUDED), " excluded") if of_mask else ""
+        return element("p", element("span", bar, units), " ", grey, class_="legend")
     entries = [element("li", charts.swatch(colour), text) for text, colour in one["legend"]]
     return element("ul", *entries, class_="legend")

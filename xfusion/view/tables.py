@@ -13,7 +13,12 @@ LONGEST = 2000  # letters of a text
 
 
 def table(
-    caption: str, head: Sequence[str], rows: Iterable[Sequence[object]], *, numbers: int = 0
+    caption: str,
+    head: Sequence[str],
+    rows: Iterable[Sequence[object]],
+    *,
+    numbers: int = 0,
+    of: int | None = None,
 ) -> Markup:
     """Return a table whose rows begin with what they are of.
 
@@ -25,7 +30,9 @@ def table(
     rows : iterable of sequences
         Markup or text; of more than MOST_ROWS the first, and how many there are.
     numbers : int
-        How many columns before the last hold numbers: all but the first with -1.
+        How many columns behind the first hold numbers: all of them with -1.
+    of : int, optional
+        How many rows there are, if not all are given.
     """
     rows = [*rows]
     count = len(head) - 1 if numbers < 0 else numbers
@@ -35,7 +42,8 @@ def table(
         for name, kind in zip(head, kinds, strict=True)
     ]
     body = [_row(row, kinds) for row in rows[:MOST_ROWS]]
-    said = caption if len(rows) <= MOST_ROWS else f"{caption} The first {MOST_ROWS} of {len(rows)}."
+    total = len(rows) if of is None else of
+    said = caption if total <= MOST_ROWS else f"{caption} The first {MOST_ROWS} of {total}."
     return element(
         "div",
         element(
