@@ -253,6 +253,14 @@ def test_any_retrieval_has_a_report(tmp_path: Path, result: xr.Dataset, said: st
     assert said in text_of(xf.report(result, tmp_path / "r.html"))
 
 
+def test_uneven_labels_are_said_and_shown_as_they_are(tmp_path: Path) -> None:
+    labels = {"y": np.linspace(2, 0, 20) ** 2, "x": np.arange(30.0)}
+    pixels = xr.DataArray(np.full((20, 30), 0.5), labels, ("y", "x")).rio.write_crs("EPSG:3035")
+    path = xf.report(xf.retrieval(pixels, pixels), tmp_path / "r.html", reference=pixels > 0.4)
+    assert "y is not evenly spaced" in text_of(path)
+    assert facts_of(path)["labels"]["y"] == pytest.approx(labels["y"])
+
+
 @pytest.mark.parametrize("crs", ["EPSG:4326", "EPSG:3857", "EPSG:3995", "EPSG:2154"])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_any_grid_has_its_place(tmp_path: Path, crs: str, dtype: str) -> None:
@@ -408,7 +416,8 @@ def test_the_command_takes_a_folder_and_a_reference_on_another_grid(tmp_path: Pa
     out.write_text("mine")
     again = CliRunner().invoke(main, arguments)
     assert again.exit_code == 1
-    assert "is no report" in again.output
+    assert "is no report: give --overwrite to replace it" in again.output
+    assert "Errno" not in again.output
 
 
 def test_the_command_takes_one_time_of_a_cube(tmp_path: Path) -> None:

@@ -40,6 +40,8 @@ WORDS = {
     r"pass overwrite=True to replace it, or another folder or prefix": (
         "give --restart to replace it, or another --out"
     ),
+    r"is no report: pass overwrite=True": "is no report: give --overwrite",
+    r"assess\(\.\.\., kind='continuous'\)": "--kind continuous",
     r"choose another (store|folder|path)\b": "choose another --out",
     r"write a part, \.isel\(\.\.\.\)": "take a coarser --grid",
     r"\.assign_coords\(time=np\.datetime64\(\.\.\.\)\), or leave the item out, item=False": (

@@ -15,8 +15,8 @@ from xfusion.assessment.correlation_range import Correlation
 from xfusion.assessment.pixel_errors import check_is_share
 from xfusion.assessment.truth import Kind
 from xfusion.datamodel.building import usable
-from xfusion.datamodel.grid import has_crs, spatial_dims
-from xfusion.datamodel.names import CONFLICT, MASK, MU, SIGMA, SOURCE
+from xfusion.datamodel.grid import spatial_dims
+from xfusion.datamodel.names import CONFLICT, MASK, MU, SIGMA, SOURCE, SPATIAL_REF
 from xfusion.run.memory import compute
 
 from .map_layers import LOOKED
@@ -48,6 +48,7 @@ def evidence_of(
     dataset: xr.Dataset,
     looked: xr.Dataset,
     *,
+    has_grid: bool,
     reference: xr.DataArray | None,
     threshold: float | None,
     correlation: Correlation,
@@ -62,15 +63,21 @@ def evidence_of(
         A retrieval of one map, checked.
     looked : Dataset
         Its look, in memory.
+    has_grid : bool
+        Whether it has a place, and so areas.
     reference, threshold, correlation, kind, statistics
         As of :func:`~xfusion.view.reporting.report`.
     """
-    scores, by_source, measured = _judged(dataset, reference, threshold=threshold, kind=kind)
+    scores, by_source, measured = _judged(
+        dataset, reference, has_grid=has_grid, threshold=threshold, kind=kind
+    )
     whose = "given" if correlation is not None else "measured" if measured is not None else ""
     summed: dict[str, Any] = {"threshold": threshold}
     if correlation is not None or measured is not None:
         summed["correlation"] = correlation if correlation is not None else measured
     layers = dataset[[n for n in SUMMARISED if n in dataset.data_vars]]
+    if not has_grid:
+        layers = layers.drop_vars(SPATIAL_REF, errors="ignore")
     if statistics == "shown":
         summary = summarise(_as_one_row(layers, looked))
     else:
@@ -90,17 +97,20 @@ def _judged(
     dataset: xr.Dataset,
     reference: xr.DataArray | None,
     *,
+    has_grid: bool,
     threshold: float | None,
     kind: Kind | None,
 ) -> tuple[xr.Dataset | None, xr.Dataset | None, xr.DataArray | None]:
     """Return scores, scores by source, and the correlation of errors, in one pass."""
     if reference is None:
         return None, None, None
-    wanted = {"scores": assess(dataset, reference, kind=kind)}
+    # labels that are no grid have no areas: each pixel counts the same
+    options: dict[str, Any] = {"kind": kind, "weights": "area" if has_grid else "equal"}
+    wanted = {"scores": assess(dataset, reference, **options)}
     if SOURCE in dataset.data_vars:
-        wanted["by_source"] = assess(dataset, reference, kind=kind, by="source")
+        wanted["by_source"] = assess(dataset, reference, by="source", **options)
     binary = wanted["scores"].attrs["kind"] == "binary"
-    if has_crs(dataset) and (threshold is not None or (binary and _is_share(dataset))):
+    if has_grid and (threshold is not None or (binary and _is_share(dataset))):
         measured = error_correlation(dataset, reference, threshold=threshold)
         wanted["measured"] = measured.to_dataset(name="measured")
     found = _together(wanted)

@@ -25,6 +25,7 @@ from xfusion.datamodel.names import (
     SOURCE,
     WEIGHT,
 )
+from xfusion.datamodel.times import label_text
 from xfusion.datamodel.units import DIMENSIONLESS, units_of
 from xfusion.datamodel.validation import Retrieval, as_retrieval
 
@@ -140,7 +141,7 @@ def _own(dataset: xr.Dataset) -> Iterator[tuple[xr.DataArray, MapLayer]]:
         (along,) = {*weight.dims} - {*dims}
         for k in range(weight.sizes[along]):
             one = weight.isel({along: k}, drop=True).transpose(*dims)
-            label = weight.coords[along].to_numpy()[k] if along in weight.coords else k
+            label = label_text(weight.coords[along].to_numpy()[k]) if along in weight.coords else k
             title = f"Weight of {label}"
             yield one, MapLayer(name=f"{WEIGHT}_{k}", title=title, kind="number", group=WEIGHT)
 
@@ -235,12 +236,14 @@ def _scale(name: str, values: NDArray[Any]) -> tuple[float, float]:
     if not values.size:
         return 0.0, 1.0
     low, high = (float(q) for q in np.percentile(values.astype(np.float64), (2, 98)))
-    if name in (MU, WEIGHT) and LIKE_SHARES[0] < low and LIKE_SHARES[1] < high < LIKE_SHARES[2]:
+    if name == WEIGHT:
+        return 0.0, 1.0
+    if name == MU and LIKE_SHARES[0] < low and LIKE_SHARES[1] < high < LIKE_SHARES[2]:
         return 0.0, 1.0
     if name in (SIGMA, CHI2, COUNT):
         low = min(0.0, low)
     if name == DIFFERENCE:
-        high = max(abs(low), abs(high))
+        high = max(abs(low), abs(high), 1.0)
         low = -high
     if high > low:
         return low, high

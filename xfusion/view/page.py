@@ -208,9 +208,8 @@ def _about_maps(looked: xr.Dataset, said: list[dict[str, Any]], shape: tuple[int
         )
     steps = sorted({one["step"] for one in said if one.get("step")})
     if steps:
-        lines.append(
-            f"Numbers are kept in steps of {number(steps[0], 2)} to {number(steps[-1], 2)}."
-        )
+        ends = dict.fromkeys(number(step, 2) for step in (steps[0], steps[-1]))
+        lines.append(f"Numbers are kept in steps of {' to '.join(ends)}.")
     if any(one["form"] == "rounded" for one in said):
         titles = [one["title"] for one in said if one["form"] == "rounded"]
         lines.append(f"Of {', '.join(titles)}, whose range is wide, to 3 digits.")

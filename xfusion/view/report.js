@@ -276,7 +276,8 @@
     if (Number.isNaN(value)) return null;
     if (!Number.isFinite(value)) return value > 0 ? "infinite" : "minus infinite";
     if (layer.form !== "even") return String(+value.toPrecision(3));
-    const digits = layer.step > 0 ? Math.ceil(-Math.log10(layer.step)) : 6;
+    if (!layer.step) return String(+value.toPrecision(6));
+    const digits = Math.ceil(-Math.log10(layer.step));
     if (digits > 12 || digits < -6) return value.toPrecision(5);
     return value.toFixed(Math.max(0, digits)).replace(/^-(0(\.0*)?)$/, "$1");
   }

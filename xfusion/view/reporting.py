@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import math
 import os
 import threading
@@ -119,6 +118,7 @@ def report(
     found = evidence_of(
         one,
         looked,
+        has_grid=place.geobox is not None,
         reference=reference,
         threshold=threshold,
         correlation=correlation,
@@ -168,14 +168,14 @@ def _target(path: FilePath, *, overwrite: bool) -> Path:
 def _refuse_another(target: Path, *, overwrite: bool) -> None:
     if target.is_dir():
         msg = f"{target} is a folder: name a file in it, {target / 'report.html'}"
-        raise FileExistsError(errno.EEXIST, msg)
+        raise FileExistsError(msg)
     if overwrite or not target.exists():
         return
     with target.open("rb") as file:
         ours = f'content="{GENERATOR}'.encode() in file.read(BEGINNING)
     if not ours:
         msg = f"{target} exists and is no report: pass overwrite=True to replace it"
-        raise FileExistsError(errno.EEXIST, msg)
+        raise FileExistsError(msg)
 
 
 def _written(page: str, target: Path, *, overwrite: bool) -> Path:
