@@ -40,9 +40,9 @@ from .series.updating import update
 from .store.write import to_zarr
 from .view.explaining import explain
 from .view.pictures import plot
+from .view.reporting import report
 from .view.score_plots import plot_pit, plot_reliability
 from .view.series_plots import plot_area, plot_history, plot_weights
-from .view.reporting import report
 from .warp.coregistration import coregister
 
 

@@ -10,16 +10,6 @@ from typing import Any
 import click
 
 from .cli_fuse import fuse
-from .cli_options import (
-    FILES,
-    RUN,
-    SCHEDULER,
-    SENSORS,
-    check_options,
-    correlation_option,
-    sensors_given,
-    takes,
-)
 from .cli_plot import plot_command
 from .cli_report import report_command
 from .cli_update import update
@@ -91,120 +81,9 @@ def demo_command(out: Path, size: float, seed: int, quiet: bool, debug: bool) ->
 
 
 main.add_command(fuse)
-@main.command(cls=WithSensors)
-@takes(SENSORS)
-@click.option(
-    "--out",
-    required=True,
-    metavar="DIR|STORE.zarr",
-    help="Folder of COGs and a STAC item, or a Zarr store (path or URL).",
-)
-@click.option(
-    "--grid",
-    metavar="SENSOR|FILE|CRS,RESOLUTION",
-    help="Grid of the result, such as s1, grid.tif or EPSG:4326,0.0001.  [default: s2, or that "
-    "of the first sensor]",
-)
-@takes(FILES)
-@click.option(
-    "--rule",
-    type=click.Choice(list(RULES)),
-    default="gaussian",
-    show_default=True,
-    help="Fusion rule.",
-)
-@correlation_option("for the rule gaussian")
-@click.option(
-    "--inflate",
-    type=click.Choice(["birge"]),
-    help="Larger sigma where sensors disagree; for the rule gaussian.",
-)
-@click.option(
-    "--prior",
-    type=probability_or_calibration,
-    metavar="NUMBER|calibration",
-    help="Probability before any evidence, or that of the sensors' calibration; for the rule "
-    "log_odds, which needs it.",
-)
-@SCHEDULER
-@click.option(
-    "--resume/--restart",
-    default=True,
-    show_default=True,
-    help="Go on with an unfinished Zarr store; or begin anew, and replace the files of a folder.",
-)
-@takes(RUN)
-def fuse(
-    s1: tuple[str, str] | None,
-    s2: tuple[str, str] | None,
-    sensor: tuple[tuple[str, str, str, str], ...],
-    date: str | None,
-    out: str,
-    grid: str | None,
-    nodata: tuple[str, ...],
-    scale: tuple[str, ...],
-    catalog_s1: str | None,
-    catalog_s2: str | None,
-    ndvi_max: float,
-    rule: Any,
-    correlation: float,
-    inflate: Any,
-    prior: float | str | None,
-    scheduler: str | None,
-    resume: bool,  # noqa: FBT001  # as click passes it
-    force: bool,  # noqa: FBT001  # as click passes it
-    timeout: float,
-    quiet: bool,  # noqa: FBT001  # as click passes it
-    debug: bool,  # noqa: FBT001  # as click passes it
-) -> None:
-    """Fuse the retrievals of two or more sensors into one.
-
-    Each sensor is a raster of means and one of standard deviations. Sentinel-1 and Sentinel-2
-    get the masks of their catalogues for the date. Everything is brought onto one grid, fused
-    pixel by pixel, and written block by block: memory does not grow with the area.
-
-    \b
-    xfusion fuse --s1 s1_mu.tif s1_sigma.tif --s2 s2_mu.tif s2_sigma.tif \\
-        --date 2023-06-20 --out water.zarr
-    """  # noqa: D301  # click wants the character behind \b
-    check_rule(rule, correlation=correlation, inflate=inflate, prior=prior)
-    refuse_file(out)
-    files = {"s1": s1, "s2": s2}
-    check_options(correlation=correlation, ndvi_max=ndvi_max, given=files)
-    with one_line_errors(debug=debug), terminated_is_interrupted(), cluster(scheduler):
-        from .store.write import is_store
-        from .workflow import FEWEST, RANGE, fuse_files
-
-        catalogs = {"s1": catalog_s1, "s2": catalog_s2}
-        sensors = sensors_given(files, sensor, catalogs=catalogs, nodata=nodata, scale=scale)
-        if len(sensors) < FEWEST:
-            msg = "give at least two of --s1, --s2 and --sensor"
-            raise click.UsageError(msg)
-        with warnings_in_lines(quiet=quiet):
-            fused = fuse_files(
-                sensors,
-                date=date,
-                grid=grid,
-                ndvi_max=ndvi_max,
-                rule=rule,
-                correlation=correlation,
-                inflate=inflate,
-                prior=prior,
-            )
-            if is_store(out):
-                fused.to_zarr(out, resume=resume, force=force, timeout=timeout, progress=not quiet)
-            else:
-                fused.to_cog(out, overwrite=not resume, progress=not quiet)
-        if not quiet:
-            of = fused.dataset.attrs
-            ranges = [f"mu of {s.name}: {of[RANGE + s.name]} (of a sample)" for s in sensors]
-            click.echo("\n".join(ranges))
-            click.echo(f"{public(out)} is whole; what it contains: xfusion info {public(out)}")
-
-
-main.add_command(plot_command)
 main.add_command(update)
 main.add_command(warm_command)
+main.add_command(plot_command)
 main.add_command(report_command)
 
 

@@ -43,8 +43,8 @@ from .store.write import to_zarr
 from .view.explaining import explain
 from .view.product_page import page_of, text_of
 from .view.pictures import plot
-from .view.series_plots import plot_history, plot_weights
 from .view.reporting import report
+from .view.series_plots import plot_history, plot_weights
 from .warp.coregistration import coregister
 
 if TYPE_CHECKING:

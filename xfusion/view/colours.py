@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from . import palette
+
 NOTHING = "#ececec"  # where there is no value
 EXCLUDED = "#b5b5b5"
 SEVERAL = "#3c3c3c"
@@ -29,26 +31,6 @@ STOPS = {
 }
 RAMPS: Mapping[str, Sequence[str]] = {name: stops.split() for name, stops in STOPS.items()}
 
-# Of the reasons of exclusion: what nobody knows is grey
-REASONS: Mapping[str, str] = {
-    "cloud": "#56b4e9",
-    "shadow": "#0072b2",
-    "vegetation": "#009e73",
-    "defective": "#cc79a7",
-    "gfm": "#e69f00",
-    "unknown": "#9a9a9a",
-    "read failed": "#d55e00",
-    "user": "#f0e442",
-}
-
-# Okabe and Ito (2008), Color universal design; neighbours differ in lightness, too
-CATEGORIES = (
-    "#0072b2",
-    "#e69f00",
-    "#009e73",
-    "#cc79a7",
-    "#56b4e9",
-    "#d55e00",
-    "#f0e442",
-    "#000000",
-)
+# by their names in words
+REASONS: Mapping[str, str] = {name.replace("_", " "): hue for name, hue in palette.REASONS.items()}
+CATEGORIES = palette.CATEGORIES
