@@ -138,8 +138,9 @@ def test_a_calibration_is_applied_to_the_sensor_it_is_of_and_to_no_other(
     file = tmp_path / "radar.json"
     file.write_text(model.to_json())
     means = []
+    more: list[str]
     for number, more in enumerate(
-        [[], ["--calibration", file], ["--calibration", f"radar={file}"]]
+        [[], ["--calibration", str(file)], ["--calibration", f"radar={file}"]]
     ):
         out = tmp_path / f"{number}.zarr"
         result = call("fuse", *files, *more, "--out", out, "--quiet")
