@@ -21,6 +21,7 @@ CLASS = {
         "name": {"type": "string", "pattern": "^[0-9A-Za-z_-]+$"},
         "title": {"type": "string"},
         "description": {"type": "string"},
+        "count": {"type": "integer", "minimum": 0},
         "color_hint": {"type": "string", "pattern": "^[0-9A-F]{6}$"},
     },
 }
@@ -66,6 +67,14 @@ TABLES: dict[str, tuple[str, str, dict[str, Any]]] = {
         {
             "classes": CLASSES,
             "bitfields": {"type": "array", "minItems": 1, "uniqueItems": True, "items": BITFIELD},
+        },
+    ),
+    "file": (
+        "2.1.0",
+        "file",
+        {
+            "size": {"type": "integer", "minimum": 0},
+            "checksum": {"type": "string", "pattern": "^[a-f0-9]+$"},
         },
     ),
     "processing": (

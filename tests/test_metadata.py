@@ -125,7 +125,11 @@ def test_attributes_of_coordinates_are_the_callers() -> None:
         mu[dim].attrs.clear()
     mu.x.attrs = {"standard_name": "grid_longitude"}
     ds = xf.retrieval(mu, mu + 1)
-    assert ds.x.attrs == {"axis": "X", "standard_name": "grid_longitude"}
+    assert ds.x.attrs == {
+        "axis": "X",
+        "standard_name": "grid_longitude",
+        "long_name": "grid longitude",
+    }
     assert ds.y.attrs == {"axis": "Y", "standard_name": "latitude", "units": "degrees_north"}
     assert mu.y.attrs == {}
 
@@ -133,6 +137,6 @@ def test_attributes_of_coordinates_are_the_callers() -> None:
 def test_without_a_crs_names_alone_tell() -> None:
     labels = [0.5, 1.5]
     bare = xr.DataArray(np.ones((2, 2)), {"y": labels, "x": labels}, ("y", "x"))
-    assert xf.retrieval(bare, bare).x.attrs == {"axis": "X"}
+    assert xf.retrieval(bare, bare).x.attrs == {"axis": "X", "long_name": "x"}
     named = bare.rename(y="lat", x="lon")
     assert xf.retrieval(named, named).lon.attrs["standard_name"] == "longitude"

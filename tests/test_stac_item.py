@@ -18,7 +18,7 @@ from pyproj import CRS, Transformer
 import xfusion as xf
 from tests import stac_schemas
 from tests.test_composition import EQUI7
-from xfusion.cog.item import colours
+from xfusion.cog.flag_colours import colours
 from xfusion.datamodel.outline import footprint
 from xfusion.datamodel.provenance import mask_attrs
 from xfusion.demo.scene import write_scene

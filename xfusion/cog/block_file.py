@@ -16,14 +16,16 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from xfusion.datamodel.grid import grid_coords
-from xfusion.datamodel.names import MU, SOURCE
+from xfusion.datamodel.names import MU
 from xfusion.datamodel.provenance import lasting
 from xfusion.datamodel.tags import OF_ALL, UNPACKED
 from xfusion.datamodel.times import as_text, as_time, moment_of, stated_span
 from xfusion.run.progress import Advance, progress_of
 from xfusion.run.scheduler import scheduler_of, shares_memory, worker_count
 
-from .item import band_names, colours, nodata_of
+from .flag_colours import class_names, colours, is_coloured
+from .item import band_names, nodata_of
+from .statistics import Counted
 
 if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox
@@ -39,8 +41,16 @@ def write_blocks(
     files: Mapping[str, Path],
     *,
     progress: bool,
-) -> dict[str, Path]:
-    """Compute the pixels, and write each block as soon as it is there."""
+) -> tuple[dict[str, Path], dict[str, list[Counted]]]:
+    """Compute the pixels, and write each block as soon as it is there.
+
+    Returns
+    -------
+    dict
+        Variable -> file of its pixels.
+    dict
+        Variable -> what is known of the pixels of each band.
+    """
     (rows, columns), _ = grid_coords(dataset)
     arrays = {str(k): v.transpose(..., rows, columns) for k, v in dataset.data_vars.items()}
     lazy = {
@@ -72,7 +82,7 @@ def write_blocks(
             da.store(sources, targets, lock=False)  # type: ignore[arg-type]  # takes what has __setitem__
         else:
             _gather(lazy, targets)
-    return parts
+    return parts, {name: target.counted for name, target in zip(lazy, targets, strict=True)}
 
 
 def _gather(arrays: Mapping[str, xr.DataArray], targets: list[BlockFile]) -> None:
@@ -132,7 +142,10 @@ class BlockFile:
             interleave="band",
             bigtiff="yes",
         )
-        if array.name == SOURCE:
+        coloured = is_coloured(array)
+        self._class_names = class_names(array) if coloured else {}
+        self.counted = [Counted(nodata_of(array), codes=coloured) for _ in names]
+        if coloured:
             self._file.write_colormap(1, {k: (*v, 255) for k, v in colours(array).items()})
         self._file.descriptions = names
         self._file.units = (tags.get("units"),) * len(names)
@@ -150,6 +163,8 @@ class BlockFile:
         indexes = [first + 1 + i for i in range(len(layers))]
         with self._lock, named_errors(self._becomes):
             self._file.write(layers, indexes, window=Window.from_slices(rows, columns))
+            for index, layer in zip(indexes, layers, strict=True):
+                self.counted[index - 1].add((rows.start or 0, columns.start or 0), layer)
             self._advance(block.size)
 
     def __enter__(self) -> Self:
@@ -158,6 +173,9 @@ class BlockFile:
     def __exit__(self, *error: object) -> None:
         # after an error, threads may still be at work on other blocks
         with self._lock:
+            if error[0] is None:
+                for index, counted in enumerate(self.counted, start=1):
+                    self._file.update_tags(index, **counted.tags(self._class_names))
             self._file.close()
         if error[0] is None:
             with named_errors(self._becomes):
@@ -171,7 +189,7 @@ def _tags(dataset: xr.Dataset, array: xr.DataArray) -> dict[str, str]:
     attrs = {k: v for k, v in lasting(dataset.attrs).items() if OF_ALL.fullmatch(str(k))}
     for end, stated in stated_span(dataset).items():
         attrs[end] = stated if isinstance(stated, str) else as_text(as_time(stated))
-    attrs |= {k: v for k, v in array.attrs.items() if k not in UNPACKED}
+    attrs |= {k: v for k, v in array.attrs.items() if k not in (*UNPACKED, "flag_values")}
     moment = moment_of(dataset.coords.get("time"))
     if moment is not None:
         attrs["time"] = f"{moment.astype('datetime64[us]').item().isoformat()}Z"

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 ITEM, COLLECTION = "item", "collection"
 TIME = r"\d{4,}T\d{6}_"  # as names of files have it
+OF_ONE_FILE = ("href", "file:size", "file:checksum")
 OWN = ("item", "self", "root")  # links that are written anew
 PREFIXES = {"projection": "proj"}  # of the fields of extensions, where it is not their name
 
@@ -169,10 +170,19 @@ def _item_assets(items: Sequence[pystac.Item]) -> dict[str, dict[str, Any]]:
     assets: dict[str, dict[str, Any]] = {}
     for item in items:
         for name, asset in fields_of(item)["assets"].items():
-            said = {key: value for key, value in asset.items() if key != "href"}
+            said = _of_all_files(asset)
             alike = assets.setdefault(name, said)
             assets[name] = {k: v for k, v in alike.items() if k in said and said[k] == v}
     return assets
+
+
+def _of_all_files(asset: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what an asset says without what is so of the pixels of its one file."""
+    said = {key: value for key, value in asset.items() if key not in OF_ONE_FILE}
+    for key, counted in (("bands", "statistics"), ("classification:classes", "count")):
+        if key in said:
+            said[key] = [{k: v for k, v in each.items() if k != counted} for each in said[key]]
+    return said
 
 
 def _box(boxes: Sequence[Sequence[float]]) -> list[float]:

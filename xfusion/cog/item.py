@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import itertools
 import json
 import re
 from collections.abc import Mapping
@@ -19,6 +18,8 @@ from xfusion.datamodel.outline import footprint
 from xfusion.datamodel.provenance import item_links, lasting
 from xfusion.datamodel.times import as_time, calendar_of, moment_of, stated_span
 
+from .flag_colours import AGREEMENT, colours, combinations, meanings_of
+
 if TYPE_CHECKING:
     import pystac
     from odc.geo.geobox import GeoBox
@@ -30,24 +31,10 @@ EXTENSIONS = {
         "raster": "2.0.0",
         "classification": "2.0.0",
         "processing": "1.2.0",
+        "file": "2.1.0",
     }.items()
 }
 MAX_CLASSES = 16  # who contributed, of four sensors; of more, bit by bit
-
-# Okabe and Ito's, which the colour-blind tell apart
-SENSOR_COLOURS = np.array(
-    [
-        (0, 114, 178),
-        (230, 159, 0),
-        (0, 158, 115),
-        (204, 121, 167),
-        (240, 228, 66),
-        (86, 180, 233),
-        (213, 94, 0),
-        (120, 120, 120),
-    ]
-)
-NOBODY = (255, 255, 255)
 
 
 def stac_item(dataset: xr.Dataset, files: Mapping[str, Path], *, item_id: str) -> pystac.Item:
@@ -99,16 +86,6 @@ def write_item(item: pystac.Item, path: Path) -> None:
 def fields_of(item: pystac.Item) -> dict[str, Any]:
     """Return an item as it is written."""
     return item.to_dict(include_self_link=False, transform_hrefs=False)
-
-
-def colours(source: xr.DataArray) -> dict[int, tuple[int, int, int]]:
-    """Return a colour for each value of `source`: the mean of those of its sensors."""
-    table = {0: NOBODY}
-    for value, members in _combinations(len(_meanings(source))).items():
-        if members:
-            mean = SENSOR_COLOURS[members].mean(axis=0).round().astype(int)
-            table[value] = (int(mean[0]), int(mean[1]), int(mean[2]))
-    return table
 
 
 def nodata_of(array: xr.DataArray) -> float | None:
@@ -220,11 +197,10 @@ def _bands(array: xr.DataArray) -> list[dict[str, Any]]:
 
 def _classification(array: xr.DataArray) -> dict[str, Any]:
     if array.name == CONFLICT:
-        names = ("agree", "conflict")
-        return {"classification:classes": [_class(i, name) for i, name in enumerate(names)]}
+        return {"classification:classes": [_class(i, name) for i, name in enumerate(AGREEMENT)]}
     if not _is_flags(array):
         return {}
-    meanings = _meanings(array)
+    meanings = meanings_of(array)
     if array.name == SOURCE and 1 << len(meanings) <= MAX_CLASSES:
         return {"classification:classes": _source_classes(array, meanings)}
     masks = [int(mask) for mask in np.ravel(array.attrs["flag_masks"])]
@@ -245,7 +221,7 @@ def _classification(array: xr.DataArray) -> dict[str, Any]:
 def _source_classes(source: xr.DataArray, meanings: list[str]) -> list[dict[str, Any]]:
     colour = colours(source)
     classes = []
-    for value, members in _combinations(len(meanings)).items():
+    for value, members in combinations(len(meanings)).items():
         title = " and ".join(meanings[i] for i in members) or "none"
         hint = "".join(f"{part:02X}" for part in colour[value])
         classes.append(_class(value, title) | {"color_hint": hint})
@@ -261,20 +237,7 @@ def _class_name(text: str) -> str:
     return re.sub(r"[^0-9A-Za-z_-]+", "_", text)
 
 
-def _combinations(number: int) -> dict[int, list[int]]:
-    """Return each value of `number` bits -> the bits that are set."""
-    bits = itertools.product((False, True), repeat=number)
-    return {
-        value: [i for i, is_set in enumerate(reversed(each)) if is_set]
-        for value, each in enumerate(bits)
-    }
-
-
 def _is_flags(array: xr.DataArray) -> bool:
     masks = np.ravel(array.attrs.get("flag_masks", []))
     single = all(int(mask).bit_count() == 1 for mask in masks)
-    return bool(len(masks)) and single and len(masks) == len(_meanings(array))
-
-
-def _meanings(array: xr.DataArray) -> list[str]:
-    return str(array.attrs.get("flag_meanings", "")).split()
+    return bool(len(masks)) and single and len(masks) == len(meanings_of(array))

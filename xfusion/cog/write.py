@@ -22,10 +22,12 @@ from xfusion.run.objects import folder_of, is_address
 from .acquisitions import planned
 from .block_file import TILE, check_whole, free_bytes, named_errors, write_blocks
 from .collection import Look, contents_of
+from .facts import add_facts
 from .item import write_item
 from .moving import finish_moving, move_in
 from .objects import Write, to_objects
 from .scratch import aside, refuse_others
+from .statistics import Counted
 
 if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox
@@ -179,9 +181,11 @@ def _write(
         refuse_all()
         if not overwrite:
             refuse_others(beside, [collection.path.name for collection in shared])
+        known: dict[str, list[Counted]] = {}
         for label, scene in plan.scenes.items():
-            _write_scene(scene, geobox, beside, plan.rasters[label], progress=progress)
+            known |= _write_scene(scene, geobox, beside, plan.rasters[label], progress=progress)
         for path, described in plan.items.items():
+            add_facts(described, beside, known)
             write_item(described, beside / path.name)
         prepare(beside)
         move_in(beside, every, prepare)
@@ -190,14 +194,15 @@ def _write(
 
 def _write_scene(
     scene: xr.Dataset, geobox: GeoBox, beside: Path, rasters: Mapping[str, Path], *, progress: bool
-) -> None:
-    """Write the files of one time, beside where they will be."""
+) -> dict[str, list[Counted]]:
+    """Write the files of one time, beside where they will be; return what is in each."""
     _check_space(scene, next(iter(rasters.values())).parent)
-    parts = write_blocks(scene, geobox, beside, rasters, progress=progress)
+    parts, counted = write_blocks(scene, geobox, beside, rasters, progress=progress)
     for name, part in parts.items():
         with named_errors(rasters[name]):
             _write_cog(part, beside / rasters[name].name, scene[name].dtype)
         part.unlink()
+    return {rasters[name].name: bands for name, bands in counted.items()}
 
 
 def _refuse_existing(paths: Collection[Path], *, overwrite: bool) -> None:

@@ -5,16 +5,27 @@ from __future__ import annotations
 from collections.abc import Hashable
 from typing import Any
 
+import numpy as np
 import xarray as xr
 
+from .describing import in_words, with_long_names
 from .flags import FLAG_ATTRS
 from .grid import spatial_dims
-from .names import CONVENTIONS, MASK, MU, SIGMA, SPATIAL_REF
+from .names import CONFLICT, CONVENTIONS, MASK, MU, SIGMA, SPATIAL_REF
 from .placement import PIXEL
 from .times import calendar_of
 from .units import same_units
 
 AXES = ("Y", "X")
+UNCERTAINTY = "unc_comps"  # as obsarray calls the attribute that names what holds it
+# days of 86 400 s, as numpy counts them
+SECONDS = {"units_metadata": "leap_seconds: none"}
+KEPT = ("axis", *SECONDS)  # beside a standard name of the caller's
+AGREEMENT: dict[str, Any] = {
+    "flag_values": np.array([0, 1], np.int8),
+    "flag_meanings": "agree conflict",
+}
+AGREEMENT["flag_values"].flags.writeable = False  # one table, shared by every conflict
 PROJECTED = (
     {"standard_name": "projection_y_coordinate"},
     {"standard_name": "projection_x_coordinate"},
@@ -36,19 +47,12 @@ def annotate(dataset: xr.Dataset) -> xr.Dataset:
     attrs: dict[Hashable, dict[str, Any]] = {k: v.attrs for k, v in dataset.data_vars.items()}
     attrs[MU] = {"long_name": "best estimate"} | mu.attrs
     attrs[MU]["ancillary_variables"] = " ".join(related)
-    # a sigma computed from mu may have come with mu's own attributes
-    of_mu = {k for k in ("long_name", "ancillary_variables") if k in mu.attrs}
-    own = {k: v for k, v in dataset[SIGMA].attrs.items() if k not in of_mu or v != mu.attrs[k]}
-    attrs[SIGMA] = {"long_name": "standard deviation of mu"} | own
-    if "units" in mu.attrs and (
-        "units" not in own or same_units(str(own["units"]), str(mu.attrs["units"]))
-    ):
-        # else those of a difference: K, say, where mu is in degC
-        attrs[SIGMA]["units"] = mu.attrs["units"]
-    if "standard_name" in mu.attrs:
-        attrs[SIGMA]["standard_name"] = f"{mu.attrs['standard_name']} standard_error"
+    attrs[MU][UNCERTAINTY] = SIGMA
+    attrs[SIGMA] = _of_sigma(dataset)
     if MASK in dataset:
         attrs[MASK] = dataset[MASK].attrs | FLAG_ATTRS
+    if CONFLICT in dataset and dataset[CONFLICT].dtype == bool:
+        attrs[CONFLICT] = dataset[CONFLICT].attrs | AGREEMENT
     has_crs = SPATIAL_REF in dataset.coords
     for name in dataset.data_vars:
         # in encoding, as rioxarray keeps it: xarray refuses to write it from both places
@@ -60,14 +64,39 @@ def annotate(dataset: xr.Dataset) -> xr.Dataset:
         # else a plain xr.open_zarr takes spatial_ref for a data variable
         labels = [str(k) for k in dataset.coords if k not in dataset.dims]
         dataset[MU].encoding["coordinates"] = " ".join(labels)
+    _annotate_axes(dataset)
+    words = in_words(dataset)
+    return with_long_names(dataset).assign_attrs(words | {"Conventions": CONVENTIONS})
+
+
+def _of_sigma(dataset: xr.Dataset) -> dict[str, Any]:
+    mu = dataset[MU]
+    # a sigma computed from mu may have come with mu's own attributes
+    of_mu = {k for k in ("long_name", "ancillary_variables", UNCERTAINTY) if k in mu.attrs}
+    own = {k: v for k, v in dataset[SIGMA].attrs.items() if k not in of_mu or v != mu.attrs[k]}
+    described = {"long_name": "standard deviation of mu"} | own
+    if "units" in mu.attrs and (
+        "units" not in own or same_units(str(own["units"]), str(mu.attrs["units"]))
+    ):
+        # else those of a difference: K, say, where mu is in degC
+        described["units"] = mu.attrs["units"]
+    if "standard_name" in mu.attrs:
+        described["standard_name"] = f"{mu.attrs['standard_name']} standard_error"
+    return described
+
+
+def _annotate_axes(dataset: xr.Dataset) -> None:
     for name, described in _axes(dataset).items():
         array = dataset.coords[name]
         if array.attrs.get("units") == PIXEL:
             continue  # of a rotated grid: they are no coordinates of the CRS
         if "standard_name" in array.attrs:
-            described = {"axis": described["axis"]}  # noqa: PLW2901  # the described is meant
+            described = {k: v for k, v in described.items() if k in KEPT}  # noqa: PLW2901  # the described is meant
         array.attrs = described | array.attrs
-    return dataset.assign_attrs(Conventions=CONVENTIONS)
+    for name in dataset.dims:
+        if name in dataset.coords:
+            # a label of a pixel is never missing, and CF has no mark for one that is
+            dataset.coords[name].encoding["_FillValue"] = None
 
 
 def _axes(dataset: xr.Dataset) -> dict[Hashable, dict[str, str]]:
@@ -80,6 +109,7 @@ def _axes(dataset: xr.Dataset) -> dict[Hashable, dict[str, str]]:
     time = dataset.coords.get("time")
     if time is not None and time.dims in ((), ("time",)) and _is_dated(time):
         axes["time"] = {"axis": "T", "standard_name": "time"}
+        axes["time"] |= SECONDS if time.dtype.kind == "M" else {}
     return {k: v for k, v in axes.items() if k in dataset.coords}
 
 

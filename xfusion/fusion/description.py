@@ -9,6 +9,7 @@ import numpy as np
 import xarray as xr
 
 from xfusion.datamodel.cf import annotate
+from xfusion.datamodel.describing import histories
 from xfusion.datamodel.flags import FLAG_ATTRS
 from xfusion.datamodel.names import (
     ALEATORIC,
@@ -93,6 +94,7 @@ def with_description(
     there = fused.coords.keys()
     fused = fused.assign_coords({k: v for k, v in labels.items() if k not in there} | stated)
     sensor = "+".join(names) if cube is None else _sensor_of(cube, dim)
+    attrs |= histories(retrievals)
     attrs |= {} if sensor is None else {"sensor": sensor}
     attrs |= _calibrations(retrievals, names) if cube is None else _calibrations([cube], ["all"])
     # what one sensor brought in is in the result, and not to be added to it

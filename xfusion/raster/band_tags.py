@@ -14,6 +14,7 @@ from xfusion.datamodel.times import as_time, moment_of
 from .address import opened_as
 from .file import FilePath
 
+OF_THE_FILE = ("STATISTICS_", "CLASS_")  # begin tags that say nothing of what is made of it
 ISO_UTC = re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+Z")
 
 
@@ -25,7 +26,8 @@ def dated(band: xr.DataArray) -> xr.DataArray:
 
 def explained(band: xr.DataArray, path: FilePath) -> xr.DataArray:
     """Return a band as its tags explain it, if :func:`~xfusion.to_cog` wrote them."""
-    attrs: dict[Hashable, Any] = dict(band.attrs)
+    kept = {k: v for k, v in band.attrs.items() if not str(k).startswith(OF_THE_FILE)}
+    attrs: dict[Hashable, Any] = kept
     if "Conventions" not in attrs:
         return band
     import rasterio

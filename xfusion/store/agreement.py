@@ -26,6 +26,8 @@ UNTOUCHED = "nothing was written"
 # without these the same numbers mean something else
 MEANING = ("units", "calendar", "grid_mapping", "standard_name", "flag_", "scale_", "add_offset")
 OF_RESULTS = ("sensor", "fusion_", "series_", "calibration_", "aleatoric", "passes")
+# words and marks that change no number; a store of an earlier version has none of some
+OF_WORDS = ("title", "history", "unc_comps", "units_metadata")
 OF_STATES = "series_"  # begins the parameters of a filter
 OF_NAMES = ("coordinates", "ancillary_variables")  # of variables, which are compared as such
 
@@ -198,9 +200,10 @@ def _of_attributes(
     joined: Mapping[str, Any],
 ) -> Iterator[str]:
     """Name attributes that differ; what a user has given the store besides is none of it."""
-    grown = {*merged_mask_attrs([stored, ours]), JOB, CARRIED, *OF_NAMES, *joined}
+    grown = {*merged_mask_attrs([stored, ours]), JOB, CARRIED, *OF_NAMES, *OF_WORDS, *joined}
     if LAST_LOOK in ours and LAST_LOOK in stored:
         grown.add(LAST_LOOK)
+    grown |= {key for key in ("long_name", "flag_values") if key not in stored}
     for key in {**stored, **ours}:
         if key in grown or stored.get(key) == ours.get(key):
             continue

@@ -39,7 +39,7 @@ from .census import (
 if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox
 
-NO_PARAMETERS = ("sensor", "Conventions", JOB)
+NO_PARAMETERS = ("sensor", "title", "history", "Conventions", JOB)
 NO_CRS = "the grid has no CRS"
 
 
