@@ -106,6 +106,10 @@ def to_cog(
     correlated, as :func:`~xfusion.coregister` assumes by default: an overview never looks surer
     than its pixels.
 
+    Minimum, maximum, mean and standard deviation of each band, and names and colours of the values
+    of `source`, `mask` and `conflict`, are in the file and in the item. They are counted while the
+    blocks are written.
+
     Examples
     --------
     >>> import tempfile, xfusion as xf
