@@ -41,8 +41,8 @@ from .series.state import filter, smooth  # noqa: A004  # what the field calls i
 from .series.updating import update
 from .store.write import to_zarr
 from .view.explaining import explain
-from .view.product_page import page_of, text_of
 from .view.pictures import plot
+from .view.product_page import page_of, text_of
 from .view.reporting import report
 from .view.series_plots import plot_history, plot_weights
 from .warp.coregistration import coregister
