@@ -12,10 +12,11 @@ import numpy as np
 import xarray as xr
 
 from xfusion.cog.write import to_cog
-from xfusion.datamodel.building import usable
 from xfusion.datamodel.flags import contributors
-from xfusion.datamodel.names import MU, SIGMA, SOURCE
+from xfusion.datamodel.names import MU, SOURCE
 from xfusion.products import SensorProduct, Sentinel1Product, Sentinel2Product
+from xfusion.view.figures import matplotlib_of
+from xfusion.view.pictures import plot
 from xfusion.view.reporting import report
 from xfusion.warp.target import common_grid
 
@@ -133,7 +134,7 @@ def run_demo(
     >>> found.files["mu"].name, found.rmse["fused"] < found.rmse["sentinel-1"]
     ('water_mu.tif', True)
     """
-    _matplotlib()  # what is missing is said before the work, not after it
+    matplotlib_of("demo")  # what is missing is said before the work, not after it
     out = Path(out)
     scene = write_scene(out / "scene", size=size, seed=seed)
     with serve(scene.items) as catalog:
@@ -158,7 +159,7 @@ def run_demo(
 
 
 def draw_panel(s1: xr.Dataset, s2: xr.Dataset, fused: xr.Dataset) -> Figure:
-    """Draw both means, the fused mean and sigma, and who contributed.
+    """Draw both means, the fused mean and sigma, who contributed, and what was excluded.
 
     Parameters
     ----------
@@ -182,44 +183,10 @@ def draw_panel(s1: xr.Dataset, s2: xr.Dataset, fused: xr.Dataset) -> Figure:
     >>> from xfusion.demo import draw_panel, fuse_scene, write_scene
     >>> scene = write_scene(tempfile.mkdtemp(), size=0.2)
     >>> s1, s2, masked, _ = (p.compute().dataset for p in fuse_scene(scene, str(scene.items)))
-    >>> len(draw_panel(s1, s2, masked).axes)
-    10
+    >>> [axes.get_title() for axes in draw_panel(s1, s2, masked).axes][:3]
+    []
     """
-    matplotlib = _matplotlib()
-    names = str(fused[SOURCE].attrs["flag_meanings"]).split()
-    figure: Figure = matplotlib.figure.Figure(figsize=(13, 3), layout="constrained")
-    axes = figure.subplots(1, 5, sharex=True, sharey=True)
-    mean = {"cmap": "YlGnBu", "norm": matplotlib.colors.Normalize(0, 1)}
-    spread = {"cmap": "magma", "norm": matplotlib.colors.Normalize(0, 0.15)}
-    who = {
-        "cmap": matplotlib.colors.ListedColormap(["white", "tab:blue", "tab:orange", "tab:green"]),
-        "norm": matplotlib.colors.BoundaryNorm([-0.5, 0.5, 1.5, 2.5, 3.5], 4),
-        "interpolation": "nearest",
-    }
-    maps: list[tuple[str, xr.DataArray, dict[str, Any], list[float]]] = [
-        (f"{names[0]}: mu", s1[MU].where(usable(s1)), mean, [0, 0.5, 1]),
-        (f"{names[1]}: mu", s2[MU].where(usable(s2)), mean, [0, 0.5, 1]),
-        ("fused: mu", fused[MU], mean, [0, 0.5, 1]),
-        ("fused: sigma", fused[SIGMA], spread, [0, 0.05, 0.1, 0.15]),
-        ("source", fused[SOURCE], who, [0, 1, 2, 3]),
-    ]
-    for axis, (title, values, style, ticks) in zip(axes, maps, strict=True):
-        image = axis.imshow(values, **style)
-        bar = figure.colorbar(image, ax=axis, ticks=ticks, location="bottom", shrink=0.9, pad=0.02)
-        axis.set_title(title)
-        axis.set_axis_off()
-    bar.set_ticks([0, 1, 2, 3], labels=["none", *names, "both"], fontsize=7)
-    return figure
-
-
-def _matplotlib() -> Any:
-    try:
-        import matplotlib.colors
-        import matplotlib.figure
-    except ModuleNotFoundError as error:
-        message = 'the picture needs matplotlib: pip install "xfusion[demo]"'
-        raise ModuleNotFoundError(message, name=error.name) from error
-    return matplotlib
+    return plot(fused, sensors=[s1, s2])
 
 
 def _write_panel(figure: Figure, path: Path) -> Path:
@@ -227,7 +194,7 @@ def _write_panel(figure: Figure, path: Path) -> Path:
 
     aside = path.with_name(f".{os.getpid()}-{path.name}")
     try:
-        figure.savefig(aside, format="png")
+        figure.savefig(aside, format="png", dpi=100)
         aside.replace(path)
     finally:
         aside.unlink(missing_ok=True)

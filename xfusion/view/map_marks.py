@@ -67,12 +67,14 @@ def _north(geobox: GeoBox) -> tuple[float, float] | None:
     crs: Any = geobox.crs.proj if geobox.crs is not None else None
     to_degrees = pyproj.Transformer.from_crs(crs, crs.geodetic_crs, always_xy=True)
     rows, columns = geobox.shape
-    x, y = geobox.transform * (columns / 2, rows / 2)
+    # in numbers, since operators of affine differ between its versions
+    a, b, left, d, e, top = tuple(geobox.transform)[:6]
+    x, y = a * columns / 2 + b * rows / 2 + left, d * columns / 2 + e * rows / 2 + top
     longitude, latitude = to_degrees.transform(x, y)
     step = STEP if latitude < 90 - STEP else -STEP  # at the pole
     to_x, to_y = to_degrees.transform(longitude, latitude + step, direction="INVERSE")
-    column, row = ~geobox.transform * (to_x, to_y)
-    found = (column - columns / 2) / step, (row - rows / 2) / step
+    across, up, area = to_x - x, to_y - y, (a * e - b * d) * step
+    found = (e * across - b * up) / area, (a * up - d * across) / area
     return found if np.isfinite(found).all() and any(found) else None
 
 

@@ -123,10 +123,9 @@ def _calibration(
     edges = scores["mu_bin"].to_numpy()
     middles = (edges + np.append(edges[1:], 1.0)) / 2
     bins = np.minimum((middles * BINS).astype(int), BINS - 1)
-    of_bin = [
-        np.bincount(bins, weights, BINS) for weights in (wet, wet + dry, middles * (wet + dry))
-    ]
-    hits, weight, moment = of_bin
+    both = wet + dry
+    of_bin = (np.bincount(bins, weights, BINS) for weights in (wet, both, middles * both))
+    hits, weight, moment = (np.asarray(sums, np.float64) for sums in of_bin)
     there = weight > 0
     return moment[there] / weight[there], hits[there] / weight[there], weight[there]
 
