@@ -38,7 +38,9 @@ def counted(side: int, down: int, across: int, seen: list[Place]) -> da.Array:
         return np.full((side, side), 1000 * i + j, np.float32)
 
     chunks = ((side,) * down, (side,) * across)
-    return da.map_blocks(block, chunks=chunks, dtype="f4", meta=np.empty((0, 0), "f4"))
+    meta = np.empty((0, 0), "f4")
+    array: da.Array = da.map_blocks(block, chunks=chunks, dtype="f4", meta=meta)
+    return array
 
 
 def test_of_a_large_lazy_layer_few_blocks_are_computed_and_put_in_their_place() -> None:
