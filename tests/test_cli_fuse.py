@@ -88,8 +88,11 @@ def test_a_box_is_fused_as_that_part_of_the_whole(files: list[str], tmp_path: Pa
     dims = part.mu.dims
     assert part.sizes == {dims[0]: 17, dims[1]: 13}
     same = whole.isel({dims[0]: slice(13, 30), dims[1]: slice(6, 19)})
-    for name in ("mu", "sigma", "mask", "source"):
+    for name in ("mask", "source"):
         np.testing.assert_array_equal(part[name], same[name], err_msg=name)
+    for name in ("mu", "sigma"):
+        # positions are interpolated from control points of the grid, to a thousandth of a pixel
+        np.testing.assert_allclose(part[name], same[name], atol=1e-3, err_msg=name)
 
 
 @pytest.mark.parametrize(
