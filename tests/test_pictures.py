@@ -56,6 +56,16 @@ def sensor(name: str, value: float, grid: GeoBox = UTM, flag: int = 0) -> xr.Dat
     return xf.retrieval(mu, 0.1, mu.copy(data=flags).astype("u1"), sensor=name)
 
 
+def legend_of(axes: Any) -> list[str]:
+    return [text.get_text() for text in axes.get_legend().get_texts()]
+
+
+def drawn(image: Any) -> NDArray[np.float64]:
+    """Return the pixels of an image, NaN where there are none."""
+    pixels: NDArray[np.float64] = np.ma.filled(image.get_array(), np.nan)
+    return pixels
+
+
 def lab(colours: tuple[str, ...], deficiency: NDArray[np.float64]) -> NDArray[np.float64]:
     rgb = np.array([[int(c[i : i + 2], 16) / 255 for i in (1, 3, 5)] for c in colours])
     linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
@@ -98,19 +108,19 @@ def test_every_mean_has_one_scale_and_its_own_pixels() -> None:
     radar = images[0].get_array()
     assert radar is not None
     np.testing.assert_array_equal(np.ma.getmaskarray(radar)[0], np.arange(40) < 10)
-    np.testing.assert_allclose(np.ma.filled(images[2].get_array(), np.nan), fused.mu)
+    np.testing.assert_allclose(drawn(images[2]), fused.mu)
 
 
 def test_legends_name_combinations_and_reasons_with_their_shares() -> None:
     one, two = sensor("radar", 0.9, flag=1), sensor("optical", 0.2)
     axes = {a.get_title(): a for a in xf.plot(xf.gaussian(one, two)).axes}
-    said = {t: [x.get_text() for x in axes[t].get_legend().get_texts()] for t in ("source", "mask")}
+    said = {t: legend_of(axes[t]) for t in ("source", "mask")}
     assert said["source"] == [
         "none 0.0%", "radar 0.0%", "optical 25.0%", "radar+optical 75.0%",
     ]  # fmt: skip
     assert said["mask"] == ["usable 100.0%"]
     alone = {a.get_title(): a for a in xf.plot(one).axes}
-    texts = [x.get_text() for x in alone["mask"].get_legend().get_texts()]
+    texts = legend_of(alone["mask"])
     assert texts == ["usable 75.0%", "cloud 25.0%"]
     assert "source" not in alone
 
@@ -120,7 +130,7 @@ def test_of_many_sensors_combinations_without_a_colour_are_counted_together() ->
     for k, each in enumerate(sensors):
         each["mask"][k * 5 : k * 5 + 5] = 1
     axes = {a.get_title(): a for a in xf.plot(xf.gaussian(*sensors)).axes}
-    texts = [x.get_text() for x in axes["source"].get_legend().get_texts()]
+    texts = legend_of(axes["source"])
     assert texts[-1].startswith("4 other combinations")
     shares = [float(text.split()[-1].rstrip("%")) for text in texts]
     assert sum(shares) == pytest.approx(100, abs=0.5)
@@ -215,8 +225,8 @@ def test_a_cube_needs_a_time_and_the_error_names_the_call() -> None:
     cube = xf.stack(days, dim="time")
     with pytest.raises(ValueError, match=r"xf\.plot\(ds\.isel\(time=0\)\)"):
         xf.plot(cube)
-    shown = xf.plot(cube, time="2023-06-02").axes[0].images[0].get_array()
-    assert float(np.ma.filled(shown, np.nan)[0, 0]) == pytest.approx(0.8)
+    shown = xf.plot(cube, time="2023-06-02").axes[0].images[0]
+    assert float(drawn(shown)[0, 0]) == pytest.approx(0.8)
 
 
 def test_sensors_on_another_grid_and_too_few_axes_are_refused() -> None:
@@ -232,7 +242,7 @@ def test_sensors_on_another_grid_and_too_few_axes_are_refused() -> None:
 def test_the_smallest_and_the_longest_grids_are_drawn(shape: tuple[int, int]) -> None:
     mu = np.full(shape, np.nan, np.float32)
     image = xf.plot(xf.retrieval(mu, mu)).axes[0].images[0]
-    assert np.ma.getmaskarray(image.get_array()).all()
+    assert np.isnan(drawn(image)).all()
 
 
 # Scores, series, weights, areas
@@ -260,7 +270,7 @@ def test_a_history_marks_excluded_dates_with_their_reason() -> None:
         one["mask"][:] = flag
         days.append(one)
     axis = xf.plot_history(xf.stack(days, dim="time"), x=500_105, y=5_000_105).axes[0]
-    texts = [t.get_text() for t in axis.get_legend().get_texts()]
+    texts = legend_of(axis)
     assert texts == ["excluded: cloud", "usable"]
     np.testing.assert_allclose(np.asarray(axis.containers[0][0].get_ydata()), [0.2, 0.9])
     with pytest.raises(ValueError, match="x=1 is not on the grid"):
@@ -269,7 +279,7 @@ def test_a_history_marks_excluded_dates_with_their_reason() -> None:
 
 def test_bars_of_areas_are_as_high_as_the_areas() -> None:
     areas = xf.area(sensor("s", 0.25, flag=1), correlation=100.0)
-    bars = xf.plot_area(areas).axes[0].patches
+    bars: list[Any] = [*xf.plot_area(areas).axes[0].patches]
     assert bars[0].get_height() == pytest.approx(float(areas.area[0]))
     assert bars[1].get_height() == pytest.approx(float(areas.unusable[0]))
     with pytest.raises(ValueError, match="xf.area"):

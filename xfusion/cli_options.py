@@ -13,7 +13,7 @@ from click.core import ParameterSource
 
 from .console import SENSOR_VALUES, numbers_by_sensor
 from .masks.exclusion import NDVI_MAX
-from .workflow import PRODUCTS, SensorFiles
+from .workflow import PRODUCTS, SensorFiles, check_names
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -147,6 +147,7 @@ def sensors_given(
     ]
     sensors += [SensorFiles(name=n, mu=m, sigma=s, mask=k or None) for n, m, s, k in others]
     names = [each.name for each in sensors]
+    check_names(names)
     nodatas = numbers_by_sensor("--nodata", nodata, names)
     scales = numbers_by_sensor("--scale", scale, names)
     return [replace(s, nodata=nodatas.get(s.name), scale=scales.get(s.name)) for s in sensors]

@@ -122,11 +122,9 @@ def say_what_came_out(
 
 def write_report(path: str, file: str, *, threshold: float | None) -> None:
     """Write the report of a result."""
-    import importlib
-
+    from .view.reporting import report
     from .view.results import open_result
 
-    report = importlib.import_module("xfusion.view.reporting").report
     report(open_result(path), file, threshold=threshold)
 
 

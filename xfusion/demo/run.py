@@ -184,7 +184,7 @@ def draw_panel(s1: xr.Dataset, s2: xr.Dataset, fused: xr.Dataset) -> Figure:
     >>> scene = write_scene(tempfile.mkdtemp(), size=0.2)
     >>> s1, s2, masked, _ = (p.compute().dataset for p in fuse_scene(scene, str(scene.items)))
     >>> [axes.get_title() for axes in draw_panel(s1, s2, masked).axes][:3]
-    []
+    ['sentinel-1: mu', 'sentinel-2: mu', 'fused: mu']
     """
     return plot(fused, sensors=[s1, s2])
 

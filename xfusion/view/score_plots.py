@@ -124,8 +124,10 @@ def _calibration(
     middles = (edges + np.append(edges[1:], 1.0)) / 2
     bins = np.minimum((middles * BINS).astype(int), BINS - 1)
     both = wet + dry
-    of_bin = (np.bincount(bins, weights, BINS) for weights in (wet, both, middles * both))
-    hits, weight, moment = (np.asarray(sums, np.float64) for sums in of_bin)
+    hits, weight, moment = (
+        np.asarray(np.bincount(bins, of_pixels, BINS), np.float64)
+        for of_pixels in (wet, both, middles * both)
+    )
     there = weight > 0
     return moment[there] / weight[there], hits[there] / weight[there], weight[there]
 
