@@ -140,13 +140,16 @@ def test_odds_of_calibrated_sensors_are_the_better_probability_of_water(run: Run
 
 
 def test_progress_goes_where_it_does_not_mix_with_the_summary(run: Run) -> None:
-    assert "100% Completed" in run.stderr
-    assert "Completed" not in run.stdout
+    assert "(100 %)" in run.stderr
+    assert "tasks" not in run.stdout
 
 
 def test_nothing_but_progress_is_on_stderr(run: Run) -> None:
-    lines = re.split(r"[\r\n]+", run.stderr)
-    assert [line for line in lines if line and not re.match(r"\[#* *\] \|", line)] == []
+    lines = run.stderr.splitlines()
+    assert [
+        line for line in lines if not re.match(r"fusing the scene: \d+ of \d+ tasks", line)
+    ] == []
+    assert "\r" not in run.stderr
 
 
 def test_two_more_runs_at_once_in_that_folder_make_the_same(run: Run, tmp_path: Path) -> None:
@@ -206,19 +209,20 @@ def test_server_is_gone_when_the_run_is_ended(
     assert not FILES & {path.name for path in (tmp_path / "out").iterdir()}
 
 
-def test_server_is_gone_when_the_run_fails(tmp_path: Path) -> None:
+def test_server_is_gone_when_the_run_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[psutil.Process] = []
     # such as what multiprocessing keeps of a cluster of another test
     before = psutil.Process().children(recursive=True)
 
     @contextmanager
-    def full() -> Iterator[None]:
+    def full(*_: object, **__: object) -> Iterator[None]:
         yield
         seen.extend(child for child in servers(psutil.Process()) if child not in before)
         raise OSError(28, "No space left on device")
 
+    monkeypatch.setattr("xfusion.demo.run.progress_of_tasks", full)
     with pytest.raises(OSError, match="No space left"):
-        demo.run_demo(tmp_path, size=0.2, progress=full)
+        demo.run_demo(tmp_path, size=0.2)
     assert seen
     assert psutil.wait_procs(seen, timeout=60)[1] == []
 

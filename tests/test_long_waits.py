@@ -7,6 +7,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import dask
 import numba
 import pytest
 
@@ -14,6 +15,7 @@ from xfusion import console
 from xfusion.kernels import compile as compiling
 from xfusion.kernels import long_waits as waits
 from xfusion.kernels.long_waits import LINE, Waiting
+from xfusion.run.progress import SHOWN
 
 REPOSITORY = Path(__file__).parents[1]
 SHORT, LONG = 0.05, 0.4
@@ -73,15 +75,12 @@ def test_silence_is_kept(waiting: Waiting, capsys: pytest.CaptureFixture[str]) -
 
 
 @pytest.mark.parametrize("quiet", [True, False])
-@pytest.mark.parametrize("context", [console.warnings_in_lines, console.progress_bar])
-def test_a_quiet_command_is_silent(
-    quiet: bool, context: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_quiet_command_is_silent(quiet: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     waiting = Waiting()
     monkeypatch.setattr(console, "waiting", waiting)
-    shown = context(quiet=quiet)
-    with shown() if callable(shown) and context is console.progress_bar else shown:
+    with console.warnings_in_lines(quiet=quiet):
         assert waiting.silent == quiet
+        assert dask.config.get(SHOWN, True) is not quiet
 
 
 def test_functions_of_the_user_are_not_ours() -> None:

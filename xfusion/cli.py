@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,6 @@ from .cli_update import update
 from .cli_warm import warm_command
 from .console import (
     one_line_errors,
-    progress_bar,
     say_what_came_out,
     terminated_is_interrupted,
     warnings_in_lines,
@@ -56,13 +54,12 @@ def demo_command(out: Path, size: float, seed: int, quiet: bool, debug: bool) ->
     with a STAC API on this machine, and fuses them: COGs of mu, sigma, mask and source, a
     picture, and a report to be opened in a browser.
     """
-    with one_line_errors(debug=debug), terminated_is_interrupted():
+    said = one_line_errors(debug=debug), warnings_in_lines(quiet=quiet)
+    with said[0], said[1], terminated_is_interrupted():
         from .demo import run_demo
 
-        # rasterio hides it for a moment, and in several threads at once the moment ends too soon
-        warnings.filterwarnings("ignore", message="Dataset has no geotransform")
         click.echo(f"Writing the scene and serving it from {out / 'scene'}")
-        result = run_demo(out, size=size, seed=seed, progress=progress_bar(quiet=quiet))
+        result = run_demo(out, size=size, seed=seed, progress=not quiet)
         click.echo("\npixels by source")
         for source, count in result.pixels.items():
             click.echo(f"  {source:<24}{count:>10}")

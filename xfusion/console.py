@@ -7,7 +7,7 @@ import re
 import signal
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -148,7 +148,11 @@ def numbers_by_sensor(option: str, values: Sequence[str], names: Sequence[str]) 
 
 @contextmanager
 def warnings_in_lines(*, quiet: bool) -> Iterator[None]:
-    """Show each warning of ours as a line, and say what is waited for; or neither."""
+    """Show each warning of ours as a line, what is waited for, and progress; or none of them."""
+    import dask
+
+    from .run.progress import SHOWN
+
     waiting.silent |= quiet
 
     def show(message: Warning | str, *_: Any, **__: Any) -> None:
@@ -156,37 +160,12 @@ def warnings_in_lines(*, quiet: bool) -> Iterator[None]:
             words = _in_its_words(" ".join(str(message).split()))
             click.echo(f"Warning: {words}", err=True)
 
-    with warnings.catch_warnings():
+    silence = dask.config.set({SHOWN: False}) if quiet else nullcontext()
+    with silence, warnings.catch_warnings():
         warnings.simplefilter("once", UserWarning)
         warnings.filterwarnings("ignore", message="Dataset has no geotransform")
         warnings.showwarning = show
         yield
-
-
-def progress_bar(*, quiet: bool) -> Any:
-    """Return what shows how far a computation is, or nothing: lines where there is no terminal."""
-    waiting.silent |= quiet
-    return nullcontext if quiet else _progress_of_dask
-
-
-@contextmanager
-def _progress_of_dask() -> Iterator[None]:
-    from dask.callbacks import Callback
-
-    from .run.progress import progress_of
-
-    with ExitStack() as shown:
-        of_run: list[Any] = []
-
-        def begin(_graph: Any, state: Any) -> None:
-            tasks = sum(len(state[key]) for key in ("ready", "waiting"))
-            of_run.append(shown.enter_context(progress_of(tasks, "computing", unit="task")))
-
-        def count(*_: Any) -> None:
-            of_run[-1](1)
-
-        with Callback(start_state=begin, posttask=count):
-            yield
 
 
 def _in_its_words(message: str, error: BaseException | None = None) -> str:

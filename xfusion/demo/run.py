@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +13,7 @@ from xfusion.cog.write import to_cog
 from xfusion.datamodel.flags import contributors
 from xfusion.datamodel.names import MU, SOURCE
 from xfusion.products import SensorProduct, Sentinel1Product, Sentinel2Product
+from xfusion.run.progress import progress_of_tasks
 from xfusion.view.figures import matplotlib_of
 from xfusion.view.pictures import plot
 from xfusion.view.reporting import report
@@ -28,8 +27,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 __all__ = ["DemoResult", "draw_panel", "fuse_scene", "run_demo", "serve", "write_scene"]
-
-Progress = Callable[[], AbstractContextManager[Any]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,7 +97,7 @@ def fuse_scene(
 
 
 def run_demo(
-    out: Path | str, *, size: float = 1.0, seed: int = 0, progress: Progress = nullcontext
+    out: Path | str, *, size: float = 1.0, seed: int = 0, progress: bool = True
 ) -> DemoResult:
     """Write the example scene, serve it, fuse it, and write maps, a picture and numbers.
 
@@ -112,8 +109,8 @@ def run_demo(
         Scale of the scene; 1 is about 12 km by 10 km.
     seed : int
         Of the noise.
-    progress : callable
-        Makes a context manager that shows the progress of dask.
+    progress : bool
+        Show how far it is.
 
     Returns
     -------
@@ -130,7 +127,7 @@ def run_demo(
     --------
     >>> import tempfile
     >>> from xfusion.demo import run_demo
-    >>> found = run_demo(tempfile.mkdtemp(), size=0.2)
+    >>> found = run_demo(tempfile.mkdtemp(), size=0.2, progress=False)
     >>> found.files["mu"].name, found.rmse["fused"] < found.rmse["sentinel-1"]
     ('water_mu.tif', True)
     """
@@ -139,7 +136,7 @@ def run_demo(
     scene = write_scene(out / "scene", size=size, seed=seed)
     with serve(scene.items) as catalog:
         lazy = fuse_scene(scene, catalog)
-        with progress():
+        with progress_of_tasks("fusing the scene", show=progress, after=0):
             import dask
 
             s1, s2, fused, unmasked = dask.compute(*(p.dataset for p in lazy))

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from xfusion.datamodel.describing import OF_OURS, TITLE
 from xfusion.datamodel.grid import spatial_dims
 from xfusion.datamodel.names import MU
 from xfusion.datamodel.provenance import assets_missing, lasting
@@ -121,8 +122,9 @@ def _own(name: str) -> str:
 
 
 def _title(dataset: xr.Dataset, found: Evidence) -> str:
-    if dataset.attrs.get("title"):
-        return origins.text_of("title", dataset.attrs["title"])
+    given = str(dataset.attrs.get(TITLE, ""))
+    if given and not given.endswith(OF_OURS):
+        return origins.text_of(TITLE, given)
     sensors = " + ".join(found.summary.sensors) or "A retrieval"
     moment = moment_of(dataset.coords.get("time"))
     if moment is None:
