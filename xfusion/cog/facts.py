@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     import pystac
 
 SHA_256 = "1220"  # of a multihash: what follows is SHA-256, 32 bytes long
-CLASSES = "classification:classes"
 
 
 def add_facts(item: pystac.Item, folder: Path, known: Mapping[str, Sequence[Counted]]) -> None:
@@ -27,22 +26,24 @@ def add_facts(item: pystac.Item, folder: Path, known: Mapping[str, Sequence[Coun
     known : mapping
         Name of a file -> what was counted of each band as it was written.
     """
+    from pystac.extensions.classification import ClassificationExtension
+    from pystac.extensions.file import FileExtension
+
     for asset in item.assets.values():
         path = folder / asset.href.removeprefix("./")
         fields = asset.extra_fields
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
-        fields |= {"file:size": path.stat().st_size, "file:checksum": f"{SHA_256}{digest}"}
+        size, checksum = path.stat().st_size, f"{SHA_256}{digest}"
+        FileExtension.ext(asset).apply(size=size, checksum=checksum)
         counted = known[path.name]
         fields["bands"] = [
             _with_statistics(band, each)
             for band, each in zip(fields["bands"], counted, strict=True)
         ]
         codes = counted[0].codes
-        if CLASSES in fields and codes is not None:
-            fields[CLASSES] = [
-                {**each, "count": int(codes[each["value"]])} for each in fields[CLASSES]
-            ]
+        for each in ClassificationExtension.ext(asset).classes or []:
+            each.count = None if codes is None else int(codes[each.value])
 
 
 def _with_statistics(band: dict[str, Any], counted: Counted) -> dict[str, Any]:

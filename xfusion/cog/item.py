@@ -23,16 +23,13 @@ from .flag_colours import AGREEMENT, colours, combinations, meanings_of
 if TYPE_CHECKING:
     import pystac
     from odc.geo.geobox import GeoBox
+    from pystac.extensions.classification import Classification
 
+# Of these pystac has no module, or of raster one of 1.1, which puts into `raster:bands` what is
+# common metadata of bands since STAC 1.1
 EXTENSIONS = {
     name: f"https://stac-extensions.github.io/{name}/v{version}/schema.json"
-    for name, version in {
-        "projection": "2.0.0",
-        "raster": "2.0.0",
-        "classification": "2.0.0",
-        "processing": "1.2.0",
-        "file": "2.1.0",
-    }.items()
+    for name, version in {"raster": "2.0.0", "processing": "1.2.0"}.items()
 }
 MAX_CLASSES = 16  # who contributed, of four sensors; of more, bit by bit
 
@@ -58,6 +55,9 @@ def stac_item(dataset: xr.Dataset, files: Mapping[str, Path], *, item_id: str) -
         If there is no time or no outline on the earth.
     """
     import pystac
+    from pystac.extensions.classification import ClassificationExtension
+    from pystac.extensions.file import FileExtension
+    from pystac.extensions.projection import ProjectionExtension
 
     geobox = geobox_of(dataset)
     geometry, bbox = footprint(geobox)
@@ -66,11 +66,17 @@ def stac_item(dataset: xr.Dataset, files: Mapping[str, Path], *, item_id: str) -
         geometry=geometry,
         bbox=bbox,
         **_times(dataset),
-        properties=_projection(geobox) | _processing(dataset),
+        properties=_processing(dataset),
         stac_extensions=[*EXTENSIONS.values()],
     )
+    ProjectionExtension.ext(item, add_if_missing=True).apply(**_projection(geobox))
+    for extension in (ClassificationExtension, FileExtension):
+        extension.add_to(item)
     for name, path in files.items():
         item.add_asset(name, _asset(dataset[name], path, geobox))
+        classes = _classification(dataset[name])
+        if classes:
+            ClassificationExtension.ext(item.assets[name]).apply(**classes)
     for source, href in item_links(lasting(dataset.attrs)).items():
         media_type = pystac.MediaType.GEOJSON
         item.add_link(pystac.Link(pystac.RelType.DERIVED_FROM, href, media_type, title=source))
@@ -136,13 +142,12 @@ def _projection(geobox: GeoBox) -> dict[str, Any]:
     crs: Any = geobox.crs
     # surely this one, not only one that is much like it
     authority = crs.proj.to_authority(min_confidence=100)
-    fields: dict[str, Any] = {"proj:code": ":".join(authority) if authority else None}
-    if not authority:
-        fields["proj:wkt2"] = crs.proj.to_wkt("WKT2_2019")
-    return fields | {
-        "proj:shape": [*geobox.shape],
-        "proj:transform": [float(number) for number in geobox.transform[:6]],
-        "proj:bbox": [float(edge) for edge in geobox.extent.boundingbox],
+    return {
+        "code": ":".join(authority) if authority else None,
+        "wkt2": None if authority else crs.proj.to_wkt("WKT2_2019"),
+        "shape": [*geobox.shape],
+        "transform": [float(number) for number in geobox.transform[:6]],
+        "bbox": [float(edge) for edge in geobox.extent.boundingbox],
     }
 
 
@@ -179,7 +184,7 @@ def _asset(array: xr.DataArray, path: Path, geobox: GeoBox) -> pystac.Asset:
         description=None if description is None else str(description),
         media_type=pystac.MediaType.COG,
         roles=["data-mask"] if _is_flags(array) and array.name != SOURCE else ["data"],
-        extra_fields=fields | _classification(array) | {"bands": _bands(array)},
+        extra_fields=fields | {"bands": _bands(array)},
     )
 
 
@@ -196,40 +201,47 @@ def _bands(array: xr.DataArray) -> list[dict[str, Any]]:
 
 
 def _classification(array: xr.DataArray) -> dict[str, Any]:
+    """Return what pystac's extension is to be given of a variable of flags."""
+    from pystac.extensions.classification import Bitfield
+
     if array.name == CONFLICT:
-        return {"classification:classes": [_class(i, name) for i, name in enumerate(AGREEMENT)]}
+        return {"classes": [_class(i, name) for i, name in enumerate(AGREEMENT)]}
     if not _is_flags(array):
         return {}
     meanings = meanings_of(array)
     if array.name == SOURCE and 1 << len(meanings) <= MAX_CLASSES:
-        return {"classification:classes": _source_classes(array, meanings)}
+        return {"classes": _source_classes(array, meanings)}
     masks = [int(mask) for mask in np.ravel(array.attrs["flag_masks"])]
     return {
-        "classification:bitfields": [
-            {
-                "name": _class_name(meaning),
-                "description": meaning,
-                "offset": mask.bit_length() - 1,
-                "length": 1,
-                "classes": [_class(0, f"not {meaning}"), _class(1, meaning)],
-            }
+        "bitfields": [
+            Bitfield.create(
+                offset=mask.bit_length() - 1,
+                length=1,
+                classes=[_class(0, f"not {meaning}"), _class(1, meaning)],
+                description=meaning,
+                name=_class_name(meaning),
+            )
             for mask, meaning in zip(masks, meanings, strict=True)
         ]
     }
 
 
-def _source_classes(source: xr.DataArray, meanings: list[str]) -> list[dict[str, Any]]:
+def _source_classes(source: xr.DataArray, meanings: list[str]) -> list[Classification]:
     colour = colours(source)
     classes = []
     for value, members in combinations(len(meanings)).items():
         title = " and ".join(meanings[i] for i in members) or "none"
         hint = "".join(f"{part:02X}" for part in colour[value])
-        classes.append(_class(value, title) | {"color_hint": hint})
+        classes.append(_class(value, title, hint))
     return classes
 
 
-def _class(value: int, title: str) -> dict[str, Any]:
-    return {"value": value, "name": _class_name(title), "title": title}
+def _class(value: int, title: str, colour: str | None = None) -> Classification:
+    from pystac.extensions.classification import Classification
+
+    return Classification.create(
+        value=value, name=_class_name(title), title=title, color_hint=colour
+    )
 
 
 def _class_name(text: str) -> str:

@@ -83,7 +83,14 @@ def _area(summary: Summary) -> str:
 
 
 def _percent(share: float) -> str:
-    return f"{100 * share:.1f} %"
+    """Return a share for people: none that is there is 0.0 %, and none that lacks some is all."""
+    if 0 < share < SOME:
+        return f"less than {100 * SOME:g} %"
+    return (
+        f"{100 * share:.1f} %"
+        if share == 1 or share < 1 - SOME
+        else f"more than {100 - 100 * SOME:g} %"
+    )
 
 
 def _and(names: list[str]) -> str:
