@@ -238,6 +238,74 @@ def test_sensors_on_another_grid_and_too_few_axes_are_refused() -> None:
         xf.plot(fused, ax=figure.axes[0])
 
 
+@pytest.mark.parametrize("shape", [(40, 60), (20, 300), (300, 20)], ids=str)
+@pytest.mark.parametrize("count", [2, 4, 8])
+def test_bars_and_legends_stand_under_their_maps_and_hide_nothing(
+    shape: tuple[int, int], count: int
+) -> None:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    sensors = []
+    for k in range(count):
+        mu = xr.DataArray(np.full(shape, 4.0 + k / 4), dims=("y", "x"), attrs={"units": "m"})
+        mask = np.zeros(shape, np.uint8)
+        mask.ravel()[k :: count + 1] = 1 << k
+        sensors.append(xf.retrieval(mu, 0.1, mask, sensor=f"sensor-number-{k}"))
+    fused = xf.gaussian(*sensors)
+    # all reasons, alone and together
+    fused["mask"].to_numpy().ravel()[:9] = [0, 1, 2, 4, 8, 16, 32, 64, 192]
+    figure = xf.plot(fused, sensors=sensors)
+    canvas: Any = FigureCanvasAgg(figure)
+    renderer = canvas.get_renderer()
+    figure.draw(renderer)
+    maps = [axis for axis in figure.axes if axis.get_title()]
+    bars = [axis for axis in figure.axes if not axis.get_title()]
+    assert [axis.get_xlabel() for axis in bars][-1] == "sigma (m)"
+    boxes = [axis.get_tightbbox(renderer) for axis in figure.axes]
+    page = figure.bbox
+    for box in boxes:
+        assert box is not None
+        assert page.x0 <= box.x0 <= box.x1 <= page.x1
+        assert page.y0 <= box.y0 <= box.y1 <= page.y1
+    for one, other in itertools.combinations(boxes, 2):
+        assert one is not None
+        assert other is not None
+        overlap = [min(one.x1, other.x1) - max(one.x0, other.x0),
+                   min(one.y1, other.y1) - max(one.y0, other.y0)]  # fmt: skip
+        assert min(overlap) <= 1  # of a pixel: ends of what is beside each other
+    for bar in bars:
+        box = bar.get_window_extent()
+        above = [m.get_window_extent() for m in maps]
+        feet = [m.y0 for m in above if m.x0 < (box.x0 + box.x1) / 2 < m.x1 and m.y0 > box.y1]
+        between = [m.y0 for m in above if m.x0 < box.x1 and m.x1 > box.x0 and m.y0 > box.y1]
+        assert 0 < min(feet or between) - box.y1 < 0.15 * figure.dpi
+
+
+def test_maps_beside_each_other_of_one_scale_have_one_bar_and_given_axes_have_theirs() -> None:
+    import matplotlib.figure
+
+    one, two = sensor("radar", 0.9), sensor("optical", 0.2)
+    fused = xf.gaussian(one, two, diagnostics=True)
+    labels = [axis.get_xlabel() for axis in xf.plot(fused, sensors=[one, two]).axes[9:]]
+    assert labels == ["mu", "sigma", "weight", "reduced chi2"]
+    axes = matplotlib.figure.Figure(layout="constrained").subplots(1, 4)
+    figure = xf.plot(xf.gaussian(one, two), ax=axes)
+    assert figure is axes[0].figure
+    assert [axis.get_xlabel() for axis in figure.axes[4:]] == ["mu", "sigma"]
+
+
+def test_a_notebook_shows_a_picture_whatever_else_it_has_imported() -> None:
+    from IPython.core.formatters import PNGFormatter
+
+    figures = [
+        xf.plot(sensor("s", 0.5)),
+        xf.plot_area(xf.area(sensor("s", 0.25), correlation=100.0)),
+    ]
+    for figure in figures:
+        shown: Any = PNGFormatter()(figure)
+        assert shown.startswith(b"\x89PNG")
+
+
 @pytest.mark.parametrize("shape", [(1, 1), (2, 300), (300, 2)])
 def test_the_smallest_and_the_longest_grids_are_drawn(shape: tuple[int, int]) -> None:
     mu = np.full(shape, np.nan, np.float32)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 
@@ -17,12 +19,30 @@ def matplotlib_of(extra: str = "viz") -> Any:
     try:
         import matplotlib as mpl
         import matplotlib.colors
+        import matplotlib.dates
         import matplotlib.figure
         import matplotlib.patches
     except ModuleNotFoundError as error:
         msg = f'the picture needs matplotlib: pip install "xfusion[{extra}]"'
         raise ModuleNotFoundError(msg, name=error.name) from error
     return mpl
+
+
+def new_figure(**settings: Any) -> Any:
+    """Return a figure that notebooks show when it is the last thing in a cell.
+
+    Figures of pyplot are shown there twice or not at all, depending on what else the notebook has
+    imported; this one says itself what it looks like.
+    """
+    figure = matplotlib_of().figure.Figure(**settings)
+    figure._repr_png_ = partial(_png_of, figure)
+    return figure
+
+
+def _png_of(figure: Any) -> bytes:
+    file = io.BytesIO()
+    figure.savefig(file, format="png")
+    return file.getvalue()
 
 
 def axes_for(
@@ -47,9 +67,7 @@ def axes_for(
     """
     if ax is None:
         rows = -(-count // columns)
-        figure = matplotlib_of().figure.Figure(
-            figsize=(size[0] * columns, size[1] * rows), layout="constrained"
-        )
+        figure = new_figure(figsize=(size[0] * columns, size[1] * rows), layout="constrained")
         axes = [*figure.subplots(rows, columns, squeeze=False).ravel()]
         for spare in axes[count:]:
             spare.remove()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,6 +20,10 @@ from .palette import APART, CATEGORIES, MEAN, MISSING, PLAIN, REASONS, SHARE, SP
 EDGES = 2, 98  # percentiles: a scale is not made by a few pixels
 BOTH_SIDES = 0.2  # of the longer side of 0 that the shorter has at least
 SEVERAL = "several"
+BESIDE, BROKEN = (
+    20,
+    38,
+)  # letters that a legend of two columns has at most in a text, and any in a line
 
 
 @dataclass(frozen=True)
@@ -34,6 +39,28 @@ class Panel:
     """Of the bar of colours, with the units."""
     classes: Sequence[tuple[str, str, float]] = field(default=())
     """Name, colour and share of the pixels that were looked at, of each class."""
+
+    @property
+    def scale(self) -> tuple[tuple[float, float], str, str]:
+        """What panels have in common that have one bar of colours."""
+        return self.limits, self.colours, self.label
+
+    @property
+    def legend(self) -> list[str]:
+        """What its legend says of each class, in lines that are no wider than a map."""
+        said = [f"{name} {share:.1%}" for name, _, share in self.classes]
+        lines = [textwrap.wrap(text.replace("+", "+ "), BROKEN) for text in said]
+        return ["\n".join(each).replace("+ ", "+") for each in lines]
+
+    @property
+    def columns(self) -> int:
+        """How many columns its legend has."""
+        return 1 if max(map(len, self.legend), default=0) > BESIDE else 2
+
+    @property
+    def lines(self) -> int:
+        """How many lines its legend is high."""
+        return -(-sum(text.count("\n") + 1 for text in self.legend) // self.columns)
 
 
 def panels_of(

@@ -16,6 +16,7 @@ from xfusion.datamodel.validation import Retrieval, as_retrieval
 
 from .figures import axes_for, matplotlib_of
 from .looking import EVERY, LOOKED, SIDE, look
+from .map_layout import Bar, layout
 from .map_marks import draw_marks, marks_of
 from .palette import MISSING
 from .panels import Panel, panels_of
@@ -23,7 +24,8 @@ from .panels import Panel, panels_of
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-MOST_COLUMNS = 5
+TITLE, SMALL = 10, 8  # sizes of letters, in points
+BENEATH = 0.5  # of a letter, between a map and its legend
 TALL, WIDE = 2.0, 0.5  # height over width of a panel at most, and at least
 
 
@@ -102,14 +104,21 @@ def plot(
     marks = None if geobox is None else marks_of(geobox)
     shape = whole.sizes[dims[0]], whole.sizes[dims[1]]
     aspect = marks.metres[0] / marks.metres[1] if marks else 1.0
-    form = min(TALL, max(WIDE, aspect * shape[0] / max(1, shape[1])))
-    rows = -(-len(panels) // MOST_COLUMNS)
-    columns = -(-len(panels) // rows)
-    figure, axes = axes_for(ax, len(panels), columns=columns, size=(3.0, 3.0 * form + 1.3))
-    south_up = bool(marks and marks.north[1] > 0 and abs(marks.north[0]) < marks.north[1])
     every = int(looked.attrs[EVERY])
-    for axis, panel in zip(axes, panels, strict=True):
+    if ax is None:
+        form = aspect * shape[0] / max(1, shape[1])
+        box = min(TALL, max(WIDE, form))
+        figure, axes, bars = layout(panels, form, box, lines=2 if every > 1 else 1)
+    else:
+        figure, axes = axes_for(ax, len(panels))
+        bars = [Bar(None, (k,)) for k, panel in enumerate(panels) if not panel.classes]
+    south_up = bool(marks and marks.north[1] > 0 and abs(marks.north[0]) < marks.north[1])
+    images = [
         _draw(axis, panel, seen, shape, aspect, every=every, south_up=south_up)
+        for axis, panel in zip(axes, panels, strict=True)
+    ]
+    for bar in bars:
+        _draw_bar(bar, axes, images, panels)
     if marks:
         draw_marks(axes[0], marks, shape)
     return figure  # type: ignore[no-any-return]  # matplotlib is imported late
@@ -163,46 +172,71 @@ def _draw(
     *,
     every: int,
     south_up: bool,
-) -> None:
+) -> Any:
     mpl = matplotlib_of()
     rows, columns = shape
+    narrow = aspect * rows > TALL * columns
     style: dict[str, Any] = {"interpolation": "nearest", "aspect": aspect, "zorder": 1}
     style["extent"] = (0, columns, rows, 0)
     if every > 1:
         style["alpha"] = seen.astype(float)
         axis.patch.set(facecolor="white", edgecolor="0.6", hatch="////")
-        axis.set_title(f"{panel.title}\nevery {_ordinal(every)} block")
+        axis.set_title(f"{panel.title}\nevery {_ordinal(every)} block", fontsize=TITLE)
     else:
-        axis.set_title(panel.title)
+        axis.set_title(panel.title, fontsize=TITLE)
     if panel.classes:
         colours = mpl.colors.ListedColormap([colour for _, colour, _ in panel.classes])
-        axis.imshow(panel.pixels, cmap=colours, vmin=-0.5, vmax=colours.N - 0.5, **style)
+        image = axis.imshow(panel.pixels, cmap=colours, vmin=-0.5, vmax=colours.N - 0.5, **style)
         handles = [
-            mpl.patches.Patch(facecolor=colour, edgecolor="0.4", label=f"{name} {share:.1%}")
-            for name, colour, share in panel.classes
+            mpl.patches.Patch(facecolor=colour, edgecolor="0.4", label=text)
+            for (_, colour, _), text in zip(panel.classes, panel.legend, strict=True)
         ]
         axis.legend(
             handles=handles,
-            loc="upper center",
-            bbox_to_anchor=(0.5, -0.02),
-            ncols=1 if max(len(n) for n, _, _ in panel.classes) > 12 else 2,  # noqa: PLR2004  # letters
-            fontsize=7,
+            loc="upper center" if narrow else "upper left",
+            bbox_to_anchor=(0.5 if narrow else 0, 0),
+            ncols=panel.columns,
+            fontsize=SMALL,
             frameon=False,
+            borderpad=0,
+            borderaxespad=BENEATH,
+            labelspacing=0.35,
+            handlelength=1.3,
+            handletextpad=0.5,
+            columnspacing=1.0,
         )
     else:
         colours = mpl.colormaps[panel.colours].with_extremes(bad=MISSING)
         low, high = panel.limits
         pixels = np.ma.masked_invalid(panel.pixels)
         image = axis.imshow(pixels, cmap=colours, vmin=low, vmax=high, **style)
-        over, under = bool((pixels > high).any()), bool((pixels < low).any())
-        extend = {(0, 0): "neither", (1, 0): "max", (0, 1): "min", (1, 1): "both"}[over, under]
-        axis.figure.colorbar(
-            image, ax=axis, location="bottom", shrink=0.9, pad=0.02, label=panel.label,
-            extend=extend,
-        )  # fmt: skip
     if south_up:
         axis.invert_yaxis()
     axis.set(xticks=[], yticks=[], anchor="N")
+    return image
+
+
+def _draw_bar(
+    bar: Bar, axes: Sequence[Any], images: Sequence[Any], panels: Sequence[Panel]
+) -> None:
+    """Draw the scale of some panels, with points where numbers lie beyond its ends."""
+    first = panels[bar.panels[0]]
+    low, high = first.limits
+    shown = [np.ma.masked_invalid(panels[k].pixels) for k in bar.panels]
+    over = any(bool((pixels > high).any()) for pixels in shown)
+    under = any(bool((pixels < low).any()) for pixels in shown)
+    axis = axes[bar.panels[0]]
+    where = {"ax": axis, "shrink": 0.9, "pad": 0.02} if bar.axis is None else {"cax": bar.axis}
+    drawn = axis.figure.colorbar(
+        images[bar.panels[0]],
+        location="bottom" if bar.axis is None else None,
+        orientation="horizontal",
+        extend={(0, 0): "neither", (1, 0): "max", (0, 1): "min", (1, 1): "both"}[over, under],
+        extendfrac=0.03,
+        **where,
+    )
+    drawn.set_label(first.label, fontsize=SMALL)
+    drawn.ax.tick_params(labelsize=SMALL)
 
 
 def _ordinal(number: int) -> str:

@@ -51,7 +51,7 @@ def plot_reliability(scores: Scores, /, *, pixels: str = "usable", ax: Any = Non
     'mu'
     """
     found = _named(scores, "wet", "a binary reference")
-    figure, (axis, below) = axes_for(ax, 2, size=(5.0, 3.2))
+    figure, (axis, below) = axes_for(ax, 2, columns=2, size=(4.0, 3.8))
     axis.plot([0, 1], [0, 1], color="0.6", linewidth=1, label="as it should be")
     for position, (name, each) in enumerate(found.items()):
         middle, observed, weight = _calibration(each.sel(pixels=pixels))

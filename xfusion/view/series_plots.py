@@ -15,7 +15,7 @@ from xfusion.datamodel.units import DIMENSIONLESS, units_of
 from xfusion.datamodel.validation import Retrieval, as_retrieval
 from xfusion.run.memory import compute
 
-from .figures import axes_for
+from .figures import axes_for, matplotlib_of
 from .looking import look
 from .palette import CATEGORIES
 
@@ -98,9 +98,17 @@ def plot_history(
     units = units_of(series[MU])
     axis.set_ylabel("mu" if units in DIMENSIONLESS else f"mu ({units})")
     axis.set_title(f"x {float(series[_x(series)]):g}, y {float(series[_y(series)]):g}")
-    axis.tick_params(axis="x", rotation=30)
+    _date(axis)
     axis.legend(fontsize=8)
     return figure  # type: ignore[no-any-return]  # matplotlib is imported late
+
+
+def _date(axis: Any) -> None:
+    """Write dates so that they stand beside each other, each part once."""
+    dates = matplotlib_of().dates
+    locator = dates.AutoDateLocator(minticks=4, maxticks=9)
+    axis.xaxis.set_major_locator(locator)
+    axis.xaxis.set_major_formatter(dates.ConciseDateFormatter(locator))
 
 
 def _mark_excluded(axis: Any, series: xr.Dataset, times: Any, good: Any) -> None:
@@ -251,7 +259,7 @@ def plot_area(areas: xr.Dataset, /, *, ax: Any = None) -> Figure:
                 capsize=2,
                 label=name,
             )
-        axis.tick_params(axis="x", rotation=30)
+        _date(axis)
         axis.legend(fontsize=8)
     else:
         at = np.arange(len(zones))
@@ -262,6 +270,7 @@ def plot_area(areas: xr.Dataset, /, *, ax: Any = None) -> Figure:
         axis.bar(at, unknown, bottom=area, color="none", edgecolor="0.5", hatch="///",
                  zorder=0, label="not usable: unknown")  # fmt: skip
         axis.set_xticks(at, zones, rotation=30 if len(zones) > 4 else 0)  # noqa: PLR2004  # names beside each other
-        axis.legend(fontsize=8)
+        # above, as bars may be high anywhere
+        axis.legend(fontsize=8, loc="lower left", bbox_to_anchor=(0, 1), ncols=2, frameon=False)
     axis.set(ylabel="area (km2)", ylim=(0, None))
     return figure  # type: ignore[no-any-return]  # matplotlib is imported late
