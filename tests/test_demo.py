@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -86,9 +87,13 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 def test_it_leaves_the_maps_the_picture_and_the_scene(run: Run) -> None:
     assert {path.name for path in run.out.iterdir()} == FILES | {"scene"}
-    assert run.stdout.partition("written\n")[2].split("\n")[:-1] == [
+    written, _, words = run.stdout.partition("written\n")[2].partition("\n\n")
+    assert written.split("\n") == [
         f"  {run.out / name}" for name in (*MAPS, "water_item.json", "water.png", "report.html")
     ]
+    lines = words.splitlines()
+    assert re.fullmatch(r"Fused \d+ pixels of sentinel-1 and sentinel-2\.", lines[0])
+    assert lines[-1] == f"What the map contains: xfusion info {shlex.quote(str(run.out))}"
 
 
 @pytest.mark.parametrize(
@@ -314,9 +319,9 @@ def test_seed_changes_the_noise_alone(run: Run, tmp_path: Path) -> None:
     assert result.rmse == pytest.approx(printed, rel=0.1)
 
 
-def test_picture_is_a_strip_of_a_readable_size(run: Run) -> None:
+def test_picture_has_two_rows_of_a_readable_size(run: Run) -> None:
     picture = imread(run.out / "water.png")
-    assert picture.shape[:2] == (300, 1300)
+    assert picture.shape[:2] == (761, 980)
     assert len(np.unique(picture[::10, ::10].reshape(-1, picture.shape[2]), axis=0)) > 100
 
 
@@ -338,16 +343,21 @@ def image_of(axis: Axes) -> NDArray[Any]:
     return np.ma.filled(pixels, np.nan)
 
 
-def test_panel_shows_five_maps_by_the_names_of_the_sensors(
+def test_panel_shows_six_maps_by_the_names_of_the_sensors(
     retrievals: tuple[xr.Dataset, xr.Dataset],
 ) -> None:
     figure = demo.draw_panel(*retrievals, retrievals[0].fusion.gaussian(retrievals[1]))
-    panels, bars = figure.axes[:5], figure.axes[5:]
-    titles = ["radar: mu", "camera: mu", "fused: mu", "fused: sigma", "source"]
+    panels, bars = figure.axes[:6], figure.axes[6:]
+    titles = ["radar: mu", "camera: mu", "fused: mu", "fused: sigma", "source", "mask"]
     assert [axis.get_title() for axis in panels] == titles
-    assert len(bars) == 5
-    labels = [label.get_text() for label in bars[-1].get_xticklabels()]
-    assert labels == ["none", "radar", "camera", "both"]
+    assert [bar.get_xlabel() for bar in bars] == ["mu", "sigma"]
+    legends = [axis.get_legend() for axis in panels]
+    said = [[text.get_text() for text in each.get_texts()] for each in legends if each]
+    assert said == [
+        ["none 16.7%", "radar 16.7%", "camera 0.0%", "radar+camera 66.7%"],
+        ["usable 83.3%", "unknown 16.7%"],
+    ]
+    assert [bool(each) for each in legends] == [False] * 4 + [True] * 2
 
 
 def test_panel_leaves_out_what_is_not_usable(retrievals: tuple[xr.Dataset, xr.Dataset]) -> None:

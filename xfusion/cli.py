@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +75,7 @@ def demo_command(out: Path, size: float, seed: int, quiet: bool, debug: bool) ->
             click.echo(f"  {path}")
         click.echo()
         say_what_came_out(str(out), prefix="water_")
-        click.echo(f"What the map contains: xfusion info {out}")
+        click.echo(f"What the map contains: xfusion info {shlex.quote(str(out))}")
 
 
 main.add_command(fuse)
