@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from .conventions import without_grid_of_store
 from .redaction import is_link, is_on_loopback, public
 from .times import label_text
 
@@ -147,10 +148,10 @@ def of_its_time(dataset: xr.Dataset) -> xr.Dataset:
 def lasting(attrs: Mapping[Any, Any]) -> dict[Any, Any]:
     """Return attributes without what means something on this machine only, as for publication.
 
-    Addresses of its servers, gone when these stop, and folders of its files, and the job of the
-    store that a result was opened from.
+    Addresses of its servers, gone when these stop, and folders of its files, and the job and
+    grid of the store that a result was opened from.
     """
-    kept = {name: value for name, value in attrs.items() if name != JOB}
+    kept = {k: v for k, v in without_grid_of_store(attrs).items() if k != JOB}
     if CATALOG in kept:
         words = [w for w in _public_words(kept[CATALOG]).split() if not is_on_loopback(w)]
         kept[CATALOG] = " ".join(map(_without_folder, words))

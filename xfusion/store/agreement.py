@@ -10,6 +10,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from xfusion.datamodel.comparison import same_geobox
+from xfusion.datamodel.conventions import is_of_store
 from xfusion.datamodel.grid import crs_text, geobox_of, has_crs, spatial_dims
 from xfusion.datamodel.names import SPATIAL_REF
 from xfusion.datamodel.provenance import JOB, merged_mask_attrs
@@ -27,7 +28,7 @@ UNTOUCHED = "nothing was written"
 MEANING = ("units", "calendar", "grid_mapping", "standard_name", "flag_", "scale_", "add_offset")
 OF_RESULTS = ("sensor", "fusion_", "series_", "calibration_", "aleatoric", "passes")
 # words and marks that change no number; a store of an earlier version has none of some
-OF_WORDS = ("title", "history", "unc_comps", "units_metadata")
+OF_WORDS = ("title", "history", "unc_comps", "units_metadata", "Conventions")
 OF_STATES = "series_"  # begins the parameters of a filter
 OF_NAMES = ("coordinates", "ancillary_variables")  # of variables, which are compared as such
 
@@ -205,7 +206,7 @@ def _of_attributes(
         grown.add(LAST_LOOK)
     grown |= {key for key in ("long_name", "flag_values") if key not in stored}
     for key in {**stored, **ours}:
-        if key in grown or stored.get(key) == ours.get(key):
+        if key in grown or is_of_store(key) or stored.get(key) == ours.get(key):
             continue
         if key in ours or key.startswith(meaning):
             values = [repr(each[key]) if key in each else "none" for each in (ours, stored)]

@@ -15,6 +15,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from xfusion.datamodel.conventions import without_grid_of_store
 from xfusion.datamodel.provenance import JOB
 from xfusion.run.progress import progress_of
 
@@ -256,7 +257,8 @@ class Branch:
                 consolidated=False,
                 chunks={dim: sizes[0] for dim, sizes in dataset.chunksizes.items()},
             )
-        return finished
+        own = without_grid_of_store(finished.attrs)
+        return finished.drop_attrs(deep=False).assign_attrs(own)
 
     def write(self, key: str, content: bytes) -> None:
         """Set the content of a key, in the open session."""

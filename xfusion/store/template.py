@@ -18,6 +18,7 @@ from xfusion.datamodel.times import moments_of
 from xfusion.run.scheduler import lazy_variables
 
 from .arrays import quiet_zarr
+from .geozarr import grid_attrs
 from .notes import note_of, with_digest
 from .place import ROOT, STATE, Place
 
@@ -78,7 +79,7 @@ def template_of(dataset: xr.Dataset, job: Mapping[str, str]) -> dict[str, bytes]
     _check_moments(dataset, Place(template))
     contents = _contents(template)
     root = json.loads(contents[ROOT])
-    root["attributes"][JOB] = note_of(job)
+    root["attributes"] |= {**grid_attrs(dataset), JOB: note_of(job)}
     return contents | {ROOT: json.dumps(with_digest(root), indent=2).encode()}
 
 
