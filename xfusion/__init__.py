@@ -47,6 +47,7 @@ from .series.opening import open_series
 from .series.state import filter, smooth  # noqa: A004  # what the field calls it
 from .series.updating import update
 from .stac.profiles import Catalog
+from .store.overviews import add_overviews
 from .store.soundness import verify
 from .store.write import to_zarr
 from .view.explaining import explain
@@ -71,6 +72,7 @@ __all__ = [
     "Sentinel2Product",
     "__version__",
     "add_aleatoric",
+    "add_overviews",
     "apply_calibration",
     "area",
     "assess",

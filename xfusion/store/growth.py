@@ -18,6 +18,7 @@ from xfusion.datamodel.provenance import JOB, merged_mask_attrs
 from xfusion.datamodel.state import LAST_LOOK
 
 from .arrays import opened_array
+from .declared import without_levels
 from .metadata import ARRAY, consolidated, key_of
 from .notes import digest_of, noted_digest, with_digest, with_growth
 from .place import ROOT, Place
@@ -183,7 +184,10 @@ def _grown_root(
     joined = masks | joined_sensors(attributes, dataset.attrs)
     if LAST_LOOK in dataset.attrs:
         joined[LAST_LOOK] = dataset.attrs[LAST_LOOK]
-    root = {**stored.root, "attributes": {**attributes, **joined, JOB: note}}
+    # levels would be of the dates before
+    before = without_levels(stored.root)
+    said = before.get("attributes", {})
+    root = {**before, "attributes": {**said, **joined, JOB: note}}
     held = root.get("consolidated_metadata")
     if isinstance(held, dict):
         root["consolidated_metadata"] = {**held, "metadata": {**held["metadata"], **grown}}
@@ -194,7 +198,11 @@ def _grown_root(
 
 def stored_at(place: Place, root: Mapping[str, Any], nodes: Mapping[str, Any]) -> Stored:
     """Return a finished store as it is."""
-    arrays = {name: node for name, node in nodes.items() if node.get("node_type") == ARRAY}
+    arrays = {
+        name: node
+        for name, node in nodes.items()
+        if node.get("node_type") == ARRAY and "/" not in name
+    }
     return Stored(place.name, root, arrays, place.opened({}), place.read)
 
 

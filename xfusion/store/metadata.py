@@ -9,7 +9,7 @@ from typing import Any
 from xfusion.datamodel.caller import warn
 from xfusion.datamodel.provenance import JOB
 
-from .notes import digest_of, noted_digest
+from .notes import digest_of, noted_digest, with_digest
 from .place import ROOT, Place
 
 ARRAY, GROUP = "array", "group"  # kinds of nodes
@@ -90,7 +90,7 @@ def _with_our_arrays(place: Place, found: dict[str, Any], ours: dict[str, Any]) 
     note = ours["attributes"][JOB]
     # a damaged name is one of nothing
     added = {k: v for k, v in nodes.items() if k in arrays or place.has(f"{k}/{ROOT}")}
-    return {
+    whole = {
         **ours,
         "attributes": {**ours["attributes"], **found.get("attributes", {}), JOB: note},
         "consolidated_metadata": {
@@ -98,6 +98,8 @@ def _with_our_arrays(place: Place, found: dict[str, Any], ours: dict[str, Any]) 
             "metadata": {**added, **arrays},
         },
     }
+    # levels were added to it since, and their digest with them
+    return with_digest(whole) if noted_digest(found) == digest_of(found) else whole
 
 
 def _with_our_metadata(found: Mapping[str, Any] | None, ours: dict[str, Any]) -> dict[str, Any]:

@@ -25,6 +25,7 @@ from .lease import held, is_held
 from .links import refuse_links
 from .metadata import check_root, root_of
 from .notes import is_of, named_differences
+from .overviews import forget_undeclared
 from .place import FINISHED, FOREIGN, ROOT, Place, StoreLike
 from .template import template_of
 
@@ -232,6 +233,7 @@ def _tidy(place: Place) -> None:
     """Delete what a run has left that is not needed: dates that are half added are gone on with."""
     if not (is_held(place) or is_being_added_to(place)):
         place.tidy()
+        forget_undeclared(place)
 
 
 def _needs_zarr() -> None:
