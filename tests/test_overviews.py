@@ -19,6 +19,7 @@ from tests.append_runs import add
 from tests.store_runs import contents
 from tests.test_geozarr import GRIDS, root
 from xfusion.store import overviews
+from xfusion.store.levels import halved
 
 UNKNOWN = 32
 
@@ -55,8 +56,8 @@ def layers(rows: int, columns: int, seed: int, dtype: str = "float32") -> xr.Dat
 def expected(below: xr.Dataset, shape: tuple[int, int], factor: int) -> dict[str, Any]:
     """Return layers of a level by loops over those below; `shape` is that of the store."""
     sizes = [-(-below.sizes[d] // 2) for d in ("y", "x")]
-    found = {n: np.zeros(sizes, v.dtype) for n, v in below.data_vars.items()}
-    before = {n: v.to_numpy() for n, v in below.data_vars.items()}
+    found = {str(n): np.zeros(sizes, v.dtype) for n, v in below.data_vars.items()}
+    before = {str(n): v.to_numpy() for n, v in below.data_vars.items()}
     for i, j in np.ndindex(*sizes):
         pixels = [
             (r, c)
@@ -189,7 +190,6 @@ def test_levels_are_not_listed_before_all_are_whole_and_a_later_call_goes_on(
     store, made = tmp_path / "w.zarr", layers(9, 5, 0)
     xf.to_zarr(made, store, progress=False)
     plain = contents(store)
-    halved = overviews.halved
 
     def broken(dataset: xr.Dataset, areas: Any) -> xr.Dataset:
         if dataset.sizes["y"] < 9:

@@ -109,7 +109,7 @@ def _labels(dataset: xr.Dataset, dims: tuple[Hashable, Hashable]) -> dict[Hashab
     transform = Affine(2 * a, 2 * b, c, 2 * d, 2 * e, f)
     crs: Any = geobox.crs
     if crs.geographic or crs.projected:
-        larger = GeoBox([-(-side // 2) for side in geobox.shape], transform, crs)
+        larger = GeoBox((-(-geobox.shape[0] // 2), -(-geobox.shape[1] // 2)), transform, crs)
         made = xr_coords(larger, SPATIAL_REF, dims=(str(dims[0]), str(dims[1])))
         return dict(made.items())
     reference = dataset.coords[SPATIAL_REF].copy()
