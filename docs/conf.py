@@ -71,7 +71,7 @@ html_title = f"xfusion {release}"
 html_show_sourcelink = False
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
-html_sidebars = {"index": []}
+html_sidebars = {"index": [], "gallery": []}  # no pages beneath them
 html_theme_options = {
     "navigation_with_keys": False,
     "header_links_before_dropdown": 6,  # as many as there are sections, on one line
