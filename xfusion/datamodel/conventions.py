@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import xarray as xr
+
 CONVENTIONS_OF_ZARR = "zarr_conventions"  # which of them a group follows
 MULTISCALES = "multiscales"
 OF_GRID = ("proj:", "spatial:")  # begin the attributes
@@ -29,6 +31,12 @@ def without_grid_of_store(attrs: Mapping[Any, Any]) -> dict[Any, Any]:
         else []
     )
     return kept | ({CONVENTIONS_OF_ZARR: others} if others else {})
+
+
+def as_opened(dataset: xr.Dataset) -> xr.Dataset:
+    """Return what was opened from a store as what is selected of it may lie elsewhere."""
+    own = without_grid_of_store(dataset.attrs)
+    return dataset.drop_attrs(deep=False).assign_attrs(own)
 
 
 def _name_of(declared: Any) -> Any:

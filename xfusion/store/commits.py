@@ -15,7 +15,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from xfusion.datamodel.conventions import without_grid_of_store
+from xfusion.datamodel.conventions import as_opened
 from xfusion.datamodel.provenance import JOB
 from xfusion.run.progress import progress_of
 
@@ -257,8 +257,7 @@ class Branch:
                 consolidated=False,
                 chunks={dim: sizes[0] for dim, sizes in dataset.chunksizes.items()},
             )
-        own = without_grid_of_store(finished.attrs)
-        return finished.drop_attrs(deep=False).assign_attrs(own)
+        return as_opened(finished)
 
     def write(self, key: str, content: bytes) -> None:
         """Set the content of a key, in the open session."""

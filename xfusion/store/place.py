@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import xarray as xr
 
-from xfusion.datamodel.conventions import without_grid_of_store
+from xfusion.datamodel.conventions import as_opened
 from xfusion.datamodel.redaction import public
 from xfusion.run.objects import (
     failure_of,
@@ -267,9 +267,7 @@ class Place:
             finished: xr.Dataset = patiently(
                 lambda: xr.open_zarr(self.zarr, chunks=sides, zarr_format=3)
             )
-        # what is selected of it lies elsewhere
-        own = without_grid_of_store(finished.attrs)
-        return finished.drop_attrs(deep=False).assign_attrs(own)
+        return as_opened(finished)
 
     @contextlib.contextmanager
     def named_errors(self) -> Iterator[None]:
