@@ -130,7 +130,12 @@ def test_attributes_of_coordinates_are_the_callers() -> None:
         "standard_name": "grid_longitude",
         "long_name": "grid longitude",
     }
-    assert ds.y.attrs == {"axis": "Y", "standard_name": "latitude", "units": "degrees_north"}
+    assert ds.y.attrs == {
+        "axis": "Y",
+        "standard_name": "latitude",
+        "units": "degrees_north",
+        "long_name": "latitude",
+    }
     assert mu.y.attrs == {}
 
 
