@@ -14,6 +14,7 @@ NOTE = re.compile(r"of the sensor '(.+)'")
 
 # What a message says -> what it says to who typed a command. {catalog} is the option of the sensor.
 WORDS = {
+    r"(?:xf\.plot\([^)]*\)\), )?or give time=, one of its labels": "give --time, one of its labels",
     r"pass datetime='[^']*', or time= when it is opened": "give its day, --date 2023-06-20",
     r"time='2023-06-20' when it is opened, or ": "--date 2023-06-20, or ",
     r"\btime='([^']*)' is not": r"--date '\1' is not",
