@@ -110,7 +110,7 @@ class CensusTask(InGraph):
         around: Sequence[NDArray[Any]],
         block: Pixels,
         seen: Pixels,  # noqa: ARG002  # as tasks of blocks are called
-        known: NDArray[np.float64],  # noqa: ARG002
+        known: NDArray[np.float64],  # noqa: ARG002  # the same
     ) -> Census:
         """Return what a block adds.
 
