@@ -19,7 +19,7 @@ ROWS = [
     ["demo", "faces"],
     ["view"],
     ["masks", "store", "assessment", "series"],
-    ["stac", "warp", "fusion", "cog"],
+    ["stac", "warp", "fusion", "cog", "models"],
     ["raster", "run"],
     ["datamodel", "kernels"],
 ]

@@ -1,0 +1,1 @@
+"""Retrievals from bands: by a network or any callable, or by logistic functions of an index."""
