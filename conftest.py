@@ -7,11 +7,15 @@ import pytest
 pytest_plugins = ["tests.working_directory", "tests.kernel_warming"]
 
 
+NOT_UNLESS_CHOSEN = ("network", "thorough")  # marks
+
+
 def pytest_configure(config: pytest.Config) -> None:
-    """Ask no server on the internet unless the option -m says network."""
+    """Ask no server on the internet, and try no thousands of cases, unless -m says so."""
     chosen = config.option.markexpr
-    if "network" not in chosen:
-        config.option.markexpr = f"({chosen}) and not network" if chosen else "not network"
+    terms = [f"({chosen})"] if chosen else []
+    terms += [f"not {mark}" for mark in NOT_UNLESS_CHOSEN if mark not in chosen]
+    config.option.markexpr = " and ".join(terms)
 
 
 def pytest_xdist_auto_num_workers() -> int:

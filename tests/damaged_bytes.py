@@ -7,6 +7,7 @@ or less is looked at before a reader is asked.
 import json
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -41,11 +42,13 @@ def _flipped(content: bytes, place: int, bit: int) -> bytes:
     return content[:place] + bytes([content[place] ^ bit]) + content[place + 1 :]
 
 
-def damaged(contents: Mapping[str, bytes], damage: Damage) -> Iterator[tuple[str, int, bytes]]:
-    """Yield key, place and content for each byte of each file."""
-    for key, content in contents.items():
-        for place in range(len(content)):
-            yield key, place, damage(content, place)
+def damaged(
+    contents: Mapping[str, bytes], damage: Damage, every: int = 1
+) -> Iterator[tuple[str, int, bytes]]:
+    """Yield key, place and content for each byte of each file, or for one of so many."""
+    places = ((key, place) for key, content in contents.items() for place in range(len(content)))
+    for key, place in islice(places, 0, None, every):
+        yield key, place, damage(contents[key], place)
 
 
 def contents_of(store: MemoryStore) -> dict[str, bytes]:

@@ -4,8 +4,6 @@ import html
 import math
 import threading
 from collections import defaultdict
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +15,13 @@ import pystac
 import pytest
 import rasterio
 import rasterio.shutil
+import requests
 import xarray as xr
 from odc.geo.geobox import GeoBox
 
 import xfusion as xf
 from tests import catalogues as c
-from tests.asset_server import byte_range
+from tests.asset_server import serve_folder
 from tests.laziness import nothing_computes
 from tests.store_runs import BLOCK, SIDE, fused
 from xfusion.demo.run import fuse_scene
@@ -297,54 +296,14 @@ def test_bytes_are_in_the_unit_that_suits_them(number: float, text: str) -> None
 # On the web
 
 
-class CountingServer(ThreadingHTTPServer):
-    def __init__(self, folder: Path) -> None:
-        super().__init__(("127.0.0.1", 0), CountingHandler)
-        self.folder, self.sent, self.asked = folder, 0, 0
-
-
-class CountingHandler(BaseHTTPRequestHandler):
-    server: CountingServer
-    protocol_version = "HTTP/1.1"
-
-    def do_HEAD(self) -> None:
-        self.answer(body=False)
-
-    def do_GET(self) -> None:
-        self.answer(body=True)
-
-    def answer(self, *, body: bool) -> None:
-        self.server.asked += 1
-        path = self.server.folder / self.path.lstrip("/")
-        content = path.read_bytes() if path.is_file() else b""
-        window = byte_range(self.headers.get("Range"), len(content))
-        part = content if window is None else content[window.start : window.stop]
-        self.send_response(404 if not content else 200 if window is None else 206)
-        if window is not None and len(window):
-            self.send_header("Content-Range", f"bytes {window[0]}-{window[-1]}/{len(content)}")
-        self.send_header("Accept-Ranges", "bytes")
-        self.send_header("Content-Length", str(len(part)))
-        self.end_headers()
-        if body:
-            self.server.sent += len(part)
-            self.wfile.write(part)
-
-    def log_message(self, *_: Any) -> None:
-        pass
-
-
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[CountingServer]:
-    with CountingServer(tmp_path) as serving:
-        thread = threading.Thread(target=serving.serve_forever)
-        thread.start()
-        yield serving
-        serving.shutdown()
-        thread.join()
+def served(url: str) -> dict[str, int]:
+    """Return how many requests a server had, and how many bytes it sent."""
+    answer: dict[str, int] = requests.get(f"{url}/__stats__", timeout=60).json()
+    return answer
 
 
 def test_of_the_web_nothing_is_asked_and_the_bytes_are_about_those_that_come(
-    server: CountingServer, tmp_path: Path
+    tmp_path: Path,
 ) -> None:
     grid = GeoBox((900, 900), rasterio.Affine(10, 0, 5e5, 0, -10, 5e6), "EPSG:32633")
     pixels = np.random.default_rng(0).random(grid.shape, np.float32)
@@ -364,18 +323,19 @@ def test_of_the_web_nothing_is_asked_and_the_bytes_are_about_those_that_come(
             blockysize=128,
         ) as file:
             file.write(pixels, 1)
-    base = f"http://127.0.0.1:{server.server_port}"
-    water = xf.raster.open_retrieval(f"{base}/mu.tif", f"{base}/sigma.tif")
-    moved = water.fusion.coregister(grid.to_crs("EPSG:32634"), chunks=300)
-    server.asked = server.sent = 0
-    plan = explained(moved)
-    assert server.asked == 0
-    assert [(file.name, file.layer) for file in plan.files] == [
-        (f"{base}/mu.tif", "mu"),
-        (f"{base}/sigma.tif", "sigma"),
-    ]
-    assert all(file.is_estimate for file in plan.files)
-    assert "about" in str(plan)
-    moved.compute()
+    with serve_folder(tmp_path) as url:
+        water = xf.raster.open_retrieval(f"{url}/mu.tif", f"{url}/sigma.tif")
+        moved = water.fusion.coregister(grid.to_crs("EPSG:32634"), chunks=300)
+        before = served(url)
+        plan = explained(moved)
+        assert served(url)["requests"] == before["requests"]
+        assert [(file.name, file.layer) for file in plan.files] == [
+            (f"{url}/mu.tif", "mu"),
+            (f"{url}/sigma.tif", "sigma"),
+        ]
+        assert all(file.is_estimate for file in plan.files)
+        assert "about" in str(plan)
+        moved.compute()
+        sent = served(url)["bytes"] - before["bytes"]
     # of a file that is not compressed: windows overlap, and tiles reach beyond them
-    assert 0.7 < plan.bytes_read / server.sent < 1.4
+    assert 0.7 < plan.bytes_read / sent < 1.4

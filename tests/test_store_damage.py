@@ -35,6 +35,8 @@ from xfusion.store.tasks import blocks_of
 from xfusion.store.template import template_of
 
 each_damage = pytest.mark.parametrize("damage", DAMAGES)
+# a prime, so that neither digits nor names of a length are always left out
+each_byte = pytest.mark.parametrize("every", [pytest.param(1, marks=pytest.mark.thorough), 17])
 
 
 def water() -> xr.Dataset:
@@ -73,9 +75,12 @@ def whole() -> Whole:
     return Whole(contents, job, template_of(lazy, job), Reader(contents))
 
 
+@each_byte
 @each_damage
-def test_no_byte_of_a_finished_store_changes_a_pixel_unseen(whole: Whole, damage: Damage) -> None:
-    for key, place, content in damaged(whole.contents, damage):
+def test_no_byte_of_a_finished_store_changes_a_pixel_unseen(
+    whole: Whole, damage: Damage, every: int
+) -> None:
+    for key, place, content in damaged(whole.contents, damage, every):
         for name, found in (whole.reader.read(key, content) or {}).items():
             if name in whole.reader.expected.variables:
                 assert whole.reader.is_right_or_missing(name, found), (key, place, name)
@@ -96,10 +101,13 @@ def test_what_is_said_of_readers_is_what_xarray_does(whole: Whole, damage: Damag
             assert found[name].identical(said.get(str(name), expected[name])), (key, place, name)
 
 
+@each_byte
 @each_damage
-def test_every_damaged_byte_of_metadata_is_mended_or_told(whole: Whole, damage: Damage) -> None:
+def test_every_damaged_byte_of_metadata_is_mended_or_told(
+    whole: Whole, damage: Damage, every: int
+) -> None:
     told = 0
-    for key, place, content in damaged(whole.contents, damage):
+    for key, place, content in damaged(whole.contents, damage, every):
         if whole.is_of_pixels(key):
             continue
         held = Held({**whole.contents, key: content})
@@ -123,9 +131,10 @@ def test_every_damaged_byte_of_metadata_is_mended_or_told(whole: Whole, damage: 
     assert told
 
 
+@each_byte
 @each_damage
-def test_every_damaged_byte_of_a_block_is_told(whole: Whole, damage: Damage) -> None:
-    for key, place, content in damaged(whole.contents, damage):
+def test_every_damaged_byte_of_a_block_is_told(whole: Whole, damage: Damage, every: int) -> None:
+    for key, place, content in damaged(whole.contents, damage, every):
         if whole.is_of_pixels(key):
             store = Place(in_memory({**whole.contents, key: content}))
             found = broken_blocks(store, [key.partition("/")[0]], progress=False)
@@ -205,9 +214,10 @@ def test_a_run_that_goes_on_reads_no_metadata_of_its_draft_before_it_has_written
     assert JOB_KEY in asked
 
 
+@each_byte
 @each_damage
 def test_every_damaged_byte_of_an_unfinished_store_is_told_or_its_block_computed_again(
-    unfinished: dict[str, bytes], damage: Damage
+    unfinished: dict[str, bytes], damage: Damage, every: int
 ) -> None:
     draft, job = job_of_draft(Held(unfinished))
     assert draft is not None
@@ -217,7 +227,7 @@ def test_every_damaged_byte_of_an_unfinished_store_is_told_or_its_block_computed
     )
     whole = {shard.key: unfinished.get(draft.path(shard.key)) for b in blocks for shard in b.shards}
     assert done_blocks(draft, blocks) == {0, 1, 2}
-    for key, place, content in damaged(unfinished, damage):
+    for key, place, content in damaged(unfinished, damage, every):
         held = Held({**unfinished, key: content})
         if key == JOB_KEY:
             try:
