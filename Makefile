@@ -17,6 +17,9 @@ FOR_docs := -e ".[demo,units,zarr]" --group docs
 FOR_dist := --group dist
 FOR_hooks := $(FOR_test) --group dev
 
+# Else hundreds of processes that tests start compile all modules again
+KEEP_COMPILED := PYTHONDONTWRITEBYTECODE=
+
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-min test-latest fuzz lint hooks docs dist browser bench clean
 
@@ -28,7 +31,7 @@ demo: $(VENV)/.demo ## Fuse an example scene: xfusion demo $(ARGS)
 	@$(BIN)/xfusion demo $(ARGS)
 
 test: $(VENV)/.test ## Run the tests: pytest $(ARGS)
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(KEEP_COMPILED) $(BIN)/python -m pytest $(ARGS)
 
 test-min: $(MIN)/.test ## The same on the oldest versions that pyproject.toml allows
 	@$(MIN)/bin/python -m pytest $(ARGS)

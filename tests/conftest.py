@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, settings
 from tests.store_runs import write_inputs
 from xfusion.demo.scene import Scene, write_scene
 
-settings.register_profile("ci", deadline=None, max_examples=50, derandomize=True)
+settings.register_profile("ci", deadline=None, max_examples=30, derandomize=True)
 settings.register_profile(
     "dev", deadline=None, max_examples=50, suppress_health_check=[HealthCheck.too_slow]
 )

@@ -3,7 +3,6 @@
 from typing import Any
 
 import numpy as np
-import scoringrules
 from numpy.typing import NDArray
 from scipy import stats
 from sklearn import metrics
@@ -71,6 +70,8 @@ def continuous(
     mu: NDArray[Any], sigma: NDArray[Any], truth: NDArray[Any], weight: NDArray[Any]
 ) -> dict[str, Any]:
     """Of a quantity; what needs sigma is of pixels where it is one."""
+    import scoringrules  # compiles all it has, for seconds, in each process that imports it
+
     m, s, t = (a.astype(np.float64) for a in (mu, sigma, truth))
     of_mu = {
         "bias": np.average(m - t, weights=weight),

@@ -59,6 +59,7 @@ def bare_item(time: str, *where: tuple[int, int]) -> dict[str, Any]:
     return c.gfm_item(time, grid, ensemble_flood_extent="https://example.org/a.tif")
 
 
+@pytest.mark.some(one_in=3)
 @pytest.mark.parametrize("nodata", [None, 0, 255])
 @pytest.mark.parametrize(
     ("time", "passes"),
@@ -276,6 +277,7 @@ class WithWater(xf.Sentinel1Product):
     )
 
 
+@pytest.mark.some(one_in=3)
 @pytest.mark.parametrize("replaced", [True, False])
 @pytest.mark.parametrize("how", ["eager", "lazy", "flag"])
 def test_a_band_that_a_subclass_adds_leaves_excluded_what_a_frame_excludes(

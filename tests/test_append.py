@@ -212,6 +212,7 @@ def test_moments_of_any_precision_go_together(tmp_path: Path) -> None:
         add(scene(1).assign_coords(time=np.datetime64("2023-06-04T00:00:00.000000001")), store)
 
 
+@pytest.mark.some(one_in=5)
 @pytest.mark.parametrize("lazy", [False, True])
 @pytest.mark.parametrize("append_dim", [None, "time"])
 @pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])

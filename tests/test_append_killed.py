@@ -20,7 +20,7 @@ from xfusion.store import tasks
 
 ROOT = Path(__file__).parents[1]
 FEWEST = 20  # moments
-FEW = 3
+FEW = 6
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="runs are copies of one process")
 
@@ -105,6 +105,7 @@ def test_the_same_call_ends_what_was_killed(each: Iterator[Path], after: Path) -
         assert contents(store) == expected, store.name
 
 
+@pytest.mark.thorough
 def test_other_dates_are_refused_until_what_was_killed_is_given_up(
     each: Iterator[Path], before: Path, tmp_path: Path
 ) -> None:
@@ -125,6 +126,7 @@ def test_other_dates_are_refused_until_what_was_killed_is_given_up(
     assert refused >= 2
 
 
+@pytest.mark.thorough
 def test_the_call_that_made_the_store_leaves_dates_that_are_half_added(
     each: Iterator[Path], after: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -106,6 +106,7 @@ def test_errors_that_are_independent_or_one_have_the_known_answers(side: int) ->
     assert "too small" in alone.attrs["area_correlation"]
 
 
+@pytest.mark.some(one_in=3)
 @pytest.mark.parametrize("length", [640.0, 700.0, 2000.0])
 def test_what_reaches_far_is_summed_over_cells_as_over_pixels(length: float) -> None:
     geobox = GeoBox((600, 900), Affine(10, 0, 4e5, 0, -10, 5e6), "EPSG:32633")

@@ -68,6 +68,7 @@ def compared(
     assert int(scores["count"]) == mu.size
 
 
+@pytest.mark.some(one_in=5)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("threshold", [0.5, 0.3, 0.123456])
@@ -85,6 +86,7 @@ def test_scores_are_those_of_scikit_learn(dtype: str, shape: str, threshold: flo
     np.testing.assert_allclose(scores.z2.sel(pixels="usable"), z2.mean(), rtol=1e-6)
 
 
+@pytest.mark.some(one_in=3)
 @pytest.mark.parametrize("excluded", ["wet", "dry", "score"])
 def test_pixels_that_are_not_usable_count_as_they_are_told_to(excluded: Any) -> None:
     grid = GRIDS["UTM"]

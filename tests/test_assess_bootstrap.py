@@ -155,6 +155,7 @@ def rough(rng: np.random.Generator, length: float) -> NDArray[np.float64]:
     return np.asarray(field / field.std())
 
 
+@pytest.mark.thorough
 def test_intervals_hold_the_expected_score_of_correlated_pixels() -> None:
     """Of 95 % of scenes, if blocks are longer than errors are correlated; of far fewer, if not."""
     rng = np.random.default_rng(20)

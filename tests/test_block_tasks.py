@@ -83,6 +83,7 @@ CHANGES: dict[str, Callable[[Any], Any]] = {
 }  # fmt: skip
 
 
+@pytest.mark.some(one_in=3)
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
 @pytest.mark.parametrize("scheduler", ["threads", "sync"])
 def test_blocks_hold_what_dask_computes(

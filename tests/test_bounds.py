@@ -16,6 +16,7 @@ from tests.sensors import sensors_of
 BOUNDS = [(0.5, 0.1), (0.02, 0.3), (-0.5, 0.1), (1.4, 0.05), (0.3, 50.0), (0.999, 1e-4), (-3, 0.1)]
 
 
+@pytest.mark.some(one_in=3)
 @pytest.mark.parametrize(("mu", "sigma"), BOUNDS)
 def test_bounded_moments_are_those_of_the_truncated_normal(mu: float, sigma: float) -> None:
     x = np.linspace(0, 1, 2_000_001)
@@ -142,6 +143,7 @@ def test_a_rule_of_the_callers_own_that_has_no_number_leaves_the_pixel_out() -> 
     assert (fused["mask"].item(), fused["source"].item()) == (32, 0)
 
 
+@pytest.mark.some(one_in=4)
 @pytest.mark.parametrize("floor", [0.0, 1e-320, 1e-300, 1e-40, 1e-38])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_no_floor_is_so_small_that_a_lazy_result_differs(floor: float, dtype: Any) -> None:

@@ -64,6 +64,7 @@ PRESENTED: dict[str, tuple[xf.Catalog, bool, dict[str, Any], float, bool]] = {
 }  # fmt: skip
 
 
+@pytest.mark.some(one_in=4)
 @pytest.mark.parametrize("nodata", [0, None], ids=["nodata 0", "no nodata"])
 @pytest.mark.parametrize("presented", PRESENTED)
 def test_ndvi_and_mask_do_not_depend_on_who_presents_the_scene(

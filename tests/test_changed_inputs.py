@@ -28,6 +28,7 @@ def after_the_first_write(patch: pytest.MonkeyPatch, act: Callable[[], object]) 
     patch.setattr(tasks, "_write", write)
 
 
+@pytest.mark.some(one_in=3)
 @pytest.mark.parametrize("same_time", [True, False])
 @pytest.mark.parametrize("how", ["replaced", "written to"])
 def test_an_input_that_changes_during_a_run_ends_it(

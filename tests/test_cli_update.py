@@ -307,6 +307,7 @@ def test_the_second_of_two_updates_at_once_does_not_lose_what_the_first_has_adde
     np.testing.assert_array_equal(xr.open_zarr(store)["count"], expected["count"])
 
 
+@pytest.mark.some(one_in=2)
 @pytest.mark.parametrize("begun", ["2023-06-19", "2023-06-20T10:30"])
 def test_a_day_that_was_killed_leaves_the_store_and_is_gone_on_with(
     begun: str, days: dict[str, list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -60,6 +60,7 @@ def check(files: dict[str, Path], dataset: xr.Dataset) -> None:
             np.testing.assert_array_equal(file.read().squeeze(), array)
 
 
+@pytest.mark.some(one_in=2)
 @pytest.mark.parametrize("chunks", [(300, 500), (700, 1300), (40, 1300), None])
 def test_files_are_cogs_and_hold_every_pixel(chunks: Any, tmp_path: Path) -> None:
     sensors = one("s1", chunks), one("s2", chunks)
@@ -102,6 +103,7 @@ def test_pixels_are_computed_once_for_all_files(tmp_path: Path) -> None:
     assert len(computed) == dataset.mu.data.npartitions == 9
 
 
+@pytest.mark.some(one_in=2)
 @pytest.mark.parametrize("scheduler", ["processes", "cluster"])
 def test_workers_without_our_memory_write_the_same_files(scheduler: str, tmp_path: Path) -> None:
     fused = xf.gaussian(generated("s1"), generated("s2"), diagnostics=True)

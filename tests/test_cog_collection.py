@@ -210,6 +210,7 @@ def names_in(folder: Path) -> set[str]:
 MOVES = 1 + 1 + 6 + 2 + 1  # collection anew, the old one away, rasters, items, collection in
 
 
+@pytest.mark.some(one_in=4)
 @pytest.mark.parametrize("number", range(MOVES))
 def test_a_move_that_fails_leaves_the_collection_as_it_was(
     number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -230,6 +231,7 @@ def work(folder: str, number: int) -> None:
         cube(*JULY).fusion.to_cog(folder, progress=False)
 
 
+@pytest.mark.some(one_in=3)
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [0, 1, 2, 5, 9, 10])
 def test_what_a_killed_run_was_moving_has_its_collection(number: int, tmp_path: Path) -> None:

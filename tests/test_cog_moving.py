@@ -116,6 +116,7 @@ def work(folder: str, number: int) -> None:
         write(2, Path(folder), overwrite=True)
 
 
+@pytest.mark.some(one_in=3)
 @pytest.mark.slow
 @pytest.mark.parametrize("number", range(MOVES))
 def test_what_a_killed_run_was_moving_is_moved_by_the_next(tmp_path: Path, number: int) -> None:

@@ -29,6 +29,7 @@ def retrieval() -> xr.Dataset:
     return xf.retrieval(mu, mu / 5, sensor="s1", time="2023-06-20")
 
 
+@pytest.mark.some(one_in=4)
 @pytest.mark.parametrize("name", [*NO_FILES, "MU", "Sigma"])
 def test_a_variable_whose_name_is_no_file_of_its_own_on_some_system_is_refused(
     tmp_path: Path, name: str
@@ -155,6 +156,7 @@ objects.object_store = lambda _: obstore.store.MemoryStore()
 """
 
 
+@pytest.mark.thorough
 def test_what_a_killed_run_to_an_address_has_left_is_gone_after_the_next(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

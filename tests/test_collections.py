@@ -127,6 +127,7 @@ def of_two_bands(nodata: Any) -> xf.Catalog:
     )
 
 
+@pytest.mark.some(one_in=3)
 @pytest.mark.parametrize("nodata", [None, np.nan])
 @pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.uint16, np.int32, np.float32])
 def test_without_nodata_every_number_is_an_observation_and_outside_is_unknown(
@@ -170,6 +171,7 @@ def test_without_nodata_every_number_is_an_observation_and_outside_is_unknown(
     np.testing.assert_array_equal(inside.astype(np.float64), numbers.astype(np.float64))
 
 
+@pytest.mark.some(one_in=3)
 @pytest.mark.parametrize("nodata", [None, np.nan])
 @pytest.mark.parametrize(
     ("dtype", "declared"),

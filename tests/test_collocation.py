@@ -66,6 +66,7 @@ def test_four_sensors_and_a_pair_are_what_pytesmo_says(correlated: tuple[str, st
         assert found.error_correlation.attrs["sensors"] == " ".join(correlated)
 
 
+@pytest.mark.some(one_in=4)
 @pytest.mark.parametrize("number", [3, 4])
 @pytest.mark.parametrize("samples", [60, 200, 500])
 def test_intervals_hold_the_truth_as_often_as_they_say(number: int, samples: int) -> None:

@@ -77,6 +77,7 @@ def break_off(
             xf.to_zarr(dataset, repository, resume=resume, progress=False)
 
 
+@pytest.mark.some(one_in=3)
 @pytest.mark.parametrize("after", [0, 1, 7, 20, 47])
 def test_a_run_that_broke_off_shows_nothing_and_goes_on_after_its_last_commit(
     repository: Any, monkeypatch: pytest.MonkeyPatch, after: int
@@ -115,6 +116,7 @@ def test_two_runs_at_once_are_a_conflict(repository: Any, monkeypatch: pytest.Mo
     xr.testing.assert_equal(opened(repository), retrieval().compute())
 
 
+@pytest.mark.some(one_in=5)
 @pytest.mark.parametrize("moment", range(1, 10))
 @pytest.mark.parametrize("ends", [True, False])
 def test_a_run_goes_on_from_its_own_commit_and_no_other(

@@ -259,6 +259,7 @@ def around_the_cut(found: GeoBox, box: GeoBox, half_a_turn: float) -> None:
     assert top - bottom <= np.ptp(y) + 2 * found.resolution.x
 
 
+@pytest.mark.some(one_in=4)
 @pytest.mark.parametrize(
     ("crs", "half_a_turn"),
     [

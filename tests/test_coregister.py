@@ -35,6 +35,7 @@ CENTRE = (500_003.7, 5_000_001.9)
 RATIOS = [1.1, 2.0, 3.0, 7.5]
 
 
+@pytest.mark.some(one_in=5)
 @pytest.mark.parametrize("rho", [0.0, 0.5, 1.0])
 @pytest.mark.parametrize("ratio", RATIOS)
 @pytest.mark.parametrize("whole", [True, False], ids=["whole", "holes"])
@@ -92,6 +93,7 @@ def test_tiny_and_huge_float32_sigma_neither_vanish_nor_overflow(
 DRAWS = 20_000
 
 
+@pytest.mark.some(one_in=4)
 @pytest.mark.parametrize("rho", [0.0, 0.5, 1.0])
 @pytest.mark.parametrize("ratio", [0.6, 1.0, 3.0], ids=["finer", "equal", "coarser"])
 def test_spread_of_perturbed_sources_is_the_propagated_sigma(ratio: float, rho: float) -> None:

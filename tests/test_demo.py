@@ -157,6 +157,7 @@ def test_nothing_but_progress_is_on_stderr(run: Run) -> None:
     assert "\r" not in run.stderr
 
 
+@pytest.mark.thorough
 def test_two_more_runs_at_once_in_that_folder_make_the_same(run: Run, tmp_path: Path) -> None:
     both = [start(run.out, "--quiet", TMPDIR=str(tmp_path)) for _ in range(2)]
     results = [process.communicate(timeout=120) for process in both]
@@ -188,6 +189,7 @@ def serving(
 
 
 @pytest.mark.skipif(os.name == "nt", reason="needs POSIX signals")
+@pytest.mark.some(one_in=2)
 @pytest.mark.parametrize(
     ("ending", "codes"),
     [

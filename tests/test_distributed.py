@@ -58,6 +58,7 @@ def test_two_processes_write_the_same_bytes_as_one(
     assert contents(tmp_path / "two.zarr") == contents(tmp_path / "one.zarr")
 
 
+@pytest.mark.thorough
 def test_a_worker_that_is_killed_changes_nothing(
     client: Client, inputs: Path, tmp_path: Path
 ) -> None:

@@ -121,6 +121,7 @@ def test_eight_sensors_keep_their_masks_beside_the_conflict(dtype: Any) -> None:
     np.testing.assert_array_equal(fused["mask"].values[none], np.bitwise_or.reduce(mask)[none])
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("count", [2, 8, 9, 30])
 def test_acquisitions_that_contradict_each_other_are_marked_along_time(count: int) -> None:
     scenes = [

@@ -70,6 +70,7 @@ def record(href: str, place: tuple[str, ...] = (), value: Any = None) -> dict[st
     return found
 
 
+@pytest.mark.some(one_in=3)
 @pytest.mark.parametrize("value", VALUES, ids=repr)
 @pytest.mark.parametrize("place", PLACES, ids=".".join)
 def test_a_value_of_another_kind_is_no_error_or_one_that_names_the_item(

@@ -86,6 +86,7 @@ def run(folder: Path) -> str:
     return done.stdout.strip()
 
 
+@pytest.mark.thorough
 def test_sources_in_an_archive_are_told_apart(tmp_path: Path) -> None:
     package = tmp_path / "xfusion"
     without = shutil.ignore_patterns("__pycache__", "*.pyc")

@@ -87,6 +87,7 @@ def places(grid: GeoBox) -> Any:
 # By how much they differ
 
 
+@pytest.mark.some(one_in=3)
 @OVER
 def test_nearest_is_the_pixel_in_which_a_centre_lies_but_for_an_eighth_of_a_pixel(
     numbered: Any, name: str

@@ -81,6 +81,7 @@ def once_under_way(store: Path, act: Callable[[], object]) -> Iterator[None]:
         thread.join()
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 def test_blocks_of_a_worker_that_freezes_are_given_to_the_others(tmp_path: Path) -> None:
     store = tmp_path / "w.zarr"
@@ -191,6 +192,7 @@ def scheduler_of_another_process(folder: Path) -> Iterator[tuple[Client, int]]:
             part.wait()
 
 
+@pytest.mark.some(one_in=3)
 @pytest.mark.slow
 @pytest.mark.parametrize("moment", ["in a batch", "between two batches", "while it submits"])
 def test_a_run_whose_scheduler_is_killed_ends_and_can_go_on_without(
@@ -231,6 +233,7 @@ def test_a_run_whose_scheduler_is_killed_ends_and_can_go_on_without(
     assert contents(store) == contents(tmp_path / "v.zarr")
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 def test_a_run_whose_scheduler_is_frozen_says_so_ends_and_can_go_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

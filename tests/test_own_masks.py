@@ -228,6 +228,7 @@ GRIDS = {
 }
 
 
+@pytest.mark.some(one_in=4)
 @pytest.mark.parametrize("name", GRIDS)
 def test_a_buffer_is_a_distance_on_the_ground_whatever_the_grid(name: str) -> None:
     grid, metres = GRIDS[name]

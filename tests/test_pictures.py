@@ -238,6 +238,7 @@ def test_sensors_on_another_grid_and_too_few_axes_are_refused() -> None:
         xf.plot(fused, ax=figure.axes[0])
 
 
+@pytest.mark.some(one_in=4)
 @pytest.mark.parametrize("shape", [(40, 60), (20, 300), (300, 20)], ids=str)
 @pytest.mark.parametrize("count", [2, 4, 8])
 def test_bars_and_legends_stand_under_their_maps_and_hide_nothing(

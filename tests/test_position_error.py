@@ -35,6 +35,7 @@ def retrieval(mu: Any, mask: Any = None) -> xr.Dataset:
     return xf.retrieval(arrays[0], arrays[1], mask)
 
 
+@pytest.mark.some(one_in=5)
 @pytest.mark.parametrize("resampling", ["bilinear", "nearest"])
 @pytest.mark.parametrize("scale", [0.5, 1.0, 2.0])
 @pytest.mark.parametrize("angle", [0.0, 0.6, np.pi / 2])
@@ -60,6 +61,7 @@ def test_errors_across_edges_are_not_above_what_sigma_says(
             assert z2[steep].mean() < 3.5, (blur, shift)
 
 
+@pytest.mark.some(one_in=4)
 @pytest.mark.parametrize("scale", [0.25, 0.5, 0.75, 1.0, 2.0])
 @pytest.mark.parametrize("angle", [0.0, 0.15, np.pi / 4])
 def test_wherever_in_a_pixel_an_edge_is_errors_are_not_above_what_sigma_says(
@@ -119,6 +121,7 @@ def test_a_cloud_is_no_edge_and_nor_is_what_has_no_value() -> None:
         np.testing.assert_allclose(known, SIGMA, rtol=1e-9)
 
 
+@pytest.mark.some(one_in=5)
 @pytest.mark.parametrize("position_error", [None, 0.0, 0.7])
 @pytest.mark.parametrize("resampling", ["bilinear", "nearest"])
 @pytest.mark.parametrize("rho", [1.0, 0.4])

@@ -76,6 +76,7 @@ MOMENTS = [
 ]
 
 
+@pytest.mark.some(one_in=3)
 @pytest.mark.parametrize(("time", "used", "flag", "warnings"), MOMENTS)
 @pytest.mark.parametrize("chunks", [None, {"y": 20}])
 def test_a_retrieval_of_a_moment_is_masked_by_the_pass_of_that_moment(
@@ -155,6 +156,7 @@ STATEMENTS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 }
 
 
+@pytest.mark.some(one_in=5)
 @pytest.mark.parametrize("how", STATEMENTS)
 @pytest.mark.parametrize("time", [c.DAY, f"{c.DAY}T10:06"])
 def test_the_newer_of_two_processings_is_used_and_both_are_one_pass(
@@ -251,6 +253,7 @@ BASELINES: list[tuple[dict[str, Any], float]] = [
 ]
 
 
+@pytest.mark.some(one_in=7)
 @pytest.mark.parametrize(("facts", "offset"), BASELINES)
 def test_the_baseline_is_read_whatever_its_prefix(
     pair: tuple[dict[str, Any], dict[str, Any]], facts: dict[str, Any], offset: float
@@ -264,6 +267,7 @@ def test_the_baseline_is_read_whatever_its_prefix(
         assert not said
 
 
+@pytest.mark.some(one_in=5)
 @pytest.mark.parametrize(("facts", "applied"), APPLIED)
 def test_whether_the_offset_was_applied_is_read_whatever_its_prefix(
     pair: tuple[dict[str, Any], dict[str, Any]], facts: dict[str, Any], *, applied: bool
@@ -276,6 +280,7 @@ def test_whether_the_offset_was_applied_is_read_whatever_its_prefix(
     np.testing.assert_array_equal(masked["mask"], OLD.mask(offset))
 
 
+@pytest.mark.some(one_in=3)
 @pytest.mark.parametrize(
     "junk", [None, True, [], {}, "", "\udc80", 10**400, "9" * 5000, float("nan"), "x", "2023-99-99"]
 )

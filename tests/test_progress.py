@@ -102,6 +102,7 @@ with progress.progress_of_tasks("computing", after={after}):
 """
 
 
+@pytest.mark.some(one_in=2)
 @pytest.mark.parametrize("scheduler", ["threads", "sync"])
 def test_a_terminal_has_a_bar_of_what_comes_into_memory(scheduler: str) -> None:
     said = on_a_terminal(SLOW.format(after=0.1, scheduler=scheduler))

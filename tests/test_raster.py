@@ -200,6 +200,7 @@ def test_chunks_that_are_no_blocks_are_told(chunks: Any, tmp_path: Path) -> None
 SELECTED = [0, -1, np.int64(2), slice(None), slice(None, None, 2), slice(4, 0, -2), [0, 3], []]
 
 
+@pytest.mark.some(one_in=4)
 @pytest.mark.parametrize("rows", [*SELECTED, slice(1, 6, 3), slice(2, 2)])
 @pytest.mark.parametrize("columns", SELECTED)
 @pytest.mark.parametrize("chunks", [3, -1])

@@ -60,7 +60,7 @@ def covariances(draw: st.DrawFn) -> tuple[NDArray[Any], NDArray[Any]]:
 
 
 @given(covariances(), st.data())
-@settings(max_examples=300)
+@settings(max_examples=100)
 def test_correlated_fusion_has_the_best_convex_weights(
     case: tuple[NDArray[Any], NDArray[Any]], data: st.DataObject
 ) -> None:

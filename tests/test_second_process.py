@@ -64,6 +64,7 @@ def coregistered(cache: Path, *arguments: str) -> tuple[list[str], str]:
     return compiled, digest
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 @pytest.mark.skipif(parallel.core_count() < 2, reason="there is no core for it")
 @pytest.mark.parametrize("error_correlation", ["1.0", "0.5"])

@@ -135,6 +135,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run([shutil.which("umount") or "umount", str(disk)], check=True)
 
 
+@pytest.mark.thorough
 def test_a_full_disk_is_named_and_the_run_goes_on_once_there_is_room(
     small_disk: Path, tmp_path: Path
 ) -> None:

@@ -71,6 +71,7 @@ def test_a_store_from_elsewhere_deletes_nothing_beside_it(
     assert {path.name for path in tmp_path.iterdir()} == {"victim", "w.zarr"}
 
 
+@pytest.mark.some(one_in=3)
 @pytest.mark.parametrize("text", ["null", "{", "[]", "7", '"x"', "[" * 100_000, "\udcff"])
 def test_a_job_that_is_not_whole_is_told_with_its_store(tmp_path: Path, text: str) -> None:
     break_off(small(16, 2), tmp_path / "w.zarr")
@@ -81,6 +82,7 @@ def test_a_job_that_is_not_whole_is_told_with_its_store(tmp_path: Path, text: st
     xr.testing.assert_equal(read(tmp_path / "w.zarr"), small(16, 2).compute().drop_attrs())
 
 
+@pytest.mark.some(one_in=3)
 @pytest.mark.parametrize(
     "text", ["", "[", "null", '{"a": 1}', "[1e99]", '["x"]', "[-3, 99999]", "[0"]
 )
@@ -117,6 +119,7 @@ def broken_off(folder: Path, place: str) -> tuple[Path, Path]:
     return store, path
 
 
+@pytest.mark.some(one_in=4)
 @pytest.mark.parametrize("how", [{}, {"resume": False}, {"force": True}])
 @pytest.mark.parametrize("place", PLACES)
 def test_a_link_in_a_store_is_refused_and_what_it_leads_to_stays(
@@ -135,6 +138,7 @@ def test_a_link_in_a_store_is_refused_and_what_it_leads_to_stays(
     assert {path.name for path in mine.rglob("*") if path.is_dir()} == {"c", "0", "mu"}
 
 
+@pytest.mark.some(one_in=4)
 @pytest.mark.parametrize("place", [p for p in PLACES if "photos" not in p and "0" * 32 not in p])
 def test_a_folder_for_a_file_or_a_file_for_a_folder_is_named(tmp_path: Path, place: str) -> None:
     store, path = broken_off(tmp_path, place)
@@ -155,6 +159,7 @@ def test_a_folder_for_a_file_or_a_file_for_a_folder_is_named(tmp_path: Path, pla
 HERE = this_process()
 
 
+@pytest.mark.some(one_in=4)
 @pytest.mark.parametrize(
     "note",
     [
@@ -176,6 +181,7 @@ def test_a_crafted_note_of_who_writes_stops_nobody_and_leads_nowhere(
     assert not (store / ".xfusion").exists()
 
 
+@pytest.mark.some(one_in=4)
 @pytest.mark.parametrize(
     "name", ["..", ".", "../../mine", "A" * 32, f"{'0' * 32}/x", f"{'0' * 32}\n", "x", 7, None, []]
 )

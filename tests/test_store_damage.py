@@ -141,6 +141,7 @@ def test_every_damaged_byte_of_a_block_is_told(whole: Whole, damage: Damage, eve
             assert [*found] == [key], (key, place)
 
 
+@pytest.mark.some(one_in=3)
 @pytest.mark.slow
 @each_damage
 def test_a_finished_store_that_is_damaged_is_told_and_mended(whole: Whole, damage: Damage) -> None:
@@ -243,6 +244,7 @@ def test_every_damaged_byte_of_an_unfinished_store_is_told_or_its_block_computed
                 assert kept == whole[shard.key] is not None, (key, place)
 
 
+@pytest.mark.some(one_in=3)
 @pytest.mark.slow
 @each_damage
 def test_an_unfinished_store_that_is_damaged_ends_right_or_with_an_error(

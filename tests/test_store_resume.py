@@ -27,8 +27,9 @@ def run(pipe: Any, inputs: str, store: str) -> None:
 
 
 @pytest.mark.slow
-def test_a_run_killed_at_20_random_moments_ends_with_the_same_bytes(
-    inputs: Path, tmp_path: Path
+@pytest.mark.parametrize("moments", [6, pytest.param(20, marks=pytest.mark.thorough)])
+def test_a_run_killed_at_random_moments_ends_with_the_same_bytes(
+    moments: int, inputs: Path, tmp_path: Path
 ) -> None:
     child = Forked(run, str(inputs), str(tmp_path / "whole.zarr"))
     begun = time.monotonic()
@@ -39,7 +40,7 @@ def test_a_run_killed_at_20_random_moments_ends_with_the_same_bytes(
     rng = np.random.default_rng(7)
     kills, runs = 0, 0
     store = tmp_path / "0.zarr"
-    while kills < 20:
+    while kills < moments:
         child = Forked(run, str(inputs), str(store))
         child.go()
         time.sleep(rng.uniform(0, 0.4 * took))

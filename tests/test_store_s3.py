@@ -73,6 +73,7 @@ def test_a_store_in_s3_is_that_of_a_folder_and_is_sound(url: str, tmp_path: Path
     xr.testing.assert_equal(loaded(again), here.load())
 
 
+@pytest.mark.thorough
 def test_a_run_in_s3_that_was_taken_over_reaches_nothing(
     url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -95,6 +96,7 @@ def test_a_run_in_s3_that_was_taken_over_reaches_nothing(
     xr.testing.assert_equal(loaded(found), retrieval(1).compute())
 
 
+@pytest.mark.thorough
 def test_dates_are_added_in_s3_also_where_the_first_run_broke_off(
     url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

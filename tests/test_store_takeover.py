@@ -129,6 +129,7 @@ PAIRS = [
 ]
 
 
+@pytest.mark.some(one_in=7)
 @pytest.mark.slow
 @pytest.mark.parametrize(("what", "resume", "force", "moment"), PAIRS)
 def test_of_two_runs_at_once_a_finished_store_is_that_of_one(
@@ -193,6 +194,7 @@ def meet(a: Run, b: Run, of_a: str, of_b: str, second: float) -> set[float]:
     return finished | ({2.0} if b.end() else set())
 
 
+@pytest.mark.some(one_in=5)
 @pytest.mark.slow
 @pytest.mark.parametrize(("of_a", "of_b", "second", "how"), OF_BOTH)
 def test_whatever_happens_to_both_of_two_runs_a_finished_store_is_that_of_one(
@@ -241,6 +243,7 @@ FAR = [
 ]
 
 
+@pytest.mark.some(one_in=3)
 @pytest.mark.slow
 @pytest.mark.parametrize("where", ["zarr", "icechunk"])
 @pytest.mark.parametrize(("of_a", "of_b", "second", "resume", "force"), FAR)
@@ -417,6 +420,7 @@ def end_of(value: float, store: Path, **how: Any) -> str:
     return ""
 
 
+@pytest.mark.some(one_in=3)
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("what", "resume", "each"), [("take", False, 1), ("take", True, 3), ("kill", False, 2)]

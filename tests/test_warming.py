@@ -58,6 +58,7 @@ def test_nothing_of_usual_work_is_compiled_afterwards(
     assert done.stdout == "none was compiled\n", done.stderr
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 def test_workers_of_a_cluster_find_what_one_of_them_has_compiled(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch

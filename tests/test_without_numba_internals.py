@@ -66,6 +66,7 @@ def test_kernels_are_told_whether_internals_work(how: str, tmp_path: Path) -> No
     run(code, tmp_path)
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 def test_results_are_equal_without_numbas_internals(tmp_path: Path) -> None:
     for name, how in (("as they are", ""), ("missing", MISSING)):

@@ -85,6 +85,7 @@ def mask_over(root: str) -> Any:
     return like.fusion.attach_gfm_mask(items=[one], on_read_error="flag")["mask"]
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 @pytest.mark.parametrize("case", CASES)
 def test_all_blocks_of_a_file_together_take_no_longer_than_is_said(
@@ -97,6 +98,7 @@ def test_all_blocks_of_a_file_together_take_no_longer_than_is_said(
     np.testing.assert_array_equal(mask[read], (PIXELS * 16)[read])
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2, 4])
 def test_a_server_that_sends_just_enough_for_ever_takes_no_longer_than_the_worst_case(

@@ -35,6 +35,7 @@ from tests.faults.assets import (
 from tests.faulty import Fault
 
 
+@pytest.mark.some(one_in=3)
 @pytest.mark.parametrize(
     ("sensor", "mode", "chunks"),
     [("s2", "raise", None), ("s2", "flag", 160), ("gfm", "flag", None), ("gfm", "raise", 160)],
@@ -94,6 +95,7 @@ def test_a_server_that_does_not_answer_is_given_up_after_a_few_time_outs(
     assert time.monotonic() - start < 6
 
 
+@pytest.mark.some(one_in=3)
 @pytest.mark.parametrize("case", PARTIAL)
 def test_a_file_of_which_some_tiles_fail_raises_or_flags_them(
     served: Served, case: str, chunks: int | None
@@ -126,6 +128,7 @@ def test_one_of_several_assets_that_is_missing_spoils_the_pixel(
     np.testing.assert_array_equal(mask, around(np.full(GRID.shape, READ_FAILED)))
 
 
+@pytest.mark.some(one_in=2)
 def test_flags_do_not_depend_on_chunks(served: Served, sensor: str) -> None:
     """On a grid between the pixels, where the neighbours of a failed tile are interpolated."""
     like = AROUND.translate_pix(0.3, 0.4).crop((300, 410))
