@@ -13,7 +13,7 @@ LATEST := .venv-latest
 FOR_demo := -e ".[demo]"
 FOR_test := -e ".[cloud,demo,distributed,icechunk,units,zones]" --group test
 FOR_lint := $(FOR_test) --group lint
-FOR_docs := -e ".[demo,units,zarr]" --group docs
+FOR_docs := -e ".[demo,units]" --group docs
 FOR_dist := --group dist
 FOR_hooks := $(FOR_test) --group dev
 

@@ -164,6 +164,7 @@ def test_a_log_has_no_carriage_returns(files: list[str], tmp_path: Path) -> None
         ["fuse", *files, "--out", out],
         ["info", out],
         ["verify", out],
+        ["update", str(tmp_path / "days.zarr"), *files, "--date", "2023-06-20", "--q", "0.01"],
         ["demo", "--out", str(tmp_path / "demo"), "--size", "0.2"],
     ):
         ran = subprocess.run(
@@ -210,3 +211,32 @@ def test_integers_without_a_scale_are_told_in_the_words_of_the_command(
     assert result.exit_code == 1
     assert "--scale 0.01 of percent, or --scale 1" in said(result)
     assert not PYTHON.search(result.output.replace(str(tmp_path), "")), result.output
+
+
+def test_sigma_in_another_scale_than_mu_is_warned_of(files: list[str], tmp_path: Path) -> None:
+    sigma = Path(files[3])
+    with rasterio.open(sigma) as file:
+        pixels, profile = file.read(1), file.profile
+    with rasterio.open(sigma, "w", **(profile | {"dtype": "float32"})) as file:
+        file.write(np.where(pixels < 0, -9999, pixels * 100.0).astype(np.float32), 1)
+    result = call("fuse", *files, "--out", tmp_path / "w.zarr")
+    assert "Warning: sigma of 'radar' is" in said(result)
+    assert "bring both files into one first, e.g. rio calc" in said(result)
+    with rasterio.open(sigma, "w", **(profile | {"dtype": "float32"})) as file:
+        file.write(-np.abs(pixels).astype(np.float32), 1)
+    result = call("fuse", *files, "--out", tmp_path / "x.zarr")
+    assert "sigma of 'radar' is nowhere above 0" in said(result)
+
+
+def test_a_report_that_cannot_be_written_is_refused_before_the_fusion(
+    files: list[str], tmp_path: Path
+) -> None:
+    notes = tmp_path / "notes.txt"
+    notes.write_text("mine")
+    for report in (notes, notes / "report.html"):
+        result = call("fuse", *files, "--out", tmp_path / "w.zarr", "--report", report)
+        assert result.exit_code in (1, 2)
+        assert re.search(r"give another", said(result))
+        assert "--overwrite" not in result.output
+    assert notes.read_text() == "mine"
+    assert not (tmp_path / "w.zarr").exists()

@@ -44,7 +44,7 @@ def test_verify_reads_groups_of_others(tmp_path: Path) -> None:
 @pytest.mark.parametrize("consolidated", [True, False])
 def test_a_group_of_format_2_is_named(tmp_path: Path, consolidated: bool) -> None:
     small().to_zarr(tmp_path / "w.zarr", zarr_format=2, consolidated=consolidated)
-    with pytest.raises(ValueError, match=r"no finished Zarr store: it is one of Zarr's format 2"):
+    with pytest.raises(ValueError, match=r"Zarr store of format 2, and no finished one"):
         xf.verify(tmp_path / "w.zarr", progress=False)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import json
 import shlex
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,8 @@ from .cli_update import update
 from .cli_warm import warm_command
 from .console import (
     one_line_errors,
+    refuse_nan,
+    refuse_place,
     say_what_came_out,
     terminated_is_interrupted,
     warnings_in_lines,
@@ -55,6 +57,7 @@ def demo_command(out: Path, size: float, seed: int, quiet: bool, debug: bool) ->
     with a STAC API on this machine, and fuses them: COGs of mu, sigma, mask and source, a
     picture, and a report to be opened in a browser.
     """
+    refuse_place("--out", out)
     said = one_line_errors(debug=debug), warnings_in_lines(quiet=quiet)
     with said[0], said[1], terminated_is_interrupted():
         from .demo import run_demo
@@ -116,10 +119,8 @@ def info(
     \b
     xfusion info water.zarr --threshold 0.5 --json
     """  # noqa: D301  # click wants the character behind \b
-    for option, value in (("--threshold", threshold), ("--correlation", correlation)):
-        if value is not None and math.isnan(value):
-            msg = f"{option} is no number"
-            raise click.UsageError(msg)
+    refuse_nan("--threshold", threshold)
+    refuse_nan("--correlation", correlation)
     with one_line_errors(debug=debug), warnings_in_lines(quiet=False):
         from .view.info import info_of
 
@@ -129,9 +130,15 @@ def info(
 
 @main.command("verify")
 @click.argument("store")
+@click.option("--json", "as_json", is_flag=True, help="One object of JSON.")
 @click.option("--quiet", is_flag=True, help="No progress.")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
-def verify_command(store: str, quiet: bool, debug: bool) -> None:  # noqa: FBT001  # as click passes it
+def verify_command(
+    store: str,
+    as_json: bool,  # noqa: FBT001  # as click passes it
+    quiet: bool,  # noqa: FBT001  # as click passes it
+    debug: bool,  # noqa: FBT001  # as click passes it
+) -> None:
     """Check that a finished Zarr store is what was written.
 
     STORE is a folder or URL. All of it is read; what is broken is printed, and the command ends
@@ -141,9 +148,15 @@ def verify_command(store: str, quiet: bool, debug: bool) -> None:  # noqa: FBT00
         from .store.soundness import verify
 
         broken, name = verify(store, progress=not quiet), public(store)
-        for key, fault in broken.items():
-            click.echo(f"{key}: {fault}")
+        if as_json:
+            document = {"store": name, "sound": not broken, "broken": broken}
+            click.echo(json.dumps(document, indent=2, ensure_ascii=False))
+        else:
+            for key, fault in broken.items():
+                click.echo(f"{key}: {fault}")
         if broken:
-            msg = f"{name} is broken in {len(broken)} places: give the command that wrote it again"
+            places = "1 place" if len(broken) == 1 else f"{len(broken)} places"
+            msg = f"{name} is broken in {places}: give the command that wrote it again"
             raise click.ClickException(msg)
-        click.echo(f"{name} is sound")
+        if not as_json:
+            click.echo(f"{name} is sound")

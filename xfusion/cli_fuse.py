@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import click
@@ -26,6 +25,8 @@ from .console import (
     one_line_errors,
     probability_or_calibration,
     refuse_file,
+    refuse_nan,
+    refuse_place,
     say_what_came_out,
     terminated_is_interrupted,
     warnings_in_lines,
@@ -141,17 +142,20 @@ def fuse(
     xfusion fuse --s1 s1_mu.tif s1_sigma.tif --s2 s2_mu.tif s2_sigma.tif \\
         --date 2023-06-20 --out water.zarr
     """  # noqa: D301  # click wants the character behind \b
-    if threshold is not None and math.isnan(threshold):
-        msg = "--threshold is no number"
-        raise click.UsageError(msg)
+    refuse_nan("--threshold", threshold)
     check_rule(rule, correlation=correlation, inflate=inflate, prior=prior)
     refuse_file(out)
+    refuse_place("--out", out)
     files = {"s1": s1, "s2": s2}
     check_options(correlation=correlation, ndvi_max=ndvi_max, given=files)
     with one_line_errors(debug=debug), terminated_is_interrupted(), cluster(scheduler):
         from .store.write import is_store
+        from .view.reporting import report_target
         from .workflow import FEWEST, RANGE, fuse_files
 
+        if report_file is not None:
+            refuse_place("--report", report_file)
+            report_target(report_file, overwrite=False)
         catalogs = {"s1": catalog_s1, "s2": catalog_s2}
         sensors = sensors_given(files, sensor, catalogs=catalogs, nodata=nodata, scale=scale)
         if len(sensors) < FEWEST:
@@ -182,4 +186,6 @@ def fuse(
             for each in sensors:
                 click.echo(f"mu of {each.name}: {of[RANGE + each.name]} (of a sample)")
             say_what_came_out(out, threshold=threshold)
+            if report_file is not None:
+                click.echo(f"The report, for a browser: {public(report_file)}")
             click.echo(f"{public(out)} is whole; what it contains: xfusion info {public(out)}")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from .console import one_line_errors, terminated_is_interrupted
+from .console import one_line_errors, refuse_place, terminated_is_interrupted
 from .datamodel.redaction import public
 
 FORMATS = "png", "pdf", "svg"
@@ -42,11 +42,14 @@ def plot_command(
     if kind not in FORMATS:
         msg = f"--out {out}: the name of the picture must end in {', '.join(FORMATS)}"
         raise click.UsageError(msg)
+    refuse_place("--out", out)
     with one_line_errors(debug=debug), terminated_is_interrupted():
         from .view.pictures import plot
+        from .view.report_inputs import map_of
         from .view.results import open_result
 
-        figure = plot(open_result(result), time=time)
+        figure = plot(map_of(open_result(result), time))
+        out.parent.mkdir(parents=True, exist_ok=True)
         aside = out.with_name(f".{os.getpid()}-{out.name}")
         try:
             figure.savefig(aside, format=kind, dpi=dpi)

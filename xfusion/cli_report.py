@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from .console import one_line_errors, warnings_in_lines
+from .console import one_line_errors, refuse_nan, refuse_place, warnings_in_lines
 from .datamodel.redaction import public
 
 
@@ -80,6 +80,9 @@ def report_command(
     \b
     xfusion report water.zarr --reference truth.tif --out report.html
     """  # noqa: D301  # click wants the character behind \b
+    refuse_nan("--threshold", threshold)
+    refuse_nan("--correlation", correlation)
+    refuse_place("--out", out)
     with one_line_errors(debug=debug), warnings_in_lines(quiet=quiet):
         from .view.report_inputs import map_of, open_reference
         from .view.reporting import report

@@ -20,6 +20,8 @@ from .console import (
     WithSensors,
     cluster,
     one_line_errors,
+    refuse_file,
+    refuse_place,
     say_what_came_out,
     terminated_is_interrupted,
     warnings_in_lines,
@@ -102,6 +104,8 @@ def update(
     xfusion update water.zarr --s2 s2_mu.tif s2_sigma.tif --date 2023-06-21
     """  # noqa: D301  # click wants the character behind \b
     files = {"s1": s1, "s2": s2}
+    refuse_file(store, option="STORE")
+    refuse_place("STORE", store)
     check_options(correlation=correlation, ndvi_max=ndvi_max, given=files)
     _check_model(q, rates, prior)
     with one_line_errors(debug=debug), terminated_is_interrupted(), cluster(scheduler):

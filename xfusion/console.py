@@ -19,6 +19,8 @@ from .kernels.long_waits import waiting
 from .wording import in_words_of_the_command
 
 COLUMNS = 80
+ERRNO = re.compile(r"^\[Errno -?\d+\] ")  # before what is said in words
+CHECKSUM = "computed checksum do not match"  # of zarr, which names no store
 CONNECT_TIMEOUT = 30  # seconds for a scheduler to answer
 SENSOR_VALUES = 4  # NAME MU SIGMA MASK
 FILES = (".tif", ".tiff", ".nc", ".json", ".vrt")  # what a result is not one of
@@ -29,7 +31,12 @@ class WithSensors(click.Command):
 
     def parse_args(self, context: click.Context, args: list[str]) -> list[str]:
         """Read the options, each sensor with four values."""
-        return super().parse_args(context, _with_masks(args))
+        try:
+            return super().parse_args(context, _with_masks(args))
+        except click.UsageError as error:
+            if "unexpected extra argument" in error.message:
+                error.message += ": files are given as --sensor NAME MU SIGMA"
+            raise
 
 
 def probability_or_calibration(text: str) -> float | str:
@@ -77,7 +84,12 @@ def cluster(address: str | None) -> Iterator[None]:
     except ImportError as error:
         msg = "--scheduler needs the package distributed: pip install 'xfusion[distributed]'"
         raise ImportError(msg) from error
-    with Client(address, timeout=CONNECT_TIMEOUT):
+    try:
+        client = Client(address, timeout=CONNECT_TIMEOUT)
+    except (OSError, ValueError) as error:
+        msg = f"--scheduler {address}: {error}; give that of one that runs, tcp://HOST:8786"
+        raise click.ClickException(msg) from error
+    with client:
         yield
 
 
@@ -92,15 +104,33 @@ def check_rule(rule: str, *, correlation: float, inflate: str | None, prior: Any
         raise click.UsageError(msg)
 
 
-def refuse_file(out: str) -> None:
+def refuse_nan(option: str, number: float | None) -> None:
+    """Refuse what click takes for a number."""
+    if number is not None and math.isnan(number):
+        msg = f"{option} is no number"
+        raise click.UsageError(msg)
+
+
+def refuse_place(option: str, path: str | Path) -> None:
+    """Refuse a path below a file, before anything is computed for it."""
+    if "://" in str(path):
+        return
+    above = next((p for p in Path(path).absolute().parents if p.exists()), None)
+    if above is not None and not above.is_dir():
+        msg = f"{option} {path}: {above} is a file, no folder: give another"
+        raise click.UsageError(msg)
+
+
+def refuse_file(out: str, *, option: str = "--out") -> None:
     """Refuse the name of a file for a result, with what may be meant."""
     out = public(out)
     name, _, ending = out.rstrip("/").rpartition(".")
     if f".{ending.lower()}" in FILES and not Path(out).is_dir():
-        msg = (
-            f"--out {out} looks like a file, but a result is several: give a folder for mu.tif, "
-            f"sigma.tif and so on, --out {name}, or a store, --out {name}.zarr"
-        )
+        folder = f"a folder for mu.tif, sigma.tif and so on, {option} {name}, or "
+        store = f"a store, {option} {name}.zarr"
+        if option == "STORE":  # which is no option, and no folder of files
+            folder, store = "", f"a name such as {name}.zarr"
+        msg = f"{option} {out} looks like a file, but a result is several: give {folder}{store}"
         raise click.UsageError(msg)
 
 
@@ -176,8 +206,20 @@ def _in_its_words(message: str, error: BaseException | None = None) -> str:
     for name in names:  # what WORDS does not know is an argument that has an option of its name
         option = name.replace("_", "-")
         words = re.sub(rf"(?<![\w./-]){name}=(?=\S)", f"--{option} ", words)
+    if "time" in names:
+        words = words.replace("--date", "--time")
+    if "report_file" in names:  # of fuse, which has no --overwrite
+        words = words.replace("give --overwrite to replace it", "give another --report")
+    if CHECKSUM in words:
+        words = f"{_name_of_store(context)} is not what was written: xfusion verify says where"
     # that of update is no option
     return words.replace("another --out", "another STORE") if "store" in names else words
+
+
+def _name_of_store(context: click.Context | None) -> str:
+    given = {} if context is None else context.params
+    names = [given[each] for each in ("file", "result", "store") if each in given]
+    return public(str(names[0])) if names else "a store"
 
 
 @contextmanager
@@ -191,7 +233,7 @@ def one_line_errors(*, debug: bool) -> Iterator[None]:
         if debug:
             raise
         message = " ".join(str(error).split()) or type(error).__name__
-        message = _in_its_words(message, error)
+        message = _in_its_words(ERRNO.sub("", message), error)
         expected = (OSError, RuntimeError, ValueError, LookupError, ImportError, MemoryError)
         if not isinstance(error, expected):
             message = f"{type(error).__name__}: {message} (--debug shows where)"

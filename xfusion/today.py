@@ -13,7 +13,7 @@ from .datamodel.redaction import public
 from .datamodel.times import Time, label_text, moment_of
 from .masks.exclusion import NDVI_MAX
 from .products import SensorProduct
-from .raster.sample import range_of, warn_of_ranges
+from .raster.sample import range_of, warn_of_ranges, warn_of_sigmas
 from .series.cubes import TIME
 from .series.state import filter as filtered
 from .series.updating import update
@@ -87,7 +87,9 @@ def update_files(
     if before is not None and grid is not None:
         msg = f"{grid=} is for a new store, and {name} has a grid: leave it out"
         raise ValueError(msg)
-    warn_of_ranges({each: range_of(product.mu) for each, product in opened.items()})
+    ranges = {each: range_of(product.mu) for each, product in opened.items()}
+    warn_of_ranges(ranges)
+    warn_of_sigmas({n: range_of(p.sigma, above=0) for n, p in opened.items()}, ranges)
     target = grid_of(grid, opened) if before is None else geobox_of(before)
     seen = [masked(sensor, opened[sensor.name].coregister(target), ndvi_max) for sensor in sensors]
     if before is not None:

@@ -62,6 +62,18 @@ WORDS = {
     r"Give scale=(\S+) if": r"Give --scale \1 if",
     r"Say scale= or nodata= of": "Say --scale or --nodata of",
     r"choose a grid with common_grid": "choose a grid over all, --grid CRS,RESOLUTION",
+    r"say that it is no data, reference\.attrs.*; or, of a quantity": (
+        "say in its file that it is no data, e.g. rio edit-info --nodata; or, of a quantity"
+    ),
+    r"such as \.interp\(\.\.\., method='nearest'\) or \.coarsen\(\.\.\.\)\.max\(\)": (
+        "e.g. rio warp --resampling nearest"
+    ),
+    r"Choose a finer grid, with common_grid\(\.\.\., resolution=\.\.\.\)": (
+        "Give a finer --grid CRS,RESOLUTION"
+    ),
+    r"the attribute source\.flag_meanings is (.*), in the store (.*): compute them alike": (
+        r"the sensors are \1, in the store \2: give the same"
+    ),
     r"\bq=, such as": "--q, such as",
     r"\bq=": "--q ",
     r"\.sel\(time=slice\('1678', '2261'\)\)": "give another --date",

@@ -17,7 +17,7 @@ from .masks.exclusion import NDVI_MAX
 from .products import SensorProduct, Sentinel1Product, Sentinel2Product
 from .raster.file import FilePath
 from .raster.opening import open_raster, open_retrieval
-from .raster.sample import range_of, warn_of_ranges
+from .raster.sample import range_of, warn_of_ranges, warn_of_sigmas
 from .warp.box import part_in_box
 from .warp.target import common_grid
 from .wording import of_sensor
@@ -113,6 +113,7 @@ def fuse_files(
     opened = {sensor.name: opened_files(sensor, date) for sensor in sensors}
     ranges = {name: range_of(product.mu) for name, product in opened.items()}
     warn_of_ranges(ranges)
+    warn_of_sigmas({n: range_of(p.sigma, above=0) for n, p in opened.items()}, ranges)
     target = grid_of(grid, opened)
     if bbox is not None:
         target = part_in_box(target, bbox)

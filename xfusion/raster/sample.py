@@ -17,6 +17,7 @@ WINDOWS = 6  # along each side
 SIDE = 128  # pixels a side of a window
 # times: percent beside shares are a hundred, of a sample of each that differs somewhat more or less
 APART = 50.0
+LARGE = 3.0  # times the largest mu, which errs by sigma: a mean sigma that cannot be its own
 
 
 class Range(NamedTuple):
@@ -35,13 +36,15 @@ class Range(NamedTuple):
         return f"{self.least:.4g} to {self.most:.4g}, mean {self.mean:.4g}"
 
 
-def range_of(array: xr.DataArray) -> Range:
+def range_of(array: xr.DataArray, *, above: float = -np.inf) -> Range:
     """Return the range of a layer, from up to 36 windows of 128 x 128 pixels.
 
     Parameters
     ----------
     array : DataArray, dims (..., y, x)
         Of a file that was opened lazily, these windows alone are read.
+    above : float, in units of the layer
+        What is not above this is left out.
 
     Returns
     -------
@@ -55,7 +58,7 @@ def range_of(array: xr.DataArray) -> Range:
                 part: NDArray[Any] = file.read(rows, columns)
             else:
                 part = array[..., rows, columns].to_numpy()
-            parts.append(part[np.isfinite(part)].astype(np.float64))
+            parts.append(part[np.isfinite(part) & (part > above)].astype(np.float64))
     values = np.concatenate(parts) if parts else np.empty(0)
     if not values.size:
         return Range(np.nan, np.nan, np.nan, 0)
@@ -74,6 +77,33 @@ def warn_of_ranges(ranges: Mapping[str, Range]) -> None:
             f"mu of {high!r} is {ranges[high]}, of {low!r} {ranges[low]}: are both of one "
             "quantity, in one unit? Say scale= or nodata= of the one that is not"
         )
+
+
+def warn_of_sigmas(sigmas: Mapping[str, Range], ranges: Mapping[str, Range]) -> None:
+    """Warn where a sensor's sigma is in another scale than its mu, or than those of others.
+
+    Parameters
+    ----------
+    sigmas, ranges : dict
+        Sensor to what is above 0 of its sigma, and to its mu.
+    """
+    mend = (
+        "is it a standard deviation, in the unit of mu? A scale is of mu and sigma alike: bring "
+        "both files into one first, e.g. rio calc '(* 0.01 (read 1))'"
+    )
+    means = {name: sigma.mean for name, sigma in sigmas.items() if sigma.pixels}
+    for name, sigma in sigmas.items():
+        size = max(abs(ranges[name].least), abs(ranges[name].most))  # NaN is compared with nothing
+        if ranges[name].pixels and not sigma.pixels:
+            warn(f"sigma of {name!r} is nowhere above 0: nothing of it is used. Is the file right?")
+        elif sigma.pixels and size > 0 and sigma.mean >= LARGE * size:
+            warn(f"sigma of {name!r} is {sigma}, and its mu {ranges[name]}: {mend}")
+            return
+    if not means:
+        return
+    low, high = min(means, key=means.__getitem__), max(means, key=means.__getitem__)
+    if means[high] >= APART * means[low]:
+        warn(f"sigma of {high!r} is {sigmas[high]}, of {low!r} {sigmas[low]}: of each, {mend}")
 
 
 def _windows(size: int) -> list[slice]:

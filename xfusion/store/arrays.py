@@ -17,6 +17,15 @@ if TYPE_CHECKING:
 _alone = threading.RLock()
 
 
+def needs_zarr() -> None:
+    """Refuse to go on without the package, and say what brings it."""
+    try:
+        import zarr  # noqa: F401  # whether it is there
+    except ImportError as error:
+        msg = "Zarr stores need the package zarr: pip install 'xfusion[zarr]'"
+        raise ImportError(msg) from error
+
+
 def opened_array(store: ZarrStore, name: str) -> Any:
     """Open an array, to be written whole block by whole block."""
     import zarr

@@ -240,11 +240,11 @@ class Place:
         state = self.state()
         if state == FINISHED:
             return
-        what = "is no finished Zarr store"
+        what = "is no finished Zarr store: give the path of one"
         if state == UNFINISHED:
             what = "is an unfinished run: call xf.to_zarr again as it was, and it goes on"
         elif any(self.has(key) for key in OF_FORMAT_2):
-            what = f"{what}: it is one of Zarr's format 2, open it with xr.open_zarr"
+            what = "is a Zarr store of format 2, and no finished one: open it with xr.open_zarr"
         msg = f"{self.name} {what}"
         raise ValueError(msg)
 

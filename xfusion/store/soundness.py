@@ -13,6 +13,7 @@ from xfusion.kernels import parallel
 from xfusion.run.objects import is_of_an_object_store, patiently
 from xfusion.run.progress import progress_of
 
+from .arrays import needs_zarr
 from .commits import is_repository, store_of
 from .metadata import ARRAY, changed_metadata, key_of, kinds_of_nodes, root_of
 from .notes import noted_digest
@@ -62,6 +63,7 @@ def verify(store: StoreLike, /, *, progress: bool = True) -> dict[str, str]:
     >>> xf.verify(f"{folder}/water.zarr", progress=False)
     {}
     """
+    needs_zarr()
     place = Place(store_of(store) if is_repository(store) else store)
     with place.named_errors():
         place.check_is_finished()

@@ -15,6 +15,7 @@ from xfusion.datamodel.validation import Retrieval, as_retrieval
 from xfusion.run.scheduler import lazy_variables
 
 from .appending import FIRST, append_dates, in_dates, span_of_first, without_origin
+from .arrays import needs_zarr
 from .blocks import in_blocks
 from .commit_of_dates import commit_dates, holds_result
 from .commits import is_repository, write_commits
@@ -128,7 +129,7 @@ def to_zarr(
     >>> series.time.dt.day.values
     array([20, 21])
     """
-    _needs_zarr()
+    needs_zarr()
     whole = _with_lone_values(as_retrieval(dataset))
     if append_dim is not None:
         whole = in_dates(whole, append_dim)
@@ -183,7 +184,7 @@ def open_store(store: StoreLike) -> xr.Dataset:
     ValueError
         If it is not finished, or there is none.
     """
-    _needs_zarr()
+    needs_zarr()
     place = Place(store)
     with place.named_errors():
         place.check_is_finished()
@@ -199,7 +200,7 @@ def open_if_finished(store: StoreLike) -> xr.Dataset | None:
     ValueError
         If it is not what :func:`to_zarr` writes.
     """
-    _needs_zarr()
+    needs_zarr()
     return open_store(store) if Place(store).state() == FINISHED else None
 
 
@@ -234,14 +235,6 @@ def _tidy(place: Place) -> None:
     if not (is_held(place) or is_being_added_to(place)):
         place.tidy()
         forget_undeclared(place)
-
-
-def _needs_zarr() -> None:
-    try:
-        import zarr  # noqa: F401  # whether it is there
-    except ImportError as error:
-        msg = "Zarr stores need the package zarr: pip install 'xfusion[zarr]'"
-        raise ImportError(msg) from error
 
 
 def _with_lone_values(dataset: xr.Dataset) -> xr.Dataset:

@@ -6,11 +6,13 @@ import numpy as np
 import xarray as xr
 
 from xfusion.datamodel.building import retrieval
-from xfusion.datamodel.grid import geobox_of, has_crs
+from xfusion.datamodel.grid import extent_of, geobox_of, has_crs
 from xfusion.datamodel.names import MU
+from xfusion.datamodel.redaction import public
 from xfusion.datamodel.times import as_time, label_text, moments_of
 from xfusion.raster.opening import open_raster
 from xfusion.warp.coregistration import coregister
+from xfusion.warp.pixel_mapping import PixelMapping
 
 
 def map_of(dataset: xr.Dataset, time: str | None) -> xr.Dataset:
@@ -60,10 +62,22 @@ def open_reference(path: str, dataset: xr.Dataset) -> xr.DataArray:
         A raster of one band.
     dataset : Dataset
         The retrieval that is judged by it.
+
+    Raises
+    ------
+    ValueError
+        If no pixel of it is of the place of the retrieval.
     """
     raster = open_raster(path)
     if not (has_crs(raster) and has_crs(dataset)) or geobox_of(raster) == geobox_of(dataset):
         return raster
+    mapping = PixelMapping.between(geobox_of(raster), geobox_of(dataset))
+    if not mapping.meets():
+        msg = (
+            f"--reference {public(path)} and the result do not overlap: "
+            f"{extent_of(geobox_of(raster))}, and {extent_of(geobox_of(dataset))}"
+        )
+        raise ValueError(msg)
     floats = raster if raster.dtype.kind == "f" else raster.astype(np.float32)
     moved = coregister(retrieval(floats, xr.zeros_like(floats)), dataset, resampling="nearest")
     truth = moved[MU]

@@ -105,7 +105,7 @@ def report(
     """
     one = _one_map(as_retrieval(dataset))
     _check(statistics)
-    target = _target(path, overwrite=overwrite)
+    target = report_target(path, overwrite=overwrite)
     layers_there, layers = layers_of(one, sensors, reference)
     place = place_of(one)
     shape = tuple(one.sizes[dim] for dim in spatial_dims(one) or ())
@@ -155,7 +155,8 @@ def _one_map(dataset: xr.Dataset) -> xr.Dataset:
     return dataset.isel(dict.fromkeys(others, 0)).transpose(..., *dims)
 
 
-def _target(path: FilePath, *, overwrite: bool) -> Path:
+def report_target(path: FilePath, *, overwrite: bool) -> Path:
+    """Return where a report goes; what is no report is not replaced, unless `overwrite`."""
     text = os.fspath(path)
     if is_address(text):
         msg = f"{public(text)} is an address, a report is a file of this machine: copy it there"

@@ -27,7 +27,13 @@ def open_result(path: FilePath, *, prefix: str = "") -> xr.Dataset:
         If it is none of these, or not there, or a store that is not finished.
     """
     if is_store(path):
-        return open_store(path)
+        store = open_store(path)
+        lacks = [name for name in (MU, SIGMA) if name not in store]
+        if lacks:
+            what = f"is no result, there is no {' and no '.join(lacks)} in it"
+            msg = f"{public(str(path))} {what}: give one that xfusion has written"
+            raise ValueError(msg)
+        return store
     path = given = Path(path)
     if not path.exists():
         msg = f"{path} is not there: give a Zarr store, or a folder of mu.tif and sigma.tif"

@@ -213,7 +213,7 @@ def _check_resolution(grids: Sequence[GeoBox], crs: Any, resolution: float) -> N
     unit = crs.units[0]
     msg = (
         f"{resolution=} is in {unit}, the unit of {crs_name(crs)}, in which the pixels of the "
-        f"first are {pixel:.3g}: give it in {unit}, such as {pixel:.1g}"
+        f"first are {pixel:.3g}: give it in {unit}, such as {float(f'{pixel:.1g}'):g}"
     )
     raise ValueError(msg)
 
