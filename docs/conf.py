@@ -5,6 +5,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+import myst_nb.core.render
 import sphinx_autosummary_accessors
 
 import xfusion  # registers the accessors, which the API reference documents
@@ -39,6 +40,21 @@ myst_substitutions = {
     "rooms_faces": rooms.faces(),
 }
 
+
+def joined_streams(outputs):
+    """Join what a cell has written as it was: that of myst-nb breaks lines where chunks end."""
+    joined, streams = [], {}
+    for output in outputs:
+        if output["output_type"] != "stream":
+            joined.append(output)
+        elif output["name"] in streams:
+            streams[output["name"]]["text"] += output["text"]
+        else:
+            streams[output["name"]] = output
+            joined.append(output)
+    return joined
+
+
 # Pages show what their code gives now, not what some earlier version gave: nothing is kept between
 # builds, and a cell that raises ends the build.
 nb_execution_mode = "force"
@@ -46,6 +62,7 @@ nb_execution_in_temp = True  # files that cells write are gone afterwards
 nb_execution_raise_on_error = True
 nb_execution_timeout = 300
 nb_merge_streams = True
+myst_nb.core.render.coalesce_streams = joined_streams
 nb_output_stderr = "remove"  # bars, and the notice that kernels are compiled, differ by machine
 
 # The kernel is this Python, with the commands beside it and none of the settings of who builds

@@ -101,8 +101,6 @@ SAID = {
     REPORT + "--reference {0}/none.tif": "none.tif: No such file or directory",
     REPORT + "--reference {0}/far.tif": "far.tif and the result do not overlap: x 700000 to",
     REPORT + "--reference {0}/nowhere.tif": "no CRS, so its pixels have no place: set it, e.g. rio",
-    REPORT
-    + "--reference {0}/mu.tif --kind binary": "rio edit-info --nodata; or, of a quantity, --k",
     REPORT + "--sensor {0}/none": "none is not there: give a Zarr store",
     NEW: "--q, such as 0.002, or for water and dry land --rates",
     NEW + " --q 0.01": "give --date 2023-06-20",
