@@ -54,7 +54,7 @@ def graph_of(dataset: xr.Dataset) -> tuple[list[Block], dict[Any, Any], dict[str
         pass
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("xfusion.store.tasks.shard_of", shard)
+        patch.setattr("xfusion.store.tasks.file_of", shard)
         blocks, graph = blocks_of(dataset, Target)
     return blocks, graph, targets
 

@@ -226,7 +226,7 @@ def test_every_damaged_byte_of_an_unfinished_store_is_told_or_its_block_computed
     blocks, _ = blocks_of(
         in_blocks(taller()), lambda name: SimpleNamespace(array=arrays.array(draft.path(name)))
     )
-    whole = {shard.key: unfinished.get(draft.path(shard.key)) for b in blocks for shard in b.shards}
+    whole = {file.key: unfinished.get(draft.path(file.key)) for b in blocks for file in b.files}
     assert done_blocks(draft, blocks) == {0, 1, 2}
     for key, place, content in damaged(unfinished, damage, every):
         held = Held({**unfinished, key: content})
@@ -239,9 +239,9 @@ def test_every_damaged_byte_of_an_unfinished_store_is_told_or_its_block_computed
             assert now != job or found != draft, place
             continue
         for number in done_blocks(replace(draft, place=held, is_resumed=True), blocks):
-            for shard in blocks[number].shards:
-                kept = held.contents.get(draft.path(shard.key))
-                assert kept == whole[shard.key] is not None, (key, place)
+            for file in blocks[number].files:
+                kept = held.contents.get(draft.path(file.key))
+                assert kept == whole[file.key] is not None, (key, place)
 
 
 @pytest.mark.some(one_in=3)

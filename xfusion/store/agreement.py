@@ -33,7 +33,7 @@ OF_STATES = "series_"  # begins the parameters of a filter
 OF_NAMES = ("coordinates", "ancillary_variables")  # of variables, which are compared as such
 
 
-def check_store(stored: Stored) -> None:
+def check_store(stored: Stored, *, shards: bool) -> None:
     """Refuse a store to which no dates can be added.
 
     Raises
@@ -41,7 +41,8 @@ def check_store(stored: Stored) -> None:
     FileExistsError
         If :func:`~xfusion.to_zarr` did not write it.
     ValueError
-        If it has no dates, or its last block along time is not full.
+        If it has no dates, or its last block along time is not full; or if its blocks are shards,
+        and none are wanted.
     """
     if stored.note is None:
         msg = (
@@ -59,6 +60,12 @@ def check_store(stored: Stored) -> None:
         msg = (
             f"{stored.name} holds a retrieval without a dim {TIME!r}, to which no dates can be "
             f"added, {UNTOUCHED}: write it to another store, with append_dim={TIME!r}"
+        )
+        raise ValueError(msg)
+    if stored.is_in_shards and not shards:
+        msg = (
+            f"shards=False, and the blocks of {stored.name} are shards, {UNTOUCHED}: leave it out, "
+            "or write all dates to another store"
         )
         raise ValueError(msg)
     block = stored.blocks()[TIME]

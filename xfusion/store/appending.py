@@ -101,7 +101,7 @@ class Addition:
     """Whether it was this job that added them before."""
 
 
-def addition_to(stored: Stored, dataset: xr.Dataset) -> Addition:
+def addition_to(stored: Stored, dataset: xr.Dataset, *, shards: bool) -> Addition:
     """Compare dates with the store that they are to be added to.
 
     Raises
@@ -110,11 +110,11 @@ def addition_to(stored: Stored, dataset: xr.Dataset) -> Addition:
         If they cannot be: see :mod:`xfusion.store.agreement`; or if one of them is not later than
         the last of the store.
     """
-    check_store(stored)
+    check_store(stored, shards=shards)
     own_dates = without_origin(dataset)
     lazy = _alike(stored, in_blocks(own_dates, _blocks_for(stored, own_dates)))
-    job = job_of(lazy)
-    template = template_of(lazy, job)
+    job = job_of(lazy, shards=stored.is_in_shards)
+    template = template_of(lazy, job, shards=stored.is_in_shards)
     count = lazy.sizes[TIME]
     start = _start_of_same(stored, lazy, job)
     is_there = start is not None
@@ -146,6 +146,7 @@ def append_dates(
     place: Place,
     dataset: xr.Dataset,
     *,
+    shards: bool,
     resume: bool,
     force: bool,
     timeout: float,
@@ -159,12 +160,12 @@ def append_dates(
         Of a finished store.
     dataset : Dataset
         As :func:`in_dates` returns it.
-    resume, force, timeout, progress
+    shards, resume, force, timeout, progress
         As of :func:`~xfusion.to_zarr`.
     """
 
     def filling(root: dict[str, Any]) -> tuple[Filling, Addition]:
-        add = addition_to(stored_at(place, root, consolidated(root)), dataset)
+        add = addition_to(stored_at(place, root, consolidated(root)), dataset, shards=shards)
         work = Filling(place, add.dataset, add.job, add.template, timeout, progress, span=add.span)
         return work, add
 

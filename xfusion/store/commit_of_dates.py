@@ -24,7 +24,9 @@ def holds_result(repository: Any) -> bool:
     return Branch(repository).read(ROOT) is not None
 
 
-def commit_dates(dataset: xr.Dataset, repository: Any, *, progress: bool) -> xr.Dataset:
+def commit_dates(
+    dataset: xr.Dataset, repository: Any, *, shards: bool, progress: bool
+) -> xr.Dataset:
     """Add dates to the finished result in a repository.
 
     Parameters
@@ -33,7 +35,7 @@ def commit_dates(dataset: xr.Dataset, repository: Any, *, progress: bool) -> xr.
         As :func:`~xfusion.store.appending.in_dates` returns it.
     repository : icechunk.Repository
         Its branch ``main`` is written to.
-    progress : bool
+    shards, progress : bool
         As of :func:`~xfusion.to_zarr`.
 
     Raises
@@ -43,7 +45,7 @@ def commit_dates(dataset: xr.Dataset, repository: Any, *, progress: bool) -> xr.
     """
     branch = Branch(repository)
     stored = _stored(branch)
-    add = addition_to(stored, dataset)
+    add = addition_to(stored, dataset, shards=shards)
     if add.is_there:
         return branch.opened(add.dataset)
     branch.open()

@@ -49,6 +49,7 @@ def write_commits(
     job: Mapping[str, str],
     repository: Any,
     *,
+    shards: bool,
     resume: bool,
     progress: bool,
 ) -> xr.Dataset:
@@ -62,7 +63,7 @@ def write_commits(
         As :func:`~xfusion.store.fingerprint.job_of` describes it.
     repository : icechunk.Repository
         Its branch ``main`` is written to.
-    resume, progress : bool
+    shards, resume, progress : bool
         As of :func:`~xfusion.to_zarr`.
 
     Raises
@@ -71,7 +72,7 @@ def write_commits(
         As of :func:`~xfusion.to_zarr`.
     """
     branch = Branch(repository)
-    template = template_of(dataset, job)
+    template = template_of(dataset, job, shards=shards)
     root = branch.read(ROOT)
     if root is not None:
         if not is_of(str(_attributes(root).get(JOB, "")), job):

@@ -20,10 +20,10 @@ from numpy.typing import NDArray
 from xfusion.datamodel.components import is_component
 from xfusion.run.objects import patiently
 
+from .block_files import BlockFile
 from .lease import Lease
 from .metadata import consolidated
 from .place import JOB_KEY, ROOT, STATE, Place
-from .shards import Shard
 from .span import Span
 from .template import TIME
 
@@ -56,11 +56,11 @@ class Draft:
         """Where all of it is."""
         return f"{STATE}/{self.name}"
 
-    def keys(self, shard: Shard) -> tuple[str, ...]:
+    def keys(self, file: BlockFile) -> tuple[str, ...]:
         """Return where a block may be."""
         # in the store itself, where the run was killed while it published
-        published = (self.published(shard.key),) if self.is_resumed else ()
-        return (self.path(shard.key), *published)
+        published = (self.published(file.key),) if self.is_resumed else ()
+        return (self.path(file.key), *published)
 
     def path(self, key: str) -> str:
         """Return where a key of the store is until it is finished."""
@@ -87,10 +87,10 @@ class Draft:
                 done.update(int(number) for number in json.loads(self.place.read(key) or b"[]"))
         return done
 
-    def drop(self, shards: Iterable[Shard]) -> None:
+    def drop(self, files: Iterable[BlockFile]) -> None:
         """Delete what there is of some blocks."""
         written = {*self.place.listed(f"{self.folder}/arrays/")}
-        keys = {self.path(shard.key) for shard in shards}
+        keys = {self.path(file.key) for file in files}
         self.place.for_each(sorted(written & keys), self.place.delete)
 
     def target(self, name: str, lease: Lease) -> Target:

@@ -14,6 +14,7 @@ from xfusion.run.progress import progress_of
 from xfusion.run.scheduler import lazy_variables
 
 from .batches import Batches
+from .block_files import is_sound, is_written
 from .cluster import LostWorkersError
 from .draft import (
     AFTER,
@@ -29,7 +30,6 @@ from .lease import Lease, held
 from .links import refuse_links, refuse_links_on_the_way
 from .metadata import changed_arrays, changed_files
 from .place import JOB_KEY, ROOT, STATE, Place
-from .shards import is_sound, is_written
 from .soundness import broken_blocks
 from .span import Span
 from .tasks import Block, blocks_of
@@ -46,7 +46,7 @@ def done_blocks(draft: Draft, blocks: Sequence[Block]) -> set[int]:
     return {
         number
         for number in draft.done() & {*range(len(blocks))}
-        if all(is_sound(draft.place, shard, *draft.keys(shard)) for shard in blocks[number].shards)
+        if all(is_sound(draft.place, file, *draft.keys(file)) for file in blocks[number].files)
     }
 
 
@@ -89,9 +89,9 @@ class Filling:
             if self.span is not None:
                 delete_behind(self.place, self.span, names)
             draft = Draft.begun(self.place, self._job_of_addition(), self.span)
-        shards = [shard for block in self._compute(draft, lease) for shard in block.shards]
+        computed = [file for block in self._compute(draft, lease) for file in block.files]
         written = {*self.place.listed(draft.path(""))}
-        keys = [shard.key for shard in shards if draft.path(shard.key) in written]
+        keys = [file.key for file in computed if draft.path(file.key) in written]
         refuse_links_on_the_way(self.place, map(draft.published, keys))
         draft.publish_blocks(keys, lease)
         draft.switch(files, lease)
@@ -121,7 +121,7 @@ class Filling:
         blocks, graph = blocks_of(self.dataset, partial(draft.target, lease=lease))
 
         def is_there(block: Block) -> bool:
-            return all(is_written(self.place, shard, *draft.keys(shard)) for shard in block.shards)
+            return all(is_written(self.place, file, *draft.keys(file)) for file in block.files)
 
         done = done_blocks(draft, blocks)
         self._complete(draft, lease, (blocks, graph), done, is_there)
@@ -158,17 +158,17 @@ class Filling:
             sound = {
                 number
                 for number, block in enumerate(blocks)
-                if broken.keys().isdisjoint(draft.published(s.key) for s in block.shards)
+                if broken.keys().isdisjoint(draft.published(f.key) for f in block.files)
             }
-            shards = {s for n, block in enumerate(blocks) if n not in sound for s in block.shards}
+            again = {f for n, block in enumerate(blocks) if n not in sound for f in block.files}
 
             def is_there(block: Block) -> bool:
-                return shards.isdisjoint(block.shards) or all(
-                    is_written(self.place, shard, draft.path(shard.key)) for shard in block.shards
+                return again.isdisjoint(block.files) or all(
+                    is_written(self.place, file, draft.path(file.key)) for file in block.files
                 )
 
             self._complete(draft, lease, (blocks, graph), sound, is_there)
-            draft.publish_blocks([shard.key for shard in shards], lease)
+            draft.publish_blocks([file.key for file in again], lease)
 
     def _changed(self) -> dict[str, bytes]:
         if self.span is None:
@@ -191,8 +191,8 @@ class Filling:
         """Compute blocks until all are there, and the inputs are those that they were."""
         blocks, graph = work
         for _ in range(ROUNDS):
-            # of a shard that is there Zarr keeps what a block does not cover, if it can be read
-            draft.drop(s for n, block in enumerate(blocks) if n not in done for s in block.shards)
+            # of a block that is there Zarr keeps what a block does not cover, if it can be read
+            draft.drop(f for n, block in enumerate(blocks) if n not in done for f in block.files)
             self._fill(draft, lease, blocks, graph, done)
             done = {n for n, block in enumerate(blocks) if is_there(block)}
             if len(done) == len(blocks):

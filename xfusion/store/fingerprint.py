@@ -21,17 +21,20 @@ from xfusion.raster.patience import is_on_the_web
 from xfusion.raster.state import ON_THE_WEB, differ, state_of
 
 INPUT, ASSET, PARAMETER = "input ", "asset ", "parameter "  # begin what a job calls these
+SHARDS = "shards"
 SHOWN = 3  # differences that an error tells
 STANDARD_LIBRARY = sysconfig.get_path("stdlib")
 
 
-def job_of(dataset: xr.Dataset) -> dict[str, str]:
+def job_of(dataset: xr.Dataset, *, shards: bool = True) -> dict[str, str]:
     """Describe what a lazy Dataset is computed from: inputs, parameters, grid and blocks.
 
     Parameters
     ----------
     dataset : Dataset
         A retrieval.
+    shards : bool
+        As of :func:`~xfusion.to_zarr`.
 
     Returns
     -------
@@ -40,7 +43,8 @@ def job_of(dataset: xr.Dataset) -> dict[str, str]:
         files are described by size and time of writing, those on the web by their address without
         its query, arrays in memory by their content.
     """
-    job = {"xfusion": __version__} | metadata_of(dataset) | _of_graph(dataset)
+    job = {"xfusion": __version__, SHARDS: str(shards)}
+    job |= metadata_of(dataset) | _of_graph(dataset)
     # last: what nothing before tells apart
     for name, variable in dataset.variables.items():
         job[f"pixels {name}"] = _token(variable)

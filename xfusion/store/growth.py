@@ -19,7 +19,7 @@ from xfusion.datamodel.state import LAST_LOOK
 
 from .arrays import opened_array
 from .declared import without_levels
-from .metadata import ARRAY, consolidated, key_of
+from .metadata import ARRAY, consolidated, is_in_shards, key_of
 from .notes import digest_of, noted_digest, with_digest, with_growth
 from .place import ROOT, Place
 from .sensors import joined_flags, joined_sensors
@@ -57,6 +57,11 @@ class Stored:
     def count(self) -> int:
         """How many dates it has."""
         return int(self.dataset.sizes[TIME])
+
+    @property
+    def is_in_shards(self) -> bool:
+        """Whether each of its blocks is a shard, and not one chunk."""
+        return is_in_shards(self.nodes["mu"])
 
     def blocks(self) -> dict[str, int]:
         """Return how long the blocks of mu are along each of its dims."""

@@ -13,6 +13,7 @@ from .notes import digest_of, noted_digest, with_digest
 from .place import ROOT, Place
 
 ARRAY, GROUP = "array", "group"  # kinds of nodes
+SHARDING = "sharding_indexed"  # a codec
 
 
 def root_of(place: Place) -> dict[str, Any]:
@@ -128,6 +129,11 @@ def kinds_of_nodes(place: Place, root: Mapping[str, Any]) -> dict[str, str | Non
         nodes = {key.removesuffix(f"/{ROOT}"): place.json(key) or {} for key in keys}
     kinds = {name: node.get("node_type") for name, node in {"": root, **nodes}.items()}
     return {name: kind if kind in (ARRAY, GROUP) else None for name, kind in kinds.items()}
+
+
+def is_in_shards(node: Mapping[str, Any]) -> bool:
+    """Whether each file or object of an array is a shard, and not one chunk."""
+    return any(codec.get("name") == SHARDING for codec in node.get("codecs", ()))
 
 
 def key_of(name: str) -> str:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from xfusion.datamodel.provenance import JOB
 from xfusion.raster.state import CHANGED
 
-from .fingerprint import ASSET, INPUT, PARAMETER, differences, metadata_of
+from .fingerprint import ASSET, INPUT, PARAMETER, SHARDS, differences, metadata_of
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -145,8 +145,10 @@ def _texts(part: Any) -> Iterator[str]:
 def named_differences(note: str, place: Place, job: Mapping[str, str]) -> str:
     """Name in a line what differs between the job of a finished store and another one."""
     noted = _read(note)
-    before = metadata_of(_in_its_blocks(place.opened({})))
+    found = place.opened({})
+    before = metadata_of(_in_its_blocks(found))
     before[VERSION] = noted.get(VERSION, "unknown")
+    before[SHARDS] = str(_is_in_shards(found))
     now = {k: v for k, v in job.items() if k in before or _is_metadata(k)}
     inputs = _inputs(job)
     if len(inputs) <= MOST_INPUTS:
@@ -188,13 +190,19 @@ def _is_metadata(name: str) -> bool:
     return not name.startswith((INPUT, ASSET, PARAMETER, "code ", "pixels "))
 
 
+def _is_in_shards(dataset: xr.Dataset) -> bool:
+    return any(variable.encoding.get("shards") for variable in dataset.variables.values())
+
+
 def _in_its_blocks(dataset: xr.Dataset) -> xr.Dataset:
-    """Return a finished store in its blocks, which are its shards."""
+    """Return a finished store in its blocks, which are its shards, or the chunks of its layers."""
+    is_in_shards = _is_in_shards(dataset)
+    of, own = ("shards", dataset.variables) if is_in_shards else ("chunks", dataset.data_vars)
     return dataset.chunk(
         {
             dim: size
-            for variable in dataset.variables.values()
-            for dim, size in zip(variable.dims, variable.encoding.get("shards") or (), strict=False)
+            for variable in own.values()
+            for dim, size in zip(variable.dims, variable.encoding.get(of) or (), strict=False)
         }
     )
 

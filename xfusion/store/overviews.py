@@ -22,7 +22,7 @@ from .filling import Filling
 from .lease import Lease, held
 from .levels import halved
 from .links import refuse_links
-from .metadata import GROUP, changed_metadata, consolidated, root_of
+from .metadata import GROUP, changed_metadata, consolidated, is_in_shards, root_of
 from .notes import digest_of, is_of
 from .place import FINISHED, ROOT, Place, StoreLike
 from .soundness import broken_blocks
@@ -146,7 +146,7 @@ def _levels(
         msg = f"{place.name} has no rows and columns among its dims {tuple(below.dims)}"
         raise ValueError(msg)
     sizes, found, factor = {d: below.sizes[d] for d in dims}, {}, 1
-    source = place
+    source, shards = place, is_in_shards(consolidated(root)["mu"])
     while max(below.sizes[d] for d in dims) > SIDE:
         lease.check()
         sides = {d: 2 * min(SIDE, max(below.chunksizes[d])) for d in dims}
@@ -155,7 +155,7 @@ def _levels(
         factor *= 2
         job = {"xfusion": __version__, "level": str(factor), "of": digest_of(root)}
         source = _place_of(place, factor)
-        _write(source, in_blocks(halved(chunked, areas)), job, progress=progress)
+        _write(source, in_blocks(halved(chunked, areas)), job, shards=shards, progress=progress)
         below = source.opened({})
         found[factor] = root_of(source)
     return found
@@ -178,9 +178,12 @@ def _place_of(place: Place, factor: int) -> Place:
     return Place(f"{place.address.rstrip('/')}/{FOLDER}/{factor}")
 
 
-def _write(place: Place, level: xr.Dataset, job: Mapping[str, str], *, progress: bool) -> None:
+def _write(
+    place: Place, level: xr.Dataset, job: Mapping[str, str], *, shards: bool, progress: bool
+) -> None:
     """Write a level, unless it is there and whole."""
-    filling = Filling(place, level, job, template_of(level, job), TIMEOUT, progress)
+    template = template_of(level, job, shards=shards)
+    filling = Filling(place, level, job, template, TIMEOUT, progress)
     if place.state() == FINISHED:
         root = root_of(place)
         is_same = is_of(str(root.get("attributes", {}).get(JOB, "")), job)

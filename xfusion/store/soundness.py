@@ -14,16 +14,16 @@ from xfusion.run.objects import is_of_an_object_store, patiently
 from xfusion.run.progress import progress_of
 
 from .arrays import needs_zarr
+from .block_files import file_of, is_written
 from .commits import is_repository, store_of
 from .metadata import ARRAY, changed_metadata, key_of, kinds_of_nodes, root_of
 from .notes import noted_digest
 from .place import Place, StoreLike
-from .shards import is_written, shard_of
 from .span import Span
 
 MISSING = "it is not there"
 NOT_WHOLE = "it is not whole"
-CHECKED = "crc32c"  # a codec, of what xf.to_zarr writes
+CHECKED = ("crc32c", "checksum=true")  # codecs of what xf.to_zarr writes have one of these
 
 
 def verify(store: StoreLike, /, *, progress: bool = True) -> dict[str, str]:
@@ -50,9 +50,9 @@ def verify(store: StoreLike, /, *, progress: bool = True) -> dict[str, str]:
 
     Notes
     -----
-    Chunks and the index of shards have a checksum, CRC-32C, that any reader of Zarr looks at; the
-    metadata of the whole have a digest. What somebody has changed on purpose in the metadata, an
-    attribute say, is told as well.
+    Chunks in shards and the index of these have a checksum, CRC-32C, blocks without shards that of
+    zstd: any reader of Zarr looks at it. The metadata of the whole have a digest. What somebody has
+    changed on purpose in the metadata, an attribute say, is told as well.
 
     Examples
     --------
@@ -158,10 +158,10 @@ def _blocks(place: Place, name: str) -> Iterator[_Block]:
 def _fault_of(place: Place, block: _Block, *, is_full: bool) -> str | None:
     if not place.has(block.key):
         # what somebody has written again without our checksums may leave out what has no values
-        is_ours = is_full and CHECKED in repr(block.array.metadata.codecs).lower()
-        return MISSING if is_ours else None
+        codecs = repr(block.array.metadata.codecs).lower()
+        return MISSING if is_full and any(each in codecs for each in CHECKED) else None
     if block.array.shards and is_full:
-        shard = shard_of(block.array, block.name, block.index)
+        shard = file_of(block.array, block.name, block.index)
         if not is_written(place, shard, shard.key):
             return "its index is not what was written"
     try:

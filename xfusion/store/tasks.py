@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from xfusion.run.scheduler import lazy_variables
 
-from .shards import Shard, shard_of
+from .block_files import BlockFile, file_of
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Block:
 
     task: tuple[Any, ...]
     """The key of what writes it."""
-    shards: tuple[Shard, ...]
+    files: tuple[BlockFile, ...]
     """What is written, of each variable."""
 
 
@@ -50,7 +50,7 @@ def blocks_of(
     # no two runs on a cluster share a task
     write, block = (f"{what}-{uuid.uuid4().hex}" for what in ("write", "block"))
     tasks: dict[Any, list[Any]] = {}
-    shards: dict[Any, list[Shard]] = {}
+    files: dict[Any, list[BlockFile]] = {}
     for name, array in arrays.items():
         target = target_of(name)
         own = dataset.variables[name].dims
@@ -62,10 +62,10 @@ def blocks_of(
             graph[task] = (_write, target, region, (array.name, *index))
             unit = tuple(index[axis] for axis in axes)
             tasks.setdefault(unit, []).append(task)
-            shards.setdefault(unit, []).append(shard_of(target.array, name, index))
+            files.setdefault(unit, []).append(file_of(target.array, name, index))
     for unit, written in tasks.items():
         graph[(block, *unit)] = (_all_written, written)
-    return [Block((block, *unit), tuple(shards[unit])) for unit in tasks], graph
+    return [Block((block, *unit), tuple(files[unit])) for unit in tasks], graph
 
 
 def _write(target: Any, region: tuple[slice, ...], block: NDArray[Any]) -> None:

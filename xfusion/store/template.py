@@ -32,8 +32,19 @@ NO_TIME = int(np.iinfo(np.int64).min)  # NaT, as times are stored
 CHUNK = 512  # pixels a side, at most, of what is compressed in one piece
 
 
-def template_of(dataset: xr.Dataset, job: Mapping[str, str]) -> dict[str, bytes]:
+def template_of(
+    dataset: xr.Dataset, job: Mapping[str, str], *, shards: bool = True
+) -> dict[str, bytes]:
     """Return what a store holds besides its pixels: keys and their contents.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        A retrieval in blocks of one size.
+    job : mapping
+        As :func:`~xfusion.store.fingerprint.job_of` describes it.
+    shards : bool
+        As of :func:`~xfusion.to_zarr`.
 
     Raises
     ------
@@ -47,14 +58,18 @@ def template_of(dataset: xr.Dataset, job: Mapping[str, str]) -> dict[str, bytes]
     _check_attrs(dataset)
     dataset = _with_moments_of_store(dataset)
     # any reader of Zarr sees by the checksum that a chunk is not what was written
-    codecs = {"compressors": (ZstdCodec(level=LEVEL), Crc32cCodec())}
+    checked = (ZstdCodec(level=LEVEL), Crc32cCodec())
+    # programs that have no shards have no CRC-32C either
+    plain = (ZstdCodec(level=LEVEL, checksum=True),)
+    codecs = {"compressors": checked if shards else plain}
     encoding: dict[Any, dict[str, Any]] = {name: dict(codecs) for name in dataset.variables}
     for name, variable in lazy_variables(dataset).items():
         dims = spatial_dims(dataset) or ()
-        encoding[name] |= {
-            "chunks": tuple(_chunk(c[0]) if d in dims else c[0] for d, c in _blocks(variable)),
-            "shards": tuple(c[0] for _, c in _blocks(variable)),
-        }
+        block = {d: c[0] for d, c in _blocks(variable)}
+        encoding[name] |= {"chunks": tuple(block.values())}
+        if shards:
+            chunk = tuple(_chunk(n) if d in dims else n for d, n in block.items())
+            encoding[name] |= {"chunks": chunk, "shards": tuple(block.values())}
     for name, variable in dataset.variables.items():
         if variable.chunks is None and TIME in variable.dims:
             encoding[name] |= _of_labels(variable)
@@ -73,7 +88,7 @@ def template_of(dataset: xr.Dataset, job: Mapping[str, str]) -> dict[str, bytes]
             consolidated=True,
             zarr_format=3,
             encoding=encoding,
-            safe_chunks=False,  # blocks are shards
+            safe_chunks=False,  # blocks are what is one file
             write_empty_chunks=True,
         )
     _check_moments(dataset, Place(template))

@@ -37,6 +37,7 @@ def to_zarr(
     store: StoreLike,
     *,
     append_dim: str | None = None,
+    shards: bool = True,
     resume: bool = True,
     force: bool = False,
     timeout: float = 60.0,
@@ -59,6 +60,11 @@ def to_zarr(
         Add the dates of the retrieval to those of a finished store, after its last one; or make the
         store, if there is none, with a block for each date. A retrieval of one date may have a
         scalar `time`. Called again in the same way, it changes nothing.
+    shards : bool
+        Each block is a shard, one file or object of many chunks. With False it is one chunk, for
+        programs that do not read shards: GDAL 3.12 and rasterio 1.5 are such, GDAL 3.13 is the
+        first that reads both, and GDAL 3.10 reads neither. Dates that are added are written as the
+        store was.
     resume : bool
         Go on with an unfinished run; False discards it and begins anew.
     force : bool
@@ -98,7 +104,8 @@ def to_zarr(
     Notes
     -----
     Zarr format 3. Each block of the retrieval is a shard, one file or object; a shard holds
-    chunks of at most 512 pixels a side, so that a reader of a small part reads little. Memory is
+    chunks of at most 512 pixels a side, so that a reader of a small part reads little. Of a block
+    without shards all is read, and so each is once more as it is written. Memory is
     set by the blocks and the number of workers. Under a :class:`distributed.Client` the workers
     write, and must see the store under the same name.
 
@@ -133,17 +140,26 @@ def to_zarr(
     whole = _with_lone_values(as_retrieval(dataset))
     if append_dim is not None:
         whole = in_dates(whole, append_dim)
-        added = _added(whole, store, resume=resume, force=force, timeout=timeout, progress=progress)
+        added = _added(
+            whole,
+            store,
+            shards=shards,
+            resume=resume,
+            force=force,
+            timeout=timeout,
+            progress=progress,
+        )
         if added is not None:
             return added
         whole = without_origin(whole)
     lazy = in_blocks(whole, None if append_dim is None else FIRST)
-    job = job_of(lazy)
+    job = job_of(lazy, shards=shards)
     if is_repository(store):
-        return write_commits(lazy, job, store, resume=resume, progress=progress)
+        return write_commits(lazy, job, store, shards=shards, resume=resume, progress=progress)
     place = Place(store)
     place.check_is_changeable()
-    filling = Filling(place, lazy, job, template_of(lazy, job), timeout, progress)
+    template = template_of(lazy, job, shards=shards)
+    filling = Filling(place, lazy, job, template, timeout, progress)
     with place.named_errors():
         state = place.state()
         if state == FOREIGN:
@@ -208,6 +224,7 @@ def _added(
     dates: xr.Dataset,
     store: StoreLike,
     *,
+    shards: bool,
     resume: bool,
     force: bool,
     timeout: float,
@@ -217,14 +234,20 @@ def _added(
     if is_repository(store):
         if not holds_result(store):
             return None
-        return commit_dates(dates, store, progress=progress)
+        return commit_dates(dates, store, shards=shards, progress=progress)
     place = Place(store)
     place.check_is_changeable()
     with place.named_errors():
         if place.state() != FINISHED:
             return None
         blocks = append_dates(
-            place, dates, resume=resume, force=force, timeout=timeout, progress=progress
+            place,
+            dates,
+            shards=shards,
+            resume=resume,
+            force=force,
+            timeout=timeout,
+            progress=progress,
         )
         _tidy(place)
         return place.opened(blocks)
