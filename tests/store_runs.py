@@ -76,7 +76,12 @@ class KilledError(Exception):
 
 
 def break_off(
-    dataset: xr.Dataset, store: StoreLike, *, resume: bool = True, after: int = 10
+    dataset: xr.Dataset,
+    store: StoreLike,
+    *,
+    shards: bool = True,
+    resume: bool = True,
+    after: int = 10,
 ) -> None:
     """Leave an unfinished run of a Dataset, that ends after some blocks of its variables."""
     written = iter(range(10**6))
@@ -90,7 +95,7 @@ def break_off(
         patch.setattr(tasks, "_write", write)
         patch.setattr(workers, "BLOCKS_A_WORKER", 1)
         with pytest.raises(KilledError):
-            xf.to_zarr(dataset, store, resume=resume, progress=False)
+            xf.to_zarr(dataset, store, shards=shards, resume=resume, progress=False)
 
 
 def small(side: int = 8, block: int = 4) -> xr.Dataset:

@@ -29,24 +29,25 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return store
 
 
+@pytest.mark.parametrize("shards", [True, False])
 @pytest.mark.parametrize("damage", ["gone", "empty", "short", "zeros"])
 def test_a_block_that_was_lost_with_the_power_is_computed_again(
-    tmp_path: Path, damage: str
+    tmp_path: Path, damage: str, shards: bool
 ) -> None:
     store = tmp_path / "w.zarr"
-    break_off(small(16, 2), store)
-    shards = [p for p in store.glob(".xfusion/*/arrays/*/c/*/*") if p.is_file()]
-    assert len(shards) > 3
-    for shard in shards:
-        size = shard.stat().st_size
+    break_off(small(16, 2), store, shards=shards)
+    blocks = [p for p in store.glob(".xfusion/*/arrays/*/c/*/*") if p.is_file()]
+    assert len(blocks) > 3
+    for block in blocks:
+        size = block.stat().st_size
         if damage == "gone":
-            shard.unlink()
+            block.unlink()
         else:
-            shard.write_bytes(
-                {"empty": b"", "short": shard.read_bytes()[:-9], "zeros": bytes(size)}[damage]
+            block.write_bytes(
+                {"empty": b"", "short": block.read_bytes()[:-9], "zeros": bytes(size)}[damage]
             )
-    xf.to_zarr(small(16, 2), store, progress=False)
-    xf.to_zarr(small(16, 2), tmp_path / "v.zarr", progress=False)
+    xf.to_zarr(small(16, 2), store, shards=shards, progress=False)
+    xf.to_zarr(small(16, 2), tmp_path / "v.zarr", shards=shards, progress=False)
     assert contents(store) == contents(tmp_path / "v.zarr")
 
 

@@ -99,6 +99,12 @@ from .fusion.rules import RULES
 )
 @SCHEDULER
 @click.option(
+    "--shards/--no-shards",
+    default=True,
+    show_default=True,
+    help="Blocks of a Zarr store as shards; or each as one chunk, which GDAL 3.12 can read.",
+)
+@click.option(
     "--resume/--restart",
     default=True,
     show_default=True,
@@ -126,6 +132,7 @@ def fuse(
     threshold: float | None,
     report_file: str | None,
     scheduler: str | None,
+    shards: bool,  # noqa: FBT001  # as click passes it
     resume: bool,  # noqa: FBT001  # as click passes it
     force: bool,  # noqa: FBT001  # as click passes it
     timeout: float,
@@ -176,7 +183,14 @@ def fuse(
                 threshold=threshold,
             )
             if is_store(out):
-                fused.to_zarr(out, resume=resume, force=force, timeout=timeout, progress=not quiet)
+                fused.to_zarr(
+                    out,
+                    shards=shards,
+                    resume=resume,
+                    force=force,
+                    timeout=timeout,
+                    progress=not quiet,
+                )
             else:
                 fused.to_cog(out, overwrite=not resume, progress=not quiet)
         if report_file is not None:
