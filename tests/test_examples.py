@@ -34,7 +34,7 @@ def documented() -> Iterator[tuple[str, Any]]:
 
 
 def exported() -> Iterator[tuple[str, Any]]:
-    for module in (xf, xf.raster, xf.stac, importlib.import_module("xfusion.demo")):
+    for module in (xf, xf.raster, xf.stac, xf.water, importlib.import_module("xfusion.demo")):
         for name in module.__all__:
             yield f"{module.__name__}.{name}", getattr(module, name)
     for kind in (xr.Dataset, xr.DataArray):
@@ -89,6 +89,7 @@ def test_functions_methods_classes_and_properties_are_all_looked_at() -> None:
         "xfusion.SensorProduct.geobox",
         "xfusion.raster.open_raster",
         "xfusion.stac.search",
+        "xfusion.models.water.fit",
         "xfusion.demo.run_demo",
         "fusion.rules.Rule",
         "masks.offset.offset_of",

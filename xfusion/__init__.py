@@ -40,6 +40,7 @@ from .masks.own_mask import exclude
 from .masks.recipe import AdvisoryFlags, MaskRecipe
 from .masks.sentinel import attach_gfm_mask, attach_s2_mask
 from .masks.shares import completeness
+from .models import water
 from .products import SensorProduct, Sentinel1Product, Sentinel2Product
 from .run.memory import compute
 from .series.crossing import duration, onset
@@ -125,4 +126,5 @@ __all__ = [
     "usable",
     "verify",
     "warm",
+    "water",
 ]

@@ -9,6 +9,7 @@ import xarray as xr
 
 from xfusion.datamodel.grid import spatial_dims
 from xfusion.datamodel.names import MASK, MU, SIGMA
+from xfusion.datamodel.reference import in_units_of, on_grid
 from xfusion.datamodel.units import as_number
 from xfusion.datamodel.validation import Retrieval, as_retrieval
 from xfusion.fusion.combine import SIGMA_FLOOR
@@ -18,7 +19,6 @@ from .bootstrap_blocks import BootstrapBlocks, blocks_of_side
 from .finishing import Finishing
 from .grouping import Grouping, grouping_of, one_group
 from .nested_groups import within
-from .reference import in_units_of, on_grid
 from .score_layout import Excluded, ScoreLayout
 from .tallying import Counting, counted
 from .truth import Kind, kind_of, split_nodata

@@ -10,7 +10,9 @@ import numpy as np
 import xarray as xr
 
 from xfusion.datamodel.caller import warn
+from xfusion.datamodel.groups import Groups, groups_of
 from xfusion.datamodel.names import CALIBRATED, MU
+from xfusion.datamodel.reference import in_units_of, on_grid
 from xfusion.datamodel.units import units_of
 from xfusion.datamodel.validation import Retrieval, as_retrieval, check_probability
 
@@ -18,8 +20,6 @@ from .binned_scores import scores, scores_of_sigma
 from .calibration import METHODS, Calibration
 from .counting import Counts, counted
 from .fitting import Curve, Floats, Method, Pairs, Squares, fitted, fitted_sigma
-from .groups import Groups, groups_of
-from .reference import in_units_of, on_grid
 
 TWO = 2  # groups, from which something is known of a third
 

@@ -16,8 +16,8 @@ from xfusion.datamodel.comparison import TOLERANCE
 from xfusion.datamodel.flags import Exclusion, contributors
 from xfusion.datamodel.grid import spatial_dims
 from xfusion.datamodel.names import MASK, MU, SOURCE
+from xfusion.datamodel.reference import on_grid
 
-from .reference import on_grid
 from .truth import split_nodata
 
 LONGEST_TABLE = 1 << 22

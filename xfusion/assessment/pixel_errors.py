@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from xfusion.datamodel.building import usable
 from xfusion.datamodel.grid import spatial_dims
 from xfusion.datamodel.names import MU, SIGMA
+from xfusion.datamodel.reference import in_units_of, on_grid
 from xfusion.datamodel.units import as_number, same_units, units_of
 from xfusion.fusion.probability import exceedance
 
-from .reference import in_units_of, on_grid
 from .truth import ROUNDING
 
 
@@ -62,7 +62,7 @@ def share_of(dataset: xr.Dataset, reference: xr.DataArray, threshold: float | No
     dataset : Dataset
         A retrieval, checked.
     reference : DataArray
-        See :func:`xfusion.assessment.reference.on_grid`.
+        See :func:`xfusion.datamodel.reference.on_grid`.
     threshold : float, optional
         None is the reference itself, in the units of mu; else 1 where it exceeds this, or 0.
 

@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 from xfusion.datamodel.graph import InGraph
 from xfusion.datamodel.grid import geobox_of, has_crs, spatial_dims
 from xfusion.datamodel.pixel_area import PixelArea
-
-from .reference import on_grid
+from xfusion.datamodel.reference import on_grid
 
 if TYPE_CHECKING:
     from xfusion.kernels.weight_lines import WeightLines

@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 
 from xfusion.datamodel.building import unwrapped
 from xfusion.datamodel.nodata import declared_nodata
-
-from .reference import on_grid
+from xfusion.datamodel.reference import on_grid
 
 NO_ZONE = -1
 MOST = 2.0**53  # beyond, floats are no longer each of the whole numbers

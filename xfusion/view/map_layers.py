@@ -10,7 +10,6 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from xfusion.assessment.reference import on_grid
 from xfusion.datamodel.building import usable
 from xfusion.datamodel.flags import Exclusion, contributors
 from xfusion.datamodel.grid import spatial_dims
@@ -25,6 +24,7 @@ from xfusion.datamodel.names import (
     SOURCE,
     WEIGHT,
 )
+from xfusion.datamodel.reference import on_grid
 from xfusion.datamodel.times import label_text
 from xfusion.datamodel.units import DIMENSIONLESS, units_of
 from xfusion.datamodel.validation import Retrieval, as_retrieval

@@ -8,14 +8,13 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 import xarray as xr
 
-from xfusion.datamodel.building import unwrapped
-from xfusion.datamodel.comparison import on_grid_of
-from xfusion.datamodel.grid import spatial_dims
-from xfusion.datamodel.names import MU, NODATA
-from xfusion.datamodel.nodata import without_nodata
-from xfusion.datamodel.times import label_text
-
+from .building import unwrapped
+from .comparison import on_grid_of
+from .grid import spatial_dims
+from .names import MU, NODATA
+from .nodata import without_nodata
 from .reference import on_grid
+from .times import label_text
 
 Name: TypeAlias = int | str
 

@@ -6,13 +6,13 @@ from typing import Any
 
 import xarray as xr
 
-from xfusion.datamodel.building import located_like, unwrapped
-from xfusion.datamodel.chunks import rechunked
-from xfusion.datamodel.comparison import on_grid_of
-from xfusion.datamodel.grid import spatial_dims
-from xfusion.datamodel.names import MASK, MU
-from xfusion.datamodel.nodata import without_nodata
-from xfusion.datamodel.units import DIMENSIONLESS, conversion, same_units, units_of
+from .building import located_like, unwrapped
+from .chunks import rechunked
+from .comparison import on_grid_of
+from .grid import spatial_dims
+from .names import MASK, MU
+from .nodata import without_nodata
+from .units import DIMENSIONLESS, conversion, same_units, units_of
 
 
 def on_grid(dataset: xr.Dataset, reference: Any, *, name: str = "reference") -> xr.DataArray:
