@@ -101,17 +101,17 @@ def fitted(arrays: Mapping[str, Any], measured: Measured, *, ridge: float) -> Fi
     center = moments.sums / moments.weight
     width = np.sqrt(np.maximum(moments.squares / moments.weight - center**2, 0.0))
     width[~(width > 0)] = 1.0
-    penalty: Floats = np.diag([0.0, *[ridge] * len(center)]).astype(np.float64)
+    penalty = np.diag([0.0, *[ridge] * len(center)]).astype(np.float64)
     at = _Totals(measured, center, width)
     rate = moments.wet / moments.count
     beta = np.zeros(len(center) + 1)
     beta[0] = math.log(rate / (1 - rate))
     here: Totals = summed(arrays, at.with_coefficients(beta))
     for _ in range(MOST_STEPS):
-        step = np.linalg.solve(here.hessian + penalty, here.gradient - penalty @ beta)
+        step: Floats = np.linalg.solve(here.hessian + penalty, here.gradient - penalty @ beta)
         if np.abs(step).max() < CLOSE:
             break
-        beta, here = _stepped(arrays, at, beta, here, step, penalty)
+        beta, here = _stepped(arrays, at, beta, here, step, np.asarray(penalty, np.float64))
     return Fitted(
         *_of_features(beta, _covariance(here, penalty), center, width),
         here.loss / here.weight,
