@@ -39,6 +39,10 @@ FACES = [
 EXCEPTIONS = {
     ("cli", "demo"): "`xfusion demo` is one of the commands",
     ("demo", "products"): "the demo fuses its scene as a user would",
+    (
+        "stac",
+        "masks",
+    ): "`xf.stac.load` is where a user looks, and loads as masks are",
     ("methods", "products"): "what it fuses is a product, whose methods these are",
 }
 FACE = "faces"

@@ -1,4 +1,4 @@
-"""Parameters of water that are fitted: beside other libraries, for any blocks, and on real chips."""
+"""Parameters of water that are fitted: beside other libraries, and what they are worth."""
 
 from pathlib import Path
 from typing import Any

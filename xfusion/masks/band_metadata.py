@@ -17,6 +17,11 @@ if TYPE_CHECKING:
 
 Scale: TypeAlias = 'float | Literal["metadata"]'
 # of the band of an optical sensor, in STAC 1.1 and before
+# coordinate -> what items call it
+ORBIT: dict[str, tuple[str, type]] = {
+    "orbit": ("sat:relative_orbit", int),
+    "orbit_state": ("sat:orbit_state", str),
+}
 SPECTRAL = ("eo:common_name", "common_name", "eo:center_wavelength", "center_wavelength")
 
 
@@ -52,6 +57,21 @@ def nodata_of(
         "an observation"
     )
     raise ValueError(msg)
+
+
+def orbits_of(passes: Sequence[Sequence[pystac.Item]]) -> dict[str, tuple[str, list[Any]]]:
+    """Return coordinates that say the relative orbit of each pass, and which way it leads.
+
+    Only those that all items say, and the items of a pass alike.
+    """
+    found: dict[str, tuple[str, list[Any]]] = {}
+    for name, (key, kind) in ORBIT.items():
+        said = [{str(item.properties.get(key)) for item in items} for items in passes]
+        values = [next(iter(each)) for each in said if len(each) == 1]
+        fits = kind is str or all(value.isdecimal() for value in values)
+        if len(values) == len(passes) and "None" not in values and fits:
+            found[name] = "time", [kind(value) for value in values]
+    return found
 
 
 def scale_of(

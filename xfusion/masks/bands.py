@@ -22,7 +22,7 @@ from xfusion.stac.searching import with_offset
 from xfusion.warp.coregistration import CHUNK
 from xfusion.warp.on_block import split
 
-from .band_metadata import Scale, check_reflectances, nodata_of, scale_of
+from .band_metadata import Scale, check_reflectances, nodata_of, orbits_of, scale_of
 from .decisions import decided
 from .exclusion import SCL
 from .loading import READ_FAILED, Loader, Loading, check_choices, load_pass
@@ -191,7 +191,8 @@ def load_bands(
         offsets=texts if scales else {},
         links=found.links,
     )
-    return _in_time(loaded, [*map(_moment, checked.complete)]).assign_attrs(attrs)
+    of_time = _in_time(loaded, [*map(_moment, checked.complete)]).assign_attrs(attrs)
+    return of_time.assign_coords(orbits_of(checked.complete))
 
 
 def _resampling(bands: Any) -> dict[str, BandResampling]:

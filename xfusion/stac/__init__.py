@@ -2,11 +2,13 @@
 
 from .interval import day_interval
 from .items import Items, as_items, complete_items
+from .place_and_date import load
 from .profiles import (
     CDSE,
     EARTH_SEARCH,
     EODC,
     PLANETARY_COMPUTER,
+    PLANETARY_COMPUTER_RTC,
     Catalog,
     CatalogLike,
     Offset,
@@ -19,6 +21,7 @@ __all__ = [
     "EARTH_SEARCH",
     "EODC",
     "PLANETARY_COMPUTER",
+    "PLANETARY_COMPUTER_RTC",
     "Catalog",
     "CatalogLike",
     "Items",
@@ -27,6 +30,7 @@ __all__ = [
     "catalog_profile",
     "complete_items",
     "day_interval",
+    "load",
     "search",
     "with_offset",
 ]

@@ -49,6 +49,10 @@ class Catalog:
     """What to add to the digital numbers of reflectance bands: a number for all items, or how
     it is found for each, "auto" or "metadata"; see :func:`xfusion.masks.offset.offset_of`."""
 
+    units: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    """What the numbers of a band are in, such as "linear" of the power of a radar, or "dB": of
+    those of which a service always serves the same. :func:`xfusion.stac.load` hands it on."""
+
     signer: Callable[[str], str] | None = None
     """Turns an asset's href into one that may be read; called at each read, from a thread of its
     own, which is given up after 30 s."""
@@ -220,6 +224,15 @@ PLANETARY_COMPUTER = Catalog(
     assets={"red": "B04", "nir": "B08", "scl": "SCL"},
     nodata=S2_NODATA,
     offset="auto",
+    signer=sign_planetary_computer,
+)
+#: Sentinel-1 gamma nought, terrain corrected, as power: COGs on Azure, signed as the last
+PLANETARY_COMPUTER_RTC = Catalog(
+    url="https://planetarycomputer.microsoft.com/api/stac/v1",
+    collection="sentinel-1-rtc",
+    assets={"vv": "vv", "vh": "vh"},
+    nodata=-32768,
+    units={"vv": "linear", "vh": "linear"},
     signer=sign_planetary_computer,
 )
 #: Sentinel-2 L2A as JPEG 2000 at the Copernicus Data Space, with credentials for s3, or with a
