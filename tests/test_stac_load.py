@@ -27,9 +27,16 @@ def power(seed: int) -> c.Pixels:
 
 def rtc(folder: Path, number: int, time: str, orbit: int, state: str) -> dict[str, Any]:
     href = c.write(folder / f"{number}.tif", power(number), c.GRID)
-    made = c.item(f"S1A_{number}", "sentinel-1-rtc", time, c.GRID, {"vv": href, "vh": href})
-    made["properties"] |= {"sat:relative_orbit": orbit, "sat:orbit_state": state}
-    return made
+    said = {"sat:relative_orbit": orbit, "sat:orbit_state": state, "proj:epsg": 32633}
+    asset = {"href": href, "type": "image/tiff", "roles": ["data"]}
+    return c.item(
+        f"S1A_{number}",
+        time,
+        c.GRID,
+        {"vv": asset, "vh": dict(asset)},
+        said | c.proj(c.GRID),
+        collection="sentinel-1-rtc",
+    )
 
 
 @pytest.fixture(scope="module")
@@ -45,6 +52,9 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     s2 = folder / "s2"
     s2.mkdir()
     items.append(c.earth_search(scene, c.stored(scene, s2, raw=False), time=f"{DAY}T10:00:00Z"))
+    for each in items:
+        for asset in each["assets"].values():
+            asset["href"] = Path(asset["href"]).as_uri()
     path = folder / "items.json"
     path.write_text(json.dumps({"type": "FeatureCollection", "features": items}))
     with serve(path) as address:
@@ -73,7 +83,7 @@ def test_what_is_loaded_is_retrieved_without_saying_what_it_is_in(url: str) -> N
     assert found.orbit.to_numpy().tolist() == [73]
     water = xf.water.from_backscatter(found.vv.isel(time=0))
     expected = xf.water.from_backscatter(
-        xr.DataArray(10 * np.log10(power(2)), dims=("y", "x")), units="dB"
+        xr.DataArray(10 * np.log10(np.abs(power(2))), dims=("y", "x")), units="dB"
     )
     seen = power(2) != NODATA
     np.testing.assert_allclose(water.mu.to_numpy()[seen], expected.mu.to_numpy()[seen], rtol=1e-4)

@@ -108,7 +108,7 @@ def fitted(arrays: Mapping[str, Any], measured: Measured, *, ridge: float) -> Fi
     beta[0] = math.log(rate / (1 - rate))
     here: Totals = summed(arrays, at.with_coefficients(beta))
     for _ in range(MOST_STEPS):
-        step: Floats = np.linalg.solve(here.hessian + penalty, here.gradient - penalty @ beta)
+        step = np.asarray(np.linalg.solve(here.hessian + penalty, here.gradient - penalty @ beta))
         if np.abs(step).max() < CLOSE:
             break
         beta, here = _stepped(arrays, at, beta, here, step, np.asarray(penalty, np.float64))
