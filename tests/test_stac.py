@@ -191,7 +191,7 @@ def test_profiles_are_frozen_and_can_be_pointed_elsewhere() -> None:
         with pytest.raises(dataclasses.FrozenInstanceError):
             profile.url = "x"  # type: ignore[misc]  # the point
     fields = [f.name for f in dataclasses.fields(xf.Catalog)]
-    assert fields == ["url", "collection", "assets", "nodata", "offset", "signer"]
+    assert fields == ["url", "collection", "assets", "nodata", "offset", "signer", "units"]
 
 
 def test_real_items_are_read_as_they_are(shared_data: Path) -> None:

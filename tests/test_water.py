@@ -34,7 +34,7 @@ def db(values: Any) -> xr.DataArray:
 def test_water_falls_with_backscatter_and_sigma_stays_what_a_probability_may_have(
     values: list[float], looks: float
 ) -> None:
-    found = xf.water.from_backscatter(db(sorted(values)), looks=looks)
+    found = xf.water.from_backscatter(db(np.sort(np.array(values))), looks=looks)
     mu, sigma = (found[v].to_numpy().astype(float)[0] for v in ("mu", "sigma"))
     known = np.isfinite(np.sort(np.array(values)))
     np.testing.assert_array_equal(np.isfinite(mu), known)
@@ -73,10 +73,10 @@ def test_lazy_is_eager_bit_for_bit_for_any_blocks(
     power = [band(rng.gamma(2.0, 0.02, (17, 13)).astype("f4"), units="linear") for _ in range(2)]
     power[0][2, 3] = np.nan
     slope = band(rng.uniform(0, 30, (17, 13)))
-    eager = xf.water.from_backscatter(*power, slope)
+    eager = xf.water.from_backscatter(power[0], power[1], slope)
     in_blocks = [p.chunk(y=c[0], x=c[1]) for p, c in zip(power, (one, other), strict=True)]
     with nothing_computes():
-        lazy = xf.water.from_backscatter(*in_blocks, slope.chunk())
+        lazy = xf.water.from_backscatter(in_blocks[0], in_blocks[1], slope.chunk())
     xr.testing.assert_identical(lazy.compute(), eager)
     refl = [band(rng.uniform(0, 0.4, (17, 13))) for _ in range(3)]
     with nothing_computes():

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import rasterio
-import statsmodels.api as sm
+import statsmodels.api as sm  # type: ignore[import-untyped]
 import xarray as xr
 from sklearn.linear_model import LogisticRegression
 
@@ -159,7 +159,7 @@ def chip(folder: Path, name: str) -> Chip:
 
 
 def retrieved(bands: dict[str, xr.DataArray], names: list[str], model: Any = None) -> xr.Dataset:
-    given = {name: bands[name] for name in names}
+    given: dict[str, Any] = {name: bands[name] for name in names}
     if "vv" in given:
         return xf.water.from_backscatter(**given, parameters=model)
     return xf.water.from_reflectance(**given, parameters=model)
@@ -206,7 +206,8 @@ def by_other_chips(chips: dict[str, Chip], name: str, names: list[str]) -> xr.Da
     model = xf.water.fit(
         bands, bands[n].copy(data=truth[None]), groups=bands[n].copy(data=of[None])
     )
-    return retrieved(chips[name][0], names, model).mu
+    water: xr.DataArray = retrieved(chips[name][0], names, model).mu
+    return water
 
 
 def table(chips: dict[str, Chip]) -> str:

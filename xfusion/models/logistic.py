@@ -55,10 +55,11 @@ def mean_and_sigma(
 
     def on_range(start: int, stop: int) -> None:
         each = [pixels(band, start, stop).astype(np.float64) for band in bands]
+        for band in each:
+            # what is infinite was not measured
+            band[~np.isfinite(band)] = np.nan
         features = measured.features(each)
         center = log_odds(features, parameters.coefficients)
-        # what is infinite was not measured
-        center[~np.isfinite(center)] = np.nan
         variance = spread(features, covariance)
         variance = variance + measured.variance(each, parameters.coefficients[1:])
         mean, deviation = _through_logistic(center, np.sqrt(variance))

@@ -49,13 +49,13 @@ class Catalog:
     """What to add to the digital numbers of reflectance bands: a number for all items, or how
     it is found for each, "auto" or "metadata"; see :func:`xfusion.masks.offset.offset_of`."""
 
-    units: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    """What the numbers of a band are in, such as "linear" of the power of a radar, or "dB": of
-    those of which a service always serves the same. :func:`xfusion.stac.load` hands it on."""
-
     signer: Callable[[str], str] | None = None
     """Turns an asset's href into one that may be read; called at each read, from a thread of its
     own, which is given up after 30 s."""
+
+    units: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    """What the numbers of a band are in, such as "linear" of the power of a radar, or "dB": of
+    those of which a service always serves the same. :func:`xfusion.stac.load` hands it on."""
 
     def __post_init__(self) -> None:
         """Refuse fields of other kinds, which would be misread where they are used."""
