@@ -4,7 +4,7 @@ A retrieval is a Dataset of `mu`, `sigma` and `mask`. Importing xfusion register
 accessor ``.fusion`` on Dataset and DataArray; every method there is a function here.
 """
 
-from . import raster, stac
+from . import models, raster, stac
 from .accessor import DataArrayFusion, DatasetFusion
 from .assessment.aleatoric import add_aleatoric
 from .assessment.applying import apply_calibration
@@ -41,6 +41,7 @@ from .masks.recipe import AdvisoryFlags, MaskRecipe
 from .masks.sentinel import attach_gfm_mask, attach_s2_mask
 from .masks.shares import completeness
 from .models import water
+from .models.predicting import predict
 from .products import SensorProduct, Sentinel1Product, Sentinel2Product
 from .run.memory import compute
 from .series.crossing import duration, onset
@@ -102,6 +103,7 @@ __all__ = [
     "gfm_validity",
     "load_bands",
     "merge_mask",
+    "models",
     "ndvi",
     "onset",
     "open_series",
@@ -111,6 +113,7 @@ __all__ = [
     "plot_pit",
     "plot_reliability",
     "plot_weights",
+    "predict",
     "raster",
     "report",
     "retrieval",

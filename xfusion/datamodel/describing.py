@@ -7,7 +7,7 @@ from typing import Any
 
 import xarray as xr
 
-from .names import CALIBRATED, MU, SPAN, SPATIAL_REF
+from .names import CALIBRATED, MU, PREDICTED, SPAN, SPATIAL_REF
 from .version import __version__
 
 TITLE, HISTORY = "title", "history"
@@ -22,6 +22,7 @@ LONG_NAMES = {
 }
 # attribute -> what is said with its value
 STEPS = {
+    PREDICTED: "predicted by {}",
     "fusion_rule": "fused by the rule {}",
     "series_model": "followed through time by the model {}",
     CALIBRATED: "calibrated by {}",

@@ -76,12 +76,25 @@ def from_samples(
     count = samples.sizes[dim]
     mu = samples.mean(dim, skipna=False, keep_attrs=True)
     sigma = samples.std(dim, skipna=False, ddof=1)
-    if correct_few and count <= LOST:
-        warn(
-            f"{count} samples along {dim!r}: what they tell of sigma is too little to be "
-            "corrected, so it may be far too small: take more, or say correct_few=False"
-        )
-    elif correct_few:
-        sigma = sigma * math.sqrt((count - 1) / (count - LOST))
+    if correct_few:
+        sigma = sigma * factor_of_few(count, f"along {dim!r}")
     dataset = retrieval(mu, sigma, sensor=sensor, time=time)
     return dataset.assign_attrs({PASSES: count})
+
+
+def factor_of_few(count: int, of: str) -> float:
+    """Return what makes up for how little two or more samples tell of sigma; 1 where none does.
+
+    Parameters
+    ----------
+    count : int
+    of : str
+        Where they are from, for the warning that none does.
+    """
+    if count > LOST:
+        return math.sqrt((count - 1) / (count - LOST))
+    warn(
+        f"{count} samples {of}: what they tell of sigma is too little to be corrected, so it "
+        "may be far too small: take more, or say correct_few=False"
+    )
+    return 1.0

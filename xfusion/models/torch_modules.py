@@ -1,0 +1,304 @@
+"""Networks in PyTorch as models, with Monte-Carlo dropout that has no seams."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xfusion.datamodel.graph import InGraph
+
+from .loaded import once
+from .returned import derived
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from torch.nn import Module
+
+OF_CHANNELS = ("Dropout1d", "Dropout2d", "Dropout3d")
+OF_VALUES = "Dropout"
+FLAT = 2  # dims of what has no pixels: batch and channel
+
+
+def torch(
+    module: Module | Callable[[], Module],
+    /,
+    *,
+    dropout: bool = True,
+    device: str | None = None,
+    mixed_precision: bool = False,
+) -> TorchModel:
+    """Take a network in PyTorch as a model, with ``xfusion[torch]``.
+
+    Parameters
+    ----------
+    module : torch.nn.Module, or callable
+        Takes a tensor (batch, band, y, x), and returns a tensor (batch, y, x) or (batch, 1, y, x),
+        or a tuple of them. It is copied as it is now: no mode, gradient or hook of it is
+        changed, nor the state of torch's random numbers. A function without arguments that makes
+        the module is called once in each process instead, on a cluster in each worker.
+    dropout : bool
+        Whether layers of dropout drop; all else is in evaluation mode.
+    device : str, optional
+        Such as "cuda:1"; by default "cuda" where there is one, else "cpu".
+    mixed_precision : bool
+        Whether torch may compute in half precision where it finds that right; results are float32.
+
+    Returns
+    -------
+    TorchModel
+        A model for :func:`xfusion.predict`, called by one thread at a time.
+
+    Raises
+    ------
+    ImportError
+        If torch is not installed.
+    TypeError
+        If `module` is no module and cannot be called.
+    ValueError
+        If a layer of dropout is of a kind whose noise is not known.
+
+    Notes
+    -----
+    Layers that drop whole channels (``Dropout1d``, ``2d`` and ``3d``, and ``Dropout`` of what has
+    no pixels) drop the same ones in all tiles and items of a batch of a pass, as one
+    network for all the scene does (Gal and Ghahramani 2016): no seam is seen. ``Dropout`` of pixels
+    drops others in each tile. A dropout that is called as a function, or within attention, is no
+    layer, and off.
+
+    Examples
+    --------
+    >>> import numpy as np, xarray as xr, xfusion as xf
+    >>> import torch  # doctest: +SKIP
+    >>> net = torch.nn.Sequential(
+    ...     torch.nn.Conv2d(2, 8, 3, padding=1),
+    ...     torch.nn.ReLU(),
+    ...     torch.nn.Dropout2d(0.2),
+    ...     torch.nn.Conv2d(8, 1, 1),
+    ...     torch.nn.Sigmoid(),
+    ... )  # doctest: +SKIP
+    >>> bands = xr.DataArray(np.zeros((2, 600, 900), np.float32), dims=("band", "y", "x"))
+    >>> xf.predict(bands, xf.models.torch(net), passes=20, seed=0)  # doctest: +SKIP
+    """
+    try:
+        import torch as library
+    except ImportError as error:
+        msg = "xf.models.torch needs PyTorch: pip install 'xfusion[torch]'"
+        raise ImportError(msg) from error
+    if isinstance(module, library.nn.Module):
+        module = _at_rest(copy.deepcopy(module))
+        return TorchModel(module, dropout, device, mixed_precision, _digest(module))
+    if not callable(module):
+        msg = f"the module is {type(module).__name__}: give a torch.nn.Module, or what makes one"
+        raise TypeError(msg)
+    from dask.base import tokenize
+
+    return TorchModel(module, dropout, device, mixed_precision, str(tokenize(module)))
+
+
+@dataclass(frozen=True)
+class TorchModel(InGraph):
+    """A network in PyTorch that takes and returns numpy arrays."""
+
+    module: Any
+    dropout: bool
+    device: str | None
+    mixed_precision: bool
+    digest: str
+    """Of its weights."""
+    _lock: Any = field(default_factory=threading.Lock, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Refuse layers of dropout that are not known."""
+        if self.dropout and not self._is_made_later:
+            [*_dropouts(self.module)]
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what another process is sent: weights in memory, and no lock."""
+        state = {k: v for k, v in vars(self).items() if k != "_lock"}
+        if not self._is_made_later:
+            with self._lock:  # hooks of a call under way are not to be copied
+                state["module"] = copy.deepcopy(self.module).cpu()
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take what another process has sent."""
+        vars(self).update(state, _lock=threading.Lock())
+
+    def __dask_tokenize__(self) -> tuple[Any, ...]:
+        """Tell what it is by its weights, which are not to be looked at again."""
+        return type(self).__name__, *self.described().items()
+
+    def described(self) -> dict[str, Any]:
+        """Return field -> value, of the module its digest and structure."""
+        named = ("dropout", "mixed_precision", "digest")
+        return {name: getattr(self, name) for name in named}
+
+    @property
+    def name(self) -> str:
+        """What provenance calls it."""
+        own = getattr(self.module, "__name__", None) if self._is_made_later else None
+        return f"{own or type(self.module).__name__} {self.digest[:8]}"
+
+    @property
+    def takes_seed(self) -> bool:
+        """Whether it has layers that drop."""
+        if not self.dropout:
+            return False
+        # of one that is made later nobody knows yet
+        return self._is_made_later or any(True for _ in _dropouts(self.module))
+
+    @property
+    def _is_made_later(self) -> bool:
+        return not hasattr(self.module, "state_dict")
+
+    def __call__(
+        self,
+        pixels: NDArray[Any],
+        *,
+        seed: int | None = None,
+        tile_seeds: Sequence[int] | None = None,
+    ) -> Any:
+        """Return what the network returns, as arrays.
+
+        Parameters
+        ----------
+        pixels : array, shape (batch, band, y, x)
+        seed, tile_seeds : int and sequence of int, optional
+            What the noise of dropout follows from, that of channels and that of values.
+        """
+        import torch as library
+
+        module, lock = self._module, self._lock
+        device = self._device
+        weights = next((p for p in module.parameters() if p.is_floating_point()), None)
+        # a copy: torch warns of arrays that cannot be written
+        tensor = library.tensor(pixels, device=device, dtype=getattr(weights, "dtype", None))
+        if seed is None:
+            seed = int(np.random.SeedSequence().generate_state(1)[0])
+        if tile_seeds is None:
+            tile_seeds = [derived(seed, k) for k in range(len(pixels))]
+        drops = _dropping(module, seed, tile_seeds) if self.dropout else nullcontext()
+        kind = library.device(device).type
+        precision = library.autocast(kind) if self.mixed_precision else nullcontext()
+        with lock:
+            module.to(device)
+            with drops, precision, library.inference_mode():
+                found = module(tensor)
+        if isinstance(found, tuple | list):
+            return tuple(_as_array(each) for each in found)
+        return _as_array(found)
+
+    @property
+    def _module(self) -> Module:
+        if not self._is_made_later:
+            return self.module  # type: ignore[no-any-return]  # a module
+        made: Module = once(("torch", self.digest), lambda: _at_rest(self.module()))
+        if self.dropout and not any(True for _ in _dropouts(made)):
+            msg = f"the module that {self.name} makes has no layer of dropout: dropout=False"
+            raise ValueError(msg)
+        return made
+
+    @property
+    def _device(self) -> str:
+        import torch as library
+
+        return self.device or ("cuda" if library.cuda.is_available() else "cpu")
+
+
+def _at_rest(module: Module) -> Module:
+    return module.eval().requires_grad_(requires_grad=False)
+
+
+def _digest(module: Module) -> str:
+    """Return a digest of the structure of a module and of its weights."""
+    found = hashlib.sha256(repr(module).encode())
+    for name, value in module.state_dict().items():
+        found.update(name.encode())
+        if hasattr(value, "detach"):
+            import torch as library
+
+            whole = value.detach().cpu().contiguous().reshape(-1).view(library.uint8)
+            found.update(whole.numpy().data)
+    return found.hexdigest()
+
+
+def _dropouts(module: Module) -> Iterator[tuple[Module, bool]]:
+    """Yield the layers of dropout, and whether each drops whole channels."""
+    from torch.nn.modules.dropout import _DropoutNd
+
+    for name, layer in module.named_modules():
+        if isinstance(layer, _DropoutNd):
+            kind = type(layer).__name__
+            if kind not in (*OF_CHANNELS, OF_VALUES):
+                msg = (
+                    f"the layer {name!r} is {kind}, whose noise is not known: of dropout there are "
+                    f"{[OF_VALUES, *OF_CHANNELS]}; put one of these in its place, or dropout=False"
+                )
+                raise ValueError(msg)
+            yield layer, kind in OF_CHANNELS
+
+
+@contextmanager
+def _dropping(module: Module, seed: int, tile_seeds: Sequence[int]) -> Iterator[None]:
+    """Let layers of dropout drop, which in evaluation mode return what they get."""
+    noise = _Noise(seed, tile_seeds)
+    hooks = [
+        layer.register_forward_hook(noise.of_channels if channels else noise.of_values)
+        for layer, channels in _dropouts(module)
+    ]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+class _Noise:
+    """What a pass drops: of channels the same in all tiles, of values of each its own."""
+
+    def __init__(self, seed: int, tile_seeds: Sequence[int]) -> None:
+        self._seeds = seed, *tile_seeds
+        self._generators: list[Any] = []
+
+    def of_channels(self, layer: Any, _: Any, output: Tensor) -> Tensor:
+        """Drop whole channels."""
+        shape = (1, output.shape[1], *(1,) * (output.ndim - FLAT))
+        return output * self._kept(layer, shape, output, 0)
+
+    def of_values(self, layer: Any, _: Any, output: Tensor) -> Tensor:
+        """Drop values, or channels where there are no pixels."""
+        if output.ndim <= FLAT:
+            return self.of_channels(layer, None, output)
+        import torch as library
+
+        shape = (1, *output.shape[1:])
+        each = [self._kept(layer, shape, output, 1 + k) for k in range(len(output))]
+        return output * library.cat(each)
+
+    def _kept(self, layer: Any, shape: tuple[int, ...], like: Tensor, number: int) -> Tensor:
+        """Return 0 for what is dropped, and what makes up for it for the rest."""
+        import torch as library
+
+        if layer.p >= 1:
+            return library.zeros(shape, dtype=like.dtype, device=like.device)
+        if not self._generators:
+            for seed in self._seeds:
+                self._generators.append(library.Generator(like.device).manual_seed(seed))
+        drawn = library.rand(shape, generator=self._generators[number], device=like.device)
+        return (drawn >= layer.p).to(like.dtype) / (1 - layer.p)
+
+
+def _as_array(found: Any) -> Any:
+    """Return a tensor as floats that numpy has; anything else as it is, to be refused."""
+    if not hasattr(found, "detach"):
+        return found
+    tensor = found.detach().cpu()
+    return (tensor.float() if tensor.is_floating_point() and tensor.itemsize < 4 else tensor).numpy()  # noqa: PLR2004  # bytes
