@@ -8,6 +8,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 MIN := .venv-min
 LATEST := .venv-latest
+MODELS := .venv-models
 
 # What to install for a stamp .venv/.NAME: extras of xfusion, and groups
 FOR_demo := -e ".[demo]"
@@ -15,13 +16,14 @@ FOR_test := -e ".[cloud,demo,distributed,icechunk,units,zones]" --group test
 FOR_lint := $(FOR_test) --group lint
 FOR_docs := -e ".[demo,units]" --group docs
 FOR_dist := --group dist
+FOR_models := -e ".[cloud,demo,distributed,icechunk,onnx,torch,units,zones]" --group models
 FOR_hooks := $(FOR_test) --group dev
 
 # Else hundreds of processes that tests start compile all modules again
 KEEP_COMPILED := PYTHONDONTWRITEBYTECODE=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-min test-latest fuzz lint hooks docs dist browser bench clean
+.PHONY: help demo test test-models test-min test-latest fuzz lint hooks docs dist browser bench clean
 
 help: ## Show this text
 	@echo "make TARGET [ARGS='...'] [PYTHON=python3.12]"
@@ -32,6 +34,10 @@ demo: $(VENV)/.demo ## Fuse an example scene: xfusion demo $(ARGS)
 
 test: $(VENV)/.test ## Run the tests: pytest $(ARGS)
 	@$(KEEP_COMPILED) $(BIN)/python -m pytest $(ARGS)
+
+# Of its own: nothing else needs PyTorch, which is larger than all the rest
+test-models: $(MODELS)/.models ## Test networks in PyTorch and ONNX: pytest tests/models $(ARGS)
+	@$(MODELS)/bin/python -m pytest -n0 tests/models $(ARGS)
 
 test-min: $(MIN)/.test ## The same on the oldest versions that pyproject.toml allows
 	@$(MIN)/bin/python -m pytest $(ARGS)
@@ -72,7 +78,7 @@ bench: $(VENV)/.test ## Run the benchmarks: python -m benchmarks $(ARGS); --keep
 	@$(BIN)/python -m benchmarks $(ARGS)
 
 clean: ## Remove the environments and everything else that was made
-	rm -rf $(VENV) $(MIN) $(LATEST)
+	rm -rf $(VENV) $(MIN) $(LATEST) $(MODELS)
 	rm -rf build dist benchmarks/runs docs/_build docs/generated htmlcov .coverage xfusion-demo notebooks/xfusion-demo
 	rm -rf .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
@@ -82,6 +88,12 @@ $(VENV)/.%: $(VENV)/.created pyproject.toml constraints.txt
 	@echo "Installing what make $* needs into $(VENV); the first time takes some minutes"
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check "pip>=25.1"
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt $(FOR_$*)
+	@touch $@
+
+$(MODELS)/.models: $(MODELS)/.created pyproject.toml constraints.txt
+	@echo "Installing what models need into $(MODELS); the first time takes some minutes"
+	@$(MODELS)/bin/python -m pip install -qq --disable-pip-version-check "pip>=25.1"
+	@$(MODELS)/bin/python -m pip install -qq --disable-pip-version-check -c constraints.txt $(FOR_models)
 	@touch $@
 
 # Only uv can choose the oldest. It goes where pip goes, but does not read pip's files itself.
@@ -102,7 +114,7 @@ $(MIN)/.test: pyproject.toml
 	@touch $@
 
 # An environment that is there and has pip is used as it is.
-$(VENV)/.created $(MIN)/.created $(LATEST)/.created: %/.created:
+$(VENV)/.created $(MIN)/.created $(LATEST)/.created $(MODELS)/.created: %/.created:
 	@$*/bin/python -m pip --version >/dev/null 2>&1 && exit; \
 	fail() { echo "xfusion needs Python 3.11 or newer: $$1" >&2; exit 1; }; \
 	command -v "$(PYTHON)" >/dev/null || \

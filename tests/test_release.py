@@ -14,7 +14,7 @@ PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())["
 RECIPE: dict[str, Any] = yaml.safe_load((ROOT / ".conda/recipe.yaml").read_text())
 CITATION: dict[str, Any] = yaml.safe_load((ROOT / "CITATION.cff").read_text())
 # what conda calls otherwise: packages without what only some of their users need
-OF_CONDA = {"dask[array]": "dask-core", "matplotlib": "matplotlib-base"}
+OF_CONDA = {"dask[array]": "dask-core", "matplotlib": "matplotlib-base", "torch": "pytorch"}
 
 
 def as_conda_has_it(requirement: str) -> str:

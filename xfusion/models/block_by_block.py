@@ -72,8 +72,7 @@ def _lazily(prediction: Prediction, bands: Bands) -> list[Any]:
         tasks[(name, i, j)] = (_on_block, model, parts, windows, i, j)
     graph = HighLevelGraph.from_collections(name, tasks, dependencies=sources)
     return [
-        _layer(graph, name, k, blocks, dtype)
-        for k, dtype in enumerate(prediction.layers.values())
+        _layer(graph, name, k, blocks, dtype) for k, dtype in enumerate(prediction.layers.values())
     ]
 
 

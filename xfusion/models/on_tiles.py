@@ -61,7 +61,9 @@ class Prediction(InGraph):
             What the tiles of the block see of the scene.
         block : Block
         """
-        out = {name: np.full(block.shape, np.nan, d) for name, d in self.layers.items() if d != "u1"}
+        out = {
+            name: np.full(block.shape, np.nan, d) for name, d in self.layers.items() if d != "u1"
+        }
         valid = np.isfinite(region).all(axis=0)
         if not valid.all():
             region = np.where(valid, region, region.dtype.type(self.fill))

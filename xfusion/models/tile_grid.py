@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 from dataclasses import dataclass
@@ -107,7 +108,7 @@ class TileGrid(InGraph):
         """Pixels from one tile to the next."""
         return self.tile - 2 * self.overlap
 
-    @property
+    @functools.cached_property
     def _parts(self) -> tuple[list[list[Cell]], list[list[Cell]]]:
         """Return the cells of each block, of rows and of columns."""
         # as square as a number of tiles can be: less is read twice

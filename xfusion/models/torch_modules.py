@@ -301,4 +301,6 @@ def _as_array(found: Any) -> Any:
     if not hasattr(found, "detach"):
         return found
     tensor = found.detach().cpu()
-    return (tensor.float() if tensor.is_floating_point() and tensor.itemsize < 4 else tensor).numpy()  # noqa: PLR2004  # bytes
+    return (
+        tensor.float() if tensor.is_floating_point() and tensor.itemsize < 4 else tensor
+    ).numpy()  # noqa: PLR2004  # bytes

@@ -1,0 +1,1 @@
+"""Models that need PyTorch or ONNX: make test-models."""

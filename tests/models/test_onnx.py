@@ -1,0 +1,83 @@
+"""Networks in files of ONNX: what they return, several as samples, and what is refused."""
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import xarray as xr
+
+import xfusion as xf
+
+onnx = pytest.importorskip("onnx")
+pytest.importorskip("onnxruntime")
+
+
+def scene() -> xr.DataArray:
+    pixels = np.random.default_rng(0).random((2, 50, 70)).astype(np.float32)
+    return xr.DataArray(pixels, dims=("band", "y", "x"))
+
+
+def written(path: Path, seed: int = 0, shape: Any = ("n", 2, "h", "w"), outputs: int = 1) -> Path:
+    """Write a convolution of 3 x 3 pixels and a sigmoid."""
+    helper, proto = onnx.helper, onnx.TensorProto
+    weights = np.random.default_rng(seed).normal(size=(1, 2, 3, 3)).astype(np.float32)
+    nodes = [
+        helper.make_node("Conv", ["pixels", "weights"], ["logit"], pads=[1, 1, 1, 1]),
+        helper.make_node("Sigmoid", ["logit"], ["mean"]),
+        helper.make_node("Mul", ["mean", "mean"], ["variance"]),
+    ]
+    of = [
+        helper.make_tensor_value_info(name, proto.FLOAT, None)
+        for name in ("mean", "variance")[:outputs]
+    ]
+    pixels = helper.make_tensor_value_info("pixels", proto.FLOAT, shape)
+    graph = helper.make_graph(
+        nodes, "net", [pixels], of, [onnx.numpy_helper.from_array(weights, "weights")]
+    )
+    opset = [helper.make_opsetid("", 17)]
+    onnx.save(helper.make_model(graph, opset_imports=opset, ir_version=9), path)
+    return path
+
+
+def test_tiles_of_a_file_are_the_whole_scene_and_blocks_change_nothing(tmp_path: Path) -> None:
+    model = xf.models.onnx(written(tmp_path / "net.onnx"))
+    found = xf.predict(scene(), model, sigma=0.1, tile=32, overlap=4)
+    np.testing.assert_allclose(found.mu, model(scene().to_numpy()[None])[0, 0], atol=1e-6)
+    lazy = xf.predict(scene().chunk(x=13), model, sigma=0.1, tile=32, overlap=4)
+    xr.testing.assert_identical(lazy.compute(), found)
+    assert found.attrs["prediction_model"].startswith("net.onnx ")
+    assert len(pickle.dumps(model)) < 500
+
+
+def test_several_files_are_samples(tmp_path: Path) -> None:
+    paths = [written(tmp_path / f"{k}.onnx", k) for k in range(5)]
+    found = xf.predict(scene(), xf.models.onnx(paths), tile=32, overlap=4)
+    each = np.stack([xf.models.onnx(path)(scene().to_numpy()[None])[0, 0] for path in paths])
+    np.testing.assert_allclose(found.mu, each.mean(0), atol=1e-6)
+    np.testing.assert_allclose(found.sigma, each.std(0, ddof=1) * np.sqrt(2), atol=1e-5)
+    assert found.attrs["passes"] == 5
+
+
+def test_two_outputs_are_mean_and_variance_where_that_is_said(tmp_path: Path) -> None:
+    model = xf.models.onnx(written(tmp_path / "net.onnx", outputs=2))
+    found = xf.predict(scene(), xf.models.mean_and_variance(model), tile=32, overlap=4)
+    np.testing.assert_allclose(found.sigma, found.mu, rtol=1e-5)
+    with pytest.raises(ValueError, match="returned tuple of 2"):
+        xf.predict(scene(), model, sigma=0.1)
+
+
+def test_shapes_and_files_that_do_not_fit_are_refused(tmp_path: Path) -> None:
+    fixed = xf.models.onnx(written(tmp_path / "fixed.onnx", shape=(1, 2, 32, 32)))
+    assert xf.predict(scene(), fixed, sigma=0.1, tile=32, overlap=4, batch=1).mu.notnull().all()
+    with pytest.raises(
+        ValueError, match=r"takes pixels of shape \(1, 2, 32, 32\), was given \(8, 2"
+    ):
+        xf.predict(scene(), fixed, sigma=0.1, tile=32, overlap=8, batch=8)
+    with pytest.raises(FileNotFoundError):
+        xf.models.onnx(tmp_path / "none.onnx")
+    changed = xf.models.onnx(written(tmp_path / "changed.onnx"))
+    written(tmp_path / "changed.onnx", seed=1)
+    with pytest.raises(ValueError, match="is not what it was"):
+        xf.predict(scene(), changed, sigma=0.1)

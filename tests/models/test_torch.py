@@ -1,0 +1,157 @@
+"""Networks in PyTorch: Monte-Carlo dropout is what sampling gives, and the module stays as it was."""
+
+import copy
+import pickle
+from typing import Any
+
+import numpy as np
+import pytest
+import xarray as xr
+
+import xfusion as xf
+
+torch = pytest.importorskip("torch")
+nn = torch.nn
+
+
+def net(dropout: Any = None, bands: int = 2) -> Any:
+    torch.manual_seed(0)
+    return nn.Sequential(
+        nn.Conv2d(bands, 8, 3, padding=1),
+        nn.BatchNorm2d(8),
+        nn.ReLU(),
+        nn.Dropout2d(0.3) if dropout is None else dropout,
+        nn.Conv2d(8, 1, 3, padding=1),
+        nn.Sigmoid(),
+    )
+
+
+def scene(side: int = 60) -> xr.DataArray:
+    pixels = np.random.default_rng(0).random((2, side, side)).astype(np.float32)
+    return xr.DataArray(pixels, dims=("band", "y", "x"))
+
+
+def state_of(module: Any) -> list[Any]:
+    return [
+        [m.training for m in module.modules()],
+        [p.requires_grad for p in module.parameters()],
+        [v.clone().numpy().tolist() for v in module.state_dict().values()],
+        [len(m._forward_hooks) for m in module.modules()],
+        torch.is_grad_enabled(),
+        torch.get_rng_state().tolist(),
+    ]
+
+
+@pytest.mark.parametrize("kind", [nn.Dropout2d, nn.Dropout])
+def test_200_passes_are_what_explicit_sampling_gives(kind: Any) -> None:
+    module, passes = net(kind(0.3)), 200
+    bands = scene(32)
+    found = xf.predict(bands, xf.models.torch(module), passes=passes, seed=1, tile=32, overlap=4)
+    module.eval()
+    module[3].train()
+    torch.manual_seed(5)
+    tensor = torch.from_numpy(bands.to_numpy())[None]
+    with torch.no_grad():
+        samples = np.stack([module(tensor)[0, 0].numpy() for _ in range(2000)]).astype(float)
+    mean, deviation = samples.mean(0), samples.std(0, ddof=1)
+    # standard errors of both, of the mean of 200 and of 2000
+    off = (found.mu - mean) / (deviation * np.sqrt(1 / passes + 1 / 2000))
+    assert 0.7 < float((off**2).mean()) < 1.4 if kind is nn.Dropout else abs(off).max() < 5
+    spread = found.sigma / deviation / np.sqrt((passes - 1) / (passes - 3))
+    assert float(abs(np.log(spread)).max()) < 5 / np.sqrt(2 * (passes - 1)) * 1.5
+    assert float(np.log(spread).mean()) == pytest.approx(0, abs=0.1)
+
+
+def test_the_module_and_torch_are_left_as_they_were() -> None:
+    module = net().train()
+    module[0].weight.requires_grad_(requires_grad=False)
+    module[1].eval()
+    before = state_of(module)
+    model = xf.models.torch(module)
+    xf.predict(scene(), model, passes=5, seed=1, tile=32, overlap=4)
+    assert state_of(module) == before
+    assert all(not hooks for m in model.module.modules() for hooks in [m._forward_hooks])
+
+
+def test_what_is_trained_on_does_not_change_what_was_taken() -> None:
+    module = net()
+    model = xf.models.torch(module, dropout=False)
+    one = xf.predict(scene(), model, sigma=0.1)
+    with torch.no_grad():
+        module[0].weight.mul_(2)
+    xr.testing.assert_identical(xf.predict(scene(), model, sigma=0.1), one)
+    other = xf.models.torch(module, dropout=False)
+    assert other.name != model.name
+    assert not xf.predict(scene(), other, sigma=0.1).mu.equals(one.mu)
+
+
+def test_dropped_channels_leave_no_seams() -> None:
+    bands = scene(100)
+    model = xf.models.torch(net())
+    tiles = xf.predict(bands, model, passes=4, seed=2, tile=32, overlap=4, batch=3)
+    whole = xf.predict(bands, model, passes=4, seed=2, tile=100, overlap=4)
+    np.testing.assert_allclose(tiles.mu, whole.mu, atol=1e-6)
+    np.testing.assert_allclose(tiles.sigma, whole.sigma, atol=1e-5)
+
+
+def test_blocks_and_threads_change_nothing() -> None:
+    bands, model = scene(100), xf.models.torch(net(nn.Dropout(0.2)))
+    options: dict[str, Any] = {"passes": 5, "seed": 2, "tile": 32, "overlap": 4, "batch": 3}
+    eager = xf.predict(bands, model, **options)
+    lazy = xf.predict(bands.chunk(y=17), model, **options)
+    xr.testing.assert_identical(lazy.compute(), eager)
+    sent = pickle.loads(pickle.dumps(model))
+    xr.testing.assert_identical(xf.predict(bands, sent, **options), eager)
+
+
+def test_a_function_makes_the_module_once_in_a_process() -> None:
+    made = []
+
+    def make() -> Any:
+        made.append(1)
+        return net()
+
+    found = xf.predict(scene(), xf.models.torch(make), passes=5, seed=1, tile=32, overlap=4)
+    plain = xf.predict(scene(), xf.models.torch(net()), passes=5, seed=1, tile=32, overlap=4)
+    assert made == [1]
+    assert found.mu.equals(plain.mu)
+
+
+def test_a_head_of_mean_and_log_variance_keeps_both_parts_apart() -> None:
+    class Head(nn.Module):  # type: ignore[misc, name-defined]  # of a module that may be missing
+        def __init__(self) -> None:
+            super().__init__()
+            self.net = net()
+
+        def forward(self, pixels: Any) -> Any:
+            return self.net(pixels), torch.log(0.01 + pixels[:, :1])
+
+    model = xf.models.mean_and_variance(xf.models.torch(Head()), log=True)
+    found = xf.predict(scene(), model, passes=5, seed=0)
+    np.testing.assert_allclose(found.sigma_aleatoric**2, 0.01 + scene()[0], rtol=1e-4)
+    total = found.sigma_epistemic**2 + found.sigma_aleatoric**2
+    np.testing.assert_allclose(found.sigma**2, total, rtol=1e-5)
+
+
+def test_mixed_precision_gives_nearly_the_same_in_float32() -> None:
+    precise, mixed = (
+        xf.predict(scene(), xf.models.torch(net(), mixed_precision=m), passes=5, seed=0)
+        for m in (False, True)
+    )
+    assert mixed.mu.dtype == np.float32
+    np.testing.assert_allclose(mixed.mu, precise.mu, atol=0.01)
+    assert not mixed.mu.equals(precise.mu)
+
+
+def test_modules_that_cannot_draw_and_what_is_no_module_are_refused() -> None:
+    with pytest.raises(ValueError, match="passes=5 of the model Sequential .* draws no noise"):
+        xf.predict(scene(), xf.models.torch(net(nn.Identity())), passes=5)
+    with pytest.raises(ValueError, match="the layer '3' is AlphaDropout, whose noise is not known"):
+        xf.models.torch(net(nn.AlphaDropout(0.1)))
+    with pytest.raises(TypeError, match="the module is str"):
+        xf.models.torch("net.pt")
+    with pytest.raises(TypeError, match=r"a torch module: xf.models.torch\(module\)"):
+        xf.predict(scene(), net(), passes=5)
+    twice = copy.deepcopy(net(bands=3))
+    with pytest.raises(RuntimeError, match="channels"):
+        xf.predict(scene(), xf.models.torch(twice), passes=5)
