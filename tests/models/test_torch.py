@@ -1,4 +1,4 @@
-"""Networks in PyTorch: Monte-Carlo dropout is what sampling gives, and the module stays as it was."""
+"""Networks in PyTorch: dropout is what sampling gives, and the module stays as it was."""
 
 import copy
 import pickle

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 OF_CHANNELS = ("Dropout1d", "Dropout2d", "Dropout3d")
 OF_VALUES = "Dropout"
+HALF = 4  # bytes, fewer than which numpy may not have
 FLAT = 2  # dims of what has no pixels: batch and channel
 
 
@@ -301,6 +302,5 @@ def _as_array(found: Any) -> Any:
     if not hasattr(found, "detach"):
         return found
     tensor = found.detach().cpu()
-    return (
-        tensor.float() if tensor.is_floating_point() and tensor.itemsize < 4 else tensor
-    ).numpy()  # noqa: PLR2004  # bytes
+    is_half = tensor.is_floating_point() and tensor.itemsize < HALF
+    return (tensor.float() if is_half else tensor).numpy()
