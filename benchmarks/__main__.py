@@ -17,6 +17,7 @@ NAMES = (
     "coregistration",
     "assess",
     "time",
+    "predict",
     "network",
     "job",
     "store",

@@ -12,14 +12,14 @@ _LOADED: OrderedDict[Hashable, Any] = OrderedDict()
 _LOCK = threading.Lock()
 
 
-def once(key: Hashable, load: Callable[[], Any]) -> Any:
-    """Return what `load` returns, called the first time that a process asks for a key.
+def once(key: Hashable, make: Callable[[], Any]) -> Any:
+    """Return what `make` returns, called the first time that a process asks for a key.
 
     dask may bring a model to each of its tasks; what is costly about it is then here already.
     """
     with _LOCK:
         if key not in _LOADED:
-            _LOADED[key] = load()
+            _LOADED[key] = make()
             if len(_LOADED) > MOST:
                 _LOADED.popitem(last=False)
         _LOADED.move_to_end(key)

@@ -67,7 +67,8 @@ def predict(
         a mean and a variance, says so: :func:`~xfusion.models.samples`,
         :func:`~xfusion.models.mean_and_variance`. Several together are an
         :func:`~xfusion.models.ensemble`. Networks in PyTorch and ONNX:
-        :func:`~xfusion.models.torch`, :func:`~xfusion.models.onnx`. Several threads may call it at once.
+        :func:`~xfusion.models.torch`, :func:`~xfusion.models.onnx`. Several threads may
+        call it at once.
     passes : int
         How often it is called with the same pixels. More than once only if it draws noise from a
         `seed`, an argument that it then has: an integer for each pass, the same in all tiles.

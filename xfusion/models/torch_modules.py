@@ -5,8 +5,8 @@ from __future__ import annotations
 import copy
 import hashlib
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -15,17 +15,14 @@ from numpy.typing import NDArray
 
 from xfusion.datamodel.graph import InGraph
 
+from .dropout_noise import dropouts, dropping
 from .loaded import once
 from .returned import derived
 
 if TYPE_CHECKING:
-    from torch import Tensor
     from torch.nn import Module
 
-OF_CHANNELS = ("Dropout1d", "Dropout2d", "Dropout3d")
-OF_VALUES = "Dropout"
 HALF = 4  # bytes, fewer than which numpy may not have
-FLAT = 2  # dims of what has no pixels: batch and channel
 
 
 def torch(
@@ -119,7 +116,7 @@ class TorchModel(InGraph):
     def __post_init__(self) -> None:
         """Refuse layers of dropout that are not known."""
         if self.dropout and not self._is_made_later:
-            [*_dropouts(self.module)]
+            [*dropouts(self.module)]
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what another process is sent: weights in memory, and no lock."""
@@ -154,7 +151,7 @@ class TorchModel(InGraph):
         if not self.dropout:
             return False
         # of one that is made later nobody knows yet
-        return self._is_made_later or any(True for _ in _dropouts(self.module))
+        return self._is_made_later or any(True for _ in dropouts(self.module))
 
     @property
     def _is_made_later(self) -> bool:
@@ -186,7 +183,7 @@ class TorchModel(InGraph):
             seed = int(np.random.SeedSequence().generate_state(1)[0])
         if tile_seeds is None:
             tile_seeds = [derived(seed, k) for k in range(len(pixels))]
-        drops = _dropping(module, seed, tile_seeds) if self.dropout else nullcontext()
+        drops = dropping(module, seed, tile_seeds) if self.dropout else nullcontext()
         kind = library.device(device).type
         precision = library.autocast(kind) if self.mixed_precision else nullcontext()
         with lock:
@@ -202,7 +199,7 @@ class TorchModel(InGraph):
         if not self._is_made_later:
             return self.module  # type: ignore[no-any-return]  # a module
         made: Module = once(("torch", self.digest), lambda: _at_rest(self.module()))
-        if self.dropout and not any(True for _ in _dropouts(made)):
+        if self.dropout and not any(True for _ in dropouts(made)):
             msg = f"the module that {self.name} makes has no layer of dropout: dropout=False"
             raise ValueError(msg)
         return made
@@ -229,72 +226,6 @@ def _digest(module: Module) -> str:
             whole = value.detach().cpu().contiguous().reshape(-1).view(library.uint8)
             found.update(whole.numpy().data)
     return found.hexdigest()
-
-
-def _dropouts(module: Module) -> Iterator[tuple[Module, bool]]:
-    """Yield the layers of dropout, and whether each drops whole channels."""
-    from torch.nn.modules.dropout import _DropoutNd
-
-    for name, layer in module.named_modules():
-        if isinstance(layer, _DropoutNd):
-            kind = type(layer).__name__
-            if kind not in (*OF_CHANNELS, OF_VALUES):
-                msg = (
-                    f"the layer {name!r} is {kind}, whose noise is not known: of dropout there are "
-                    f"{[OF_VALUES, *OF_CHANNELS]}; put one of these in its place, or dropout=False"
-                )
-                raise ValueError(msg)
-            yield layer, kind in OF_CHANNELS
-
-
-@contextmanager
-def _dropping(module: Module, seed: int, tile_seeds: Sequence[int]) -> Iterator[None]:
-    """Let layers of dropout drop, which in evaluation mode return what they get."""
-    noise = _Noise(seed, tile_seeds)
-    hooks = [
-        layer.register_forward_hook(noise.of_channels if channels else noise.of_values)
-        for layer, channels in _dropouts(module)
-    ]
-    try:
-        yield
-    finally:
-        for hook in hooks:
-            hook.remove()
-
-
-class _Noise:
-    """What a pass drops: of channels the same in all tiles, of values of each its own."""
-
-    def __init__(self, seed: int, tile_seeds: Sequence[int]) -> None:
-        self._seeds = seed, *tile_seeds
-        self._generators: list[Any] = []
-
-    def of_channels(self, layer: Any, _: Any, output: Tensor) -> Tensor:
-        """Drop whole channels."""
-        shape = (1, output.shape[1], *(1,) * (output.ndim - FLAT))
-        return output * self._kept(layer, shape, output, 0)
-
-    def of_values(self, layer: Any, _: Any, output: Tensor) -> Tensor:
-        """Drop values, or channels where there are no pixels."""
-        if output.ndim <= FLAT:
-            return self.of_channels(layer, None, output)
-        import torch as library
-
-        shape = (1, *output.shape[1:])
-        each = [self._kept(layer, shape, output, 1 + k) for k in range(len(output))]
-        return output * library.cat(each)
-
-    def _kept(self, layer: Any, shape: tuple[int, ...], like: Tensor, number: int) -> Tensor:
-        """Return 0 for what is dropped, and what makes up for it for the rest."""
-        import torch as library
-
-        if layer.p >= 1:
-            return library.zeros(shape, dtype=like.dtype, device=like.device)
-        if not self._generators:
-            for seed in self._seeds:
-                self._generators.append(library.Generator(like.device).manual_seed(seed))
-        drawn = library.rand(shape, generator=self._generators[number], device=like.device)
-        return (drawn >= layer.p).to(like.dtype) / (1 - layer.p)
 
 
 def _as_array(found: Any) -> Any:
