@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from .returned import Ensemble, Model, Returning, as_returning
 
@@ -33,7 +34,8 @@ def samples(model: Model, count: int) -> Returning:
     >>> float(water.mu[0, 0].round(3)), float(water.sigma[0, 0].round(3))
     (0.3, 0.141)
     """
-    if isinstance(count, bool) or not isinstance(count, int) or count < 1:
+    given: Any = count
+    if isinstance(given, bool) or not isinstance(given, int) or given < 1:
         msg = f"count={count!r}: must be a whole number of at least 1, the samples of a pixel"
         raise ValueError(msg)
     return Returning(model, "samples", count)
@@ -97,7 +99,8 @@ def ensemble(models: Iterable[Model]) -> Ensemble:
     >>> float(water.mu[0, 0].round(3)), float(water.sigma[0, 0].round(3)), water.attrs["passes"]
     (0.3, 0.224, 5)
     """
-    if callable(models) and not isinstance(models, Sequence):
+    given: Any = models
+    if callable(given) and not isinstance(given, Sequence):
         msg = f"models={models!r} is one model: give several, xf.models.ensemble([a, b, c])"
         raise TypeError(msg)
     members: list[Returning] = []

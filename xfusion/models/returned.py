@@ -59,16 +59,17 @@ class Returning(InGraph):
 
     def __post_init__(self) -> None:
         """Refuse what cannot be called, or says already what it returns."""
-        if isinstance(self.model, Returning | Ensemble):
+        given: Any = self.model
+        if isinstance(given, Returning | Ensemble):
             msg = (
-                f"the model is {type(self.model).__name__.lower()} already: say of each model "
+                f"the model is {type(given).__name__.lower()} already: say of each model "
                 "itself what it returns, and put an ensemble around them"
             )
             raise TypeError(msg)
         if any(of.__module__.startswith("torch.nn.") for of in type(self.model).__mro__):
             msg = "the model is a torch module: xf.models.torch(module), which takes numpy arrays"
             raise TypeError(msg)
-        if not callable(self.model):
+        if not callable(given):
             msg = (
                 f"the model is {type(self.model).__name__}: give a callable of arrays (batch, "
                 "band, y, x), xf.models.torch(module) or xf.models.onnx(path)"

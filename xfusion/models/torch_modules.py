@@ -197,7 +197,7 @@ class TorchModel(InGraph):
     @property
     def _module(self) -> Module:
         if not self._is_made_later:
-            return self.module  # type: ignore[no-any-return]  # a module
+            return self.module
         made: Module = once(("torch", self.digest), lambda: _at_rest(self.module()))
         if self.dropout and not any(True for _ in dropouts(made)):
             msg = f"the module that {self.name} makes has no layer of dropout: dropout=False"
