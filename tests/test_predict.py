@@ -56,7 +56,8 @@ def convolution(pixels: NDArray[Any], seed: int = 0) -> NDArray[Any]:
 
 
 def steady(pixels: NDArray[Any]) -> NDArray[Any]:
-    return pixels.mean(axis=1)
+    result: NDArray[Any] = pixels.mean(axis=1)
+    return result
 
 
 def recorded(model: Callable[..., Any]) -> tuple[Callable[..., Any], list[Any]]:

@@ -81,7 +81,7 @@ def _of_dataset(dataset: xr.Dataset) -> Bands:
         raise ValueError(msg)
     first, *_ = named.values()
     dims = _spatial(first, next(iter(named)))
-    arrays = []
+    arrays: list[xr.DataArray] = []
     for name, array in named.items():
         _spatial(array, name)
         others = [d for d in array.dims if d not in dims]

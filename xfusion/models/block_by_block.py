@@ -102,7 +102,7 @@ def _on_block(
     block: Block = prediction.grid.block(i, j)
     seen = []
     for planes, window in zip(parts, windows, strict=True):
-        cut = (..., *(slice(*ends) for ends in window))
+        cut: Any = (..., *(slice(*ends) for ends in window))
         bands = [np.block(plane)[cut] for plane in planes]
         seen.append(np.concatenate(bands) if bands[0].ndim > len(window) else bands[0])
     return prediction.on(_stacked(seen, prediction.dtype), block)

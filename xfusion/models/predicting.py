@@ -136,7 +136,8 @@ def predict(
     """
     known = as_bands(bands)
     grid = TileGrid(known.shape, tile, overlap, batch)
-    if isinstance(passes, bool) or not isinstance(passes, int | np.integer) or passes < 1:
+    said: Any = passes
+    if isinstance(said, bool) or not isinstance(said, int | np.integer) or said < 1:
         msg = f"{passes=}: must be a whole number of at least 1"
         raise ValueError(msg)
     returning = as_returning(model)
@@ -196,7 +197,8 @@ def _check_sigma(model: Returning | Ensemble, passes: int, sigma: float | None) 
 def _seed(seed: int | None) -> int:
     if seed is None:
         return int(np.random.SeedSequence().generate_state(1)[0])
-    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
+    said: Any = seed
+    if isinstance(said, bool) or not isinstance(said, int | np.integer) or said < 0:
         msg = f"{seed=}: must be a whole number of at least 0, or None"
         raise ValueError(msg)
     return int(seed)
