@@ -104,7 +104,7 @@ def ensemble(models: Iterable[Model]) -> Ensemble:
         msg = f"models={models!r} is one model: give several, xf.models.ensemble([a, b, c])"
         raise TypeError(msg)
     members: list[Returning] = []
-    for model in models:
+    for model in given:
         members += model.models if isinstance(model, Ensemble) else [as_returning(model)]  # type: ignore[list-item]  # no ensemble
     if not members:
         msg = "an ensemble of no models: give some, xf.models.ensemble([a, b, c])"
