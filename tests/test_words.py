@@ -254,6 +254,7 @@ NOT_OF_THE_COMMAND = (
     "has no coordinate 'time' of dates",  # of series
     ".assign_coords(time=dates)",
     "tz_localize(None)",
+    "no reflectance is, digital numbers are",  # of xf.water, which no command calls
 )
 
 

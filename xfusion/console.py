@@ -34,9 +34,10 @@ class WithSensors(click.Command):
         try:
             return super().parse_args(context, _with_masks(args))
         except click.UsageError as error:
-            if "unexpected extra argument" in error.message:
-                error.message += ": files are given as --sensor NAME MU SIGMA"
-            raise
+            if "unexpected extra argument" not in error.message:
+                raise
+            msg = f"{error.message}: files are given as --sensor NAME MU SIGMA"
+            raise click.UsageError(msg, context) from None
 
 
 def probability_or_calibration(text: str) -> float | str:

@@ -49,11 +49,11 @@ def open_result(path: FilePath, *, prefix: str = "") -> xr.Dataset:
             return open_result(means[0])
     if not (files[MU].exists() and files[SIGMA].exists()):
         missing = [files[name].name for name in (MU, SIGMA) if not files[name].exists()]
-        one = len(missing) == 1 or beside
-        where = "beside it" if given.is_file() else "in it"
-        lacks = f", there is no {' and no '.join(missing)} {where}" if one else ""
+        one = len(missing) == 1 or bool(beside)
+        place = "beside it" if given.is_file() else "in it"
+        told = f", there is no {' and no '.join(missing)} {place}" if one else ""
         msg = (
-            f"{public(str(given))} is no result{lacks}: give a Zarr store, a folder of mu.tif and "
+            f"{public(str(given))} is no result{told}: give a Zarr store, a folder of mu.tif and "
             "sigma.tif, or one of its files"
         )
         raise ValueError(msg)
