@@ -27,8 +27,8 @@ ROWS = [
 FACES = [
     ["__init__", "__main__"],
     ["cli"],
-    ["cli_fuse", "cli_plot", "cli_report", "cli_update", "cli_warm"],
-    ["cli_options", "today"],
+    ["cli_fuse", "cli_map", "cli_plot", "cli_report", "cli_update", "cli_warm"],
+    ["cli_options", "today", "water_map"],
     ["console", "workflow", "warming"],
     ["wording"],
     ["accessor"],

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from .cli_fuse import fuse
+from .cli_map import map_command
 from .cli_plot import plot_command
 from .cli_report import report_command
 from .cli_update import update
@@ -84,6 +85,7 @@ def demo_command(out: Path, size: float, seed: int, quiet: bool, debug: bool) ->
 main.add_command(fuse)
 main.add_command(update)
 main.add_command(warm_command)
+main.add_command(map_command)
 main.add_command(plot_command)
 main.add_command(report_command)
 

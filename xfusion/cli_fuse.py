@@ -7,13 +7,14 @@ from typing import Any
 import click
 
 from .cli_options import (
+    CALIBRATION,
     FILES,
+    RULE,
     RUN,
     SCHEDULER,
     SENSORS,
     box,
     check_options,
-    correlation_option,
     sensors_given,
     takes,
     with_calibrations,
@@ -23,7 +24,6 @@ from .console import (
     check_rule,
     cluster,
     one_line_errors,
-    probability_or_calibration,
     refuse_file,
     refuse_nan,
     refuse_place,
@@ -33,7 +33,6 @@ from .console import (
     write_report,
 )
 from .datamodel.redaction import public
-from .fusion.rules import RULES
 
 
 @click.command(cls=WithSensors)
@@ -58,33 +57,8 @@ from .fusion.rules import RULES
     "latitude; across the antimeridian with E above 180.",
 )
 @takes(FILES)
-@click.option(
-    "--calibration",
-    multiple=True,
-    metavar="[SENSOR=]FILE.json",
-    help="Applied before the fusion, as Calibration.to_json() wrote it; of the sensor that it "
-    "names, or of this one; may be repeated.",
-)
-@click.option(
-    "--rule",
-    type=click.Choice(list(RULES)),
-    default="gaussian",
-    show_default=True,
-    help="Fusion rule.",
-)
-@correlation_option("for the rule gaussian")
-@click.option(
-    "--inflate",
-    type=click.Choice(["birge"]),
-    help="Larger sigma where sensors disagree; for the rule gaussian.",
-)
-@click.option(
-    "--prior",
-    type=probability_or_calibration,
-    metavar="NUMBER|calibration",
-    help="Probability before any evidence, or that of the sensors' calibration; for the rule "
-    "log_odds, which needs it.",
-)
+@CALIBRATION
+@takes(RULE)
 @click.option(
     "--threshold",
     type=float,

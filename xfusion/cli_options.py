@@ -6,16 +6,32 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 from click.core import ParameterSource
 
-from .console import SENSOR_VALUES, numbers_by_sensor
+from .console import SENSOR_VALUES, numbers_by_sensor, probability_or_calibration
+from .fusion.rules import RULES
 from .masks.exclusion import NDVI_MAX
 from .workflow import PRODUCTS, SensorFiles, check_names
 
+if TYPE_CHECKING:
+    from .assessment.calibration import Calibration
+
 Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def correlation_option(of_what: str) -> Callable[[Command], Command]:
+    """Return the option of that name."""
+    return click.option(
+        "--correlation",
+        type=click.FloatRange(-1, 1),
+        default=0.0,
+        show_default=True,
+        help=f"Of the errors of the sensors; {of_what}.",
+    )
+
 
 SENSORS: list[Any] = [
     click.option("--s1", nargs=2, metavar="MU SIGMA", help="Sentinel-1; masked by GFM."),
@@ -60,6 +76,35 @@ FILES: list[Any] = [
         help="Sentinel-2 pixels with a larger NDVI are excluded.",
     ),
 ]
+CALIBRATION = click.option(
+    "--calibration",
+    multiple=True,
+    metavar="[SENSOR=]FILE.json",
+    help="Applied before the fusion, as Calibration.to_json() wrote it; of the sensor that it "
+    "names, or of this one; may be repeated.",
+)
+RULE: list[Any] = [
+    click.option(
+        "--rule",
+        type=click.Choice(list(RULES)),
+        default="gaussian",
+        show_default=True,
+        help="Fusion rule.",
+    ),
+    correlation_option("for the rule gaussian"),
+    click.option(
+        "--inflate",
+        type=click.Choice(["birge"]),
+        help="Larger sigma where sensors disagree; for the rule gaussian.",
+    ),
+    click.option(
+        "--prior",
+        type=probability_or_calibration,
+        metavar="NUMBER|calibration",
+        help="Probability before any evidence, or that of the sensors' calibration; for the rule "
+        "log_odds, which needs it.",
+    ),
+]
 SCHEDULER = click.option("--scheduler", metavar="ADDRESS", help="Compute on this dask cluster.")
 RUN: list[Any] = [
     click.option(
@@ -76,17 +121,6 @@ RUN: list[Any] = [
     click.option("--quiet", is_flag=True, help="Print nothing but errors."),
     click.option("--debug", is_flag=True, help="Show the traceback of an error."),
 ]
-
-
-def correlation_option(of_what: str) -> Callable[[Command], Command]:
-    """Return the option of that name."""
-    return click.option(
-        "--correlation",
-        type=click.FloatRange(-1, 1),
-        default=0.0,
-        show_default=True,
-        help=f"Of the errors of the sensors; {of_what}.",
-    )
 
 
 def takes(options: Sequence[Callable[[Command], Command]]) -> Callable[[Command], Command]:
@@ -165,18 +199,19 @@ def box(text: str) -> tuple[float, ...]:
         raise click.BadParameter(msg) from error
 
 
-def with_calibrations(sensors: Sequence[SensorFiles], given: Sequence[str]) -> list[SensorFiles]:
-    """Return the sensors with the calibrations of files, each that of a sensor or of the one named.
+def calibrations_of(names: Sequence[str], given: Sequence[str]) -> dict[str, Calibration]:
+    """Return sensor -> the calibration of a file, that of the sensor it names or of the one said.
 
     Parameters
     ----------
-    sensors : sequence of SensorFiles
+    names : sequence of str
+        Of the sensors.
     given : sequence of str
         As the option has them.
     """
     from .assessment.calibration import Calibration
 
-    names = {each.name: each for each in sensors}
+    found: dict[str, Calibration] = {}
     for text in given:
         name, equals, file = text.partition("=")
         if not (equals and name in names):
@@ -194,11 +229,17 @@ def with_calibrations(sensors: Sequence[SensorFiles], given: Sequence[str]) -> l
             )
             raise click.UsageError(msg)
         name = name or of[0]
-        if names[name].calibration is not None:
+        if name in found:
             msg = f"--calibration {text}: {name} has one already"
             raise click.UsageError(msg)
-        names[name] = replace(names[name], calibration=calibration)
-    return [*names.values()]
+        found[name] = calibration
+    return found
+
+
+def with_calibrations(sensors: Sequence[SensorFiles], given: Sequence[str]) -> list[SensorFiles]:
+    """Return the sensors with the calibrations of files, see :func:`calibrations_of`."""
+    found = calibrations_of([each.name for each in sensors], given)
+    return [replace(each, calibration=found.get(each.name)) for each in sensors]
 
 
 def _long_name(name: str) -> str | None:

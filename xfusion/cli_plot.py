@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import click
 
-from .console import one_line_errors, refuse_place, terminated_is_interrupted
+from .console import one_line_errors, refuse_place, terminated_is_interrupted, write_picture
 from .datamodel.redaction import public
 
 FORMATS = "png", "pdf", "svg"
@@ -44,17 +43,6 @@ def plot_command(
         raise click.UsageError(msg)
     refuse_place("--out", out)
     with one_line_errors(debug=debug), terminated_is_interrupted():
-        from .view.pictures import plot
-        from .view.report_inputs import map_of
-        from .view.results import open_result
-
-        figure = plot(map_of(open_result(result), time))
-        out.parent.mkdir(parents=True, exist_ok=True)
-        aside = out.with_name(f".{os.getpid()}-{out.name}")
-        try:
-            figure.savefig(aside, format=kind, dpi=dpi)
-            aside.replace(out)
-        finally:
-            aside.unlink(missing_ok=True)
+        write_picture(result, out, time=time, dpi=dpi)
         if not quiet:
             click.echo(public(str(out)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import re
 import signal
 import warnings
@@ -151,12 +152,28 @@ def say_what_came_out(
         click.echo(click.wrap_text(sentence, COLUMNS, subsequent_indent="  "))
 
 
-def write_report(path: str, file: str, *, threshold: float | None) -> None:
+def write_report(path: str, file: str, *, threshold: float | None, overwrite: bool = False) -> None:
     """Write the report of a result."""
     from .view.reporting import report
     from .view.results import open_result
 
-    report(open_result(path), file, threshold=threshold)
+    report(open_result(path), file, threshold=threshold, overwrite=overwrite)
+
+
+def write_picture(path: str, out: Path, *, time: str | None = None, dpi: int = 150) -> None:
+    """Draw a result into a file, which is there whole or as it was."""
+    from .view.pictures import plot
+    from .view.report_inputs import map_of
+    from .view.results import open_result
+
+    figure = plot(map_of(open_result(path), time))
+    out.parent.mkdir(parents=True, exist_ok=True)
+    aside = out.with_name(f".{os.getpid()}-{out.name}")
+    try:
+        figure.savefig(aside, format=out.suffix.lower().removeprefix("."), dpi=dpi)
+        aside.replace(out)
+    finally:
+        aside.unlink(missing_ok=True)
 
 
 def numbers_by_sensor(option: str, values: Sequence[str], names: Sequence[str]) -> dict[str, float]:

@@ -82,7 +82,7 @@ def load(
     from xfusion.masks.bands import load_bands
 
     loaded = load_bands(
-        _grid(place, resolution),
+        grid_of_place(place, resolution),
         bands,
         catalog=catalog,
         datetime=date,
@@ -101,7 +101,14 @@ def load(
     )
 
 
-def _grid(place: Any, resolution: float) -> Any:
+def grid_of_place(place: Any, resolution: float) -> Any:
+    """Return the grid of a box in degrees, in its UTM zone; what is no box is returned.
+
+    Raises
+    ------
+    ValueError
+        If it has four sides that are none, or other than four; or there is no such resolution.
+    """
     from odc.geo.geobox import GeoBox
     from odc.geo.geom import box
 

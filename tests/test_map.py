@@ -1,0 +1,193 @@
+"""xfusion map: from a box and a date, by a STAC API of this machine, to a map of a real place."""
+
+import dataclasses
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import rasterio
+import xarray as xr
+from click.testing import CliRunner, Result
+from odc.geo.geobox import GeoBox
+
+import xfusion as xf
+from tests import catalogues as c
+from xfusion.cli import main
+from xfusion.demo.server import serve
+
+DAY, S1_ONLY, S2_ONLY, NEITHER = "2023-06-20", "2023-06-10", "2023-06-14", "2023-07-01"
+BANDS = {"green": 3, "red": 4, "nir": 8, "swir16": 11}  # of the chip, from 1
+SCL = 6
+
+
+def chip(folder: Path, layer: str) -> tuple[Any, GeoBox]:
+    with rasterio.open(folder / "terramind" / f"282D_485L_3_3_{layer}.tif") as file:
+        return file.read(), GeoBox(file.shape, file.transform, str(file.crs))
+
+
+def items_of_chip(data: Path, folder: Path) -> tuple[list[dict[str, Any]], GeoBox]:
+    decibels, grid = chip(data, "S1RTC")
+    reflectances, _ = chip(data, "S2L2A")
+    made = []
+
+    def asset(name: str, pixels: Any, geobox: GeoBox = grid, **said: Any) -> dict[str, Any]:
+        href = Path(c.write(folder / f"{name}.tif", pixels, geobox)).as_uri()
+        return {"href": href, "type": "image/tiff", "roles": ["data"], **said}
+
+    power = {
+        band: asset(band, (10 ** (pixels / 10)).astype(np.float32))
+        for band, pixels in zip(("vv", "vh"), decibels, strict=True)
+    }
+    coarse = grid.zoom_out(2)
+    bands = {
+        n: asset(n, reflectances[k - 1].astype(np.uint16), **{"eo:bands": [{"common_name": n}]})
+        for n, k in BANDS.items()
+    }
+    bands["scl"] = asset("scl", np.full(coarse.shape, SCL, np.uint8), coarse)
+    excluded = np.zeros(coarse.shape, np.uint8)
+    excluded[:20] = 1
+    gfm = asset("exclusion", excluded, coarse)
+    name, time = f"GFM_{DAY}", f"{DAY}T05:00:00Z"
+    made.append(c.item(name, time, grid, {"exclusion_mask": gfm}, {}, collection="GFM"))
+    for day in (DAY, S1_ONLY):
+        said = {"sat:relative_orbit": 22, "sat:orbit_state": "descending", **c.proj(grid)}
+        time = f"{day}T05:00:00Z"
+        made.append(c.item(f"S1_{day}", time, grid, power, said, collection="sentinel-1-rtc"))
+    made.append(
+        c.item(
+            f"GFM_{DAY}", f"{DAY}T05:00:00Z", grid, {"exclusion_mask": gfm}, {}, collection="GFM"
+        )
+    )
+    for day in (DAY, S2_ONLY):
+        said = {"earthsearch:boa_offset_applied": True, "s2:processing_baseline": "05.09"}
+        made.append(c.item(f"S2_{day}", f"{day}T10:00:00Z", grid, bands, said | c.proj(grid)))
+    return made, grid
+
+
+@pytest.fixture(scope="module")
+def served(
+    shared_data: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[str, GeoBox]]:
+    folder = tmp_path_factory.mktemp("map")
+    items, grid = items_of_chip(shared_data, folder)
+    (folder / "items.json").write_text(json.dumps({"type": "FeatureCollection", "features": items}))
+    with serve(folder / "items.json") as url:
+        yield url, grid
+
+
+def box_of(grid: GeoBox) -> tuple[float, ...]:
+    west, south, east, north = grid.extent.to_crs("EPSG:4326").boundingbox.bbox
+    return west + 3e-3, south + 3e-3, east - 3e-3, north - 3e-3
+
+
+def run(served: tuple[str, GeoBox], out: Path, date: str, *more: str) -> Result:
+    url, grid = served
+    box = ",".join(map(str, box_of(grid)))
+    catalogs = [word for name in ("rtc", "s1", "s2") for word in (f"--catalog-{name}", url)]
+    words = ["map", "--bbox", box, "--date", date, "--out", str(out), *catalogs, *more]
+    return CliRunner().invoke(main, words)
+
+
+def step_by_step(served: tuple[str, GeoBox], rtc: Any, s2: Any) -> list[Any]:
+    url, grid = served
+    radar = xf.stac.load(rtc, box_of(grid), DAY, ["vv", "vh"])
+    place = radar.odc.geobox
+    one = radar.isel(time=0).drop_vars(["orbit", "orbit_state"])
+    s1 = xf.Sentinel1Product(dataset=xf.water.from_backscatter(one.vv, one.vh))
+    optical = xf.stac.load(s2, place, DAY, ["green", "red", "nir", "swir16", "scl"], nodata=0)
+    two = optical.isel(time=0)
+    water = xf.water.from_reflectance(two.green, two.swir16, two.nir, scale=1e-4)
+    other = xf.Sentinel2Product(dataset=water)
+    return [s1.attach_mask(catalog=url), other.attach_mask(catalog=url)]
+
+
+def test_a_map_is_what_its_steps_make_one_by_one(
+    served: tuple[str, GeoBox], tmp_path: Path
+) -> None:
+    ran = run(served, tmp_path / "water", DAY)
+    assert ran.exit_code == 0, ran.output
+    rtc = dataclasses.replace(xf.stac.PLANETARY_COMPUTER_RTC, url=served[0], signer=None)
+    s2 = dataclasses.replace(xf.stac.EARTH_SEARCH, url=served[0])
+    s1, other = step_by_step(served, rtc, s2)
+    expected = s1.gaussian(other)
+    for name in ("mu", "sigma", "mask", "source"):
+        with rasterio.open(tmp_path / "water" / f"{name}.tif") as file:
+            np.testing.assert_array_equal(file.read(1), expected.dataset[name])
+    assert (expected.dataset["mask"] == 0).mean() > 0.9
+    assert {*np.unique(expected.dataset["source"])} >= {2, 3}
+    assert "Sentinel-1: the pass of 2023-06-20 05:00 UTC, orbit 22 descending." in ran.output
+    assert "Sentinel-2: the pass of 2023-06-20 10:00 UTC." in ran.output
+    assert "km2" in ran.output
+    for name in ("water.png", "report.html", "item.json"):
+        assert (tmp_path / "water" / name).stat().st_size > 1000
+
+
+@pytest.mark.parametrize(
+    ("date", "there", "lacks"), [(S1_ONLY, "1", "2"), (S2_ONLY, "2", "1")], ids=["s1", "s2"]
+)
+def test_without_scenes_of_one_sensor_it_is_a_map_of_the_other_and_says_so(
+    date: str, there: str, lacks: str, served: tuple[str, GeoBox], tmp_path: Path
+) -> None:
+    ran = run(served, tmp_path / "water.zarr", date)
+    assert ran.exit_code == 0, ran.output
+    assert f"Warning: No scene of Sentinel-{lacks} was found on {date}." in ran.output
+    assert f"Sentinel-{there}: the pass of {date}" in ran.output
+    water = xr.open_zarr(tmp_path / "water.zarr")
+    assert water.attrs["sensor"] == f"sentinel-{there}"
+    assert 0.2 < float(water.mu.mean()) < 0.8
+    assert (tmp_path / "water.png").exists()
+    assert (tmp_path / "water.html").exists()
+    if there == "1":  # of that day there is no exclusion mask either
+        assert "Warning: No mask of the pass of Sentinel-1 was found" in ran.output
+
+
+def test_without_any_scene_it_ends_with_the_nearest_dates(
+    served: tuple[str, GeoBox], tmp_path: Path
+) -> None:
+    ran = run(served, tmp_path / "water", NEITHER, "--days", "2")
+    assert ran.exit_code == 1
+    said = " ".join(ran.output.split())
+    assert "no scene of either sensor was found on 2023-07-01, nor within 2 days of it" in said
+    assert re.search(r"of Sentinel-1 there are 2023-06-10, 2023-06-20", said)
+    assert re.search(r"of Sentinel-2 there are 2023-06-14, 2023-06-20", said)
+    assert not (tmp_path / "water").exists()
+
+
+def test_days_before_and_after_are_searched_and_the_nearest_pass_is_taken(
+    served: tuple[str, GeoBox], tmp_path: Path
+) -> None:
+    ran = run(served, tmp_path / "water", "2023-06-13", "--days", "8")
+    assert ran.exit_code == 0, ran.output
+    assert "Sentinel-1: the pass of 2023-06-10 05:00" in ran.output
+    assert "Sentinel-2: the pass of 2023-06-14 10:00" in ran.output
+
+
+def test_calibrations_are_applied_before_the_fusion(
+    served: tuple[str, GeoBox], tmp_path: Path
+) -> None:
+    rtc = dataclasses.replace(xf.stac.PLANETARY_COMPUTER_RTC, url=served[0], signer=None)
+    s2 = dataclasses.replace(xf.stac.EARTH_SEARCH, url=served[0])
+    s1, other = step_by_step(served, rtc, s2)
+    truth = (other.mu > 0.5).compute()
+    groups = truth.copy(data=np.indices(truth.shape)[0] // 50)
+    calibration = xf.calibrate(s1.dataset, truth, method="platt", groups=groups)
+    (tmp_path / "s1.json").write_text(calibration.to_json())
+    ran = run(served, tmp_path / "water", DAY, "--calibration", str(tmp_path / "s1.json"))
+    assert ran.exit_code == 0, ran.output
+    expected = s1.apply_calibration(calibration).gaussian(other)
+    with rasterio.open(tmp_path / "water" / "mu.tif") as file:
+        np.testing.assert_allclose(file.read(1), expected.mu, rtol=1e-6)
+
+
+def test_a_map_that_is_there_is_not_written_over(
+    served: tuple[str, GeoBox], tmp_path: Path
+) -> None:
+    (tmp_path / "water").mkdir()
+    (tmp_path / "water" / "report.html").write_text("a report of somebody else")
+    ran = run(served, tmp_path / "water", DAY)
+    assert ran.exit_code == 1
+    assert "report.html" in ran.output
