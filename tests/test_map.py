@@ -18,6 +18,7 @@ import xfusion as xf
 from tests import catalogues as c
 from xfusion.cli import main
 from xfusion.demo.server import serve
+from xfusion.water_map import Catalogs, map_water
 
 DAY, S1_ONLY, S2_ONLY, NEITHER = "2023-06-20", "2023-06-10", "2023-06-14", "2023-07-01"
 BANDS = {"green": 3, "red": 4, "nir": 8, "swir16": 11}  # of the chip, from 1
@@ -34,9 +35,9 @@ def items_of_chip(data: Path, folder: Path) -> tuple[list[dict[str, Any]], GeoBo
     reflectances, _ = chip(data, "S2L2A")
     made = []
 
-    def asset(name: str, pixels: Any, geobox: GeoBox = grid, **said: Any) -> dict[str, Any]:
+    def asset(name: str, pixels: Any, geobox: GeoBox = grid) -> dict[str, Any]:
         href = Path(c.write(folder / f"{name}.tif", pixels, geobox)).as_uri()
-        return {"href": href, "type": "image/tiff", "roles": ["data"], **said}
+        return {"href": href, "type": "image/tiff", "roles": ["data"]}
 
     power = {
         band: asset(band, (10 ** (pixels / 10)).astype(np.float32))
@@ -44,7 +45,7 @@ def items_of_chip(data: Path, folder: Path) -> tuple[list[dict[str, Any]], GeoBo
     }
     coarse = grid.zoom_out(2)
     bands = {
-        n: asset(n, reflectances[k - 1].astype(np.uint16), **{"eo:bands": [{"common_name": n}]})
+        n: asset(n, reflectances[k - 1].astype(np.uint16)) | {"eo:bands": [{"common_name": n}]}
         for n, k in BANDS.items()
     }
     bands["scl"] = asset("scl", np.full(coarse.shape, SCL, np.uint8), coarse)
@@ -79,7 +80,7 @@ def served(
         yield url, grid
 
 
-def box_of(grid: GeoBox) -> tuple[float, ...]:
+def box_of(grid: GeoBox) -> tuple[float, float, float, float]:
     west, south, east, north = grid.extent.to_crs("EPSG:4326").boundingbox.bbox
     return west + 3e-3, south + 3e-3, east - 3e-3, north - 3e-3
 
@@ -191,3 +192,29 @@ def test_a_map_that_is_there_is_not_written_over(
     ran = run(served, tmp_path / "water", DAY)
     assert ran.exit_code == 1
     assert "report.html" in ran.output
+
+
+def test_models_get_decibels_and_reflectances_in_place_of_thresholds(
+    served: tuple[str, GeoBox],
+) -> None:
+    url, grid = served
+    seen: dict[str, list[Any]] = {"s1": [], "s2": []}
+
+    def of(name: str) -> Any:
+        def model(pixels: Any) -> tuple[Any, Any]:
+            seen[name].append(pixels)
+            first = pixels[:, 0]
+            return np.full_like(first, 0.25 if name == "s1" else 0.75), np.full_like(first, 0.01)
+
+        return xf.models.mean_and_variance(model)
+
+    models = {name: of(name) for name in seen}
+    catalogs = Catalogs(rtc=url, s1=url, s2=url)
+    made = map_water(grid, DAY, models=models, catalogs=catalogs).product.dataset.compute()
+    both = made["source"] == 3
+    np.testing.assert_allclose(made.mu.to_numpy()[both], 0.5, atol=1e-6)
+    radar, optical = (np.concatenate([p.reshape(p.shape[1], -1) for p in seen[n]], 1) for n in seen)
+    assert radar.shape[0] == 2
+    assert -40 < radar.min() < radar.max() < 20
+    assert optical.shape[0] == 4
+    assert 0 <= optical.min() < optical.max() < 2

@@ -254,7 +254,8 @@ NOT_OF_THE_COMMAND = (
     "has no coordinate 'time' of dates",  # of series
     ".assign_coords(time=dates)",
     "tz_localize(None)",
-    "no reflectance is, digital numbers are",  # of xf.water, which no command calls
+    "no reflectance is, digital numbers are",  # of xf.water: the command says its scale
+    "does not say whether it holds reflectances",
 )
 
 

@@ -20,7 +20,8 @@ from .models.predicting import predict
 from .products import SensorProduct, Sentinel1Product, Sentinel2Product
 from .stac.interval import day_interval
 from .stac.items import item_time
-from .stac.place_and_date import load
+from .stac.place_and_date import grid_of_place
+from .stac.place_and_date import load as bands_of_place
 from .stac.profiles import (
     EARTH_SEARCH,
     PLANETARY_COMPUTER_RTC,
@@ -187,11 +188,11 @@ def _day(date: Time) -> str:
 
 def _bands(name: str, catalog: Catalog, place: Any, interval: str, resolution: float) -> xr.Dataset:
     """Load the bands of a sensor, of all passes of an interval."""
-    bands, more = [*BANDS[name]], {}
-    if name == S2:
-        # by which it is seen whether the offset was applied to the pixels
-        bands, more = [*bands, "scl"], {"nodata": S2_NODATA}
-    return load(catalog, place, interval, bands, resolution=resolution, **more)
+    if name == S1:
+        return bands_of_place(catalog, place, interval, BANDS[S1], resolution=resolution)
+    # by the classes it is seen whether the offset was applied to the pixels
+    bands = [*BANDS[S2], "scl"]
+    return bands_of_place(catalog, place, interval, bands, resolution=resolution, nodata=S2_NODATA)
 
 
 def _nearest(bands: xr.Dataset, date: Time) -> xr.Dataset:
@@ -250,8 +251,6 @@ def _masked(
 
 def _nothing(catalogs: Catalogs, place: Any, date: Time, days: int, resolution: float) -> str:
     """Say that there is nothing, and when there is."""
-    from .stac.place_and_date import grid_of_place
-
     geobox = grid_of_place(place, resolution)
     told = []
     for name in (S1, S2):
@@ -261,8 +260,9 @@ def _nothing(catalogs: Catalogs, place: Any, date: Time, days: int, resolution: 
         except LookupError:
             told.append(f"none of {FULL_NAMES[name]} within {SEARCHED} days")
             continue
-        day = np.datetime64(_day(date), "D")
-        when = {np.datetime64(as_time(item_time(item)), "D") for item in items}
-        nearest = sorted(when, key=lambda other: abs(other - day))[:TOLD]
-        told.append(f"of {FULL_NAMES[name]} there are {', '.join(map(str, sorted(nearest)))}")
+        apart = {
+            _day(item_time(item)): abs(as_time(item_time(item)) - as_time(date)) for item in items
+        }
+        nearest = sorted(apart, key=lambda day: apart[day])[:TOLD]
+        told.append(f"of {FULL_NAMES[name]} there are {', '.join(sorted(nearest))}")
     return f"no scene of either sensor was found {_when(date, days)}: {'; '.join(told)}"
