@@ -54,7 +54,17 @@ def test_water_rises_with_its_index_and_what_is_missing_stays_so(rows: list[Any]
     with np.errstate(invalid="ignore", divide="ignore"):
         index = (g - s) / (g + s) + (g - n) / (g + n)
     mu, sigma = found.mu.to_numpy(), found.sigma.to_numpy()
-    np.testing.assert_allclose(mu, expit(index / 2 / 0.1), rtol=1e-9)
+    # what is unsure of a pixel leads its mean towards 0.5, and never beyond
+    sure = expit(index / 2 / 0.1)
+    np.testing.assert_array_equal(np.isnan(mu), np.isnan(index))
+    seen = np.isfinite(mu)
+    assert (np.abs(mu - 0.5)[seen] <= np.abs(sure - 0.5)[seen] + 1e-9).all()
+    assert ((mu - 0.5)[seen] * (sure - 0.5)[seen] >= -1e-12).all()
+    exact = dataclasses.replace(xf.water.MNDWI_NDWI, covariance=((0.0,) * 3,) * 3)
+    without = xf.water.from_reflectance(
+        green, swir, nir, scale=1, noise=(0.0, 0.0), parameters=exact
+    )
+    np.testing.assert_allclose(without.mu, sure, rtol=1e-9)
     np.testing.assert_array_equal(np.isnan(sigma), np.isnan(index))
     known = np.isfinite(mu)
     assert (sigma[known] <= np.sqrt(mu[known] * (1 - mu[known])) + 1e-12).all()

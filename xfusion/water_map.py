@@ -12,6 +12,7 @@ import numpy as np
 import xarray as xr
 
 from .assessment.applying import apply_calibration
+from .datamodel.names import MU, SIGMA
 from .datamodel.times import Time, as_time
 from .fusion.rules import Inflate, RuleName
 from .masks.exclusion import NDVI_MAX
@@ -217,7 +218,9 @@ def _retrieved(name: str, scene: xr.Dataset, model: Any) -> xr.Dataset:
     sensor = "sentinel-1" if name == S1 else "sentinel-2"
     if model is not None:
         bands = scene[[*BANDS[name]]].drop_vars("time")
-        return predict(_in_units(name, bands), model, sensor=sensor, time=moment)
+        found = predict(_in_units(name, bands), model, sensor=sensor, time=moment)
+        # as those of the other sensor, which may have no model
+        return found.assign({n: found[n].assign_attrs(units="1") for n in (MU, SIGMA)})
     if name == S1:
         return water.from_backscatter(scene["vv"], scene["vh"], sensor=sensor)
     return water.from_reflectance(

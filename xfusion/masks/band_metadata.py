@@ -7,6 +7,9 @@ import numbers
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
+import numpy as np
+from numpy.typing import NDArray
+
 from xfusion.stac.asset_bands import asset_band
 from xfusion.stac.profiles import Catalog
 
@@ -59,18 +62,20 @@ def nodata_of(
     raise ValueError(msg)
 
 
-def orbits_of(passes: Sequence[Sequence[pystac.Item]]) -> dict[str, tuple[str, list[Any]]]:
+def orbits_of(passes: Sequence[Sequence[pystac.Item]]) -> dict[str, tuple[str, NDArray[Any]]]:
     """Return coordinates that say the relative orbit of each pass, and which way it leads.
 
     Only those that all items say, and the items of a pass alike.
     """
-    found: dict[str, tuple[str, list[Any]]] = {}
+    found: dict[str, tuple[str, NDArray[Any]]] = {}
     for name, (key, kind) in ORBIT.items():
         said = [{str(item.properties.get(key)) for item in items} for items in passes]
         values = [next(iter(each)) for each in said if len(each) == 1]
         fits = kind is str or all(value.isdecimal() for value in values)
         if len(values) == len(passes) and "None" not in values and fits:
-            found[name] = "time", [kind(value) for value in values]
+            texts_or_numbers = [kind(value) for value in values]
+            # of texts of any length, for which Zarr has a type
+            found[name] = "time", np.array(texts_or_numbers, object if kind is str else int)
     return found
 
 

@@ -12,9 +12,12 @@ from xfusion.datamodel.chunks import check_known
 from xfusion.datamodel.comparison import on_grid_of
 from xfusion.datamodel.grid import spatial_dims
 from xfusion.datamodel.names import SPATIAL_REF
+from xfusion.datamodel.nodata import without_nodata
 from xfusion.datamodel.validation import decoded, with_spatial_ref
 
 FLOATS = (np.float32, np.float64)
+TIME = "time"
+LAYER = "pixels of bands"  # while they are a Dataset: no dim is called so
 
 
 class Bands(NamedTuple):
@@ -55,19 +58,22 @@ def as_bands(bands: Any) -> Bands:
 
 def _of_array(array: xr.DataArray) -> Bands:
     name = "bands" if array.name is None else str(array.name)
-    array = array.rename("bands")
+    array = array.rename(LAYER)
     dims = _spatial(array, name)
     others = [d for d in array.dims if d not in dims]
     if len(others) > 1:
         raise ValueError(_too_many(name, array, others[0]))
     for dim in others:
+        if dim == TIME or (dim in array.coords and array.coords[dim].dtype.kind == "M"):
+            msg = f"{name} has dates along {dim!r}, not bands: .isel({dim}=0), a date at a time"
+            raise ValueError(msg)
         if not array.sizes[dim]:
             msg = f"{name} has no band along {dim!r}: select at least one"
             raise ValueError(msg)
     array = _checked(array, name)
     labels = array.coords[others[0]].to_numpy() if others and others[0] in array.coords else ()
     names = [str(label) for label in labels]
-    located = with_spatial_ref(array.to_dataset(name="bands"))
+    located = with_spatial_ref(array.to_dataset(name=LAYER))
     kept = {k: v for k, v in located.coords.items() if {*v.dims} <= {*dims}}
     ordered = array.transpose(*others, *dims).variable
     return Bands([ordered], names, kept, dims, _shape(array, dims), array.dtype, array.attrs)
@@ -86,18 +92,19 @@ def _of_dataset(dataset: xr.Dataset) -> Bands:
         _spatial(array, name)
         others = [d for d in array.dims if d not in dims]
         # the one band of a file is no further dim
-        single = array.squeeze([d for d in others if array.sizes[d] == 1], drop=True)
+        single = array.squeeze([d for d in others if array.sizes[d] == 1])
+        single = single.drop_vars("band", errors="ignore")
         if single.ndim > len(dims):
             raise ValueError(_too_many(name, array, next(d for d in others if array.sizes[d] > 1)))
-        checked = _checked(single, name).to_dataset(name="bands")
-        reference = xr.Dataset({"bands": arrays[0]}) if arrays else checked
+        checked = _checked(single, name).to_dataset(name=LAYER)
+        reference = xr.Dataset({LAYER: arrays[0]}) if arrays else checked
         aligned = on_grid_of(
             checked,
             reference,
             names=(name, next(iter(named))),
             mend=f"{name}.rio.reproject_match({next(iter(named))})",
         )
-        arrays.append(aligned["bands"])
+        arrays.append(aligned[LAYER])
     dtype = np.result_type(*(a.dtype for a in arrays))
     coords = {k: v for k, v in arrays[0].coords.items() if {*v.dims} <= {*dims}}
     ordered = [a.transpose(*dims).variable for a in arrays]
@@ -123,7 +130,7 @@ def _checked(array: xr.DataArray, name: str) -> xr.DataArray:
             f"e.g. {name}.where({name} != 0).astype('float32') / 10000, with what is missing as NaN"
         )
         raise ValueError(msg)
-    return decoded(array.rename(name))
+    return decoded(without_nodata(array).rename(name))
 
 
 def _shape(array: xr.DataArray, dims: tuple[Hashable, Hashable]) -> tuple[int, int]:

@@ -133,7 +133,7 @@ def flags_of_slope(dataset: xr.Dataset, slope: Any, slope_max: float) -> xr.Data
 
 
 def _steep(slope: NDArray[Any], *, limit: float) -> NDArray[np.uint8]:
-    known = np.isfinite(slope)
+    known = np.isfinite(slope) & (slope >= 0)
     steep = np.where(slope > limit, np.uint8(Exclusion.SHADOW), np.uint8(0))
     return np.where(known, steep, np.uint8(Exclusion.UNKNOWN)).astype(np.uint8)
 
@@ -199,6 +199,14 @@ def _scale_of(bands: dict[str, Any], scale: float | None) -> float:
         if not (np.ndim(scale) == 0 and 0 < scale < math.inf):
             msg = f"{scale=}: must be a number above 0, such as 0.0001 of Sentinel-2"
             raise ValueError(msg)
+        for name, band in bands.items():
+            said = units_of(band) if isinstance(band, xr.DataArray) else None
+            if said in ("1", "reflectance") and scale != 1:
+                msg = (
+                    f"{name} says by its units {said!r} that it holds reflectances, {scale=} says "
+                    f"otherwise: leave scale out, or correct {name}.attrs['units']"
+                )
+                raise ValueError(msg)
         return float(scale)
     for name, band in bands.items():
         said = units_of(band) if isinstance(band, xr.DataArray) else None

@@ -14,7 +14,8 @@ from .measured import Floats, Measured
 from .water_parameters import WaterParameters
 
 LENGTH = 1 << 16  # pixels at a time: what is between bands and result stays in the cache
-NODES = 15  # of the quadrature
+NODES = 25  # of the quadrature
+WIDE = 5.0  # of the log odds: a standard deviation beyond which nodes are too far apart
 
 
 def log_odds(features: Sequence[Floats], coefficients: Sequence[float]) -> Floats:
@@ -82,21 +83,34 @@ def spread(features: Sequence[Floats], covariance: NDArray[Any]) -> Floats:
 
 
 def _through_logistic(center: Floats, deviation: Floats) -> tuple[Floats, Floats]:
-    """Return the logistic of a center, and the standard deviation of that of a normal.
+    """Return mean and standard deviation of the logistic of a normal variable.
 
-    By Gauss-Hermite quadrature: the slope of the logistic alone, where it is steep, would say up to
-    half more.
+    By Gauss-Hermite quadrature; where that has too few nodes, the logistic is taken for the
+    distribution function it is, whose variable, beside such a wide normal one, is as good as normal
+    itself. Both are within 0.002 of the mean and 0.005 of the deviation.
     """
-    from scipy.special import expit  # scipy takes a tenth of a second to import
+    from scipy.special import expit, ndtr  # scipy takes a tenth of a second to import
 
     nodes, weights = np.polynomial.hermite_e.hermegauss(NODES)
     weights = weights / weights.sum()
-    mean: Floats = expit(center)
     first, second = np.zeros(center.shape), np.zeros(center.shape)
+    near = np.minimum(deviation, WIDE)
+    at_center = expit(center)
     for node, weight in zip(nodes, weights, strict=True):
-        difference = expit(center + node * deviation) - mean
+        # of the difference, as squares of what is near 1 would leave no digits for the variance
+        difference = expit(center + node * near) - at_center
         first += weight * difference
         second += weight * difference**2
+    mean: Floats = np.clip(at_center + first, 0.0, 1.0)
     variance = np.maximum(second - first**2, 0.0)
-    # no quantity from 0 to 1 of this mean has a larger one
-    return mean, np.sqrt(np.minimum(variance, mean * (1.0 - mean)))
+    wide = deviation > WIDE
+    if wide.any():
+        width = np.sqrt(deviation[wide] ** 2 + np.pi**2 / 3)
+        standard = center[wide] / width
+        share = ndtr(standard)
+        density = np.exp(-(standard**2) / 2) / (np.sqrt(2 * np.pi) * width)
+        mean[wide] = share
+        # far out, where both are next to nothing, it is no smaller than the mean
+        least = (share * (1.0 - share)) ** 2
+        variance[wide] = np.maximum(share * (1.0 - share) - density, least)
+    return mean, np.sqrt(variance)

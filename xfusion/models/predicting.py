@@ -151,7 +151,7 @@ def predict(
         model=returning,
         grid=grid,
         passes=int(passes),
-        seed=_seed(seed),
+        seed=_seed(seed, returning),
         fill=float(fill),
         sigma=None if sigma is None else float(sigma),
         factor=factor_of_few(count, "of the model") if correct_few and count > 1 else 1.0,
@@ -178,6 +178,12 @@ def _check_sigma(model: Returning | Ensemble, passes: int, sigma: float | None) 
             "and xf.models.torch(module, dropout=True), or passes=1"
         )
         raise ValueError(msg)
+    if passes * model.count == 1 and model.takes_seed:
+        msg = (
+            f"passes=1 of the model {model.name}, which draws noise from a seed: its mean would be "
+            "one draw; pass passes=20, or dropout=False to xf.models.torch"
+        )
+        raise ValueError(msg)
     told = model.has_variance or passes * model.count > 1
     if sigma is not None and told:
         msg = f"{sigma=}, but the model {model.name} tells sigma itself: leave sigma out"
@@ -194,8 +200,14 @@ def _check_sigma(model: Returning | Ensemble, passes: int, sigma: float | None) 
         raise ValueError(msg)
 
 
-def _seed(seed: int | None) -> int:
+def _draws(model: Returning | Ensemble) -> bool:
+    return model.has_noise if isinstance(model, Ensemble) else model.takes_seed
+
+
+def _seed(seed: int | None, model: Returning | Ensemble) -> int:
     if seed is None:
+        if not _draws(model):
+            return 0  # of which nothing is drawn, and a run that is called again is the same
         return int(np.random.SeedSequence().generate_state(1)[0])
     said: Any = seed
     if isinstance(said, bool) or not isinstance(said, int | np.integer) or said < 0:
@@ -211,7 +223,7 @@ def _provenance(prediction: Prediction, bands: Bands) -> dict[str, Any]:
         attrs["prediction_bands"] = " ".join(bands.names)
     attrs |= {f"prediction_{k}": getattr(grid, k) for k in ("tile", "overlap", "batch")}
     attrs |= {"prediction_passes": prediction.passes, "prediction_fill": prediction.fill}
-    if model.takes_seed:
+    if _draws(model):
         attrs["prediction_seed"] = prediction.seed
     if prediction.bounded is not None:
         attrs["prediction_bounded"] = np.array(prediction.bounded, np.float64)

@@ -182,6 +182,11 @@ class Ensemble(InGraph):
         return all(model.takes_seed for model in self.models)
 
     @property
+    def has_noise(self) -> bool:
+        """Whether any of them draws noise."""
+        return any(model.takes_seed for model in self.models)
+
+    @property
     def has_variance(self) -> bool:
         """Whether they know the variance of what they return."""
         return self.models[0].has_variance

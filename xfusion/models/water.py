@@ -93,9 +93,10 @@ def from_backscatter(
 
     Notes
     -----
-    ``mu = 1 / (1 + exp(-eta))``, ``eta = b0 + b1 VV + b2 VH`` in dB. `sigma` is the standard
-    deviation of that function of a normal variable of mean `eta` and variance
-    ``x' C x + (b1^2 + b2^2) (10 / ln 10)^2 psi_1(looks)``, at most ``sqrt(mu (1 - mu))``. C is the
+    `mu` and `sigma` are mean and standard deviation of ``1 / (1 + exp(-eta))``, of a normal
+    variable of mean ``eta = b0 + b1 VV + b2 VH`` in dB and variance
+    ``x' C x + (b1^2 + b2^2) (10 / ln 10)^2 psi_1(looks)``: the less is known of a pixel, the nearer
+    is its `mu` to 0.5. `sigma` is at most ``sqrt(mu (1 - mu))``. C is the
     covariance of the coefficients and ``x = (1, VV, VH)``, the delta method. The second part is
     speckle: the power of L looks is gamma distributed, and the variance of its logarithm is the
     trigamma function of L (Xie, Pierce and Ulaby 2002), about ``1 / L``: in dB ``4.34 / sqrt(L)``.
