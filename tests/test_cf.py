@@ -1,11 +1,13 @@
 """Results in netCDF: what the CF conventions ask for, by the checker that data centres use."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import rasterio
 import xarray as xr
 from compliance_checker.suite import CheckSuite
 from odc.geo.geobox import GeoBox
@@ -59,6 +61,35 @@ def test_the_checker_of_cf_finds_no_fault_in_a_netcdf_of_a_result(
     made: Callable[[], xr.Dataset], tmp_path: Path
 ) -> None:
     assert faults(made(), tmp_path / "result.nc") == []
+
+
+@pytest.mark.parametrize("crs", ["EPSG:32633", "EPSG:2263"], ids=["metres", "US survey feet"])
+def test_files_on_a_projection_have_axes_with_its_unit(crs: str, tmp_path: Path) -> None:
+    pixels = np.full((30, 40), 0.5, np.float32)
+    place = rasterio.Affine(10, 0, 500_000, 0, -10, 200_000)
+    for name in ("mu", "sigma"):
+        with rasterio.open(
+            tmp_path / f"{name}.tif",
+            "w",
+            driver="GTiff",
+            height=30,
+            width=40,
+            count=1,
+            dtype="float32",
+            crs=crs,
+            transform=place,
+        ) as file:
+            file.write(pixels, 1)  # fmt: skip
+    opened = xf.SensorProduct.open(
+        tmp_path / "mu.tif", tmp_path / "sigma.tif", sensor="s", time="2023-06-20"
+    )
+    fused = opened.gaussian(opened).dataset
+    assert faults(fused, tmp_path / "result.nc") == []
+    xf.to_zarr(fused, tmp_path / "w.zarr", progress=False)
+    for name in ("x", "y"):
+        said = json.loads((tmp_path / "w.zarr" / name / "zarr.json").read_text())["attributes"]
+        assert "_FillValue" not in said
+        assert said["units"] == ("metre" if crs == "EPSG:32633" else "US_survey_foot")
 
 
 def test_the_checker_of_these_tests_finds_what_is_wrong(tmp_path: Path) -> None:

@@ -43,6 +43,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write(folder / "sigma.tif", mu * 0 + np.float32(0.1))
     write(folder / "far.tif", mu, Affine(20, 0, 7e5, 0, -20, 5.34e6))
     write(folder / "nowhere.tif", mu, crs=None)
+    write(folder / "whole_mu.tif", (mu * 100).astype(np.int16))
+    write(folder / "whole_sigma.tif", np.ones((8, 8), np.int16))
     (folder / "notes.txt").write_text("mine")
     (folder / "text.tif").write_text("mine")
     (folder / "empty").mkdir()
@@ -66,6 +68,7 @@ RESULTS = {
     "none": "none is not there: give a Zarr store, or a folder",
     "empty": "empty is no result: give a Zarr store, a folder",
     "junk.zarr": "junk.zarr is no finished Zarr store: give the path of one",
+    "whole_mu.tif": "whole_mu.tif is no result: the numbers of whole_mu.tif do not say what they",
     "text.tif": "text.tif is no result: give a Zarr store",
     "other.zarr": "other.zarr is no result, there is no mu and no sigma in it: give one",
     "broken.zarr": "broken.zarr is not what was written: xfusion verify says where",

@@ -18,6 +18,7 @@ from odc.geo.geobox import GeoBox
 import xfusion as xf
 from xfusion.assessment.calibration import Calibration
 from xfusion.cli import main
+from xfusion.view.results import open_result
 from xfusion.warp.box import part_in_box
 
 SIDE = 40
@@ -73,6 +74,7 @@ def test_own_files_are_fused_and_what_came_out_is_said_in_words(
     assert known.any()
     assert ((probability > 0.5) == (mu > 0.5))[known].all()
     assert np.isnan(probability[~known]).all()
+    np.testing.assert_array_equal(open_result(out).exceedance, probability)
     document = json.loads(call("info", out, "--json").output)
     assert document["sensors"] == ["radar", "optical"]
     assert document["mu"]["maximum"] < 1

@@ -106,6 +106,7 @@ class SensorProduct(OnDask):
         sigma: FilePath,
         mask: FilePath | None = None,
         *,
+        sensor: str | None = None,
         time: Time | None = None,
         chunks: Chunks = CHUNK,
         nodata: float | None = None,
@@ -125,7 +126,7 @@ class SensorProduct(OnDask):
         """
         stored: dict[str, Any] = {"nodata": nodata, "scale": scale, "offset": offset}
         dataset = open_retrieval(
-            mu, sigma, mask, sensor=cls.sensor, time=time, chunks=chunks, **stored
+            mu, sigma, mask, sensor=sensor or cls.sensor, time=time, chunks=chunks, **stored
         )
         return cls(dataset=dataset)
 
@@ -136,6 +137,7 @@ class SensorProduct(OnDask):
         sigma: Files,
         mask: MaskFiles | None = None,
         *,
+        sensor: str | None = None,
         times: Sequence[Time] | None = None,
         like: Any = None,
         chunks: Chunks = CHUNK,
@@ -156,7 +158,8 @@ class SensorProduct(OnDask):
         ('time', 'y', 'x')
         """
         how: dict[str, Any] = {"chunks": chunks, "nodata": nodata, "scale": scale, "offset": offset}
-        dataset = open_series(mu, sigma, mask, sensor=cls.sensor, times=times, like=like, **how)
+        named = sensor or cls.sensor
+        dataset = open_series(mu, sigma, mask, sensor=named, times=times, like=like, **how)
         return cls(dataset=dataset)
 
     @property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -91,7 +92,9 @@ def _annotate_axes(dataset: xr.Dataset) -> None:
         if array.attrs.get("units") == PIXEL:
             continue  # of a rotated grid: they are no coordinates of the CRS
         if "standard_name" in array.attrs:
-            described = {k: v for k, v in described.items() if k in KEPT}  # noqa: PLW2901  # the described is meant
+            is_same = array.attrs["standard_name"] == described.get("standard_name")
+            kept = (*KEPT, "units") if is_same else KEPT
+            described = {k: v for k, v in described.items() if k in kept}  # noqa: PLW2901  # the described is meant
         array.attrs = described | array.attrs
     for name in dataset.dims:
         if name in dataset.coords:
@@ -117,6 +120,19 @@ def _is_dated(time: xr.DataArray) -> bool:
     return time.dtype.kind == "M" or (time.chunks is None and calendar_of(time) is not None)
 
 
+@lru_cache
+def _unit_of(wkt: str) -> dict[str, str]:
+    """Return the unit of the axes of a CRS, as UDUNITS spells it."""
+    from pyproj import CRS
+    from pyproj.exceptions import CRSError
+
+    try:
+        axes = CRS.from_wkt(wkt).axis_info
+    except CRSError:
+        return {}
+    return {"units": axes[0].unit_name.replace(" ", "_")} if axes else {}
+
+
 def _horizontal(
     dataset: xr.Dataset, dims: tuple[Hashable, Hashable]
 ) -> tuple[dict[str, str], dict[str, str]]:
@@ -127,7 +143,11 @@ def _horizontal(
         return GEOGRAPHIC
     if mapping == "rotated_latitude_longitude":
         return {}, {}
-    if mapping is not None or text:
+    if text:
+        unit = _unit_of(text)
+        y, x = (named | unit for named in PROJECTED)
+        return y, x
+    if mapping is not None:
         return PROJECTED
     # without a CRS only the names tell
     return ({}, {}) if dims == ("y", "x") else GEOGRAPHIC

@@ -63,6 +63,9 @@ def template_of(
     plain = (ZstdCodec(level=LEVEL, checksum=True),)
     codecs = {"compressors": checked if shards else plain}
     encoding: dict[Any, dict[str, Any]] = {name: dict(codecs) for name in dataset.variables}
+    for name in {*dataset.dims} & {*encoding}:
+        if dataset.variables[name].dtype.kind == "f":
+            encoding[name] |= {"_FillValue": None}  # a label of a pixel is never missing
     for name, variable in lazy_variables(dataset).items():
         dims = spatial_dims(dataset) or ()
         block = {d: c[0] for d, c in _blocks(variable)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import xarray as xr
@@ -58,6 +59,27 @@ def open_result(path: FilePath, *, prefix: str = "") -> xr.Dataset:
         )
         raise ValueError(msg)
     mask = files[MASK] if files[MASK].exists() else None
-    dataset = open_retrieval(files[MU], files[SIGMA], mask)
+    try:
+        dataset = open_retrieval(files[MU], files[SIGMA], mask)
+    except ValueError as error:
+        if "declares no scale" not in str(error):
+            raise
+        msg = (
+            f"{public(str(given))} is no result: the numbers of {files[MU].name} do not say what "
+            "they stand for; give what xfusion has written"
+        )
+        raise ValueError(msg) from error
     layers = {n: files[n] for n in (SOURCE, CONFLICT) if files[n].exists()}
+    layers |= _further(path, prefix, {*files})
     return dataset.assign({n: open_raster(file, masked=False) for n, file in layers.items()})
+
+
+def _further(path: Path, prefix: str, known: set[str]) -> dict[str, Path]:
+    """Return the files of other layers, such as exceedance, that the item beside them names."""
+    try:
+        assets = json.loads((path / f"{prefix}item.json").read_text(encoding="utf-8"))["assets"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+    names = [name for name in assets if name not in known and name.isidentifier()]
+    files = {name: path / f"{prefix}{name}.tif" for name in names}
+    return {name: file for name, file in files.items() if file.exists()}

@@ -97,7 +97,7 @@ def plot_history(
     _mark_excluded(axis, series, times, good)
     units = units_of(series[MU])
     axis.set_ylabel("mu" if units in DIMENSIONLESS else f"mu ({units})")
-    axis.set_title(f"x {float(series[_x(series)]):g}, y {float(series[_y(series)]):g}")
+    axis.set_title(f"x {float(series[_x(series)]):.10g}, y {float(series[_y(series)]):.10g}")
     _date(axis)
     axis.legend(fontsize=8)
     return figure  # type: ignore[no-any-return]  # matplotlib is imported late
