@@ -256,6 +256,7 @@ NOT_OF_THE_COMMAND = (
     "tz_localize(None)",
     "no reflectance is, digital numbers are",  # of xf.water: the command says its scale
     "does not say whether it holds reflectances",
+    "that it holds reflectances, scale={",
 )
 
 

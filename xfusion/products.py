@@ -158,8 +158,9 @@ class SensorProduct(OnDask):
         ('time', 'y', 'x')
         """
         how: dict[str, Any] = {"chunks": chunks, "nodata": nodata, "scale": scale, "offset": offset}
-        named = sensor or cls.sensor
-        dataset = open_series(mu, sigma, mask, sensor=named, times=times, like=like, **how)
+        dataset = open_series(
+            mu, sigma, mask, sensor=sensor or cls.sensor, times=times, like=like, **how
+        )
         return cls(dataset=dataset)
 
     @property

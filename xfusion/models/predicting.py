@@ -178,12 +178,6 @@ def _check_sigma(model: Returning | Ensemble, passes: int, sigma: float | None) 
             "and xf.models.torch(module, dropout=True), or passes=1"
         )
         raise ValueError(msg)
-    if passes * model.count == 1 and model.takes_seed:
-        msg = (
-            f"passes=1 of the model {model.name}, which draws noise from a seed: its mean would be "
-            "one draw; pass passes=20, or dropout=False to xf.models.torch"
-        )
-        raise ValueError(msg)
     told = model.has_variance or passes * model.count > 1
     if sigma is not None and told:
         msg = f"{sigma=}, but the model {model.name} tells sigma itself: leave sigma out"

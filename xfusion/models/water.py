@@ -122,7 +122,7 @@ def from_backscatter(
     >>> vv = xr.DataArray([[-20.0, -15.5, -10.0]], dims=("y", "x"), attrs={"units": "dB"})
     >>> water = xf.water.from_backscatter(vv)
     >>> water.mu.values.round(2), water.sigma.values.round(2)
-    (array([[0.95, 0.5 , 0.02]]), array([[0.17, 0.28, 0.15]]))
+    (array([[0.88, 0.5 , 0.09]]), array([[0.17, 0.28, 0.15]]))
     """
     bands = backscatter_of(vv, vh, units=units, looks=looks)
     dataset = _retrieved(bands, _parameters(parameters, bands), sensor)
@@ -203,7 +203,7 @@ def from_reflectance(
     >>> swir = xr.DataArray([[0.01, 0.25]], dims=("y", "x"))
     >>> water = xf.water.from_reflectance(green, swir, scale=1)
     >>> water.mu.values.round(2), water.sigma.values.round(2)
-    (array([[1.  , 0.01]]), array([[0.04, 0.06]]))
+    (array([[0.98, 0.03]]), array([[0.08, 0.06]]))
     """
     bands = reflectance_of(green, swir16, nir, noise=noise, scale=scale, offset=offset)
     return _retrieved(bands, _parameters(parameters, bands), sensor)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from pathlib import Path
+from typing import Any
 
 import xarray as xr
 
@@ -13,6 +15,7 @@ from xfusion.raster.file import FilePath
 from xfusion.raster.opening import open_raster, open_retrieval
 from xfusion.store.write import is_store, open_store
 
+FURTHER = ("exceedance", "chi2")
 PARTS = (
     *(f"{name}.tif" for name in (MU, SIGMA, MASK, SOURCE, CONFLICT)),
     "item.json",
@@ -75,11 +78,10 @@ def open_result(path: FilePath, *, prefix: str = "") -> xr.Dataset:
 
 
 def _further(path: Path, prefix: str, known: set[str]) -> dict[str, Path]:
-    """Return the files of other layers, such as exceedance, that the item beside them names."""
-    try:
+    """Return the files of other layers: those that the item beside them names, or of our names."""
+    assets: Any = FURTHER  # without a time there is no item
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
         assets = json.loads((path / f"{prefix}item.json").read_text(encoding="utf-8"))["assets"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return {}
     names = [name for name in assets if name not in known and name.isidentifier()]
     files = {name: path / f"{prefix}{name}.tif" for name in names}
     return {name: file for name, file in files.items() if file.exists()}
