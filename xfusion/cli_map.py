@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from .cli_options import CALIBRATION, RULE, RUN, SCHEDULER, box, calibrations_of, takes
+from .cli_options import CALIBRATION, MASKS, RULE, RUN, SCHEDULER, box, calibrations_of, takes
 from .console import (
     check_rule,
     cluster,
@@ -22,7 +22,6 @@ from .console import (
     write_report,
 )
 from .datamodel.redaction import public
-from .masks.exclusion import NDVI_MAX
 
 
 @click.command("map")
@@ -67,15 +66,7 @@ from .masks.exclusion import NDVI_MAX
     metavar="URL",
     help="STAC API or item file of Sentinel-1 RTC.  [default: Planetary Computer]",
 )
-@click.option("--catalog-s1", metavar="URL", help="STAC API or item file of GFM.  [default: EODC]")
-@click.option("--catalog-s2", metavar="URL", help="STAC API or item file.  [default: Earth Search]")
-@click.option(
-    "--ndvi-max",
-    type=click.FloatRange(-1, 1),
-    default=NDVI_MAX,
-    show_default=True,
-    help="Sentinel-2 pixels with a larger NDVI are excluded.",
-)
+@takes(MASKS)
 @CALIBRATION
 @takes(RULE)
 @SCHEDULER

@@ -49,19 +49,7 @@ SENSORS: list[Any] = [
         "files say it.",
     ),
 ]
-FILES: list[Any] = [
-    click.option(
-        "--nodata",
-        multiple=True,
-        metavar="[SENSOR=]NUMBER",
-        help="Means no data, besides what the files declare; of all sensors or of one.",
-    ),
-    click.option(
-        "--scale",
-        multiple=True,
-        metavar="[SENSOR=]NUMBER",
-        help="Of the numbers in the files, such as 0.01 of percent; of all sensors or of one.",
-    ),
+MASKS: list[Any] = [
     click.option(
         "--catalog-s1", metavar="URL", help="STAC API or item file of GFM.  [default: EODC]"
     ),
@@ -75,6 +63,21 @@ FILES: list[Any] = [
         show_default=True,
         help="Sentinel-2 pixels with a larger NDVI are excluded.",
     ),
+]
+FILES: list[Any] = [
+    click.option(
+        "--nodata",
+        multiple=True,
+        metavar="[SENSOR=]NUMBER",
+        help="Means no data, besides what the files declare; of all sensors or of one.",
+    ),
+    click.option(
+        "--scale",
+        multiple=True,
+        metavar="[SENSOR=]NUMBER",
+        help="Of the numbers in the files, such as 0.01 of percent; of all sensors or of one.",
+    ),
+    *MASKS,
 ]
 CALIBRATION = click.option(
     "--calibration",
