@@ -20,14 +20,12 @@ from distributed import Client
 import xfusion as xf
 from tests.local_clusters import client_of_own_cluster, local_cluster
 from tests.store_runs import contents
+from tests.waits import AT_MOST, FOR_EVER
 from xfusion.raster.deadline import within
 from xfusion.store import cluster as module
 from xfusion.store.draft import Draft
 
 SIDE, BLOCK = 32, 4
-# Seconds in which any machine ends what ends at all. What a run would wait for otherwise, a worker
-# that is frozen or a scheduler that comes back, is waited for longer than that.
-AT_MOST, FOR_EVER = 200.0, 1000.0
 
 
 @pytest.fixture(autouse=True)

@@ -26,6 +26,7 @@ import xfusion as xf
 from tests.asset_server import serve_folder
 from tests.faults import assets
 from tests.faulty import Fault
+from tests.waits import AT_MOST
 from xfusion.kernels.parallel import core_count
 from xfusion.raster import ahead
 from xfusion.raster.ahead import Block, ReadAhead, Together
@@ -221,7 +222,7 @@ def mask_over(root: str, chunks: int = 200) -> xr.DataArray:
 
 
 def asked(address: str) -> dict[str, Any]:
-    with urllib.request.urlopen(f"{address}/__stats__", timeout=5) as answer:  # noqa: S310  # ours
+    with urllib.request.urlopen(f"{address}/__stats__", timeout=AT_MOST) as answer:  # noqa: S310  # ours
         stats: dict[str, Any] = json.load(answer)
     return stats
 

@@ -16,6 +16,7 @@ from pyproj import Transformer
 import xfusion as xf
 from tests.asset_server import serve_folder
 from tests.laziness import nothing_computes
+from tests.waits import AT_MOST
 from xfusion.demo import serve
 from xfusion.demo.scene import Scene, write_scene
 
@@ -158,7 +159,7 @@ def test_pixels_are_read_in_ranges_and_not_before_they_are_wanted(served: Served
         pytest.skip("these assets are on disk")
 
     def count(what: str) -> int:
-        return int(requests.get(f"{served.assets}/__stats__", timeout=10).json()[what])
+        return int(requests.get(f"{served.assets}/__stats__", timeout=AT_MOST).json()[what])
 
     scene = served.scene
     before = count("requests")

@@ -16,6 +16,7 @@ from pyproj import CRS
 
 import xfusion as xf
 from tests.faulty import Fault
+from tests.waits import AT_MOST, FOR_EVER
 
 DAY, NOON = "2023-06-20", "2023-06-20T12:00:00Z"
 SIDE, TILE, RIM = 384, 128, 16  # pixels: of a file, of its tiles, of the target around it
@@ -55,7 +56,7 @@ PARTIAL = {
     "sign-in late": (Fault("wrong", after=150_000), False),
 }
 SLOW = ("busy", "silent once")  # of those that pass: seconds are waited for
-SILENT = {"silent": Fault("stall", part=None, seconds=8)}
+SILENT = {"silent": Fault("stall", part=None, seconds=FOR_EVER)}
 ALL = PASSING | LASTING | SILENT | {name: fault for name, (fault, _) in PARTIAL.items()}
 
 
@@ -202,7 +203,7 @@ class Served:
         return f"{self.url}/{name}"
 
     def asked(self, root: str, file: str) -> int:
-        paths = requests.get(f"{self.url}/__stats__", timeout=5).json()["paths"]
+        paths = requests.get(f"{self.url}/__stats__", timeout=AT_MOST).json()["paths"]
         return int(paths.get(f"{urlsplit(root).path}/{file}", 0))
 
 

@@ -8,6 +8,7 @@ from pystac_client import Client
 import xfusion as xf
 from tests.faults.assets import AROUND, DAY
 from tests.faulty import Fault
+from tests.waits import AT_MOST
 from xfusion import stac
 
 IDS = ["frame 1", "frame 2", "frame 3"]
@@ -18,13 +19,13 @@ def search(catalog: Any, day: str = DAY) -> list[str]:
 
 
 def stats(url: str) -> dict[str, Any]:
-    counts: dict[str, Any] = requests.get(f"{url}/__stats__", timeout=5).json()
+    counts: dict[str, Any] = requests.get(f"{url}/__stats__", timeout=AT_MOST).json()
     return counts
 
 
 DRIPS = {
-    "body": Fault("drip", seconds=0.02),
-    "headers": Fault("drip", part=None, seconds=0.02),
+    "body": Fault("drip", seconds=0.2),
+    "headers": Fault("drip", part=None, seconds=0.2),
 }
 
 

@@ -16,6 +16,7 @@ from tests.asset_server import serve_folder
 from tests.faults.assets import GRID, READ_FAILED, around, expected, item, target, write_layers
 from tests.faulty import Fault
 from tests.test_inward_addresses import INWARDS
+from tests.waits import AT_MOST
 from xfusion.demo.server import serve
 from xfusion.raster.signing import RefusedError
 from xfusion.stac import redirects
@@ -58,7 +59,7 @@ def masked(root: str, tmp_path: Path, **options: Any) -> Any:
 
 
 def asked(url: str) -> int:
-    return int(requests.get(f"{url}/__stats__", timeout=5).json()["requests"])
+    return int(requests.get(f"{url}/__stats__", timeout=AT_MOST).json()["requests"])
 
 
 @pytest.mark.usefixtures("loopback_is_the_internet")

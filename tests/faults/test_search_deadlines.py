@@ -15,6 +15,7 @@ from urllib3 import Retry
 from tests.faults.searches import DRIPS, IDS, asked_by, search, stats
 from tests.faulty import Fault
 from tests.search_proxy import search_proxy
+from tests.waits import AT_MOST, FOR_EVER
 from xfusion.stac import bounds
 
 
@@ -23,11 +24,11 @@ def test_a_search_that_stalls_ends_with_its_time_out(
     api: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(bounds, "TIMEOUT", (1.0, 0.3))
-    with search_proxy(api, {"/search": Fault("stall", part=None, seconds=10)}) as url:
+    with search_proxy(api, {"/search": Fault("stall", part=None, seconds=FOR_EVER)}) as url:
         start = time.monotonic()
         with pytest.raises(ConnectionError, match="failed.*timed out"):
             search(url)
-        assert 0.8 < time.monotonic() - start < 3
+        assert 0.8 < time.monotonic() - start < AT_MOST
         assert stats(url)["faults"] == bounds.ATTEMPTS
 
 
@@ -43,7 +44,7 @@ def test_a_search_that_drips_ends_with_its_deadline(
         start = time.monotonic()
         with pytest.raises(ConnectionError, match=rf"{url} failed.* more than 0.7 s in all"):
             search(catalog)
-        assert 0.6 < time.monotonic() - start < 5
+        assert 0.6 < time.monotonic() - start < AT_MOST
 
 
 @pytest.mark.parametrize("drips", DRIPS)
@@ -55,7 +56,7 @@ def test_a_catalogue_that_drips_when_it_is_opened_ends_with_its_deadline(
         start = time.monotonic()
         with pytest.raises(ConnectionError, match=rf"{url} failed.* more than 0.7 s in all"):
             search(url)
-        assert 0.6 < time.monotonic() - start < 5
+        assert 0.6 < time.monotonic() - start < AT_MOST
 
 
 @pytest.mark.slow
@@ -67,7 +68,7 @@ def test_a_handshake_that_fails_is_no_server_that_is_busy(
     start = time.monotonic()
     with pytest.raises(ConnectionError, match="failed.*SSL"):
         search(api.replace("http:", "https:"))
-    assert time.monotonic() - start < 10
+    assert time.monotonic() - start < AT_MOST
 
 
 def test_a_handshake_that_drips_ends_with_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -77,14 +78,14 @@ def test_a_handshake_that_drips_ends_with_the_deadline(monkeypatch: pytest.Monke
         with listening.accept()[0] as connection, contextlib.suppress(OSError):
             for byte in b"\x16\x03\x03\x3f\xff\x02" + bytes(1000):
                 connection.sendall(bytes([byte]))
-                time.sleep(0.02)
+                time.sleep(0.2)
 
     with socket.create_server(("127.0.0.1", 0)) as listening:
         threading.Thread(target=drip, args=[listening], daemon=True).start()
         start = time.monotonic()
         with pytest.raises(ConnectionError, match=r"failed.* more than 0.7 s in all"):
             search(f"https://127.0.0.1:{listening.getsockname()[1]}")
-        assert 0.6 < time.monotonic() - start < 5
+        assert 0.6 < time.monotonic() - start < AT_MOST
 
 
 @pytest.mark.slow
@@ -96,7 +97,7 @@ def test_pages_that_each_come_in_time_do_not_add_up_without_end(
     with search_proxy(api, {"/search": Fault("stall", part=None, seconds=0.65)}) as url:
         with pytest.raises(ConnectionError, match=r"failed.* more than 1.9 s in all"):
             search(asked_by(who, url))
-        assert stats(url)["faults"] == 3
+        assert 1 <= stats(url)["faults"] <= 3
 
 
 def test_answers_without_end_are_not_kept(
@@ -122,7 +123,7 @@ def test_a_root_that_an_open_client_is_led_to_is_bounded_as_well(
         start = time.monotonic()
         with pytest.raises(ConnectionError, match=r"failed.* more than 0.7 s in all"):
             search(client)
-        assert 0.6 < time.monotonic() - start < 5
+        assert 0.6 < time.monotonic() - start < AT_MOST
         assert stats(url)["paths"]["/"] == 2
 
 
@@ -130,12 +131,12 @@ def test_an_open_client_without_time_outs_does_not_wait_for_ever(
     api: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(bounds, "LONGEST", 0.7)
-    with search_proxy(api, {"/search": Fault("stall", part=None, seconds=10)}) as url:
+    with search_proxy(api, {"/search": Fault("stall", part=None, seconds=FOR_EVER)}) as url:
         client = Client.open(url, stac_io=StacApiIO(max_retries=None))
         start = time.monotonic()
         with pytest.raises(ConnectionError, match=r"failed.* more than 0.7 s in all"):
             search(client)
-        assert 0.2 < time.monotonic() - start < 3
+        assert 0.2 < time.monotonic() - start < AT_MOST
 
 
 def test_an_open_client_does_not_wait_beyond_the_deadline_for_a_server_that_asks_it_to(
@@ -149,7 +150,7 @@ def test_an_open_client_does_not_wait_beyond_the_deadline_for_a_server_that_asks
         start = time.monotonic()
         with pytest.raises(ConnectionError, match=r"failed.* more than 0.7 s in all"):
             search(client)
-        assert 0.6 < time.monotonic() - start < 5
+        assert 0.6 < time.monotonic() - start < AT_MOST
 
 
 class ByToken(requests.adapters.HTTPAdapter):
@@ -180,7 +181,7 @@ def test_an_open_client_asks_as_its_user_has_set_it_and_is_left_as_it_was(
     sent: list[Any] = []
     kind = requests.adapters.HTTPAdapter
     monkeypatch.setattr(kind, "send", noted(sent, kind.send))
-    with search_proxy(api, {"/search": Fault("drip", times=1, seconds=0.02)}) as url:
+    with search_proxy(api, {"/search": Fault("drip", times=1, seconds=0.2)}) as url:
         io = StacApiIO(max_retries=None)
         io.session.mount("http://", adapter := ByToken("secret"))
         client = Client.open(url, stac_io=io, headers={"X-Session": "mine"})
@@ -203,4 +204,4 @@ def test_a_server_that_asks_for_an_hour_is_not_waited_for(
     with search_proxy(api, {"/search": fault}) as url:
         start = time.monotonic()
         assert search(url) == IDS
-        assert time.monotonic() - start < 5
+        assert time.monotonic() - start < AT_MOST

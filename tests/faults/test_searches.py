@@ -12,6 +12,7 @@ from tests.faults.assets import A_FILE, AROUND, DAY, item, target
 from tests.faults.searches import IDS, asked_by, search, stats
 from tests.faulty import Fault
 from tests.search_proxy import search_proxy
+from tests.waits import AT_MOST
 from xfusion import stac
 
 
@@ -183,7 +184,7 @@ def test_an_item_that_is_none_is_named(api: str) -> None:
 
 @pytest.mark.parametrize("who", ["ours", "theirs"])
 def test_a_search_that_leads_to_a_file_is_refused(who: str, api: str) -> None:
-    said = requests.get(api, timeout=5).json()
+    said = requests.get(api, timeout=AT_MOST).json()
     for link in said["links"]:
         if link["rel"] == "search":
             link["href"] = "file:///etc/passwd"
