@@ -323,6 +323,7 @@ def test_a_pass_without_its_mask_is_unknown_and_another_is_no_replacement(tmp_pa
     assert any("all pixels are UNKNOWN" in warning for warning in said)
 
 
+@pytest.mark.some(one_in=3)
 @pytest.mark.parametrize("nodata", [None, 0, 255])
 def test_advisory_flags_are_those_of_all_frames(tmp_path: Path, nodata: float | None) -> None:
     items, frames = gfm_day(tmp_path, nodata)

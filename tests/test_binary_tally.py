@@ -84,7 +84,7 @@ def counted_plainly(
     return cells, sums, large
 
 
-@pytest.mark.some(one_in=5)
+@pytest.mark.some(one_in=12)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("labels", ["uint8", "float"])
 @pytest.mark.parametrize("nodata", [None, 7, 1])

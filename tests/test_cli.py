@@ -364,6 +364,7 @@ def test_a_folder_gets_cogs_and_an_item(served: Served, tmp_path: Path) -> None:
     assert json.loads(item.read_text())["type"] == "Feature"
 
 
+@pytest.mark.some(one_in=2)
 @pytest.mark.parametrize("kind", ["store", "folder", "mu", "sigma", "item"])
 def test_info_tells_sensors_shares_masks_and_parameters(
     served: Served, tmp_path: Path, kind: str

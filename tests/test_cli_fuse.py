@@ -2,8 +2,6 @@
 
 import json
 import re
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -169,12 +167,10 @@ def test_a_log_has_no_carriage_returns(files: list[str], tmp_path: Path) -> None
         ["update", str(tmp_path / "days.zarr"), *files, "--date", "2023-06-20", "--q", "0.01"],
         ["demo", "--out", str(tmp_path / "demo"), "--size", "0.2"],
     ):
-        ran = subprocess.run(
-            [sys.executable, "-m", "xfusion", *command], check=False, capture_output=True
-        )
-        assert ran.returncode == 0, ran.stderr
-        assert b"\r" not in ran.stderr + ran.stdout
-        assert command[0] == "info" or b"100 %" in ran.stderr
+        ran = CliRunner().invoke(main, command)
+        assert ran.exit_code == 0, ran.output
+        assert b"\r" not in ran.stderr_bytes + ran.stdout_bytes
+        assert command[0] == "info" or b"100 %" in ran.stderr_bytes
 
 
 @pytest.mark.parametrize(

@@ -258,6 +258,7 @@ def test_the_same_command_once_more_changes_nothing_and_ends_what_was_begun(
     store = tmp_path / "w.zarr"
     told = ["--q", "0.002"]
     move = Place.move
+    days = dict(list(days.items())[:2])
     for number, words in enumerate(days.values()):
 
         def interrupted(place: Place, source: str, target: str) -> None:

@@ -63,7 +63,7 @@ def test_the_north_of_a_wide_grid_is_not_cut_off() -> None:
     assert found.boundingbox.top >= corners.top
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @example("EPSG:32760", 3, 1, 56, "EPSG:3857")  # of the Antarctic side, over the antimeridian
 @given(
     st.sampled_from(["EPSG:32633", "EPSG:3035", "EPSG:3857", "EPSG:32760", "EPSG:32601"]),
@@ -368,7 +368,7 @@ def test_a_retrieval_between_the_centres_of_the_grid_is_told(crs: str, resamplin
     assert seen.fusion.usable.sum() == 1
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(
     st.floats(-30, 30), st.floats(-30, 30), st.integers(1, 40), st.integers(1, 40), st.floats(1, 60)
 )

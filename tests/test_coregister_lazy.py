@@ -72,7 +72,7 @@ def situations(draw: DrawFn) -> dict[str, Any]:
     }
 
 
-@settings(max_examples=40)
+@settings(max_examples=20)
 @given(situations())
 def test_eager_equals_lazy_bit_for_bit_in_any_blocks(case: dict[str, Any]) -> None:
     dataset, source, target = case["dataset"], case["source"], case["target"]

@@ -189,7 +189,7 @@ def serving(
 
 
 @pytest.mark.skipif(os.name == "nt", reason="needs POSIX signals")
-@pytest.mark.some(one_in=2)
+@pytest.mark.some(one_in=3)
 @pytest.mark.parametrize(
     ("ending", "codes"),
     [

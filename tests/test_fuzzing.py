@@ -13,7 +13,18 @@ from tests import fuzzing
 ROOT = Path(__file__).parents[1]
 
 
-@pytest.mark.parametrize("case", fuzzing.CASES, ids=lambda case: case.__name__)
+# of whose kernels each dtype is compiled anew
+LONG = ("assess", "fuse")
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        pytest.param(case, marks=[pytest.mark.thorough] * (case.__name__ in LONG))
+        for case in fuzzing.CASES
+    ],
+    ids=lambda case: case.__name__,
+)
 def test_some_random_inputs_of_each_function_end_well(case: fuzzing.Case) -> None:
     assert fuzzing.run(case, 8, 0, 600.0) == 8
 

@@ -50,7 +50,7 @@ def arrays(grid: GeoBox, seed: int) -> tuple[np.ndarray, np.ndarray]:
     return rng.random(grid.shape, np.float32), rng.random(grid.shape, np.float32) + np.float32(0.1)
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(grid=grids(), seed=st.integers(0, 99), point=st.booleans(), data=st.data())
 def test_any_regular_grid_is_one_in_memory_in_a_file_and_in_parts(
     grid: GeoBox, seed: int, point: bool, data: st.DataObject, tmp_path: Path

@@ -316,6 +316,7 @@ def qa_item(href: str, name: str, grid: Any, **fields: Any) -> dict[str, Any]:
     )
 
 
+@pytest.mark.some(one_in=3)
 @pytest.mark.parametrize("how", ["raise", "flag"])
 @pytest.mark.parametrize("stated", [True, False])
 @pytest.mark.parametrize("dtype", ["uint16", "int32", "uint32"])

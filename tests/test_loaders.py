@@ -109,6 +109,7 @@ def test_nearest_is_the_pixel_in_which_a_centre_lies_but_for_an_eighth_of_a_pixe
     assert (of_odc != ours).mean() < 0.03
 
 
+@pytest.mark.some(one_in=4)
 @OVER
 @pytest.mark.parametrize("dtype", ["uint16", "float32"])
 def test_bilinear_differs_by_what_an_eighth_of_a_pixel_makes(

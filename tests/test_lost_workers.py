@@ -93,6 +93,7 @@ def test_blocks_of_a_worker_that_freezes_are_given_to_the_others(tmp_path: Path)
         right(store)
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 def test_a_run_whose_workers_are_all_frozen_says_so_ends_and_can_go_on(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -92,7 +92,7 @@ def expected(below: xr.Dataset, shape: tuple[int, int], factor: int) -> dict[str
     return found
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=5, deadline=None)
 @given(
     rows=st.integers(1, 13),
     columns=st.integers(1, 13),

@@ -129,7 +129,7 @@ def test_no_shape_and_no_number_of_layers_makes_the_page_too_large(
 def test_the_page_of_a_large_lazy_result_of_8_sensors_is_small_and_computes_few_pixels(
     tmp_path: Path,
 ) -> None:
-    side, chunk = 20_000, 2_000
+    side, chunk = 10_000, 1_000
     computed: list[int] = []
 
     def noise(block_info: Any = None) -> NDArray[np.float32]:

@@ -143,6 +143,7 @@ def client() -> Iterator[Client]:
         yield client
 
 
+@pytest.mark.some(one_in=3)
 @pytest.mark.parametrize("call", ["smooth", "a model of one's own", "update"])
 def test_a_cluster_writes_the_same_bytes_as_one_process(
     call: str, client: Client, tmp_path: Path

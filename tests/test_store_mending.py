@@ -29,6 +29,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return store
 
 
+@pytest.mark.some(one_in=3)
 @pytest.mark.parametrize("shards", [True, False])
 @pytest.mark.parametrize("damage", ["gone", "empty", "short", "zeros"])
 def test_a_block_that_was_lost_with_the_power_is_computed_again(

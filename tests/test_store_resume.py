@@ -27,7 +27,7 @@ def run(pipe: Any, inputs: str, store: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("moments", [6, pytest.param(20, marks=pytest.mark.thorough)])
+@pytest.mark.parametrize("moments", [3, pytest.param(20, marks=pytest.mark.thorough)])
 def test_a_run_killed_at_random_moments_ends_with_the_same_bytes(
     moments: int, inputs: Path, tmp_path: Path
 ) -> None:

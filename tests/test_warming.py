@@ -36,6 +36,7 @@ print("none was compiled")
 """
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 def test_nothing_of_usual_work_is_compiled_afterwards(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
