@@ -202,6 +202,7 @@ def test_scenes_whose_pixels_do_not_tell_follow_their_metadata(
     assert len(said) == 1
     assert reason in said[0]
     assert "boa_offset_applied is followed" in said[0]
+    assert "of 1 item is not certain" in said[0]
 
 
 def test_large_files_without_overviews_are_looked_at_in_places_only(tmp_path: Path) -> None:

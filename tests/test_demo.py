@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 import xfusion as xf
 from xfusion import demo
 from xfusion.cli import main
+from xfusion.demo.scene import Scene
 
 COMMAND = [sys.executable, "-m", "xfusion", "demo", "--size", "0.25"]
 MAPS = tuple(f"water_{name}.tif" for name in ("mu", "sigma", "mask", "source", "conflict"))
@@ -93,7 +94,7 @@ def test_it_leaves_the_maps_the_picture_and_the_scene(run: Run) -> None:
     ]
     lines = words.splitlines()
     assert re.fullmatch(r"Fused \d+ pixels of sentinel-1 and sentinel-2\.", lines[0])
-    assert lines[-1] == f"What the map contains: xfusion info {shlex.quote(str(run.out))}"
+    assert lines[-1] == f"  xfusion info {shlex.quote(str(run.out))} --threshold 0.5"
 
 
 @pytest.mark.parametrize(
@@ -130,6 +131,20 @@ def test_maps_agree_with_each_other(run: Run) -> None:
     counts = run.section("pixels by source")
     assert list(counts) == ["none", "sentinel-1", "sentinel-2", "sentinel-1+sentinel-2"]
     assert list(counts.values()) == np.bincount(source.ravel()).tolist()
+
+
+def test_mu_beyond_0_and_1_is_noise_of_the_sensors_without_which_sums_find_water(run: Run) -> None:
+    with rasterio.open(run.out / "water_mu.tif") as file:
+        mu = file.read(1, masked=True)
+    seen = [rasterio.open(run.out / f"scene/s{n}_mu.tif").read(1, masked=True) for n in (1, 2)]
+    # an average of what sensors say, by weights that are not negative
+    assert min(each.min() for each in seen) <= mu.min() < 0
+    assert 1 < mu.max() <= max(each.max() for each in seen)
+    fused = xf.raster.open_retrieval(run.out / "water_mu.tif", run.out / "water_sigma.tif")
+    truth = Scene(*[run.out] * 6, size=0.25).truth(fused.fusion.product.geobox)[np.isfinite(fused.mu)].sum()
+    assert float(fused.mu.sum()) == pytest.approx(truth, rel=0.02)
+    assert float(xf.gaussian(fused, bounded=(0, 1)).mu.sum()) > 1.2 * truth
+    assert "Below 0 and above 1 mu is noise" in run.stdout
 
 
 def test_summary_says_that_fusion_is_better_and_masks_help(run: Run) -> None:

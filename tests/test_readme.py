@@ -22,8 +22,11 @@ CODE, CODE_OF_PAGE = (re.findall(r"```python\n(.*?)```", t, re.DOTALL) for t in 
 def test_its_code_runs_as_it_is_beside_the_demo() -> None:
     demo.write_scene("xfusion-demo/scene", size=0.2)
     names: dict[str, Any] = {}
-    for block in CODE:
-        exec(block, names)  # noqa: S102  # the README is ours
+    with warnings.catch_warnings():
+        # the first that a new user does must not doubt itself
+        warnings.simplefilter("error", UserWarning)
+        for block in CODE:
+            exec(block, names)  # noqa: S102  # the README is ours
     assert {path.name for path in Path("results").iterdir()} == {
         "mu.tif",
         "sigma.tif",

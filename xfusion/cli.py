@@ -79,7 +79,9 @@ def demo_command(out: Path, size: float, seed: int, quiet: bool, debug: bool) ->
             click.echo(f"  {path}")
         click.echo()
         say_what_came_out(str(out), prefix="water_")
-        click.echo(f"What the map contains: xfusion info {shlex.quote(str(out))}")
+        click.echo("Below 0 and above 1 mu is noise, which is left in: cut off, it would add water.")
+        click.echo("What the map contains, and the area that is more than half water:")
+        click.echo(f"  xfusion info {shlex.quote(str(out))} --threshold 0.5")
 
 
 main.add_command(fuse)

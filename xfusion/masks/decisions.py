@@ -53,7 +53,8 @@ def _warn_of(decisions: Sequence[tuple[str, Decision]]) -> None:
     doubtful = [(item, decision) for item, decision in decisions if decision.doubtful]
     if doubtful:
         each = "; ".join(f"{item}: {decision.text}" for item, decision in doubtful)
+        number = "1 item" if len(doubtful) == 1 else f"{len(doubtful)} items"
         warn(
-            f"the offset of the reflectances of {len(doubtful)} items is not certain: {each}. "
+            f"the offset of the reflectances of {number} is not certain: {each}. "
             "Say offset=0 or offset=-1000 if you know it"
         )
