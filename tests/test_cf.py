@@ -32,6 +32,10 @@ def cube() -> xr.Dataset:
     return xf.stack([one("a"), one("b", time="2023-06-21T05:00")])
 
 
+def temperatures(sensor: str) -> xr.Dataset:
+    return xf.retrieval(cube().mu.assign_attrs(units="K") + len(sensor), 1.0, sensor=sensor)
+
+
 def faults(dataset: xr.Dataset, path: Path) -> list[str]:
     dataset.to_netcdf(path)
     CheckSuite.load_all_available_checkers()
@@ -54,13 +58,30 @@ def faults(dataset: xr.Dataset, path: Path) -> list[str]:
         lambda: cube().fusion.smooth(q=0.01),
         lambda: xf.gaussian(*(one("s" * n) for n in range(1, 9))),
         lambda: xf.retrieval(np.ones((3, 4)), np.ones((3, 4))),
+        lambda: one().fusion.area(threshold=0.5),
+        lambda: xf.assess(one(), one("truth").mu),
+        lambda: xf.assess(one(), (one("truth").mu > 0.5) * 1.0),
+        lambda: xf.collocation(*(temperatures(n) for n in ("a", "bc", "def")), dim="time"),
     ],
-    ids=["retrieval", "cube", "fused", "degrees", "along time", "state", "eight", "bare"],
+    ids=[
+        *("retrieval", "cube", "fused", "degrees", "along time", "state", "eight", "bare"),
+        *("area", "scores", "binary scores", "collocation"),
+    ],
 )
 def test_the_checker_of_cf_finds_no_fault_in_a_netcdf_of_a_result(
     made: Callable[[], xr.Dataset], tmp_path: Path
 ) -> None:
     assert faults(made(), tmp_path / "result.nc") == []
+
+
+def test_a_title_and_a_history_say_what_an_area_is_of() -> None:
+    fused = xf.gaussian(one("a"), one("bc")).assign_attrs(history="by hand: cut")
+    found = fused.fusion.area(threshold=0.5)
+    assert found.title == "area by a+bc"
+    assert found.history.splitlines() == [
+        "by hand: cut",
+        f"xfusion {xf.__version__}: fused by the rule gaussian; area",
+    ]
 
 
 @pytest.mark.parametrize("crs", ["EPSG:32633", "EPSG:2263"], ids=["metres", "US survey feet"])

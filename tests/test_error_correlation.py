@@ -165,6 +165,15 @@ def test_a_reference_in_other_units_is_converted() -> None:
         xf.error_correlation(in_m, truth.assign_attrs(units="kg"))
 
 
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+def test_where_no_pixel_errs_a_pixel_goes_with_itself_alone_and_the_area_is_certain() -> None:
+    seen, _ = seen_on(UTM)
+    found = xf.error_correlation(seen, seen.mu)
+    assert found.values.tolist() == [1.0] + [0.0] * (found.size - 1)
+    assert float(found.z2) == 0
+    assert xf.area(seen, correlation=found).area_sigma.values.tolist() == [0.0]
+
+
 def test_where_nothing_is_known_nothing_is_said() -> None:
     seen, truth = seen_on(UTM)
     found = xf.error_correlation(seen, truth * np.nan, max_lag=30)

@@ -9,6 +9,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from xfusion.datamodel.describing import without_missing_labels
 from xfusion.datamodel.grid import geobox_of
 from xfusion.datamodel.ground_distance import GroundDistance
 from xfusion.datamodel.units import as_number
@@ -73,7 +74,8 @@ def error_correlation(
     apart, with e the reference less mu, s sigma, and z2 the same ratio at h = 0. Pairs are
     counted by Fourier transform; between lags the line is taken that fits them best, by least
     squares. The mean of errors is not taken away: a bias is an error that all pixels have. At a
-    lag without pairs it is 0. All labels of further dims, such as `time`, go into one.
+    lag without pairs it is 0, and so it is at all beyond h = 0 where no pixel errs. All labels of
+    further dims, such as `time`, go into one.
 
     Examples
     --------
@@ -105,9 +107,13 @@ def error_correlation(
     )
     attrs = {"long_name": "correlation of errors of two pixels", "units": "1"}
     lag = xr.Variable(LAG, np.array(task.lags), {"long_name": "distance", "units": "m"})
-    coords = {LAG: lag, "pairs": pairs, Z2: z2}
-    found = xr.DataArray(correlation.variable, coords, name="error_correlation")
-    return found.assign_attrs(attrs)
+    said = {"pairs": "number of pairs of pixels", Z2: "mean squared error over sigma squared"}
+    told = {
+        name: array.assign_attrs(long_name=said[name], units="1")
+        for name, array in (("pairs", pairs), (Z2, z2))
+    }
+    found = xr.DataArray(correlation.variable, {LAG: lag, **told}, name="error_correlation")
+    return without_missing_labels(found.assign_attrs(attrs))
 
 
 def _fitted(sums: NDArray[np.float64]) -> tuple[NDArray[np.float64], ...]:
@@ -134,8 +140,9 @@ def _fitted(sums: NDArray[np.float64]) -> tuple[NDArray[np.float64], ...]:
     bands[1, :-1] *= known[1:]
     right = np.where(known, errors, 0.0) + pull * mean
     ratio = solveh_banded(bands, right, lower=True)
-    correlation = np.clip(ratio / z2, -1.0, 1.0)
-    correlation[0] = z2 / z2
+    # where no pixel errs there is nothing that could go together
+    correlation = np.zeros(len(ratio)) if z2 == 0 else np.clip(ratio / z2, -1.0, 1.0)
+    correlation[0] = np.nan if np.isnan(z2) else 1.0
     return correlation, np.rint(pairs), np.asarray(z2)
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from xfusion.datamodel.describing import titled
 from xfusion.datamodel.names import MU, SPATIAL_REF
 from xfusion.datamodel.units import units_of
 
@@ -121,7 +122,8 @@ class ScoreLayout:
         alone = {k: v.variable for k, v in retrieval.coords.items() if not v.dims}
         alone.pop(SPATIAL_REF, None)
         kept = {"sensor": retrieval.attrs["sensor"]} if "sensor" in retrieval.attrs else {}
-        return scores.assign_coords(alone).assign_attrs(kept | dict(attrs) | self._precision)
+        scores = scores.assign_coords(alone).assign_attrs(kept | dict(attrs) | self._precision)
+        return titled(scores, "scores against a reference", of=retrieval)
 
     @property
     def _long_names(self) -> dict[str, str]:

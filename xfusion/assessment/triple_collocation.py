@@ -9,6 +9,7 @@ import numpy as np
 import xarray as xr
 
 from xfusion.datamodel.building import retrieval, usable
+from xfusion.datamodel.describing import histories, titled
 from xfusion.datamodel.names import ALEATORIC, CALIBRATED, MU
 from xfusion.datamodel.units import units_of
 from xfusion.datamodel.validation import Retrieval, as_retrieval
@@ -129,7 +130,9 @@ def collocation(
     result = xr.Dataset(named).assign_coords({SENSOR: names})
     if pair is not None:
         result["error_correlation"].attrs["sensors"] = " ".join(names[i] for i in pair)
-    return result.transpose(SENSOR, ...)
+    # of several: each has a history of its own
+    of = xr.Dataset(attrs=histories(datasets))
+    return titled(result.transpose(SENSOR, ...), "errors by triple collocation", of=of)
 
 
 def _of_quantity(obj: Retrieval | xr.DataArray) -> xr.Dataset:

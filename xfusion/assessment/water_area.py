@@ -8,6 +8,7 @@ import numpy as np
 import xarray as xr
 
 from xfusion.datamodel.caller import warn
+from xfusion.datamodel.describing import titled
 from xfusion.datamodel.earth import check_is_on_earth
 from xfusion.datamodel.grid import geobox_of
 from xfusion.datamodel.ground_distance import GroundDistance
@@ -154,7 +155,7 @@ def area(
         "area_correlation": _said(correlation, exponentials),
     }
     attrs |= {k: v for k, v in dataset.attrs.items() if k == "sensor"}
-    return xr.Dataset(layers, kept | {ZONE: labels}, attrs)
+    return titled(xr.Dataset(layers, kept | {ZONE: labels}, attrs), "area", of=dataset)
 
 
 def _errors_of(dataset: xr.Dataset) -> str:

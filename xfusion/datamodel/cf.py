@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from .describing import in_words, with_long_names
+from .describing import in_words, with_long_names, without_missing_labels
 from .flags import FLAG_ATTRS
 from .grid import spatial_dims
 from .names import CONFLICT, CONVENTIONS, MASK, MU, SIGMA, SPATIAL_REF
@@ -96,10 +96,7 @@ def _annotate_axes(dataset: xr.Dataset) -> None:
             kept = (*KEPT, "units") if is_same else KEPT
             described = {k: v for k, v in described.items() if k in kept}  # noqa: PLW2901  # the described is meant
         array.attrs = described | array.attrs
-    for name in dataset.dims:
-        if name in dataset.coords:
-            # a label of a pixel is never missing, and CF has no mark for one that is
-            dataset.coords[name].encoding["_FillValue"] = None
+    without_missing_labels(dataset)
 
 
 def _axes(dataset: xr.Dataset) -> dict[Hashable, dict[str, str]]:

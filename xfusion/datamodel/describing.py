@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Mapping
-from typing import Any
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from typing import Any, TypeVar
 
 import xarray as xr
 
-from .names import CALIBRATED, MU, PREDICTED, SPAN, SPATIAL_REF
+from .names import CALIBRATED, CONVENTIONS, MU, PREDICTED, SPAN, SPATIAL_REF
 from .version import __version__
 
+Of = TypeVar("Of", xr.Dataset, xr.DataArray)
 TITLE, HISTORY = "title", "history"
 OF_OURS = ", with its standard deviation"  # ends a title that nobody gave
 OURS = "xfusion "  # begins the line of a history that nobody gave
@@ -42,9 +43,32 @@ def in_words(dataset: xr.Dataset) -> dict[str, str]:
     if not said[TITLE] or said[TITLE].endswith(OF_OURS):
         by = f" by {attrs['sensor']}" if attrs.get("sensor") else ""
         said[TITLE] = f"{dataset[MU].attrs.get('long_name', 'best estimate')}{by}{OF_OURS}"
-    steps = [text.format(attrs[key]) for key, text in STEPS.items() if key in attrs]
-    line = f"{OURS}{__version__}: {'; '.join(steps) or 'estimate and its uncertainty'}"
-    return said | {HISTORY: "\n".join([*_lines_of_others(attrs), line])}
+    steps = _steps(attrs) or ["estimate and its uncertainty"]
+    return said | {HISTORY: _history(attrs, steps)}
+
+
+def titled(result: xr.Dataset, what: str, *, of: xr.Dataset) -> xr.Dataset:
+    """Give what is made of a retrieval, but is none, title, history and names in words."""
+    by = f" by {of.attrs['sensor']}" if of.attrs.get("sensor") else ""
+    said = {TITLE: f"{what}{by}", HISTORY: _history(of.attrs, [*_steps(of.attrs), what])}
+    result = with_long_names(result.assign_attrs(said | {"Conventions": CONVENTIONS}))
+    return without_missing_labels(result)
+
+
+def without_missing_labels(result: Of) -> Of:
+    """Say of labels along dims that none is missing, in place: CF has no mark for one that is."""
+    for name in result.dims:
+        if name in result.coords:
+            result.coords[name].encoding["_FillValue"] = None
+    return result
+
+
+def _steps(attrs: Mapping[Any, Any]) -> list[str]:
+    return [text.format(attrs[key]) for key, text in STEPS.items() if key in attrs]
+
+
+def _history(attrs: Mapping[Any, Any], steps: Sequence[str]) -> str:
+    return "\n".join([*_lines_of_others(attrs), f"{OURS}{__version__}: {'; '.join(steps)}"])
 
 
 def histories(datasets: Iterable[xr.Dataset]) -> dict[str, str]:
