@@ -223,7 +223,18 @@ def test_a_finished_result_of_another_parameter_is_told_though_no_attribute_has_
     grid = water.fusion.product.geobox.zoom_out(2)
     xf.to_zarr(water.fusion.coregister(grid), tmp_path / "w.zarr", progress=False)
     other = water.fusion.coregister(grid, error_correlation=0.5)
-    with pytest.raises(FileExistsError, match=r"warp.error_correlation was another, is 0\.5\."):
+    with pytest.raises(
+        FileExistsError, match="error_correlation of the co-registration was another, is 0.5"
+    ):
+        xf.to_zarr(other, tmp_path / "w.zarr", progress=False)
+
+
+def test_another_nodata_of_the_files_is_told_in_words(inputs: Path, tmp_path: Path) -> None:
+    files = inputs / "a_mu.tif", inputs / "a_sigma.tif"
+    one, other = (xf.raster.open_retrieval(*files, nodata=n) for n in (None, -9999.0))
+    xf.to_zarr(one, tmp_path / "w.zarr", progress=False)
+    said = r"nodata of the files that are read was another, is -9999\.0\."
+    with pytest.raises(FileExistsError, match=said):
         xf.to_zarr(other, tmp_path / "w.zarr", progress=False)
 
 

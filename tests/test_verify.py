@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 import xarray as xr
 import zarr
+from click.testing import CliRunner
 from zarr.storage import LocalStore, MemoryStore, ZipStore
 
 import xfusion as xf
 from tests.store_runs import break_off, small
+from xfusion.cli import main
 
 
 def test_verify_reads_groups_of_others(tmp_path: Path) -> None:
@@ -135,3 +137,37 @@ def test_a_store_that_is_open_for_reading_or_packed_is_verified(tmp_path: Path) 
         assert xf.verify(store, progress=False) == {}
         with pytest.raises((TypeError, ValueError), match=r"cannot be changed|for reading only"):
             xf.to_zarr(small(), store, progress=False)
+
+
+@pytest.mark.parametrize("shards", [True, False])
+@pytest.mark.parametrize("end", [slice(8, 9), slice(-1, None)])
+def test_damage_is_told_without_words_of_codecs_and_with_the_pixels_that_it_hits(
+    shards: bool, end: slice, tmp_path: Path
+) -> None:
+    mu = np.random.default_rng(0).random((40, 50), np.float32)
+    xf.to_zarr(
+        xf.retrieval(mu, mu + 1).chunk(32), tmp_path / "w.zarr", shards=shards, progress=False
+    )
+    block = tmp_path / "w.zarr" / "mu" / "c" / "1" / "1"
+    content = bytearray(block.read_bytes())
+    content[end] = bytes([content[end][0] ^ 255])
+    block.write_bytes(content)
+    ((key, fault),) = xf.verify(tmp_path / "w.zarr", progress=False).items()
+    assert key == "mu/c/1/1"
+    said, _, where = fault.partition("; ")
+    assert said in (
+        "its bytes are not those that were written",
+        "its index is not what was written",
+    )
+    assert where == "it is mu at y 32 to 39, x 32 to 49"
+
+
+def test_a_store_of_others_is_opened_with_one_line_of_warning(tmp_path: Path) -> None:
+    small().to_zarr(tmp_path / "w.zarr", zarr_format=3, consolidated=False)
+    for command in (["info"], ["plot", "--out", str(tmp_path / "p.png")]):
+        arguments = [command[0], str(tmp_path / "w.zarr"), *command[1:]]
+        result = CliRunner().invoke(main, arguments)
+        assert result.exit_code == 0, result.output
+        (line,) = result.stderr.splitlines()
+        assert line.startswith("Warning: the metadata of ")
+        assert "zarr.consolidate_metadata mends that" in line

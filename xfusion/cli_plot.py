@@ -6,7 +6,13 @@ from pathlib import Path
 
 import click
 
-from .console import one_line_errors, refuse_place, terminated_is_interrupted, write_picture
+from .console import (
+    one_line_errors,
+    refuse_place,
+    terminated_is_interrupted,
+    warnings_in_lines,
+    write_picture,
+)
 from .datamodel.redaction import public
 
 FORMATS = "png", "pdf", "svg"
@@ -42,7 +48,8 @@ def plot_command(
         msg = f"--out {out}: the name of the picture must end in {', '.join(FORMATS)}"
         raise click.UsageError(msg)
     refuse_place("--out", out)
-    with one_line_errors(debug=debug), terminated_is_interrupted():
+    said = one_line_errors(debug=debug), warnings_in_lines(quiet=quiet)
+    with said[0], said[1], terminated_is_interrupted():
         write_picture(result, out, time=time, dpi=dpi)
         if not quiet:
             click.echo(public(str(out)))

@@ -42,3 +42,14 @@ def quiet_zarr() -> Iterator[None]:
         warnings.filterwarnings("ignore", message=".*not recognized as a component of a Zarr")
         warnings.filterwarnings("ignore", message="Consolidated metadata is")
         yield
+
+
+@contextlib.contextmanager
+def quiet_opening() -> Iterator[None]:
+    """Without warnings of xarray on how a store is stored."""
+    with warnings.catch_warnings():
+        # of labels along a dim, which are in one piece; pixels are in the blocks that are asked for
+        warnings.filterwarnings("ignore", "The specified chunks separate the stored chunks")
+        # of stores of others, see check_root
+        warnings.filterwarnings("ignore", "Failed to open Zarr store with consolidated")
+        yield

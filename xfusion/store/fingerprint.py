@@ -23,6 +23,20 @@ from xfusion.raster.state import ON_THE_WEB, differ, state_of
 INPUT, ASSET, PARAMETER = "input ", "asset ", "parameter "  # begin what a job calls these
 SHARDS = "shards"
 SHOWN = 3  # differences that an error tells
+OF_STEPS = {
+    "rasterfile": "the files that are read",
+    "warp": "the co-registration",
+    "warpedfiles": "the co-registration",
+    "pixelmapping": "the co-registration",
+    "fusiontask": "the fusion",
+    "seriestask": "the filter through time",
+    "randomwalk": "the random walk",
+    "twostates": "the two states",
+    "warpedbands": "the bands of masks",
+    "warpeditem": "the items of masks",
+    "mosaic": "the mosaic of masks",
+    "prediction": "the prediction",
+}  # what takes a parameter -> how its user calls it
 STANDARD_LIBRARY = sysconfig.get_path("stdlib")
 
 
@@ -83,9 +97,20 @@ def differences(before: Mapping[str, str], now: Mapping[str, str]) -> str:
             f"values in memory, or a function or parameter, that {variables} are computed with; "
             "or a class that is defined in a notebook, which is another one each time: import it"
         )
-    each = [f"{n} was {before.get(n, 'none')}, is {now.get(n, 'none')}" for n in named[:SHOWN]]
+    each = [
+        f"{_in_words(n)} was {before.get(n, 'none')}, is {now.get(n, 'none')}"
+        for n in named[:SHOWN]
+    ]
     more = f"; and {len(named) - SHOWN} more" if len(named) > SHOWN else ""
     return "; ".join(each) + more
+
+
+def _in_words(name: str) -> str:
+    """Return what a job calls something as its user does."""
+    if not name.startswith(PARAMETER):
+        return name
+    step, _, parameter = name.removeprefix(PARAMETER).rpartition(".")
+    return f"{parameter} of {OF_STEPS.get(step, step.strip('_'))}"
 
 
 def _as_stored(value: Any) -> str:

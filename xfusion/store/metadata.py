@@ -35,8 +35,13 @@ def root_of(place: Place) -> dict[str, Any]:
 
 
 def check_root(place: Place) -> None:
-    """Warn where the metadata of a store are not those that were written with it."""
+    """Warn where the metadata of a store are not those that were written, or are far apart."""
     root = root_of(place)
+    if not consolidated(root):
+        warn(
+            f"the metadata of {place.name} are not in one place, as xfusion writes them, so that "
+            "it takes longer to open: zarr.consolidate_metadata mends that"
+        )
     noted = noted_digest(root)
     if noted is not None and noted != digest_of(root):
         warn(

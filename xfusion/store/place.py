@@ -9,7 +9,6 @@ import json
 import os
 import re
 import time
-import warnings
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -28,7 +27,7 @@ from xfusion.run.objects import (
     patiently,
 )
 
-from .arrays import opened_array
+from .arrays import opened_array, quiet_opening
 
 if TYPE_CHECKING:
     from icechunk import Repository
@@ -261,9 +260,7 @@ class Place:
     def opened(self, blocks: Mapping[Hashable, tuple[int, ...]]) -> xr.Dataset:
         """Open it lazily, in blocks as long as the first of some along each dim."""
         sides = {dim: sizes[0] for dim, sizes in blocks.items()}
-        with warnings.catch_warnings():
-            # of labels along a dim, which are in one piece; pixels are in these blocks
-            warnings.filterwarnings("ignore", "The specified chunks separate the stored chunks")
+        with quiet_opening():
             finished: xr.Dataset = patiently(
                 lambda: xr.open_zarr(self.zarr, chunks=sides, zarr_format=3)
             )

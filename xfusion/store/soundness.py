@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from .span import Span
 
 MISSING = "it is not there"
 NOT_WHOLE = "it is not whole"
+CHECKSUM = "checksum"  # of what codecs say of bytes that were changed
 CHECKED = ("crc32c", "checksum=true")  # codecs of what xf.to_zarr writes have one of these
 
 
@@ -40,8 +42,8 @@ def verify(store: StoreLike, /, *, progress: bool = True) -> dict[str, str]:
     -------
     dict
         Key of the store, such as ``mu/c/0/1`` for the block in the first row and second column
-        of `mu` -> what is wrong with it. Empty where all is sound. :func:`~xfusion.to_zarr`, called
-        again as it was, computes these anew.
+        of `mu` -> what is wrong with it, and which pixels it has. Empty where all is sound.
+        :func:`~xfusion.to_zarr`, called again as it was, computes these anew.
 
     Raises
     ------
@@ -114,7 +116,7 @@ def broken_blocks(
         def check(block: _Block) -> None:
             fault = _fault_of(place, block, is_full=is_full)
             if fault:
-                broken[block.key] = fault
+                broken[block.key] = f"{fault}; it is {_words_of(block)}"
             advance(1)
 
         for _ in pool.map(check, blocks):
@@ -170,8 +172,32 @@ def _fault_of(place: Place, block: _Block, *, is_full: bool) -> str | None:
         # whatever a codec raises of damaged bytes
         if is_of_an_object_store(error):
             raise
-        return _line_of(error)
+        return _fault_said(error, is_full=is_full)
     return None
+
+
+def _fault_said(error: Exception, *, is_full: bool) -> str:
+    """Return what is wrong with a block, not in the words of those who decode it."""
+    if isinstance(error, OSError):
+        return f"it cannot be read, {error.strerror or error}"
+    if is_full or CHECKSUM in str(error).lower():
+        return "its bytes are not those that were written"
+    # of others' stores nobody knows what it was
+    return f"it cannot be decoded, {_line_of(error)}"
+
+
+def _words_of(block: _Block) -> str:
+    """Return which part of an array a block is."""
+    name, shape = block.name.rpartition("/")[2] or "the array", block.array.shape
+    dims = block.array.metadata.dimension_names or ()
+    spans = [
+        f"{dim or f'dim {k}'} {part.start} to {min(part.stop, length) - 1}"
+        for k, (dim, part, length) in enumerate(
+            itertools.zip_longest(dims, block.region, shape, fillvalue=None)
+        )
+        if part is not None and length is not None
+    ]
+    return f"{name} at {', '.join(spans)}" if spans else f"all of {name}"
 
 
 def _fault_of_metadata(place: Place, name: str) -> str | None:
