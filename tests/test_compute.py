@@ -57,3 +57,8 @@ def test_an_error_in_a_block_is_raised() -> None:
     mu = dataset.mu.copy(data=da.map_blocks(broken, dataset.mu.data, meta=np.empty((0, 0))))
     with pytest.raises(OSError, match="this block is broken"):
         xf.compute(dataset.assign(mu=mu))
+
+
+def test_a_product_is_computed_as_its_dataset_is() -> None:
+    product = xf.SensorProduct(dataset=lazy_retrieval())
+    xr.testing.assert_identical(xf.compute(product), product.dataset.compute())

@@ -120,6 +120,12 @@ def test_layers_of_sensors_and_of_items_are_told_apart(water: xf.SensorProduct) 
     assert plan.bytes_of_result == water.dataset.nbytes
 
 
+def test_files_of_a_fusion_on_one_grid_have_their_layers_too(inputs: Path) -> None:
+    plan = explained(fused(inputs))
+    layers = {Path(file.name).name: file.layer for file in plan.files}
+    assert layers == {f"{s}_{n}.tif": n for s in "ab" for n in ("mu", "sigma")}
+
+
 def test_each_operation_is_said_once_after_what_it_needs(water: xf.SensorProduct) -> None:
     steps = explained(water).steps
     assert len({*steps}) == len(steps)

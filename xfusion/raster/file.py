@@ -7,7 +7,7 @@ import itertools
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import numpy as np
@@ -67,6 +67,8 @@ class RasterFile(InGraph):
     """How many bands a catalogue says that the file has."""
     signer: Callable[[str], str] | None = None
     """Turns the path into what is opened, at each read: signatures expire."""
+    layer: str = field(default="", compare=False)
+    """Of a retrieval, if it was opened as one; for people."""
 
     ndim = 2
 
@@ -75,8 +77,9 @@ class RasterFile(InGraph):
         return f"{type(self).__name__}({public(self.path)!r}, {self.shape}, {self.dtype})"
 
     def described(self) -> dict[str, Any]:
-        """Return what it is besides its path, which may hold a secret."""
-        return {name: value for name, value in super().described().items() if name != "path"}
+        """Return what it is besides its path, which may hold a secret, and what it is called."""
+        untold = ("path", "layer")
+        return {name: value for name, value in super().described().items() if name not in untold}
 
     def __getitem__(self, index: tuple[Any, Any]) -> NDArray[Any]:
         """Read a window, or what dask selects of a block: single rows, every second column."""

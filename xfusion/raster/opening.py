@@ -12,7 +12,7 @@ import xarray as xr
 from xfusion.datamodel.building import retrieval
 from xfusion.datamodel.chunks import Chunks, blocks_of
 from xfusion.datamodel.flags import Exclusion
-from xfusion.datamodel.names import SPATIAL_REF
+from xfusion.datamodel.names import MASK, MU, SIGMA, SPATIAL_REF
 from xfusion.datamodel.placement import PIXEL
 from xfusion.datamodel.redaction import public
 from xfusion.datamodel.tags import OF_ALL, UNPACKED
@@ -203,9 +203,9 @@ def open_retrieval(
     """
     check_numbers(nodata=nodata, scale=scale, offset=offset)
     of_pixels: dict[str, Any] = {"masked": True, "nodata": nodata, "scale": scale}
-    means, stored = _opened(mu, chunks, offset=offset, **of_pixels)
+    means, stored = _opened(mu, chunks, layer=MU, offset=offset, **of_pixels)
     no_offset = None if scale is None and offset is None else 0.0
-    deviations, stored_sigma = _opened(sigma, chunks, offset=no_offset, **of_pixels)
+    deviations, stored_sigma = _opened(sigma, chunks, layer=SIGMA, offset=no_offset, **of_pixels)
     for path, file in ((mu, stored), (sigma, stored_sigma)):
         if scale is None and file.is_unscaled:
             msg = (
@@ -219,7 +219,7 @@ def open_retrieval(
     flags = None
     if mask is not None:
         unknown = float(Exclusion.UNKNOWN)
-        flags, _ = _opened(mask, chunks, masked=False, missing=unknown)
+        flags, _ = _opened(mask, chunks, layer=MASK, masked=False, missing=unknown)
         flags = flags.drop_attrs(deep=False).assign_attrs(
             {k: v for k, v in flags.attrs.items() if k != "_FillValue"}
         )

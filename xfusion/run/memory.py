@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import xarray as xr
 
+from xfusion.datamodel.validation import Retrieval
+
 from .progress import progress_of_tasks
 from .scheduler import lazy_variables
 
 
-def compute(dataset: xr.Dataset, /, *, progress: bool = True) -> xr.Dataset:
+def compute(dataset: Retrieval, /, *, progress: bool = True) -> xr.Dataset:
     """Return a Dataset with its pixels in memory.
 
     Parameters
     ----------
-    dataset : Dataset
+    dataset : Dataset or product
         A retrieval or any other, lazy or not.
     progress : bool
         Show how far it is, with the time that is left, once it has taken three seconds. A cluster
@@ -38,6 +40,7 @@ def compute(dataset: xr.Dataset, /, *, progress: bool = True) -> xr.Dataset:
     >>> xf.compute(lazy).mu.chunks is None
     True
     """
+    dataset = dataset if isinstance(dataset, xr.Dataset) else dataset.dataset
     lazy = lazy_variables(dataset)
     if lazy:
         from .placing import placed

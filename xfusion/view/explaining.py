@@ -161,7 +161,8 @@ def _file(reads: list[Read], layers: Mapping[str, str]) -> FileRead:
         for k in range(2 * bool(areas))
     ]
     path = source.path if isinstance(source, RasterFile) else _name(source)
-    layer = next((read.layer for read in reads if read.layer), layers.get(path, ""))
+    own = source.layer if isinstance(source, RasterFile) else ""
+    layer = next((read.layer for read in reads if read.layer), layers.get(path, own))
     size: tuple[int | None, bool, bool] = sum(read.size for read in reads), True, True
     if isinstance(source, RasterFile):
         size = stored_bytes(source, areas, is_shared=all(read.is_shared for read in reads))

@@ -55,7 +55,8 @@ def plot_reliability(scores: Scores, /, *, pixels: str = "usable", ax: Any = Non
     axis.plot([0, 1], [0, 1], color="0.6", linewidth=1, label="as it should be")
     for position, (name, each) in enumerate(found.items()):
         middle, observed, weight = _calibration(each.sel(pixels=pixels))
-        style = _style(position)
+        # whole markers, also of what is never or always wet
+        style = _style(position) | {"clip_on": False, "zorder": 3}
         axis.plot(middle, observed, label=f"{name}, ece {float(each.ece.sel(pixels=pixels)):.3f}",
                   **style)  # fmt: skip
         share = weight / weight.sum() if weight.sum() else weight
