@@ -156,7 +156,7 @@ def test_inflate_makes_what_is_false_unsure(probabilities: list[str], tmp_path: 
         found = xr.open_zarr(out)
         np.testing.assert_allclose(found.sigma[0, 0], sigma, rtol=1e-6)
         np.testing.assert_allclose(found.sigma[1, 1], 0.05 / 2**0.5, rtol=1e-6)
-        assert "conflict: 1 pixels, 8.3%" in call("info", out).output
+        assert "conflict: 1 pixel, 8.3 %" in call("info", out).output
 
 
 def test_correlation_belongs_to_the_gaussian_rule(served: Served, tmp_path: Path) -> None:
@@ -376,14 +376,15 @@ def test_info_tells_sensors_shares_masks_and_parameters(
     assert result.exit_code == 0, result.output
     zarr = out if kind == "store" else tmp_path / "v.zarr"
     dataset = xr.open_zarr(out) if kind == "store" else fuse(served, zarr, "--correlation", "0.25")
-    lines = {line.split()[0]: line.split()[-1] for line in result.output.splitlines()}
+    words = [line.split(maxsplit=1) for line in result.output.splitlines()]
+    lines = {each[0]: each[-1] for each in words}
     assert "sensors: sentinel-1, sentinel-2" in result.output
     assert "time: 2023-06-20" in result.output
-    assert lines["usable:"] == f"{float((dataset.mask == 0).mean()):.1%}"
+    assert lines["usable:"] == f"{100 * float((dataset.mask == 0).mean()):.1f} %"
     both = float((dataset.source == 3).mean())
-    assert lines["sentinel-1+sentinel-2"] == f"{both:.1%}"
+    assert lines["sentinel-1+sentinel-2"] == f"{100 * both:.1f} %"
     cloud = float((dataset.mask & xf.Exclusion.CLOUD > 0).mean())
-    assert lines.get("cloud", "0.0%") == f"{cloud:.1%}"
+    assert lines.get("cloud", "0.0 %") == f"{100 * cloud:.1f} %"
     assert lines["fusion_correlation"] == "0.25"
 
 
@@ -391,7 +392,7 @@ def test_usable_of_info_counts_pixels_with_an_estimate(tmp_path: Path) -> None:
     mu = np.ones((4, 4), np.float32)
     mu[0] = np.nan
     xf.to_zarr(xf.retrieval(mu, mu, mu * 0 > 1), tmp_path / "w.zarr", progress=False)
-    assert "usable: 75.0%" in call("info", tmp_path / "w.zarr").output
+    assert "usable: 75.0 %" in call("info", tmp_path / "w.zarr").output
 
 
 def test_info_of_an_unfinished_run_says_so(served: Served, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+import socket
 import sys
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import xarray as xr
 from affine import Affine
 from click.testing import CliRunner, Result
 
+from xfusion import console
 from xfusion.cli import main
 
 PLACE = Affine(20, 0, 6e5, 0, -20, 5.34e6)
@@ -151,7 +153,9 @@ def test_verify_has_what_is_broken_as_json_too(made: Path) -> None:
     assert result.exit_code == 1
     broken = json.loads(result.stdout)
     assert not broken["sound"]
-    assert broken["broken"] == {"mu/c/0/0": "its index is not what was written"}
+    assert broken["broken"] == {
+        "mu/c/0/0": "its index is not what was written; it is mu at y 0 to 7, x 0 to 7"
+    }
 
 
 def test_info_as_json_has_shares_of_none_and_conflict(made: Path) -> None:
@@ -176,3 +180,19 @@ def test_a_store_without_the_package_zarr_says_what_to_install(
     for command in ("info", "verify"):
         result = call(command, made / "w.zarr")
         assert "Zarr stores need the package zarr: pip install 'xfusion[zarr]'" in result.output
+
+
+def test_a_scheduler_that_does_not_answer_is_named_after_some_seconds(
+    made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert console.CONNECT_TIMEOUT <= 10
+    monkeypatch.setattr(console, "CONNECT_TIMEOUT", 0.3)
+    sensors = [f"--sensor {name} {made}/mu.tif {made}/sigma.tif".split() for name in "ab"]
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # and nobody listens
+        address = f"tcp://127.0.0.1:{taken.getsockname()[1]}"
+        result = call(
+            "fuse", *sensors[0], *sensors[1], "--out", tmp_path / "w.zarr", "--scheduler", address
+        )
+    assert result.exit_code == 1
+    assert f"--scheduler {address}: Timed out trying to connect" in result.output

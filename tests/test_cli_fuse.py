@@ -75,6 +75,8 @@ def test_own_files_are_fused_and_what_came_out_is_said_in_words(
     np.testing.assert_array_equal(open_result(out).exceedance, probability)
     document = json.loads(call("info", out, "--json").output)
     assert document["sensors"] == ["radar", "optical"]
+    assert document["area"]["of"] == "probability of exceeding 0.5"
+    assert f"The area is {document['area']['maps'][0]['expected']:.4g} km2" in told
     assert document["mu"]["maximum"] < 1
     assert all(len(line) <= 80 for line in call("info", out).output.splitlines()[1:])
 
@@ -238,3 +240,35 @@ def test_a_report_that_cannot_be_written_is_refused_before_the_fusion(
         assert "--overwrite" not in result.output
     assert notes.read_text() == "mine"
     assert not (tmp_path / "w.zarr").exists()
+
+
+@pytest.mark.parametrize("kind", ["store.zarr", "folder"])
+def test_a_result_keeps_its_threshold_until_another_is_given(
+    kind: str, files: list[str], tmp_path: Path
+) -> None:
+    out, page = tmp_path / kind, tmp_path / "r.html"
+    fused = call("fuse", *files, "--out", out, "--date", "2023-06-20", "--threshold", "0.7")
+    assert fused.exit_code == 0, fused.output
+    wanted = "probability of exceeding 0.7"
+    assert wanted in said(fused)
+    assert wanted in said(call("info", out))
+    assert "probability of exceeding 0.6" in said(call("info", out, "--threshold", "0.6"))
+    assert call("report", out, "--out", page).exit_code == 0
+    assert f"expected: {wanted}" in page.read_text()
+
+
+def test_a_result_is_not_read_once_more_for_its_words_where_its_report_has_read_it(
+    files: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def words(name: str, *more: object) -> str:
+        result = call("fuse", *files, "--out", tmp_path / name, "--threshold", "0.5", *more)
+        assert result.exit_code == 0, result.output
+        return said(result).partition("Fused ")[2].partition(" The report")[0]
+
+    alone = words("a.zarr")
+
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError
+
+    monkeypatch.setattr("xfusion.view.summary.summarise", refuse)
+    assert alone.startswith(words("b.zarr", "--report", tmp_path / "r.html"))

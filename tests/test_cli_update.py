@@ -100,7 +100,7 @@ def test_the_command_says_how_many_dates_there_are(
     words = ["update", str(tmp_path / "w.zarr"), "--q", "0", *days["2023-06-20T10:30"]]
     result = CliRunner().invoke(main, words)
     assert result.exit_code == 0, result.output
-    assert "has 1 dates, the last is 2023-06-20T10:30:00" in result.output
+    assert "has 1 date, 2023-06-20T10:30:00" in result.output
 
 
 def test_a_new_store_needs_to_know_how_fast_things_change(
@@ -343,3 +343,19 @@ def test_a_day_that_was_killed_leaves_the_store_and_is_gone_on_with(
     for each in (found, expected):
         del each.attrs["fusion_job"]
     assert found.identical(expected)
+
+
+def test_a_sensor_that_was_not_asked_today_is_not_said_to_have_failed(
+    days: dict[str, list[str]], tmp_path: Path
+) -> None:
+    store, told = tmp_path / "w.zarr", []
+    for date, options in days.items():
+        q = ["--q", "0.01"] if date == "2023-06-19" else []
+        result = CliRunner().invoke(main, ["update", str(store), *options, *q])
+        assert result.exit_code == 0, result.output
+        told.append(" ".join(result.output.split()))
+    for text, sensors in zip(told, ("a", "a and b", "b"), strict=True):
+        assert f"Carried to today: 600 pixels of {sensors}. " in text
+        assert "contributed to none" not in text
+    assert "w.zarr has 1 date, 2023-06-19T00:00:00 What" in told[0]
+    assert "w.zarr has 3 dates, the last is 2023-06-23T00:00:00" in told[-1]

@@ -1,5 +1,6 @@
 """The command ``xfusion demo`` from outside, and the parts of it that others may use."""
 
+import dataclasses
 import os
 import re
 import shlex
@@ -141,7 +142,9 @@ def test_mu_beyond_0_and_1_is_noise_of_the_sensors_without_which_sums_find_water
     assert min(each.min() for each in seen) <= mu.min() < 0
     assert 1 < mu.max() <= max(each.max() for each in seen)
     fused = xf.raster.open_retrieval(run.out / "water_mu.tif", run.out / "water_sigma.tif")
-    truth = Scene(*[run.out] * 6, size=0.25).truth(fused.fusion.product.geobox)[np.isfinite(fused.mu)].sum()
+    scene = Scene(*[run.out] * 6)
+    truth = dataclasses.replace(scene, size=0.25).truth(fused.fusion.product.geobox)
+    truth = truth[np.isfinite(fused.mu)].sum()
     assert float(fused.mu.sum()) == pytest.approx(truth, rel=0.02)
     assert float(xf.gaussian(fused, bounded=(0, 1)).mu.sum()) > 1.2 * truth
     assert "Below 0 and above 1 mu is noise" in run.stdout
@@ -371,8 +374,8 @@ def test_panel_shows_six_maps_by_the_names_of_the_sensors(
     legends = [axis.get_legend() for axis in panels]
     said = [[text.get_text() for text in each.get_texts()] for each in legends if each]
     assert said == [
-        ["none 16.7%", "radar 16.7%", "camera 0.0%", "radar+camera 66.7%"],
-        ["usable 83.3%", "unknown 16.7%"],
+        ["none 16.7 %", "radar 16.7 %", "camera 0.0 %", "radar+camera 66.7 %"],
+        ["usable 83.3 %", "unknown 16.7 %"],
     ]
     assert [bool(each) for each in legends] == [False] * 4 + [True] * 2
 

@@ -191,12 +191,12 @@ def test_a_conflict_is_written_read_and_told_by_info(kind: str, tmp_path: Path) 
         assert files["conflict"].name == "conflict.tif"
     told = CliRunner().invoke(main, ["info", str(out)])
     assert told.exit_code == 0, told.output
-    assert "conflict: 19 pixels, 95.0%" in told.output
+    assert "conflict: 19 pixels, 95.0 %" in told.output
     assert "--inflate birge" in told.output
     agreed = xf.gaussian(*[wet_or_dry(0.0, time="2023-06-20")] * 2)
     agreed.fusion.to_zarr(tmp_path / "agreed.zarr", progress=False)
     assert (
-        "conflict: 0 pixels, 0.0%"
+        "conflict: 0 pixels, 0.0 %"
         in CliRunner().invoke(main, ["info", str(tmp_path / "agreed.zarr")]).output
     )
 

@@ -116,12 +116,12 @@ def test_legends_name_combinations_and_reasons_with_their_shares() -> None:
     axes = {a.get_title(): a for a in xf.plot(xf.gaussian(one, two)).axes}
     said = {t: legend_of(axes[t]) for t in ("source", "mask")}
     assert said["source"] == [
-        "none 0.0%", "radar 0.0%", "optical 25.0%", "radar+optical 75.0%",
+        "none 0.0 %", "radar 0.0 %", "optical 25.0 %", "radar+optical 75.0 %",
     ]  # fmt: skip
-    assert said["mask"] == ["usable 100.0%"]
+    assert said["mask"] == ["usable 100.0 %"]
     alone = {a.get_title(): a for a in xf.plot(one).axes}
     texts = legend_of(alone["mask"])
-    assert texts == ["usable 75.0%", "cloud 25.0%"]
+    assert texts == ["usable 75.0 %", "cloud 25.0 %"]
     assert "source" not in alone
 
 
@@ -132,7 +132,7 @@ def test_of_many_sensors_combinations_without_a_colour_are_counted_together() ->
     axes = {a.get_title(): a for a in xf.plot(xf.gaussian(*sensors)).axes}
     texts = legend_of(axes["source"])
     assert texts[-1].startswith("4 other combinations")
-    shares = [float(text.split()[-1].rstrip("%")) for text in texts]
+    shares = [float(text.rpartition(" %")[0].split()[-1]) for text in texts]
     assert sum(shares) == pytest.approx(100, abs=0.5)
 
 
@@ -330,6 +330,16 @@ def test_reliability_is_what_is_observed_in_each_bin() -> None:
     np.testing.assert_allclose(y, observed, atol=0.01)
     with pytest.raises(ValueError, match="lack 'pit'"):
         xf.plot_pit(scores)
+
+
+def test_markers_of_what_is_never_or_always_wet_are_whole() -> None:
+    mu = np.array([[0.0, 0.0, 1.0, 1.0]])
+    truth = xr.DataArray(mu.astype(int), dims=("y", "x"))
+    axis, below = xf.plot_reliability(xf.assess(xf.retrieval(mu, 0.2), truth)).axes
+    drawn = [line for each in (axis, below) for line in each.lines if line.get_marker() != "None"]
+    assert len(drawn) == 2
+    assert np.asarray(drawn[0].get_ydata()).tolist() == [0, 1]
+    assert not any(line.get_clip_on() for line in drawn)
 
 
 def test_a_history_marks_excluded_dates_with_their_reason() -> None:

@@ -75,7 +75,7 @@ def test_sensor_time_grid_and_reasons_are_shown() -> None:
         assert "500000 0 500060 40" in shown
         assert "mu float32" in shown
         assert f"in memory, {4 * 6 * 9} B" in shown
-        assert "cloud 16.7%, vegetation 4.2%" in shown
+        assert "cloud 16.7 %, vegetation 4.2 %" in shown
     assert "data:image/png;base64," in product._repr_html_()
 
 
@@ -188,7 +188,7 @@ def test_a_large_retrieval_is_thinned_before_anything_is_made_of_it() -> None:
     mask = xr.DataArray(np.broadcast_to(np.uint8(2), shape), dims=("y", "x"))
     water = xr.Dataset({"mu": mu, "sigma": mu, "mask": mask})
     shown = product_page.page_of("SensorProduct", water)
-    assert "shadow 100.0%" in shown
+    assert "shadow 100.0 %" in shown
     assert "every 174th row and column" in shown
     assert max(drawn(water).shape) <= thumbnail.SIDE
     assert len(shown) < 200_000

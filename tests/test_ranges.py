@@ -93,8 +93,8 @@ def test_a_sensor_that_contributes_nothing_is_listed(tmp_path: Path) -> None:
     assert result.exit_code == 0
     assert "do not overlap" in result.output
     told = call("info", out).output
-    lines = [line.split() for line in told.splitlines()]
-    assert lines.index(["a", "100.0%"]) < lines.index(["b", "0.0%"])
+    lines = [line.split(maxsplit=1) for line in told.splitlines()]
+    assert lines.index(["a", "100.0 %"]) < lines.index(["b", "0.0 %"])
 
 
 def test_a_sample_reads_windows_and_not_blocks(tmp_path: Path) -> None:

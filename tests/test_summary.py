@@ -236,7 +236,7 @@ def test_lines_fit_a_terminal(times: int, scale: float, correlation: float | Non
     options = {} if scale > 1 else {"correlation": correlation}
     lines = lines_of(summarise(ds, **options), name="water.zarr")
     assert max(map(len, lines)) <= 80
-    assert any(line.startswith("  c ") and line.endswith("0.0%") for line in lines)
+    assert any(line.startswith("  c ") and line.endswith("0.0 %") for line in lines)
 
 
 def test_a_folder_of_several_retrievals_is_listed_as_json_too(tmp_path: Path) -> None:

@@ -311,3 +311,11 @@ def test_an_error_of_a_sensor_names_its_catalogue(sensor: str, option: str) -> N
         fail()
     words = in_words_of_the_command(str(caught.value), caught.value)
     assert words == f"{sensor}: none: give another {option}"
+
+
+def test_shares_have_a_space_before_the_sign_of_percent() -> None:
+    package = Path(xf.__file__).parent
+    found = [p.name for p in package.rglob("*.py") if re.search(r":[^{}\n]*%\}", p.read_text())]
+    assert found == []
+    found = [path for path, text in messages() if re.search(r"[0-9}]%(?![0-9A-Za-z])", text)]
+    assert found == ["percentages.py"]  # where a space of another kind is before it

@@ -79,7 +79,9 @@ def demo_command(out: Path, size: float, seed: int, quiet: bool, debug: bool) ->
             click.echo(f"  {path}")
         click.echo()
         say_what_came_out(str(out), prefix="water_")
-        click.echo("Below 0 and above 1 mu is noise, which is left in: cut off, it would add water.")
+        click.echo(
+            "Below 0 and above 1 mu is noise, which is left in: cut off, it would add water."
+        )
         click.echo("What the map contains, and the area that is more than half water:")
         click.echo(f"  xfusion info {shlex.quote(str(out))} --threshold 0.5")
 
@@ -96,7 +98,9 @@ main.add_command(report_command)
 @click.argument("file")
 @click.option("--json", "as_json", is_flag=True, help="One object of JSON.")
 @click.option(
-    "--threshold", type=float, help="Area where the quantity exceeds this, in units of mu."
+    "--threshold",
+    type=float,
+    help="Area where the quantity exceeds this, in units of mu.  [default: as fuse was told]",
 )
 @click.option(
     "--correlation",

@@ -167,13 +167,14 @@ def fuse(
                 )
             else:
                 fused.to_cog(out, overwrite=not resume, progress=not quiet)
+        summary = None
         if report_file is not None:
-            write_report(out, report_file, threshold=threshold)
+            summary = write_report(out, report_file, threshold=threshold)
         if not quiet:
             of = fused.dataset.attrs
             for each in sensors:
                 click.echo(f"mu of {each.name}: {of[RANGE + each.name]} (of a sample)")
-            say_what_came_out(out, threshold=threshold)
+            say_what_came_out(out, threshold=threshold, summary=summary)
             if report_file is not None:
                 click.echo(f"The report, for a browser: {public(report_file)}")
             click.echo(f"{public(out)} is whole; what it contains: xfusion info {public(out)}")

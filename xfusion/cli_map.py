@@ -145,11 +145,11 @@ def map_command(
             else:
                 made.product.to_cog(out, overwrite=not resume, progress=not quiet)
         write_picture(out, picture)
-        write_report(out, str(page), threshold=None, overwrite=not resume)
+        summary = write_report(out, str(page), threshold=None, overwrite=not resume)
         if not quiet:
             for sentence in (*made.found, *made.missing):
                 click.echo(sentence)
-            say_what_came_out(out, verb="Mapped")
+            say_what_came_out(out, verb="Mapped", summary=summary)
             click.echo(f"The picture: {public(str(picture))}")
             click.echo(f"The report, for a browser: {public(str(page))}")
             click.echo(f"{public(out)} is whole; what it contains: xfusion info {public(out)}")

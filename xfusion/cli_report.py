@@ -33,7 +33,9 @@ from .datamodel.redaction import public
 )
 @click.option("--time", metavar="TIME", help="Which map of a cube, such as 2023-06-20.")
 @click.option(
-    "--threshold", type=float, help="Area where the quantity exceeds this, in units of mu."
+    "--threshold",
+    type=float,
+    help="Area where the quantity exceeds this, in units of mu.  [default: as fuse was told]",
 )
 @click.option(
     "--correlation",

@@ -110,6 +110,7 @@ def update(
     _check_model(q, rates, prior)
     with one_line_errors(debug=debug), terminated_is_interrupted(), cluster(scheduler):
         from .today import update_files
+        from .workflow import sensor_name
 
         catalogs = {"s1": catalog_s1, "s2": catalog_s2}
         sensors = sensors_given(files, sensor, catalogs=catalogs, nodata=nodata, scale=scale)
@@ -137,10 +138,13 @@ def update(
                 progress=not quiet,
             )
         if not quiet:
-            say_what_came_out(store, verb="Carried to today:")
+            # not of those that the store knows, but that have seen nothing today
+            asked = [sensor_name(each.name) for each in sensors]
+            say_what_came_out(store, verb="Carried to today:", sensors=asked)
             last = grown.dataset.time.dt.strftime("%Y-%m-%dT%H:%M:%S").to_numpy()[-1]
-            name = public(store)
-            click.echo(f"{name} has {grown.dataset.sizes['time']} dates, the last is {last}")
+            name, count = public(store), grown.dataset.sizes["time"]
+            dates = f"1 date, {last}" if count == 1 else f"{count} dates, the last is {last}"
+            click.echo(f"{name} has {dates}")
             click.echo(f"What it contains: xfusion info {name}")
 
 

@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -19,10 +19,14 @@ from .fusion.prior import CALIBRATION
 from .kernels.long_waits import waiting
 from .wording import in_words_of_the_command
 
+if TYPE_CHECKING:
+    from .view.summary import Summary
+
 COLUMNS = 80
 ERRNO = re.compile(r"^\[Errno -?\d+\] ")  # before what is said in words
-CHECKSUM = "computed checksum do not match"  # of zarr, which names no store
-CONNECT_TIMEOUT = 30  # seconds for a scheduler to answer
+# of what reads a store, which does not name it
+DAMAGED = ("computed checksum do not match", "Zstd decompression error")
+CONNECT_TIMEOUT = 5  # seconds for a scheduler to answer
 SENSOR_VALUES = 4  # NAME MU SIGMA MASK
 FILES = (".tif", ".tiff", ".nc", ".json", ".vrt")  # what a result is not one of
 
@@ -137,27 +141,42 @@ def refuse_file(out: str, *, option: str = "--out") -> None:
 
 
 def say_what_came_out(
-    path: str, *, verb: str = "Fused", threshold: float | None = None, prefix: str = ""
+    path: str,
+    *,
+    verb: str = "Fused",
+    sensors: Sequence[str] | None = None,
+    threshold: float | None = None,
+    prefix: str = "",
+    summary: Summary | None = None,
 ) -> None:
-    """Say what a result is, in a few sentences; it, or of a series its last map, is read once."""
+    """Say what a result is, in a few sentences; it, or of a series its last map, is read once.
+
+    Not even once where its summary is known.
+    """
+    from .view.percentages import kept_together, let_go
     from .view.results import open_result
     from .view.summary import summarise
     from .view.words import sentences
 
-    result = open_result(path, prefix=prefix)
-    if "time" in result.dims:
-        result = result.isel(time=-1)
-    summary = summarise(result, threshold=threshold)
-    for sentence in sentences(summary, verb=verb):
-        click.echo(click.wrap_text(sentence, COLUMNS, subsequent_indent="  "))
+    if summary is None:
+        result = open_result(path, prefix=prefix)
+        if "time" in result.dims:
+            result = result.isel(time=-1)
+        summary = summarise(result, threshold=threshold)
+    for sentence in sentences(summary, verb=verb, sensors=sensors):
+        lines = click.wrap_text(kept_together(sentence), COLUMNS, subsequent_indent="  ")
+        click.echo(let_go(lines))
 
 
-def write_report(path: str, file: str, *, threshold: float | None, overwrite: bool = False) -> None:
-    """Write the report of a result."""
-    from .view.reporting import report
+def write_report(
+    path: str, file: str, *, threshold: float | None, overwrite: bool = False
+) -> Summary:
+    """Write the report of a result, and return its numbers."""
+    from .view.reporting import report_and_summary
     from .view.results import open_result
 
-    report(open_result(path), file, threshold=threshold, overwrite=overwrite)
+    result = open_result(path)
+    return report_and_summary(result, file, threshold=threshold, overwrite=overwrite)[1]
 
 
 def write_picture(path: str, out: Path, *, time: str | None = None, dpi: int = 150) -> None:
@@ -228,7 +247,7 @@ def _in_its_words(message: str, error: BaseException | None = None) -> str:
         words = words.replace("--date", "--time")
     if "report_file" in names:  # of fuse, which has no --overwrite
         words = words.replace("give --overwrite to replace it", "give another --report")
-    if CHECKSUM in words:
+    if any(said in words for said in DAMAGED):
         words = f"{_name_of_store(context)} is not what was written: xfusion verify says where"
     # that of update is no option
     return words.replace("another --out", "another STORE") if "store" in names else words

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from .assessment.applying import apply_calibration
 from .assessment.calibration import Calibration
 from .datamodel.grid import geobox_of
+from .datamodel.names import THRESHOLD
 from .datamodel.times import Time
 from .fusion.probability import exceedance
 from .fusion.rules import Inflate, RuleName
@@ -129,8 +130,13 @@ def fuse_files(
     dataset = fused.dataset.assign_attrs(sampled)
     if threshold is not None:
         dataset = dataset.assign(exceedance=exceedance(dataset, threshold))
-        dataset = dataset.assign_attrs(fusion_threshold=threshold)
+        dataset = dataset.assign_attrs({THRESHOLD: threshold})
     return SensorProduct(dataset=dataset)
+
+
+def sensor_name(name: str) -> str:
+    """Return what a result calls a sensor, "sentinel-1" of "s1"."""
+    return str(PRODUCTS[name].sensor) if name in PRODUCTS else name
 
 
 def check_names(names: Sequence[str]) -> None:

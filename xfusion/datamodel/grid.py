@@ -160,8 +160,20 @@ def extent_of(geobox: GeoBox) -> str:
 
 def side_of(geobox: GeoBox) -> str:
     """Return the sides of a pixel as a text for messages."""
+    return f"{sides_text(geobox)} in {crs_name(geobox.crs)}"
+
+
+def sides_text(geobox: GeoBox) -> str:
+    """Return the sides of a pixel with their unit, such as "10 x 10 m"."""
     across, down = abs(geobox.resolution.x), abs(geobox.resolution.y)
-    return f"{across:.7g} x {down:.7g} in {crs_name(geobox.crs)}"
+    return f"{across:.7g} x {down:.7g}{unit_suffix(geobox.crs)}"
+
+
+def unit_suffix(crs: Any) -> str:
+    """Return what follows a number along an axis of an odc CRS, such as " m"; "" without one."""
+    axes = [] if crs is None else crs.proj.axis_info
+    name = axes[0].unit_name if axes else ""
+    return " m" if name == "metre" else f" {name}" if name else ""
 
 
 def crs_name(crs: Any) -> str:

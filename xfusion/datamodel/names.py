@@ -6,6 +6,7 @@ SPAN = ("time_coverage_start", "time_coverage_end")
 
 MU, SIGMA, MASK, SOURCE = "mu", "sigma", "mask", "source"
 ALEATORIC = "aleatoric"  # the attribute that says that sigma holds that of a probability
+THRESHOLD = "fusion_threshold"  # the attribute that says what `exceedance` is the probability of
 PASSES = "passes"  # the attribute that says of how many samples mu is the mean
 PREDICTED = "prediction_model"  # the attribute that names the model mu is from
 EPISTEMIC_PART, ALEATORIC_PART = "sigma_epistemic", "sigma_aleatoric"

@@ -17,7 +17,7 @@ from xfusion.assessment.rectangles import Pixels
 from xfusion.datamodel.building import usable
 from xfusion.datamodel.graph import InGraph
 from xfusion.datamodel.grid import spatial_dims
-from xfusion.datamodel.names import CONFLICT, MASK, MU, SIGMA, SOURCE
+from xfusion.datamodel.names import CONFLICT, MASK, MU, SIGMA, SOURCE, THRESHOLD
 from xfusion.datamodel.pixel_area import PixelArea
 
 if TYPE_CHECKING:
@@ -182,6 +182,14 @@ class CensusTask(InGraph):
     @functools.cached_property
     def _area(self) -> PixelArea | None:
         return None if self.geobox is None else PixelArea(self.geobox)
+
+
+def threshold_of(dataset: xr.Dataset, given: float | None) -> float | None:
+    """Return the threshold of areas: the one that is given, or that a result was fused with."""
+    if given is not None or THRESHOLD not in dataset.attrs:
+        return given
+    # of a file it is a text
+    return float(dataset.attrs[THRESHOLD])
 
 
 def census_of(dataset: xr.Dataset, geobox: GeoBox | None, threshold: float | None) -> xr.DataArray:

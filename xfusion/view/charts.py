@@ -8,6 +8,7 @@ import numpy as np
 import xarray as xr
 
 from .markup import Markup, element, joined
+from .percentages import in_percent
 
 WIDTH, HEIGHT, LEFT, TOP, SIDE = 340, 330, 52, 12, 256
 CENTRE = 0.5
@@ -88,7 +89,9 @@ def reliability(scores: xr.Dataset) -> Markup:
     )
     dots = []
     for (x, y), p, o, share in zip(places, predicted, observed, shares, strict=True):
-        said = element("title", f"predicted {p:.3f}, came true {o:.3f}, {share:.1%} of the area")
+        said = element(
+            "title", f"predicted {p:.3f}, came true {o:.3f}, {in_percent(share)} of the area"
+        )
         radius = round(3 + 9 * float(np.sqrt(share)), 1)
         dots.append(
             element(
@@ -129,7 +132,7 @@ def pit(scores: xr.Dataset) -> Markup:
         bars.append(
             element(
                 "rect",
-                element("title", f"{k / count:.2f} to {(k + 1) / count:.2f}: {share:.1%}"),
+                element("title", f"{k / count:.2f} to {(k + 1) / count:.2f}: {in_percent(share)}"),
                 x=round(LEFT + k / count * SIDE + 0.5, 2),
                 y=round(TOP + SIDE - height, 2),
                 width=round(SIDE / count - 1, 2),
@@ -177,7 +180,7 @@ def coverage(scores: xr.Dataset) -> Markup:
     dots = [
         element(
             "circle",
-            element("title", f"interval of {level:.0%}: {share:.1%} inside"),
+            element("title", f"interval of {in_percent(level, 0)}: {in_percent(share)} inside"),
             cx=round(x, 1),
             cy=round(y, 1),
             r=5,

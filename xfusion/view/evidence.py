@@ -19,6 +19,7 @@ from xfusion.datamodel.grid import spatial_dims
 from xfusion.datamodel.names import CONFLICT, MASK, MU, SIGMA, SOURCE, SPATIAL_REF
 from xfusion.run.memory import compute
 
+from .census import threshold_of
 from .map_layers import LOOKED
 from .summary import Summary, summarise
 
@@ -68,6 +69,7 @@ def evidence_of(
     reference, threshold, correlation, kind, statistics
         As of :func:`~xfusion.view.reporting.report`.
     """
+    threshold = threshold_of(dataset, threshold)
     scores, by_source, measured = _judged(
         dataset, reference, has_grid=has_grid, threshold=threshold, kind=kind
     )

@@ -9,8 +9,9 @@ from typing import Any
 
 from odc.geo.crs import CRS
 
-from xfusion.datamodel.grid import crs_name
+from xfusion.datamodel.grid import crs_name, unit_suffix
 
+from .percentages import in_percent, kept_together, let_go
 from .summary import AreaOfMap, Summary
 
 WIDTH = 80  # columns of a terminal
@@ -30,7 +31,7 @@ def lines_of(summary: Summary, *, name: str) -> list[str]:
     lines = [f"{name}: {size_text(summary.sizes)}{crs_suffix(summary.crs)}{_pixel_of(summary)}"]
     lines.append(f"sensors: {', '.join(summary.sensors) or 'unknown'}")
     lines += [f"time: {summary.time}"] if summary.time else []
-    lines.append(f"usable: {summary.usable:.1%}")
+    lines.append(f"usable: {in_percent(summary.usable)}")
     lines += _ranges(summary)
     lines += _areas(summary)
     lines += [_conflict(summary)] if summary.conflict is not None else []
@@ -40,7 +41,7 @@ def lines_of(summary: Summary, *, name: str) -> list[str]:
         ("excluded, by reason", {k: share for k, share in summary.masks.items() if share}),
     ):
         if shares:
-            lines += [title, *(f"  {k:<32}{share:>8.1%}" for k, share in shares.items())]
+            lines += [title, *(f"  {k:<32}{in_percent(share):>8}" for k, share in shares.items())]
     if summary.parameters:
         lines += ["parameters", *(f"  {k:<32}{value}" for k, value in summary.parameters.items())]
     return [part for line in lines for part in _wrapped(line)]
@@ -167,10 +168,11 @@ def _table_of_areas(summary: Summary) -> Iterator[str]:
 def _conflict(summary: Summary) -> str:
     share = summary.conflict or 0.0
     pixels = round(share * summary.pixels)
+    number_of = "1 pixel" if pixels == 1 else f"{pixels} pixels"
     if not share:
-        return "conflict: 0 pixels, 0.0%"
+        return "conflict: 0 pixels, 0.0 %"
     apart = f"sensors are further apart than 3 sigmas of each{_advice(summary.parameters)}"
-    return f"conflict: {pixels} pixels, {share:.1%}: {apart}"
+    return f"conflict: {number_of}, {in_percent(share)}: {apart}"
 
 
 def _advice(parameters: Mapping[str, str]) -> str:
@@ -198,7 +200,7 @@ def _wrapped(line: str) -> list[str]:
     """Return a line as several where it is too long, those that follow further in."""
     indent = " " * (len(line) - len(line.lstrip()) + 2)
     parts = textwrap.wrap(
-        line,
+        kept_together(line),
         WIDTH,
         subsequent_indent=indent,
         drop_whitespace=True,
@@ -206,15 +208,14 @@ def _wrapped(line: str) -> list[str]:
         break_long_words=False,
         break_on_hyphens=False,
     )
-    return parts or [line]
+    return [let_go(part) for part in parts] or [line]
 
 
 def _pixel_of(summary: Summary) -> str:
     if summary.resolution is None or summary.crs is None:
         return ""
     across, down = summary.resolution
-    units = CRS(summary.crs).units
-    return f", pixels of {across:.7g} x {down:.7g} {units[0]}"
+    return f", pixels of {across:.7g} x {down:.7g}{unit_suffix(CRS(summary.crs))}"
 
 
 def size_text(sizes: Mapping[Any, int]) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 import xarray as xr
 
 from xfusion.datamodel.describing import OF_OURS, TITLE
-from xfusion.datamodel.grid import spatial_dims
+from xfusion.datamodel.grid import sides_text, spatial_dims
 from xfusion.datamodel.names import MU
 from xfusion.datamodel.provenance import assets_missing, lasting
 from xfusion.datamodel.times import as_text, moment_of
@@ -24,6 +24,7 @@ from .embedding import packed_codes, packed_floats, packed_numbers
 from .evidence import Evidence
 from .map_layers import LOOKED, MapLayer, drawn
 from .markup import Markup, data_element, element, escaped, filled, hash_of, joined
+from .percentages import in_percent
 from .tables import number, paragraph
 from .whereabouts import Place, facts_of
 
@@ -140,8 +141,7 @@ def _lead(dataset: xr.Dataset, place: Place, shape: tuple[int, int]) -> Markup:
     if place.geobox is None:
         lines.append(f"no place on the earth is known: {place.why_not}")
     else:
-        sides = place.geobox.resolution
-        lines.append(f"pixels of {abs(sides.x):.6g} x {abs(sides.y):.6g} in {place.crs}")
+        lines.append(f"pixels of {sides_text(place.geobox)} in {place.crs}")
     span = [dataset.attrs.get(name) for name in ("time_coverage_start", "time_coverage_end")]
     if all(span):
         lines.append(f"acquired from {span[0]} to {span[1]}")
@@ -205,8 +205,8 @@ def _about_maps(looked: xr.Dataset, said: list[dict[str, Any]], shape: tuple[int
     if LOOKED in looked.coords:
         share = float(np.mean(looked.coords[LOOKED].to_numpy()))
         lines.append(
-            f"Only {share:.1%} of the area was computed for the maps, block by block over all of "
-            "it; the rest is empty there."
+            f"Only {in_percent(share)} of the area was computed for the maps, block by block over "
+            "all of it; the rest is empty there."
         )
     steps = sorted({one["step"] for one in said if one.get("step")})
     if steps:

@@ -16,14 +16,13 @@ from xfusion.datamodel.names import CHI2, MASK, MU, SIGMA, SOURCE, WEIGHT
 from xfusion.datamodel.units import DIMENSIONLESS, units_of
 
 from .palette import APART, CATEGORIES, MEAN, MISSING, PLAIN, REASONS, SHARE, SPREAD
+from .percentages import in_percent, kept_together, let_go
 
 EDGES = 2, 98  # percentiles: a scale is not made by a few pixels
 BOTH_SIDES = 0.2  # of the longer side of 0 that the shorter has at least
 SEVERAL = "several"
-BESIDE, BROKEN = (
-    20,
-    38,
-)  # letters that a legend of two columns has at most in a text, and any in a line
+# letters that a legend of two columns has at most in a text, and any in a line
+BESIDE, BROKEN = 21, 38
 
 
 @dataclass(frozen=True)
@@ -48,9 +47,9 @@ class Panel:
     @property
     def legend(self) -> list[str]:
         """What its legend says of each class, in lines that are no wider than a map."""
-        said = [f"{name} {share:.1%}" for name, _, share in self.classes]
-        lines = [textwrap.wrap(text.replace("+", "+ "), BROKEN) for text in said]
-        return ["\n".join(each).replace("+ ", "+") for each in lines]
+        said = [f"{name} {in_percent(share)}" for name, _, share in self.classes]
+        lines = [textwrap.wrap(kept_together(text).replace("+", "+ "), BROKEN) for text in said]
+        return [let_go("\n".join(each)).replace("+ ", "+") for each in lines]
 
     @property
     def columns(self) -> int:

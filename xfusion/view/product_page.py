@@ -15,6 +15,7 @@ from xfusion.datamodel.names import MASK, MU
 from xfusion.datamodel.times import moments_of
 
 from .explanation import in_bytes
+from .percentages import in_percent
 from .steps import words_of_grid
 from .thumbnail import in_memory, thumbnail_of
 
@@ -76,7 +77,7 @@ def _time(label: xr.DataArray | None) -> dict[str, str]:
     if moments is None or np.isnat(moments).any():
         return {}
     ends = np.unique([moments.min(), moments.max()]).astype("datetime64[s]")
-    dates = f", {moments.size} dates" if moments.ndim else ""
+    dates = f", {moments.size} date{'s' * (moments.size != 1)}" if moments.ndim else ""
     return {"time": " to ".join(map(str, ends)) + dates}
 
 
@@ -114,7 +115,9 @@ def _reasons(dataset: xr.Dataset) -> Mapping[str, str]:
     counts = np.bincount(codes, minlength=256) / max(1, codes.size)
     flags = np.arange(256)
     shares = {f.name: float(counts[flags & f.value > 0].sum()) for f in Exclusion}
-    said = ", ".join(f"{str(name).lower()} {share:.1%}" for name, share in shares.items() if share)
+    said = ", ".join(
+        f"{str(name).lower()} {in_percent(share)}" for name, share in shares.items() if share
+    )
     among = f" (every {step}th row and column)" if step > 1 else ""
     return {"excluded": f"{said or 'nothing'}{among}"}
 

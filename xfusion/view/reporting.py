@@ -25,6 +25,7 @@ from .evidence import Statistics, evidence_of
 from .looking import SIDE, look
 from .map_layers import layers_of
 from .page import GENERATOR, page_of
+from .summary import Summary
 from .whereabouts import indexed, north_up, place_of
 
 BEGINNING = 4096  # bytes of a file that tell whether it is a report
@@ -62,7 +63,8 @@ def report(
     sensors : sequence of Dataset or product, optional
         Retrievals on the same grid, such as those that were fused, to be shown beside the result.
     threshold, correlation
-        Of the area, see :func:`xfusion.area`. Without a correlation the one is taken that is
+        Of the area, see :func:`xfusion.area`; a result of ``xfusion fuse --threshold`` has its own
+        threshold unless one is given. Without a correlation the one is taken that is
         measured against the reference, :func:`xfusion.error_correlation`; and without a
         reference the uncertainty is a range, from independent errors to errors that are alike.
     kind : {"binary", "continuous"}, optional
@@ -103,6 +105,38 @@ def report(
     ...     path.name, path.stat().st_size < 15_000_000
     ('report.html', True)
     """
+    return report_and_summary(
+        dataset,
+        path,
+        reference=reference,
+        sensors=sensors,
+        threshold=threshold,
+        correlation=correlation,
+        kind=kind,
+        statistics=statistics,
+        overwrite=overwrite,
+    )[0]
+
+
+def report_and_summary(
+    dataset: Retrieval,
+    path: FilePath,
+    *,
+    reference: xr.DataArray | None = None,
+    sensors: Sequence[Retrieval] = (),
+    threshold: float | None = None,
+    correlation: Correlation = None,
+    kind: Kind | None = None,
+    statistics: Statistics = "all",
+    overwrite: bool = False,
+) -> tuple[Path, Summary]:
+    """Write a report, see :func:`report`, and return its numbers too, so that they are read once.
+
+    Parameters
+    ----------
+    dataset, path, reference, sensors, threshold, correlation, kind, statistics, overwrite
+        As of :func:`report`.
+    """
     one = _one_map(as_retrieval(dataset))
     _check(statistics)
     target = report_target(path, overwrite=overwrite)
@@ -126,7 +160,7 @@ def report(
         statistics=statistics,
     )
     page = page_of(one, north_up(looked, place), layers, place, found, sensors)
-    return _written(page, target, overwrite=overwrite)
+    return _written(page, target, overwrite=overwrite), found.summary
 
 
 def _check(statistics: Any) -> None:

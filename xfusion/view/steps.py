@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from xfusion.datamodel.graph import parts_of, tasks_of_layers
-from xfusion.datamodel.grid import crs_name
+from xfusion.datamodel.grid import crs_name, unit_suffix
 from xfusion.fusion.block import FusionTask
 from xfusion.masks.mosaic import Mosaic, WarpedBands
 from xfusion.masks.odc_bands import OdcBands
@@ -143,11 +143,7 @@ def words_of_grid(geobox: GeoBox) -> str:
     """Return CRS and sides of a pixel of a grid, such as "EPSG:32633 at 10 m"."""
     across, down = abs(geobox.resolution.x), abs(geobox.resolution.y)
     sides = f"{across:.7g}" if across == down else f"{across:.7g} x {down:.7g}"
-    axes = [] if geobox.crs is None else geobox.crs.proj.axis_info
-    unit = (
-        " m" if axes and axes[0].unit_name == "metre" else f" {axes[0].unit_name}" if axes else ""
-    )
-    return f"{crs_name(geobox.crs)} at {sides}{unit}"
+    return f"{crs_name(geobox.crs)} at {sides}{unit_suffix(geobox.crs)}"
 
 
 WORDS: dict[type[Any], Callable[[Any], str]] = {

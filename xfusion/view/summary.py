@@ -34,6 +34,7 @@ from .census import (
     VARIANCE,
     Census,
     census_of,
+    threshold_of,
 )
 
 if TYPE_CHECKING:
@@ -129,7 +130,8 @@ def summarise(
     dataset : Dataset or product
         A retrieval, usually a fused one.
     threshold : float, in units of mu, optional
-        As in :func:`xfusion.area`: areas are those where the quantity exceeds this.
+        As in :func:`xfusion.area`: areas are those where the quantity exceeds this; by default
+        the one that the result was fused with, if any.
     correlation : float or other, optional
         Of the errors of two pixels, as in :func:`xfusion.area`. Without it areas have two
         uncertainties, of errors that are independent and of errors that are all alike.
@@ -144,12 +146,13 @@ def summarise(
         As :func:`xfusion.area`, with a threshold or a correlation.
     """
     dataset = as_retrieval(dataset)
-    geobox = geobox_of(dataset) if _has_place(dataset) else None
+    threshold = threshold_of(dataset, threshold)
+    has_place = spatial_dims(dataset) is not None and has_crs(dataset)
+    geobox = geobox_of(dataset) if has_place else None
     no_area = _why_no_area(geobox)
     layers = {"census": census_of(dataset, None if no_area else geobox, threshold)}
     if correlation is not None:
-        options: dict[str, Any] = {"threshold": threshold, "correlation": correlation}
-        measured = area(dataset, **options)
+        measured = area(dataset, threshold=threshold, correlation=correlation)
         layers["sigma"] = measured.area_sigma
     known = compute(xr.Dataset({name: v.variable for name, v in layers.items()}))
     each = Census.of_flat(known["census"].to_numpy())
@@ -181,10 +184,6 @@ def summarise(
         masks=_by_reason(counts[MASK]) if MASK in dataset else {},
         parameters={str(k): str(v) for k, v in dataset.attrs.items() if k not in NO_PARAMETERS},
     )
-
-
-def _has_place(dataset: xr.Dataset) -> bool:
-    return spatial_dims(dataset) is not None and has_crs(dataset)
 
 
 def _why_no_area(geobox: GeoBox | None) -> str | None:
@@ -279,7 +278,7 @@ def _time(label: xr.DataArray | None) -> str | None:
     if moments is None or np.isnat(moments).any():
         return None
     first, last = (str(each.astype("datetime64[s]")) for each in (moments.min(), moments.max()))
-    return f"{first} to {last}, {moments.size} dates"
+    return f"{first} to {last}, {moments.size} dates" if moments.size > 1 else f"{first}, 1 date"
 
 
 def _by_source(shares: NDArray[Any], names: Sequence[str]) -> dict[str, float]:

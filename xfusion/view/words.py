@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from .listing import area_text, number
+from .percentages import in_percent
 from .summary import Summary
 
 SOME = 0.0005  # of all pixels: less is 0.0 %
@@ -19,7 +22,9 @@ REASONS = {
 MOST_REASONS = 3
 
 
-def sentences(summary: Summary, *, verb: str = "Fused") -> list[str]:
+def sentences(
+    summary: Summary, *, verb: str = "Fused", sensors: Sequence[str] | None = None
+) -> list[str]:
     """Return two to five sentences on a result: of what it is, how much is usable, and how sure.
 
     Parameters
@@ -28,6 +33,8 @@ def sentences(summary: Summary, *, verb: str = "Fused") -> list[str]:
         Of :func:`~xfusion.view.summary.summarise`.
     verb : str
         What was done.
+    sensors : sequence of str, optional
+        Who was asked, where that is not all who have a say in the result.
 
     Examples
     --------
@@ -42,8 +49,10 @@ def sentences(summary: Summary, *, verb: str = "Fused") -> list[str]:
     100.0 % of them have an estimate.
     The mean of mu is 0.3, from 0.2 to 0.4; the mean of sigma is 0.07071.
     """
-    said = [f"{verb} {summary.pixels} pixels of {_and(list(summary.sensors) or ['one sensor'])}."]
-    said.append(_usable(summary))
+    asked = list(summary.sensors if sensors is None else sensors)
+    pixels = "1 pixel" if summary.pixels == 1 else f"{summary.pixels} pixels"
+    said = [f"{verb} {pixels} of {_and(asked or ['one sensor'])}."]
+    said.append(_usable(summary, asked))
     if summary.conflict is not None and summary.conflict > 0:
         said.append(
             f"In {_percent(summary.conflict)} of them sensors contradict each other, further "
@@ -61,9 +70,9 @@ def sentences(summary: Summary, *, verb: str = "Fused") -> list[str]:
     return said
 
 
-def _usable(summary: Summary) -> str:
-    idle = [name for name, share in summary.contributions.items() if not share]
-    nothing = f"; nothing came from {_and(idle)}" if idle else ""
+def _usable(summary: Summary, asked: Sequence[str]) -> str:
+    idle = [name for name, share in summary.contributions.items() if not share and name in asked]
+    nothing = f"; {_and(idle)} contributed to none" if idle else ""
     usable = f"{_percent(summary.usable)} of them have an estimate{nothing}"
     reasons = sorted(((s, n) for n, s in summary.masks.items() if s >= SOME), reverse=True)
     if not reasons or summary.usable == 1:
@@ -87,9 +96,7 @@ def _percent(share: float) -> str:
     if 0 < share < SOME:
         return f"less than {100 * SOME:g} %"
     return (
-        f"{100 * share:.1f} %"
-        if share == 1 or share < 1 - SOME
-        else f"more than {100 - 100 * SOME:g} %"
+        in_percent(share) if share == 1 or share < 1 - SOME else f"more than {100 - 100 * SOME:g} %"
     )
 
 
