@@ -95,6 +95,14 @@ def test_code_on_pages_is_no_wider_than_its_box() -> None:
     assert not wide
 
 
+def test_code_that_uses_rio_imports_what_brings_it() -> None:
+    code = re.compile(r"```(?:python|\{code-cell\})[^\n]*\n(.*?)```", re.DOTALL)
+    for page in [DOCS.parent / "README.md", *(DOCS / page for page in PAGES)]:
+        blocks = "\n".join(code.findall(page.read_text()))
+        if ".rio." in blocks:
+            assert "import rioxarray" in blocks.partition(".rio.")[0], page
+
+
 def test_the_site_asks_nothing_of_the_network() -> None:
     css = (DOCS / "_static" / "site.css").read_text()
     assert "http" not in css
