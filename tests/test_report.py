@@ -229,13 +229,19 @@ def test_scores_and_charts_are_those_of_assess(tmp_path: Path) -> None:
     assert "Coverage" in path.read_text()
 
 
+@pytest.mark.parametrize(("crs", "said"), [("EPSG:32633", "m"), ("EPSG:2263", "US survey foot")])
+def test_sides_of_pixels_have_their_unit(crs: str, said: str, tmp_path: Path) -> None:
+    page = text_of(water(crs=crs).fusion.report(tmp_path / "r.html", statistics="shown"))
+    assert re.search(rf"pixels of \d+ x \d+ {said} in {crs}", page)
+
+
 def test_a_reliability_diagram_has_its_dots_where_they_belong(tmp_path: Path) -> None:
     mu = np.repeat([[0.25, 0.75]], 400, axis=1)
     truth = xr.DataArray(np.tile([[0, 0, 0, 1]], 200), dims=("y", "x"))
     page = xf.report(
         xf.retrieval(mu, mu * 0 + 0.3), tmp_path / "r.html", reference=truth
     ).read_text()
-    dots = re.findall(r"predicted ([\d.]+), came true ([\d.]+), ([\d.]+)%", page)
+    dots = re.findall(r"predicted ([\d.]+), came true ([\d.]+), ([\d.]+) %", page)
     assert [(float(o), float(s)) for _, o, s in dots] == [(0.25, 50), (0.25, 50)]
     assert [float(p) for p, _, _ in dots] == pytest.approx([0.25, 0.75], abs=2e-3)
 
