@@ -59,6 +59,7 @@ def test_gdal_reads_each_pixel_and_where_it_lies(inputs: Path, tmp_path: Path) -
     for name, layer in water.data_vars.items():
         with rasterio.open(f'ZARR:"{tmp_path / "w.zarr"}":/{name}') as file:
             assert file.transform == TRANSFORM
+            assert file.crs == "EPSG:32633"
             np.testing.assert_array_equal(file.read(1), layer)
 
 

@@ -55,6 +55,7 @@ from .store.write import to_zarr
 from .view.explaining import explain
 from .view.pictures import plot
 from .view.reporting import report
+from .view.results import open_result
 from .view.score_plots import plot_pit, plot_reliability
 from .view.series_plots import plot_area, plot_history, plot_weights
 from .warming import warm
@@ -106,6 +107,7 @@ __all__ = [
     "models",
     "ndvi",
     "onset",
+    "open_result",
     "open_series",
     "plot",
     "plot_area",

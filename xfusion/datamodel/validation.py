@@ -8,6 +8,7 @@ import numpy as np
 import xarray as xr
 
 from .chunks import check_known
+from .conventions import of_no_store
 from .flags import whole_flags
 from .names import BAND, MASK, MU, NODATA, PACKING, SIGMA, SPATIAL_REF
 from .units import dequantify, fits_deviation, same_units, units_of
@@ -34,7 +35,7 @@ def as_retrieval(obj: Retrieval) -> xr.Dataset:
     for name, variable in dataset.variables.items():
         if variable.chunks is not None:
             check_known(str(name), variable)
-    dataset = with_spatial_ref(dequantify(dataset))
+    dataset = of_no_store(with_spatial_ref(dequantify(dataset)))
     if MU in dataset.data_vars and dataset[MU].sizes.get(BAND) == 1:
         dataset = dataset.isel({BAND: 0}, drop=True)
     for name in (MU, SIGMA):

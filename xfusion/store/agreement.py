@@ -29,6 +29,7 @@ MEANING = ("units", "calendar", "grid_mapping", "standard_name", "flag_", "scale
 OF_RESULTS = ("sensor", "fusion_", "series_", "calibration_", "aleatoric", "passes")
 # words and marks that change no number; a store of an earlier version has none of some
 OF_WORDS = ("title", "history", "unc_comps", "units_metadata", "Conventions")
+OF_LATER = ("long_name", "flag_values", "grid_mapping")  # which earlier versions did not write
 OF_STATES = "series_"  # begins the parameters of a filter
 OF_NAMES = ("coordinates", "ancillary_variables")  # of variables, which are compared as such
 
@@ -211,7 +212,7 @@ def _of_attributes(
     grown = {*merged_mask_attrs([stored, ours]), JOB, CARRIED, *OF_NAMES, *OF_WORDS, *joined}
     if LAST_LOOK in ours and LAST_LOOK in stored:
         grown.add(LAST_LOOK)
-    grown |= {key for key in ("long_name", "flag_values") if key not in stored}
+    grown |= {key for key in OF_LATER if key not in stored}
     for key in {**stored, **ours}:
         if key in grown or is_of_store(key) or stored.get(key) == ours.get(key):
             continue

@@ -12,7 +12,7 @@ import xarray as xr
 from xfusion.datamodel.components import PLAIN, unfit_names
 from xfusion.datamodel.flags import Exclusion
 from xfusion.datamodel.grid import spatial_dims
-from xfusion.datamodel.names import MASK
+from xfusion.datamodel.names import MASK, SPATIAL_REF
 from xfusion.datamodel.provenance import JOB
 from xfusion.datamodel.times import moments_of
 from xfusion.run.scheduler import lazy_variables
@@ -25,6 +25,7 @@ from .place import ROOT, STATE, Place
 if TYPE_CHECKING:
     from zarr.abc.store import Store as ZarrStore
 
+GRID_MAPPING, COORDINATES = "grid_mapping", "coordinates"
 LEVEL = 0  # of zstd: Zarr's own choice
 TIME = "time"  # the dim along which a store can grow
 LABELS = 1024  # times, in one piece: there is room for more than a store begins with
@@ -84,7 +85,7 @@ def template_of(
         encoding[MASK] |= {"fill_value": int(Exclusion.UNKNOWN)}
     template: Any = MemoryStore()
     with quiet_zarr():
-        _without_blocks(dataset).to_zarr(
+        _placed(_without_blocks(dataset)).to_zarr(
             template,
             mode="w",
             compute=False,
@@ -202,6 +203,21 @@ def _of_labels(variable: xr.Variable) -> dict[str, Any]:
         since = " since 1970-01-01" if variable.dtype.kind == "M" else ""
         encoding |= {"units": f"{units}{since}", "dtype": "int64"}
     return encoding
+
+
+def _placed(dataset: xr.Dataset) -> xr.Dataset:
+    """Return layers that say which variable holds their CRS, as CF has it and GDAL reads it."""
+    if SPATIAL_REF not in dataset.coords:
+        return dataset
+    dataset = dataset.copy()
+    for name, layer in dataset.data_vars.items():
+        if spatial_dims(layer) is not None:
+            labels = sorted(str(label) for label in layer.coords if label not in layer.dims)
+            attrs = {k: v for k, v in layer.attrs.items() if k != COORDINATES}
+            dataset[name].attrs = attrs | {GRID_MAPPING: SPATIAL_REF}
+            # else the CRS would be a layer to plain readers, as it is named as something else
+            dataset[name].encoding = {COORDINATES: " ".join(labels)}
+    return dataset
 
 
 def _blocks(variable: xr.Variable) -> Iterator[tuple[Any, tuple[int, ...]]]:

@@ -18,7 +18,7 @@ from .appending import FIRST, append_dates, in_dates, span_of_first, without_ori
 from .arrays import needs_zarr
 from .blocks import in_blocks
 from .commit_of_dates import commit_dates, holds_result
-from .commits import is_repository, write_commits
+from .commits import is_repository, opened_branch, write_commits
 from .draft import is_being_added_to
 from .filling import Filling
 from .fingerprint import job_of
@@ -184,8 +184,10 @@ def to_zarr(
         return place.opened(lazy.chunksizes)
 
 
-def is_store(path: str | os.PathLike[str]) -> bool:
+def is_store(path: object) -> bool:
     """Whether a path or URL is that of a Zarr store, by its name or by what is there."""
+    if not isinstance(path, str | os.PathLike):
+        return True  # or nothing that could be opened
     text = os.fspath(path)
     if "://" in text:
         return not text.endswith((".tif", ".tiff"))
@@ -201,6 +203,8 @@ def open_store(store: StoreLike) -> xr.Dataset:
         If it is not finished, or there is none.
     """
     needs_zarr()
+    if is_repository(store):
+        return opened_branch(store)
     place = Place(store)
     with place.named_errors():
         place.check_is_finished()

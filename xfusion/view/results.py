@@ -13,6 +13,7 @@ from xfusion.datamodel.names import CONFLICT, MASK, MU, SIGMA, SOURCE
 from xfusion.datamodel.redaction import public
 from xfusion.raster.file import FilePath
 from xfusion.raster.opening import open_raster, open_retrieval
+from xfusion.store.place import StoreLike
 from xfusion.store.write import is_store, open_store
 
 FURTHER = ("exceedance", "chi2")
@@ -22,14 +23,50 @@ PARTS = (
 )  # of a folder
 
 
-def open_result(path: FilePath, *, prefix: str = "") -> xr.Dataset:
+def open_result(result: FilePath | StoreLike, /, *, prefix: str = "") -> xr.Dataset:
     """Open a result lazily: a Zarr store, a folder of COGs, or one of the files in it.
+
+    Parameters
+    ----------
+    result : path, URL, zarr store or icechunk.Repository
+        As :func:`~xfusion.to_zarr` takes it; or a folder that :func:`~xfusion.to_cog` has written,
+        or a file in it.
+    prefix : str
+        Of the files, as of :func:`~xfusion.to_cog`.
+
+    Returns
+    -------
+    Dataset
+        The retrieval as it was before it was written, with the source and whatever else is there,
+        in the blocks of the store or the files.
 
     Raises
     ------
     ValueError
         If it is none of these, or not there, or a store that is not finished.
+    ImportError
+        If it is a store, and zarr is not installed; or an address, and obstore is not.
+
+    Notes
+    -----
+    Of a store, what ``xr.open_zarr`` opens besides is left out: where the whole lies by the
+    conventions of GeoZarr, `zarr_conventions` and others. It is not true of a part, and netCDF
+    cannot hold it. Numbers of flags are of the dtype of their variable, as CF wants them, and the
+    name of the CRS variable is in ``encoding``, as rioxarray keeps it. Pictures of a store with
+    :func:`~xfusion.add_overviews` are made of its levels, if it was opened here.
+
+    Examples
+    --------
+    >>> import numpy as np, tempfile, xfusion as xf
+    >>> mu = np.zeros((4, 4), np.float32)
+    >>> store = f"{tempfile.mkdtemp()}/water.zarr"
+    >>> _ = xf.to_zarr(xf.retrieval(mu, mu + 1, mu > 0), store, progress=False)
+    >>> opened = xf.open_result(store)
+    >>> opened.to_netcdf(f"{store}.nc")
+    >>> opened.mask.attrs["flag_masks"].dtype
+    dtype('uint8')
     """
+    path: Any = result
     if is_store(path):
         store = open_store(path)
         lacks = [name for name in (MU, SIGMA) if name not in store]
