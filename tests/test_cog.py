@@ -172,7 +172,7 @@ def test_source_has_colours_and_is_opened_as_flags_again(tmp_path: Path) -> None
         table = file.colormap(1)
         assert file.descriptions == ("source",)
     assert len({table[value] for value in range(4)}) == 4
-    assert table[0][:3] == (255, 255, 255)
+    assert table[0][:3] == (217, 217, 217)
     source = xf.raster.open_raster(files["source"], masked=False)
     assert set(source.cf.flags) == {"s1", "s2"}
 

@@ -10,6 +10,7 @@ import dask.array as da
 import numpy as np
 import pyproj
 import pytest
+import rasterio
 import xarray as xr
 from affine import Affine
 from click.testing import CliRunner
@@ -19,8 +20,8 @@ from odc.geo.xr import xr_zeros
 
 import xfusion as xf
 from xfusion.cli import main
+from xfusion.datamodel.palette import CATEGORIES, REASONS, SEVERAL
 from xfusion.view.map_marks import marks_of
-from xfusion.view.palette import CATEGORIES, REASONS
 from xfusion.view.panels import scale_of
 
 pytest.importorskip("matplotlib")
@@ -66,6 +67,9 @@ def drawn(image: Any) -> NDArray[np.float64]:
     return pixels
 
 
+OF_FLAGS = [CATEGORIES, (*REASONS.values(), SEVERAL)]
+
+
 def lab(colours: tuple[str, ...], deficiency: NDArray[np.float64]) -> NDArray[np.float64]:
     rgb = np.array([[int(c[i : i + 2], 16) / 255 for i in (1, 3, 5)] for c in colours])
     linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
@@ -81,7 +85,9 @@ def lab(colours: tuple[str, ...], deficiency: NDArray[np.float64]) -> NDArray[np
     )
 
 
-@pytest.mark.parametrize("colours", [CATEGORIES, tuple(REASONS.values())], ids=["source", "mask"])
+@pytest.mark.parametrize(
+    "colours", [CATEGORIES, (*REASONS.values(), SEVERAL)], ids=["source", "mask"]
+)
 @pytest.mark.parametrize("deficiency", DEFICIENCIES)
 def test_any_two_classes_are_apart_for_colour_blind_readers(
     colours: tuple[str, ...], deficiency: str
@@ -91,7 +97,9 @@ def test_any_two_classes_are_apart_for_colour_blind_readers(
     assert min(apart) > 25  # CIE 1976; 2.3 is just noticeable
 
 
-@pytest.mark.parametrize("colours", [CATEGORIES, tuple(REASONS.values())], ids=["source", "mask"])
+@pytest.mark.parametrize(
+    "colours", [CATEGORIES, (*REASONS.values(), SEVERAL)], ids=["source", "mask"]
+)
 def test_any_two_classes_are_apart_in_grey(colours: tuple[str, ...]) -> None:
     lightness = np.sort(lab(colours, np.eye(3))[:, 0])
     assert np.diff(lightness).min() > 8
@@ -131,7 +139,7 @@ def test_of_many_sensors_combinations_without_a_colour_are_counted_together() ->
         each["mask"][k * 5 : k * 5 + 5] = 1
     axes = {a.get_title(): a for a in xf.plot(xf.gaussian(*sensors)).axes}
     texts = legend_of(axes["source"])
-    assert texts[-1].startswith("4 other combinations")
+    assert texts[-1].startswith("5 other combinations")
     shares = [float(text.rpartition(" %")[0].split()[-1]) for text in texts]
     assert sum(shares) == pytest.approx(100, abs=0.5)
 
@@ -380,3 +388,51 @@ def test_the_command_refuses_another_format(tmp_path: Path) -> None:
     ran = CliRunner().invoke(main, ["plot", "x", "--out", str(tmp_path / "picture.jpeg")])
     assert ran.exit_code == 2
     assert "png, pdf, svg" in ran.output
+
+
+def test_flags_have_one_colour_in_files_pictures_and_reports(tmp_path: Path) -> None:
+    from matplotlib.colors import to_hex
+
+    from xfusion.view.map_layers import drawn as drawn_layers
+    from xfusion.view.map_layers import layers_of
+
+    sensors = [sensor(f"s{k}", 0.5) for k in range(4)]
+    for k, each in enumerate(sensors):
+        each["mask"][k * 5 :] = 1 + k
+    fused = xf.gaussian(*sensors)
+    fused["conflict"][3:] = True
+    fused["mask"][:3] = np.array([[1], [2], [3]], np.uint8)
+    fused.fusion.to_cog(tmp_path, progress=False)
+    tables = {}
+    for name in ("source", "mask", "conflict"):
+        with rasterio.open(tmp_path / f"{name}.tif") as file:
+            colours = file.colormap(1).items()
+            tables[name] = {v: f"#{bytes(colour[:3]).hex()}" for v, colour in colours}
+    axes = {a.get_title(): a for a in xf.plot(fused).axes}
+    for name in ("source", "mask"):
+        image = axes[name].images[0]
+        shown = image.cmap(image.norm(image.get_array()))
+        codes = fused[name].to_numpy()
+        assert len({*codes.ravel()}) > 2
+        for code in np.unique(codes):
+            (colour,) = {to_hex(c) for c in shown[codes == code]}
+            assert colour == tables[name][int(code)], (name, code)
+    there, layers = layers_of(fused, [], None)
+    said = dict(zip([each.name for each in layers], drawn_layers(layers, there), strict=True))
+    for name, table in tables.items():
+        bits = {each["bit"]: each["colour"] for each in said[name]["bits"]}
+        for code in map(int, np.unique(there[name])):
+            of_page = {0: said[name]["zero"]} | bits | said[name]["colours"]
+            assert of_page.get(code, said[name]["several"]) == table[code], (name, code)
+
+
+def test_a_page_has_the_colours_of_matplotlib() -> None:
+    import matplotlib as mpl
+
+    from xfusion.view.palette import RAMPS
+
+    for name, stops in RAMPS.items():
+        for k, stop in enumerate(stops):
+            expected = mpl.colormaps[name](k / (len(stops) - 1))
+            found = [int(stop[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+            np.testing.assert_allclose(found, expected[:3], atol=2.1 / 255)

@@ -8,22 +8,8 @@ import numpy as np
 import xarray as xr
 
 from xfusion.datamodel.names import CONFLICT, MASK, SOURCE
+from xfusion.datamodel.palette import CONTRADICTION, PLAIN, colours_of_mask, colours_of_source
 
-# Okabe and Ito's, which the colour-blind tell apart
-SENSOR_COLOURS = np.array(
-    [
-        (0, 114, 178),
-        (230, 159, 0),
-        (0, 158, 115),
-        (204, 121, 167),
-        (240, 228, 66),
-        (86, 180, 233),
-        (213, 94, 0),
-        (120, 120, 120),
-    ]
-)
-NOBODY = (255, 255, 255)
-CONFLICT_COLOUR = (213, 94, 0)
 AGREEMENT = ("agree", "conflict")
 GRID = 2  # dims of a layer of one band
 
@@ -53,16 +39,19 @@ def class_names(array: xr.DataArray) -> dict[int, str]:
     }
 
 
-def colours(source: xr.DataArray) -> dict[int, tuple[int, int, int]]:
-    """Return a colour for each value of flags: the mean of those of its bits."""
-    table = {0: NOBODY}
-    if source.name == CONFLICT:
-        return table | {1: CONFLICT_COLOUR}
-    for value, members in combinations(len(meanings_of(source))).items():
-        if members:
-            mean = SENSOR_COLOURS[members].mean(axis=0).round().astype(int)
-            table[value] = (int(mean[0]), int(mean[1]), int(mean[2]))
-    return table
+def colours(flags: xr.DataArray) -> dict[int, tuple[int, int, int]]:
+    """Return a colour for each value of flags, as pictures have them."""
+    names = meanings_of(flags)
+    if flags.name == CONFLICT:
+        table = {0: PLAIN, 1: CONTRADICTION}
+    else:
+        table = colours_of_mask(names) if flags.name == MASK else colours_of_source(len(names))
+    return {value: _channels(colour) for value, colour in table.items()}
+
+
+def _channels(colour: str) -> tuple[int, int, int]:
+    red, green, blue = bytes.fromhex(colour.removeprefix("#"))
+    return red, green, blue
 
 
 def combinations(number: int) -> dict[int, list[int]]:

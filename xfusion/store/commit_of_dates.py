@@ -24,6 +24,21 @@ def holds_result(repository: Any) -> bool:
     return Branch(repository).read(ROOT) is not None
 
 
+def opened_branch(repository: Any) -> xr.Dataset:
+    """Open the finished result in a repository lazily.
+
+    Raises
+    ------
+    ValueError
+        If there is none.
+    """
+    branch = Branch(repository)
+    if branch.read(ROOT) is None:
+        msg = f"{branch.name} holds no finished result: call xf.to_zarr again, and it goes on"
+        raise ValueError(msg)
+    return branch.opened(xr.Dataset())
+
+
 def commit_dates(
     dataset: xr.Dataset, repository: Any, *, shards: bool, progress: bool
 ) -> xr.Dataset:

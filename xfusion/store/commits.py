@@ -44,21 +44,6 @@ def store_of(repository: Any) -> Any:
     return repository.readonly_session(BRANCH).store
 
 
-def opened_branch(repository: Any) -> xr.Dataset:
-    """Open the finished result in a repository lazily.
-
-    Raises
-    ------
-    ValueError
-        If there is none.
-    """
-    branch = Branch(repository)
-    if branch.read(ROOT) is None:
-        msg = f"{branch.name} holds no finished result: call xf.to_zarr again, and it goes on"
-        raise ValueError(msg)
-    return branch.opened(xr.Dataset())
-
-
 def write_commits(
     dataset: xr.Dataset,
     job: Mapping[str, str],

@@ -17,8 +17,8 @@ from xfusion.run.scheduler import lazy_variables
 from .appending import FIRST, append_dates, in_dates, span_of_first, without_origin
 from .arrays import needs_zarr
 from .blocks import in_blocks
-from .commit_of_dates import commit_dates, holds_result
-from .commits import is_repository, opened_branch, write_commits
+from .commit_of_dates import commit_dates, holds_result, opened_branch
+from .commits import is_repository, write_commits
 from .draft import is_being_added_to
 from .filling import Filling
 from .fingerprint import job_of

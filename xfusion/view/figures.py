@@ -22,6 +22,7 @@ def matplotlib_of(extra: str = "viz") -> Any:
         import matplotlib.dates
         import matplotlib.figure
         import matplotlib.patches
+        import matplotlib.ticker
     except ModuleNotFoundError as error:
         msg = f'the picture needs matplotlib: pip install "xfusion[{extra}]"'
         raise ModuleNotFoundError(msg, name=error.name) from error

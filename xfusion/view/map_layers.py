@@ -24,12 +24,19 @@ from xfusion.datamodel.names import (
     SOURCE,
     WEIGHT,
 )
+from xfusion.datamodel.palette import (
+    CONTRADICTION,
+    OTHERS,
+    SEVERAL,
+    colours_of_mask,
+    colours_of_source,
+)
 from xfusion.datamodel.reference import on_grid
 from xfusion.datamodel.times import label_text
 from xfusion.datamodel.units import DIMENSIONLESS, units_of
 from xfusion.datamodel.validation import Retrieval, as_retrieval
 
-from .colours import CATEGORIES, RAMPS, REASONS, SEVERAL
+from .palette import APART, MEAN, RAMPS, SHARE, SPREAD
 
 MOST = 48  # layers
 FIRST = 8  # of them that are shown at the beginning
@@ -45,7 +52,7 @@ TITLES = {
     DIFFERENCE: "Normalised difference",
     COUNT: "Retrievals (count)",
 }
-RAMP_OF = {SIGMA: "magma", CHI2: "magma", DIFFERENCE: "puor", WEIGHT: "cividis"}
+RAMP_OF = {SIGMA: SPREAD, CHI2: SPREAD, DIFFERENCE: APART, WEIGHT: SHARE}
 LIKE_SHARES = (-0.2, 0.5, 1.2)  # least, and least and most of the largest, of noisy shares, too
 LOOKED = "looked"  # the coordinate of a look of which not every block is read
 Kind: TypeAlias = Literal["number", "flags", "part"]
@@ -214,7 +221,7 @@ def drawn(layers: Sequence[MapLayer], looked: xr.Dataset) -> list[dict[str, Any]
         shown += said["shown"]
         if layer.kind == "number":
             low, high = scales[layer.group or layer.name]
-            ramp = RAMP_OF.get(layer.group, "viridis")
+            ramp = RAMP_OF.get(layer.group, MEAN)
             said |= {"from": low, "to": high, "ramp": [*RAMPS[ramp]]}
         else:
             said |= _colours(layer, array.to_numpy())
@@ -252,33 +259,32 @@ def _scale(name: str, values: NDArray[Any]) -> tuple[float, float]:
 
 def _colours(layer: MapLayer, codes: NDArray[Any]) -> dict[str, Any]:
     """Return the colours of bits, and of the codes of several bits where there are few of these."""
-    single = {
-        bit: REASONS.get(name, CATEGORIES[k % len(CATEGORIES)])
-        for k, (bit, name) in enumerate(layer.bits.items())
-    }
+    names = [*layer.bits.values()]
+    is_source, several_colour = layer.name == SOURCE, SEVERAL
+    if is_source:
+        table, several_colour = colours_of_source(len(names)), OTHERS
+    else:
+        table = colours_of_mask(names)
+    if layer.name == CONFLICT:
+        table[1] = CONTRADICTION
+    single = {bit: table[1 << k] for k, bit in enumerate(layer.bits)}
     found, counts = np.unique(codes.astype(np.uint8), return_counts=True)
     there = [int(code) for code in found[np.argsort(-counts, kind="stable")]]
-    colours: dict[int, str] = {}
-    if layer.name == SOURCE:
-        free = [c for c in CATEGORIES if c not in single.values()]
-        names = [*layer.bits.values()]
-        several = [code for code in there if code and code not in single]
-        colours = dict(zip(several, free, strict=False))
-        labels = [(contributors(code, names), colours[code]) for code in colours]
-        more = len(several) > len(colours)
-    else:
-        several = [code for code in there if code and code not in single]
-        labels, more = [], bool(several)
+    several = [code for code in there if code and code not in single]
+    own = [code for code in several if is_source and table.get(code, OTHERS) != OTHERS]
+    colours = {code: table[code] for code in own}
+    labels = [(contributors(code, names), colour) for code, colour in colours.items()]
     seen = int(np.bitwise_or.reduce(found)) if found.size else 0
-    own = [(name, single[bit]) for bit, name in layer.bits.items() if seen & bit]
-    legend = [*own, *labels, *([("several", SEVERAL)] if more else [])]
+    legend = [(name, single[bit]) for bit, name in layer.bits.items() if seen & bit]
+    legend += [*labels, *([("several", several_colour)] if len(several) > len(own) else [])]
+    zero = table[0]
     if 0 in there:
-        legend.insert(0, (layer.none, "#ffffff"))
+        legend.insert(0, (layer.none, zero))
     return {
         "bits": [{"bit": b, "name": n, "colour": single[b]} for b, n in layer.bits.items()],
         "colours": colours,
-        "zero": "#ffffff",
-        "several": SEVERAL,
+        "zero": zero,
+        "several": several_colour,
         "none": layer.none,
         "legend": legend,
     }

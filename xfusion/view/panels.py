@@ -13,14 +13,20 @@ from numpy.typing import NDArray
 
 from xfusion.datamodel.flags import Exclusion, contributors
 from xfusion.datamodel.names import CHI2, MASK, MU, SIGMA, SOURCE, WEIGHT
+from xfusion.datamodel.palette import (
+    OTHERS,
+    PLAIN,
+    REASONS,
+    SEVERAL,
+    colours_of_source,
+)
 from xfusion.datamodel.units import DIMENSIONLESS, units_of
 
-from .palette import APART, CATEGORIES, MEAN, MISSING, PLAIN, REASONS, SHARE, SPREAD
+from .palette import APART, MEAN, SHARE, SPREAD
 from .percentages import in_percent, kept_together, let_go
 
 EDGES = 2, 98  # percentiles: a scale is not made by a few pixels
 BOTH_SIDES = 0.2  # of the longer side of 0 that the shorter has at least
-SEVERAL = "several"
 # letters that a legend of two columns has at most in a text, and any in a line
 BESIDE, BROKEN = 21, 38
 
@@ -142,22 +148,21 @@ def _of_source(source: xr.DataArray, seen: NDArray[np.bool_]) -> Panel:
     names = str(source.attrs.get("flag_meanings", "")).split()
     codes = source.to_numpy().astype(np.uint8)
     counts = np.bincount(codes[seen], minlength=256) / max(1, seen.sum())
-    # sensors alone first, so that they have the same colours in every picture
-    singles = [1 << bit for bit in range(len(names))]
     several = [int(c) for c in np.argsort(-counts, kind="stable") if counts[c] and c & (c - 1)]
-    room = len(CATEGORIES) - len(singles)
-    named = [*singles, *several[: room if len(several) <= room else room - 1]]
-    colours = dict(zip(named, CATEGORIES, strict=False))
-    classes = [("none", MISSING, float(counts[0]))]
+    colours = colours_of_source(len(names))
+    rest = [code for code in several if colours[code] == OTHERS]
+    if len(rest) == 1:
+        rest = []  # it has that colour alone
+    named = [code for code in several if code not in rest]
+    classes = []
     of_code = np.zeros(256, np.uint8)
-    for code, colour in colours.items():
+    for code in (0, *(1 << bit for bit in range(len(names))), *named):
         of_code[code] = len(classes)
-        classes.append((contributors(code, names), colour, float(counts[code])))
-    rest = [code for code in several if code not in colours]
+        classes.append((contributors(code, names), colours[code], float(counts[code])))
     if rest:
         of_code[rest] = len(classes)
         said = f"{len(rest)} other combinations"
-        classes.append((said, CATEGORIES[-1], float(counts[rest].sum())))
+        classes.append((said, OTHERS, float(counts[rest].sum())))
     return Panel("source", of_code[codes], classes=classes)
 
 
@@ -175,5 +180,5 @@ def _of_mask(mask: xr.DataArray, seen: NDArray[np.bool_]) -> Panel:
     if several:
         of_code[several] = len(classes)
         share = float(counts[several].sum())
-        classes.append(("several reasons", REASONS[SEVERAL], share))
+        classes.append(("several reasons", SEVERAL, share))
     return Panel("mask", of_code[codes], classes=classes)

@@ -12,13 +12,13 @@ from xfusion.datamodel.building import usable
 from xfusion.datamodel.comparison import same_geobox
 from xfusion.datamodel.grid import geobox_of, has_crs, spatial_dims
 from xfusion.datamodel.names import CHI2, MASK, MU, SIGMA, SOURCE, WEIGHT
+from xfusion.datamodel.palette import MISSING
 from xfusion.datamodel.validation import Retrieval, as_retrieval
 
 from .figures import axes_for, matplotlib_of
 from .looking import EVERY, LOOKED, SIDE, look
 from .map_layout import Bar, layout
 from .map_marks import draw_marks, marks_of
-from .palette import MISSING
 from .panels import Panel, panels_of
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 TITLE, SMALL = 10, 8  # sizes of letters, in points
 BENEATH = 0.5  # of a letter, between a map and its legend
+TICKS = 4  # spaces between numbers beneath one map, at most
 TALL, WIDE = 2.0, 0.5  # height over width of a panel at most, and at least
 
 
@@ -220,6 +221,7 @@ def _draw_bar(
     bar: Bar, axes: Sequence[Any], images: Sequence[Any], panels: Sequence[Panel]
 ) -> None:
     """Draw the scale of some panels, with points where numbers lie beyond its ends."""
+    mpl = matplotlib_of()
     first = panels[bar.panels[0]]
     low, high = first.limits
     shown = [np.ma.masked_invalid(panels[k].pixels) for k in bar.panels]
@@ -237,6 +239,9 @@ def _draw_bar(
     )
     drawn.set_label(first.label, fontsize=SMALL)
     drawn.ax.tick_params(labelsize=SMALL)
+    # numbers of five letters do not touch
+    drawn.locator = mpl.ticker.MaxNLocator(TICKS * len(bar.panels), steps=[1, 2, 2.5, 5, 10])
+    drawn.update_ticks()
 
 
 def _ordinal(number: int) -> str:

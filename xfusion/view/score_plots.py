@@ -9,8 +9,9 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from xfusion.datamodel.palette import CATEGORIES
+
 from .figures import axes_for
-from .palette import CATEGORIES
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

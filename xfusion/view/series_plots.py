@@ -11,13 +11,13 @@ from xfusion.datamodel.building import usable
 from xfusion.datamodel.flags import Exclusion, contributors
 from xfusion.datamodel.grid import spatial_dims
 from xfusion.datamodel.names import MASK, MU, SIGMA, SOURCE, WEIGHT
+from xfusion.datamodel.palette import CATEGORIES
 from xfusion.datamodel.units import DIMENSIONLESS, units_of
 from xfusion.datamodel.validation import Retrieval, as_retrieval
 from xfusion.run.memory import compute
 
 from .figures import axes_for, matplotlib_of
 from .looking import look
-from .palette import CATEGORIES
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -14,20 +14,10 @@ from numpy.typing import NDArray
 from xfusion.datamodel.grid import spatial_dims
 from xfusion.datamodel.names import MASK, MU, SIGMA
 
+from .palette import MEAN, RAMPS
+
 SIDE = 160  # pixels, at most
-# of viridis, which is read the same by those who see few colours, and in print
-ANCHORS = np.array(
-    [
-        (68, 1, 84),
-        (70, 50, 126),
-        (54, 92, 141),
-        (39, 127, 142),
-        (31, 161, 135),
-        (74, 193, 109),
-        (160, 218, 57),
-        (253, 231, 37),
-    ]
-)
+ANCHORS = np.array([[*bytes.fromhex(stop[1:])] for stop in RAMPS[MEAN]])
 MISSING = 190  # grey, which is none of these
 
 
