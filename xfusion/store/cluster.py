@@ -40,9 +40,9 @@ class Cluster:
 
     def check(self, lease: Lease, advance: Advance) -> None:
         """Refuse workers that do not see the store, of those that answer."""
-        from zarr.storage import MemoryStore
+        from .inside import is_in_memory
 
-        if isinstance(lease.zarr, MemoryStore):
+        if is_in_memory(lease.zarr):
             raise TypeError(IN_MEMORY.format(lease.name))
         asked: dict[str, Any] = {}
         try:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from .appending import addition_to
 from .commits import FINISHED, Branch, fill
+from .declared import FOLDER, factors_of
 from .fingerprint import changed_inputs
 from .growth import Stored, axis_of
 from .metadata import ARRAY, key_of
@@ -64,6 +65,8 @@ def commit_dates(
     if add.is_there:
         return branch.opened(add.dataset)
     branch.open()
+    if factors_of(stored.root):
+        branch.delete(FOLDER)  # levels of the dates before
     for key, content in add.files.items():
         branch.write(key, content)
     axes = {name: axis_of(node) or 0 for name, node in stored.nodes.items()}

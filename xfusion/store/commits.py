@@ -7,6 +7,7 @@ then nobody can open the half of a result.
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -24,7 +25,8 @@ from .batches import Batches
 from .draft import VARIABLE
 from .fingerprint import changed_inputs, differences
 from .notes import is_of, with_digest
-from .place import ROOT
+from .origin import opened_from
+from .place import ROOT, Place
 from .tasks import Block, blocks_of
 from .template import template_of
 from .workers import Local, workers_of
@@ -236,7 +238,7 @@ class Branch:
         for name in before:
             variable = name.removeprefix(VARIABLE)
             if variable != name and variable in there:
-                self._delete(variable)
+                self.delete(variable)
         # an array is there before its chunks
         for key in sorted({*template} - {ROOT}, key=lambda key: not key.endswith(ROOT)):
             self.write(key, template[key])
@@ -252,13 +254,21 @@ class Branch:
 
     def opened(self, dataset: xr.Dataset) -> xr.Dataset:
         """Open the finished result."""
+        store = self.repository.readonly_session(snapshot_id=self._tip).store
+        return self._opened(store, "", {dim: n[0] for dim, n in dataset.chunksizes.items()})
+
+    def opened_level(self, group: str, chunks: Mapping[Any, int]) -> xr.Dataset:
+        """Open a group of the open session, which may not be committed."""
+        return self._opened(self._session.store, group, chunks)
+
+    def _opened(self, store: Any, group: str, chunks: Mapping[Any, int]) -> xr.Dataset:
         with quiet_zarr():
+            # of labels along a dim, which are in one piece
+            warnings.filterwarnings("ignore", "The specified chunks separate the stored chunks")
             finished: xr.Dataset = xr.open_zarr(
-                self.repository.readonly_session(snapshot_id=self._tip).store,
-                consolidated=False,
-                chunks={dim: sizes[0] for dim, sizes in dataset.chunksizes.items()},
+                store, group=group, consolidated=False, chunks=dict(chunks)
             )
-        return as_opened(finished)
+        return opened_from(Place(store), finished) if not group else as_opened(finished)
 
     def write(self, key: str, content: bytes) -> None:
         """Set the content of a key, in the open session."""
@@ -267,7 +277,8 @@ class Branch:
 
         sync(self._session.store.set(key, default_buffer_prototype().buffer.from_bytes(content)))
 
-    def _delete(self, name: str) -> None:
+    def delete(self, name: str) -> None:
+        """Delete all below a name, in the open session."""
         from zarr.core.sync import sync
 
         sync(self._session.store.delete_dir(name))

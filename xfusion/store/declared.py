@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from xfusion.datamodel.conventions import CONVENTIONS_OF_ZARR, MULTISCALES
 
-from .geozarr import declaration
+from .geozarr import declaration, declares
 from .metadata import consolidated
 from .notes import digest_of, noted_digest, with_digest
 
 FOLDER = "overviews"
+OURS = re.compile(rf"{FOLDER}/([1-9][0-9]{{0,8}})")
 MARKED = "xfusion_overviews"
 MARK = {MARKED: True}  # of a group that add_overviews has made
 UUID = "d35379db-88df-4056-af3a-620245f8e347"
@@ -57,13 +59,31 @@ def with_levels(
 def without_levels(root: Mapping[str, Any]) -> dict[str, Any]:
     """Return the metadata of a store as if it had no levels."""
     attributes, nodes = root.get("attributes", {}), consolidated(root)
-    if MARKED not in nodes.get(FOLDER, {}).get("attributes", {}):
+    if not factors_of(root) and not _is_marked(nodes):
         return dict(root)
     kept = {k: v for k, v in attributes.items() if k != MULTISCALES}
     declared = [each for each in kept.pop(CONVENTIONS_OF_ZARR, []) if each.get("uuid") != UUID]
     said = kept | ({CONVENTIONS_OF_ZARR: declared} if declared else {})
     own = {k: v for k, v in nodes.items() if k.split("/")[0] != FOLDER}
     return _changed(root, {k: said[k] for k in attributes if k in said}, own)
+
+
+def factors_of(root: Mapping[str, Any]) -> list[int]:
+    """Return how many pixels of a store are one of each of its levels; none of others' levels."""
+    attributes = root.get("attributes", {})
+    listed = attributes.get(MULTISCALES) if isinstance(attributes, dict) else None
+    layout = listed.get("layout") if isinstance(listed, dict) else None
+    if not isinstance(layout, list) or not declares(attributes, UUID):
+        return []
+    if "consolidated_metadata" in root and not _is_marked(consolidated(root)):
+        return []
+    assets = [each.get("asset") if isinstance(each, dict) else None for each in layout]
+    numbers = [OURS.fullmatch(str(asset)) for asset in assets if asset != "."]
+    return [int(number[1]) for number in numbers if number] if all(numbers) else []
+
+
+def _is_marked(nodes: Mapping[str, Any]) -> bool:
+    return MARKED in nodes.get(FOLDER, {}).get("attributes", {})
 
 
 def _entry(path: str, attributes: Mapping[str, Any]) -> dict[str, Any]:
@@ -73,7 +93,10 @@ def _entry(path: str, attributes: Mapping[str, Any]) -> dict[str, Any]:
 def _changed(
     root: Mapping[str, Any], attributes: Mapping[str, Any], nodes: Mapping[str, Any]
 ) -> dict[str, Any]:
-    held = {**root["consolidated_metadata"], "metadata": nodes}
-    changed = {**root, "attributes": attributes, "consolidated_metadata": held}
+    changed = {**root, "attributes": attributes}
+    # a repository of Icechunk has all metadata in one place itself
+    if "consolidated_metadata" in root:
+        held = {**root["consolidated_metadata"], "metadata": nodes}
+        changed["consolidated_metadata"] = held
     # one that was not what was written stays so: xf.verify tells it
     return with_digest(changed) if noted_digest(root) == digest_of(root) else changed

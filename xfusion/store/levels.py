@@ -40,6 +40,21 @@ def halved(dataset: xr.Dataset, areas: Mapping[Hashable, NDArray[np.float64]]) -
     return rest.assign_coords(labels).assign(layers)[list(dataset.data_vars)]
 
 
+def areas_of(count: int, factor: int) -> NDArray[np.float64]:
+    """Return how many of a number of pixels are in each that is larger by a factor."""
+    edges = np.minimum(np.arange(0, count + factor, factor), count)
+    return np.diff(edges).astype(np.float64)
+
+
+def longest_of(dataset: xr.Dataset, name: str) -> int:
+    """Return how long the longer side of a store is, in pixels."""
+    dims = spatial_dims(dataset)
+    if dims is None:
+        msg = f"{name} has no rows and columns among its dims {tuple(dataset.dims)}"
+        raise ValueError(msg)
+    return max(dataset.sizes[d] for d in dims)
+
+
 def _has(variable: xr.Variable, dims: tuple[Hashable, Hashable]) -> bool:
     return {*dims} <= {*variable.dims}
 

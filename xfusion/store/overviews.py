@@ -7,20 +7,21 @@ import uuid
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 import xarray as xr
-from numpy.typing import NDArray
 
 from xfusion.datamodel.grid import spatial_dims
 from xfusion.datamodel.provenance import JOB
 from xfusion.datamodel.version import __version__
 
+from .arrays import needs_zarr
 from .blocks import in_blocks
+from .commit_of_levels import commit_levels
+from .commits import is_repository
 from .declared import FOLDER, MARK, MARKED, with_levels, without_levels
 from .draft import Draft, discard
 from .filling import Filling
 from .lease import Lease, held
-from .levels import halved
+from .levels import areas_of, halved, longest_of
 from .links import refuse_links
 from .metadata import GROUP, changed_metadata, consolidated, is_in_shards, root_of
 from .notes import digest_of, is_of
@@ -39,8 +40,9 @@ def add_overviews(
 
     Parameters
     ----------
-    store : path or URL
-        Of a store that :func:`~xfusion.to_zarr` has finished.
+    store : path, URL, zarr store or icechunk.Repository
+        That :func:`~xfusion.to_zarr` has finished. On the branch ``main`` of a repository all of
+        them are one commit.
     force : bool
         Take the store from another run that still writes to it.
     progress : bool
@@ -61,7 +63,8 @@ def add_overviews(
     RuntimeError
         If another run writes to the store.
     TypeError
-        If it is neither a folder nor an address.
+        If it is a store that cannot be changed, a zip file say; or in the memory of this process,
+        and others compute.
 
     Notes
     -----
@@ -86,6 +89,9 @@ def add_overviews(
     >>> dict(xr.open_zarr(store, group="overviews/2").sizes)
     {'y': 2, 'x': 750}
     """
+    needs_zarr()
+    if is_repository(store):
+        return commit_levels(store, side=SIDE, progress=progress)
     place = Place(store)
     place.check_is_changeable()
     with place.named_errors():
@@ -140,42 +146,25 @@ def _levels(
     place: Place, root: Mapping[str, Any], lease: Lease, *, progress: bool
 ) -> dict[int, dict[str, Any]]:
     """Write all levels that are not there; return how much smaller they are, and their roots."""
+    from .inside import place_in
+
     below = place.opened({})
-    dims = spatial_dims(below)
-    if dims is None:
-        msg = f"{place.name} has no rows and columns among its dims {tuple(below.dims)}"
-        raise ValueError(msg)
+    longest_of(below, place.name)
+    dims = spatial_dims(below) or ()
     sizes, found, factor = {d: below.sizes[d] for d in dims}, {}, 1
     source, shards = place, is_in_shards(consolidated(root)["mu"])
     while max(below.sizes[d] for d in dims) > SIDE:
         lease.check()
         sides = {d: 2 * min(SIDE, max(below.chunksizes[d])) for d in dims}
         chunked = source.opened({d: (side,) for d, side in sides.items()})
-        areas = {d: _areas(sizes[d], factor) for d in dims}
+        areas = {d: areas_of(sizes[d], factor) for d in dims}
         factor *= 2
         job = {"xfusion": __version__, "level": str(factor), "of": digest_of(root)}
-        source = _place_of(place, factor)
+        source = place_in(place, f"{FOLDER}/{factor}")
         _write(source, in_blocks(halved(chunked, areas)), job, shards=shards, progress=progress)
         below = source.opened({})
         found[factor] = root_of(source)
     return found
-
-
-def _areas(count: int, factor: int) -> NDArray[np.float64]:
-    """Return how many of a number of pixels are in each that is larger by a factor."""
-    edges = np.minimum(np.arange(0, count + factor, factor), count)
-    return np.diff(edges).astype(np.float64)
-
-
-def _place_of(place: Place, factor: int) -> Place:
-    from zarr.storage import LocalStore
-
-    if isinstance(place.zarr, LocalStore):
-        return Place(place.zarr.root / FOLDER / str(factor))
-    if "://" not in place.address:
-        msg = f"levels are written to a folder or an address, not to a {type(place.zarr).__name__}"
-        raise TypeError(msg)
-    return Place(f"{place.address.rstrip('/')}/{FOLDER}/{factor}")
 
 
 def _write(

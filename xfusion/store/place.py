@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import xarray as xr
 
-from xfusion.datamodel.conventions import as_opened
 from xfusion.datamodel.redaction import public
 from xfusion.run.objects import (
     failure_of,
@@ -28,6 +27,7 @@ from xfusion.run.objects import (
 )
 
 from .arrays import opened_array, quiet_opening
+from .origin import opened_from
 
 if TYPE_CHECKING:
     from icechunk import Repository
@@ -264,7 +264,7 @@ class Place:
             finished: xr.Dataset = patiently(
                 lambda: xr.open_zarr(self.zarr, chunks=sides, zarr_format=3)
             )
-        return as_opened(finished)
+        return opened_from(self, finished)
 
     @contextlib.contextmanager
     def named_errors(self) -> Iterator[None]:

@@ -22,10 +22,10 @@ class Local:
 
     def check(self, lease: Lease, advance: Advance) -> None:
         """Refuse workers that do not see the store."""
-        from zarr.storage import MemoryStore
+        from .inside import is_in_memory
 
         del advance  # nobody is waited for; all processes of one machine see its files
-        if isinstance(lease.zarr, MemoryStore) and not self.shares_memory():
+        if is_in_memory(lease.zarr) and not self.shares_memory():
             raise TypeError(IN_MEMORY.format(lease.name))
 
     def shares_memory(self) -> bool:

@@ -16,11 +16,13 @@ from xfusion.datamodel.names import MASK
 from xfusion.raster.origin import recall, recall_each
 from xfusion.raster.overviews import thinned
 from xfusion.run.memory import compute
+from xfusion.store.seen_levels import seen_levels
 
 from .sampled_blocks import Sample, sample_of
 
 SIDE = 1024  # pixels of a screen for one map
 MOST = 2**25  # pixels of a layer that are computed for a picture: some seconds of a fusion
+AFAR = "_level_"  # begins names of layers of levels, beside those of the layers
 STEP, EVERY, LOOKED, OVERVIEW = "look_step", "look_every", "looked", "look_overview"
 
 
@@ -45,8 +47,8 @@ def look(dataset: xr.Dataset, *, side: int = SIDE, most: float = MOST) -> xr.Dat
         ``attrs["look_every"]`` is n, 1 where all blocks were looked at. Else there is a coordinate
         `looked`, bool, and where it is False, layers with an attribute `look_every` of their own
         have NaN, of a mask "unknown", and other flags 0: nobody knows what is there. An attribute
-        `look_overview` of a layer says that its pixels are from an overview of the file, of so
-        many pixels along a side.
+        `look_overview` of a layer says that its pixels are from an overview of the file, or a level
+        of the store, of so many pixels along a side.
 
     Raises
     ------
@@ -66,14 +68,28 @@ def look(dataset: xr.Dataset, *, side: int = SIDE, most: float = MOST) -> xr.Dat
     if step > 1:
         overviews = {name: _of_overviews(v, places, most=most) for name, v in grids.items()}
         seen = {name: v for name, v in overviews.items() if v is not None}
-    lazy = {n: _in_blocks(v) for n, v in grids.items() if n not in seen}
+    left = {name: v for name, v in grids.items() if name not in seen}
+    levels = seen_levels(left, dataset.coords, places, most=most) if step > 1 else {}
+    lazy = {n: _in_blocks(v) for n, v in left.items() if n not in levels}
     sample = sample_of({n: v for n, v in lazy.items() if v.chunks is not None}, places, most=most)
     indexers = {d: slice(int(p[0]), None, step) for d, p in places.items()}
-    rest = dataset.drop_vars([*seen, *sample.names]).isel(indexers, missing_dims="ignore")
+    rest = dataset.drop_vars([*seen, *levels, *sample.names])
+    rest = rest.isel(indexers, missing_dims="ignore").assign(
+        {f"{AFAR}{k}": level.pixels for k, level in enumerate(levels.values())}
+    )
     parts = {f"_{k}": v for k, v in enumerate(sample.parts)}
     together = compute(rest.assign(parts))  # at once, as layers share what they are made of
     found = seen | sample.put([together[name].variable for name in parts], _unknown)
-    looked = _with(together.drop_vars(list(parts)), found, dataset)
+    afar = [f"{AFAR}{k}" for k in range(len(levels))]
+    for own, (name, level) in zip(afar, levels.items(), strict=True):
+        attrs = {**dataset.variables[name].attrs, OVERVIEW: level.factor}
+        pixels = together[own].variable
+        found[name] = xr.Variable(dataset.variables[name].dims, pixels.to_numpy(), attrs)
+    looked = _with(
+        together.drop_vars([n for n in together.data_vars if n in afar or n in parts]),
+        found,
+        dataset,
+    )
     if sample.names:
         looked = looked.assign_coords({LOOKED: (dims, sample.looked())})
     return looked.assign_attrs({STEP: step, EVERY: sample.every})

@@ -120,6 +120,13 @@ def layers_of(
     return xr.Dataset(kept, _coords(dataset)), layers
 
 
+def in_dtypes(looked: xr.Dataset, layers: Sequence[MapLayer]) -> xr.Dataset:
+    """Return layers in memory in the dtypes that a page takes: what is cast is no store's layer."""
+    dtypes = {each.name: np.float64 if each.kind == "number" else np.uint8 for each in layers}
+    kept = {name for name in dtypes if looked[name].dtype.kind == "f"}
+    return looked.assign({n: looked[n].astype(t) for n, t in dtypes.items() if n not in kept})
+
+
 def _coords(dataset: xr.Dataset) -> dict[Any, xr.Variable]:
     dims = spatial_dims(dataset) or ()
     return {k: v.variable for k, v in dataset.coords.items() if {*v.dims} <= {*dims}}
@@ -138,11 +145,10 @@ def _own(dataset: xr.Dataset) -> Iterator[tuple[xr.DataArray, MapLayer]]:
         if name == MASK:
             yield array, _mask_layer(name, title)
         elif name in (SOURCE, CONFLICT) or array.dtype == np.bool_ or "flag_masks" in array.attrs:
-            yield array.astype(np.uint8), _flags_layer(name, title, array)
+            yield array, _flags_layer(name, title, array)
         else:
             own = units if name in (MU, SIGMA) else units_of(array) or ""
-            number = array if array.dtype.kind == "f" else array.astype(np.float64)
-            yield number, MapLayer(name=name, title=title, kind="number", group=name, units=own)
+            yield array, MapLayer(name=name, title=title, kind="number", group=name, units=own)
     if WEIGHT in dataset.data_vars and {*dims} < {*dataset[WEIGHT].dims}:
         weight = dataset[WEIGHT]
         (along,) = {*weight.dims} - {*dims}

@@ -199,7 +199,7 @@ def _about_maps(looked: xr.Dataset, said: list[dict[str, Any]], shape: tuple[int
     if means:
         factor = max(one.get("overview", 1) for one in said)
         lines.append(
-            f"Of {', '.join(means)} overviews of the files were read: a value is that of up to "
+            f"Of {', '.join(means)} overviews were read: a value is that of up to "
             f"{factor} x {factor} pixels there, of numbers their mean."
         )
     if LOOKED in looked.coords:

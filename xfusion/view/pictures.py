@@ -45,7 +45,9 @@ def plot(
     ----------
     dataset : Dataset or product
         A retrieval, dims (y, x), usually a fused one. Of a large lazy one few pixels are read: the
-        overviews of its files, or every n-th block, and the title says so.
+        overviews of its files, the levels of its store if it is as :func:`~xfusion.open_result` or
+        :func:`~xfusion.to_zarr` opened it, or one time of that; or every n-th block, and the title
+        says so.
     sensors : sequence of Dataset or product
         What was fused, on the same grid, if their means are to be seen as well.
     time : label, optional

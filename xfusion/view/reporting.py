@@ -23,7 +23,7 @@ from xfusion.run.objects import folder_of, is_address
 from .embedding import side_within
 from .evidence import Statistics, evidence_of
 from .looking import SIDE, look
-from .map_layers import layers_of
+from .map_layers import in_dtypes, layers_of
 from .page import GENERATOR, page_of
 from .summary import Summary
 from .whereabouts import indexed, north_up, place_of
@@ -92,7 +92,8 @@ def report(
     -----
     A map has one cell for so many pixels that the file stays below 15 MB, at most 1024 cells a
     side; the page says how many. A value under the cursor is that of one pixel, in steps that the
-    page states, or, of large files with overviews, the mean that an overview has.
+    page states, or, of large files with overviews and of stores with levels, the mean that these
+    have.
 
     Nothing in an attribute or a name can run in the page, and secrets in addresses are left out.
 
@@ -149,6 +150,7 @@ def report_and_summary(
         looked = look(indexed(layers_there).drop_encoding(), side=side, most=math.inf)
     else:
         looked = look(indexed(layers_there), side=side)
+    looked = in_dtypes(looked, layers)
     found = evidence_of(
         one,
         looked,
