@@ -10,26 +10,37 @@ from pathlib import Path
 from typing import Any
 
 import dask
+import numpy as np
 import pytest
 import xarray as xr
+import zarr
 
 import xfusion as xf
 from tests.append_runs import add, as_each_array_is, as_readers_see, days, scene
 from tests.store_runs import contents
-from xfusion.store import tasks
+from xfusion.store import overviews, tasks
+from xfusion.view.looking import OVERVIEW, look
 
 ROOT = Path(__file__).parents[1]
 FEWEST = 20  # moments
 FEW = 6
+LEVELS = 2
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="runs are copies of one process")
 
 
+def make(store: Path) -> None:
+    add(days(1, 3), store)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(overviews, "SIDE", 1)
+        assert len(xf.add_overviews(store, progress=False)) == LEVELS
+
+
 @pytest.fixture(scope="module")
 def killed(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """Return stores whose runs were killed, each some steps later than the one before."""
+    """Return stores with levels whose runs were killed, each some steps later than the last."""
     folder = tmp_path_factory.mktemp("killed")
-    add(days(1, 3), folder / "before.zarr")
+    make(folder / "before.zarr")
     done = subprocess.run(
         [sys.executable, "-m", "tests.append_runs", str(folder)],
         cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True,
@@ -51,7 +62,7 @@ def each(killed: list[Path], tmp_path: Path) -> Iterator[Path]:
 @pytest.fixture(scope="module")
 def before(tmp_path_factory: pytest.TempPathFactory) -> Path:
     store = tmp_path_factory.mktemp("before") / "w.zarr"
-    add(days(1, 3), store)
+    make(store)
     return store
 
 
@@ -96,6 +107,34 @@ def test_a_killed_run_leaves_the_store_as_it_was_or_as_it_is_to_be_for_every_rea
     # no array is longer than the whole says
     first = seen.index(1)
     assert all(shapes == alone[0] for shapes in alone[:first])
+
+
+def test_levels_of_a_killed_run_are_those_of_the_store_or_are_listed_no_more(
+    killed: list[Path], before: Path, after: Path
+) -> None:
+    ends = {2: as_readers_see(before)["xarray"], 3: as_readers_see(after)["xarray"]}
+    listed, there = [], []
+    for store in killed:
+        root = zarr.open_group(store, mode="r")
+        whole = xf.open_result(store)
+        expected = ends[whole.sizes["time"]]
+        groups = [each for each in (2, 4) if f"overviews/{each}" in root]
+        assert bool(groups) == ("multiscales" in root.attrs), store.name
+        listed.append(len(groups))
+        below = expected
+        for factor in groups:
+            level = xr.open_zarr(store, group=f"overviews/{factor}").load()
+            usable = (below.mask == 0).astype(float)
+            sums = [each.coarsen(y=2, x=2).sum() for each in (below.mu * usable, usable)]
+            np.testing.assert_allclose(level.mu, sums[0] / sums[1], rtol=1e-5)
+            below = level
+        # a picture takes no level that is not listed
+        looked = look(whole.isel(time=0), side=2)
+        assert (OVERVIEW in looked.mu.attrs) == bool(groups), store.name
+        there.append((store / "overviews").exists())
+    assert {*listed} == {0, LEVELS}
+    assert listed == sorted(listed, reverse=True)
+    assert there == sorted(there, reverse=True)
 
 
 def test_the_same_call_ends_what_was_killed(each: Iterator[Path], after: Path) -> None:

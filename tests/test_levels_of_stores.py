@@ -20,6 +20,7 @@ from tests.test_cf import one
 from xfusion.store import overviews
 from xfusion.store.commits import store_of
 from xfusion.store.inside import Inside
+from xfusion.store.levels import halved
 from xfusion.view.looking import OVERVIEW, STEP, look
 
 SIDE = 16
@@ -53,11 +54,13 @@ def levels(water: xr.Dataset, tmp_path_factory: pytest.TempPathFactory) -> dict[
 
 
 def opened(store: Any, group: str) -> xr.Dataset:
+    found: xr.Dataset
     if isinstance(store, icechunk.Repository):
         found = xr.open_zarr(store_of(store), group=group, consolidated=False)
     else:
         found = xr.open_zarr(store, group=group)
-    return found.load()
+    loaded: xr.Dataset = found.load()
+    return loaded
 
 
 def root_of(store: Any) -> dict[str, Any]:
@@ -127,7 +130,7 @@ def test_a_run_that_breaks_off_leaves_a_repository_as_it_was(
     def broken(dataset: xr.Dataset, areas: Any) -> xr.Dataset:
         if dataset.sizes["x"] < water.sizes["x"]:
             raise KeyboardInterrupt
-        return overviews.halved(dataset, areas)
+        return halved(dataset, areas)
 
     with monkeypatch.context() as patch:
         patch.setattr(commit_of_levels, "halved", broken)

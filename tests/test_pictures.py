@@ -411,7 +411,7 @@ def test_flags_have_one_colour_in_files_pictures_and_reports(tmp_path: Path) -> 
     axes = {a.get_title(): a for a in xf.plot(fused).axes}
     for name in ("source", "mask"):
         image = axes[name].images[0]
-        shown = image.cmap(image.norm(image.get_array()))
+        shown: Any = image.cmap(image.norm(np.asarray(image.get_array())))
         codes = fused[name].to_numpy()
         assert len({*codes.ravel()}) > 2
         for code in np.unique(codes):

@@ -16,7 +16,7 @@ from xfusion.datamodel.names import MASK
 from xfusion.raster.origin import recall, recall_each
 from xfusion.raster.overviews import thinned
 from xfusion.run.memory import compute
-from xfusion.store.seen_levels import seen_levels
+from xfusion.store.level_pixels import seen_levels
 
 from .sampled_blocks import Sample, sample_of
 

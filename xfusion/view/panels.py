@@ -154,7 +154,7 @@ def _of_source(source: xr.DataArray, seen: NDArray[np.bool_]) -> Panel:
     if len(rest) == 1:
         rest = []  # it has that colour alone
     named = [code for code in several if code not in rest]
-    classes = []
+    classes: list[tuple[str, str, float]] = []
     of_code = np.zeros(256, np.uint8)
     for code in (0, *(1 << bit for bit in range(len(names))), *named):
         of_code[code] = len(classes)
