@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 import rasterio
 import xarray as xr
+from odc.geo.xr import xr_zeros
 
 import xfusion as xf
 from tests.test_cf import cube, faults, one
+from tests.test_geozarr import GRIDS
 
 MADE = {
     "one": one,
@@ -99,6 +101,17 @@ def test_layers_and_levels_of_a_store_name_their_crs_as_cf_does(
         opened = xr.open_zarr(tmp_path / "w.zarr", group=level)
         assert {v.attrs.get("grid_mapping") for v in opened.data_vars.values()} == {"spatial_ref"}
         assert "spatial_ref" in opened.coords
+
+
+def test_a_turned_grid_is_not_called_one_of_metres_by_its_store(tmp_path: Path) -> None:
+    water = xf.retrieval(turned := xr_zeros(GRIDS["rotated"], dtype="float32"), turned + 1)
+    xf.to_zarr(water, tmp_path / "w.zarr", shards=False, progress=False)
+    assert "grid_mapping" not in xr.open_zarr(tmp_path / "w.zarr").mu.attrs
+    xf.open_result(tmp_path / "w.zarr").to_netcdf(tmp_path / "w.nc")
+    with rasterio.open(f"netcdf:{tmp_path / 'w.nc'}:mu") as file:
+        assert file.crs == "EPSG:32633"
+    with xr.open_dataset(tmp_path / "w.nc", decode_coords="all") as back:
+        assert back.odc.geobox == GRIDS["rotated"]
 
 
 def test_flags_that_are_no_such_numbers_are_left_as_they_are() -> None:

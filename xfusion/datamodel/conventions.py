@@ -11,6 +11,9 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from .grid import spatial_dims
+from .names import SPATIAL_REF
+
 CONVENTIONS_OF_ZARR = "zarr_conventions"  # which of them a group follows
 MULTISCALES = "multiscales"
 OF_GRID = ("proj:", "spatial:")  # begin the attributes
@@ -52,9 +55,10 @@ def as_opened(dataset: xr.Dataset) -> xr.Dataset:
     opened = of_no_store(dataset).copy()
     for name, variable in opened.variables.items():
         attrs = {key: _of_dtype(key, value, variable) for key, value in variable.attrs.items()}
-        if attrs.get(GRID_MAPPING) in opened.coords:
+        is_layer = name in opened.data_vars and spatial_dims(opened[name]) is not None
+        if is_layer and attrs.get(GRID_MAPPING, SPATIAL_REF) in opened.coords:
             # as rioxarray keeps it: xarray refuses to write it from both places
-            opened[name].encoding[GRID_MAPPING] = attrs.pop(GRID_MAPPING)
+            opened[name].encoding[GRID_MAPPING] = attrs.pop(GRID_MAPPING, SPATIAL_REF)
         opened[name].attrs = attrs
         if name in opened.dims:
             # a label of a pixel is never missing, nor may it be in netCDF

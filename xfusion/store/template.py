@@ -13,6 +13,7 @@ from xfusion.datamodel.components import PLAIN, unfit_names
 from xfusion.datamodel.flags import Exclusion
 from xfusion.datamodel.grid import spatial_dims
 from xfusion.datamodel.names import MASK, SPATIAL_REF
+from xfusion.datamodel.placement import PIXEL
 from xfusion.datamodel.provenance import JOB
 from xfusion.datamodel.times import moments_of
 from xfusion.run.scheduler import lazy_variables
@@ -207,7 +208,10 @@ def _of_labels(variable: xr.Variable) -> dict[str, Any]:
 
 def _placed(dataset: xr.Dataset) -> xr.Dataset:
     """Return layers that say which variable holds their CRS, as CF has it and GDAL reads it."""
-    if SPATIAL_REF not in dataset.coords:
+    dims = spatial_dims(dataset) or ()
+    is_turned = any(dataset[d].attrs.get("units") == PIXEL for d in dims if d in dataset.coords)
+    # GDAL would take the numbers of rows and columns of a turned grid for metres of its CRS
+    if SPATIAL_REF not in dataset.coords or is_turned:
         return dataset
     dataset = dataset.copy()
     for name, layer in dataset.data_vars.items():
