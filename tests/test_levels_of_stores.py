@@ -87,7 +87,7 @@ def test_levels_of_any_store_are_those_of_a_folder(
     xr.testing.assert_equal(xf.to_zarr(water, store, progress=False), water)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", ["memory", "icechunk"])
 def test_any_store_that_has_grown_has_no_levels_until_they_are_made_anew(
     kind: str, tmp_path: Path
 ) -> None:

@@ -1,5 +1,6 @@
 """Results in S3, behind a proxy that loses answers: right, or an error, and never a mixture."""
 
+import contextlib
 import itertools
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,8 +19,9 @@ import xfusion as xf
 from tests.append_runs import add, days, scene
 from tests.s3_server import BUCKET, s3_server
 from tests.store_runs import KilledError
-from xfusion.store import tasks
+from xfusion.store import overviews, tasks
 from xfusion.store.place import Place
+from xfusion.view.looking import OVERVIEW, look
 
 pytestmark = pytest.mark.slow
 
@@ -62,6 +64,26 @@ def loaded(dataset: xr.Dataset) -> xr.Dataset:
         except BaseError:
             continue
     return dataset.compute()
+
+
+@pytest.mark.thorough
+def test_levels_in_s3_are_those_of_a_folder_and_are_looked_at(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(overviews, "SIDE", 8)
+    looked = {}
+    for store in (f"{url}.zarr", tmp_path / "w.zarr"):
+        xf.to_zarr(retrieval(), store, progress=False)
+        assert xf.add_overviews(store, progress=False) == {2: "overviews/2"}
+        assert xf.verify(store, progress=False) == {}
+        whole = xf.open_result(store)
+        for _ in range(50):
+            with contextlib.suppress(BaseError):
+                looked[str(store)] = look(whole, side=8)
+                break
+    there, here = looked.values()
+    assert there.mu.attrs[OVERVIEW] == 2
+    xr.testing.assert_identical(there.drop_attrs(), here.drop_attrs())
 
 
 def test_a_store_in_s3_is_that_of_a_folder_and_is_sound(url: str, tmp_path: Path) -> None:
