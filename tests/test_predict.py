@@ -3,6 +3,7 @@
 import pickle
 import threading
 import tracemalloc
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -25,6 +26,7 @@ from xfusion.models.returned import derived
 from xfusion.models.tile_grid import TileGrid
 
 UNKNOWN = int(xf.Exclusion.UNKNOWN)
+ONE_DRAW = pytest.mark.filterwarnings("ignore:passes=1 of the model:UserWarning")
 
 
 def scene(bands: int = 2, shape: tuple[int, int] = (70, 90), dtype: Any = np.float32) -> Any:
@@ -100,6 +102,7 @@ def test_every_pixel_is_kept_once_from_a_tile_that_sees_around_it(
     assert len({*numbers}) == len(numbers)
 
 
+@ONE_DRAW
 @pytest.mark.parametrize("tile", [16, 40, 70])
 def test_a_convolution_over_tiles_is_that_over_the_scene_bit_for_bit(tile: int) -> None:
     bands = scene()
@@ -135,6 +138,7 @@ def test_passes_are_the_retrieval_that_all_their_samples_at_once_would_be() -> N
     np.testing.assert_allclose(few.sigma, also.sigma, rtol=1e-5)
 
 
+@ONE_DRAW
 @pytest.mark.parametrize("shape", [(1, 1), (5, 90), (64, 64), (65, 63)])
 def test_a_model_sees_tiles_of_one_size_whatever_the_scene(shape: tuple[int, int]) -> None:
     model, calls = recorded(steady)
@@ -259,6 +263,7 @@ def test_samples_passes_and_ensembles_count_together() -> None:
     assert found.attrs["prediction_model"] == "ensemble of 2: two, convolution"
 
 
+@ONE_DRAW
 @pytest.mark.parametrize("log", [False, True])
 def test_a_variance_of_the_model_and_the_spread_of_passes_are_kept_apart(log: bool) -> None:
     def head(pixels: NDArray[Any], seed: int) -> tuple[Any, Any]:
@@ -367,6 +372,7 @@ def test_a_pixel_where_a_band_is_missing_is_missing_and_what_a_model_sees_there_
     assert not found.fusion.usable.to_numpy()[missing].any()
 
 
+@ONE_DRAW
 def test_a_tile_without_pixels_is_not_predicted() -> None:
     model, calls = recorded(steady)
     bands = scene() * np.nan
@@ -447,6 +453,48 @@ def test_options_are_refused_before_pixels_are_read(options: Any, message: str) 
 def test_a_sigma_is_not_given_twice() -> None:
     with pytest.raises(ValueError, match="tells sigma itself: leave sigma out"):
         xf.predict(scene(), convolution, passes=5, sigma=0.1)
+
+
+def test_one_draw_of_noise_is_warned_of_where_it_is_all_that_there_is() -> None:
+    head = xf.models.mean_and_variance(lambda p, seed: (convolution(p, seed), p[:, 0]))
+    for model, sigma in ((convolution, 0.1), (head, None)):
+        with pytest.warns(UserWarning, match=r"passes=1 .* mu is one draw .*passes=20, or") as told:
+            xf.predict(scene().chunk(), model, sigma=sigma, seed=0)
+        assert {str(w.message)[:8]: w.filename for w in told}["passes=1"] == __file__
+    two = xf.models.samples(lambda p, seed: np.stack([convolution(p, seed)] * 2, axis=1), 2)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        xf.predict(scene(), steady, sigma=0.1)
+        xf.predict(scene(), two, seed=0, correct_few=False)
+        xf.predict(scene(), xf.models.ensemble([convolution] * 4), seed=0)
+
+
+def test_whole_numbers_of_numpy_are_whole_numbers() -> None:
+    plain: dict[str, Any] = {"passes": 4, "tile": 32, "overlap": 4, "batch": 2, "seed": 1}
+    of_numpy: dict[str, Any] = {name: np.int64(number) for name, number in plain.items()}
+    found = xf.predict(scene(), convolution, **of_numpy)
+    xr.testing.assert_identical(found, xf.predict(scene(), convolution, **plain))
+    assert {type(found.attrs[f"prediction_{name}"]) for name in plain} == {int}
+    assert xf.models.samples(convolution, np.int64(2)).count == 2  # type: ignore[arg-type]  # as above
+
+
+def test_a_probability_is_in_the_units_of_water_and_else_it_is_told_how_to_say_them() -> None:
+    bands = scene()
+    other = xf.water.from_backscatter(-20 * bands[0].drop_vars("band"), units="dB")
+    found = xf.predict(bands, steady, sigma=0.1, bounded=(0, 1))
+    assert found.mu.attrs["units"] == "1"
+    assert found.fusion.gaussian(other).mu.attrs["units"] == "1"
+    assert "units" not in xf.predict(bands, steady, sigma=0.1, bounded=(0, 2)).mu.attrs
+    with pytest.raises(ValueError, match=r"of 'model' in None: .*\.mu\.attrs\['units'\] = '1' if"):
+        xf.predict(bands, steady, sigma=0.1, sensor="model").fusion.gaussian(other)
+
+
+def test_bands_predict_themselves() -> None:
+    bands = scene()
+    found = xf.predict(bands, steady, sigma=0.1)
+    xr.testing.assert_identical(bands.fusion.predict(steady, sigma=0.1), found)
+    named = bands.to_dataset("band")
+    xr.testing.assert_identical(named.fusion.predict(steady, sigma=0.1), found)
 
 
 def test_models_that_are_none_or_two_are_refused() -> None:

@@ -125,6 +125,30 @@ def test_what_cannot_be_fitted_is_refused_by_name() -> None:
         fit(bands, truth, groups=groups, weights=xr.full_like(bands.vv, -1.0))
 
 
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        (lambda bands, truth: bands[["vv"]] * 0 - 3.0, "a band is the same everywhere"),
+        (lambda bands, truth: bands.assign(vh=bands.vv * 2), "or follows from the others"),
+        (lambda bands, truth: bands.assign(vv=-12 - 5.0 * truth), "a threshold parts water"),
+        (
+            lambda bands, truth: bands.assign(vv=-12 - (5.0 + bands.vv**2) * truth),
+            "a threshold parts water",
+        ),
+        (lambda bands, truth: bands.assign(vv=-1.0 * (truth & (bands.vv > -15))), "of itself"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:parameters fitted to")
+def test_what_no_likelihood_decides_is_refused_without_a_penalty_and_fitted_with_it(
+    change: Any, why: str
+) -> None:
+    bands, truth, _ = scene(5)
+    bands = change(bands, truth)
+    with pytest.raises(ValueError, match=rf"ridge=0, and .*{why}.*: fit with a penalty, ridge=1"):
+        xf.water.fit(bands, truth, ridge=0, units="dB")
+    assert np.isfinite(xf.water.fit(bands, truth, units="dB").coefficients).all()
+
+
 # Real chips
 
 Chip = tuple[dict[str, xr.DataArray], xr.DataArray]

@@ -32,6 +32,7 @@ from .masks.own_mask import exclude
 from .masks.sentinel import attach_gfm_mask, attach_s2_mask
 from .masks.shares import completeness
 from .methods import of_object, refuse_unknown
+from .models.predicting import predict
 from .products import SensorProduct
 from .run.memory import compute
 from .series.crossing import duration, onset
@@ -125,6 +126,7 @@ class DatasetFusion:
     apply_calibration = of_object(apply_calibration)
     area = of_object(area)
     report = of_object(report)
+    predict = of_object(predict)
     ndvi = of_object(ndvi)
     s2_exclusion = of_object(s2_exclusion)
     s2_validity = of_object(s2_validity)
@@ -132,7 +134,7 @@ class DatasetFusion:
 
 @xr.register_dataarray_accessor("fusion")
 class DataArrayFusion:
-    """Operations on Monte-Carlo samples, mask layers and masks.
+    """Operations on Monte-Carlo samples, bands, mask layers and masks.
 
     Examples
     --------
@@ -151,6 +153,7 @@ class DataArrayFusion:
             refuse_unknown(self, name, "DataArray.fusion", {"ds.fusion": DatasetFusion})
 
     from_samples = of_object(from_samples)
+    predict = of_object(predict)
     scl_validity = of_object(scl_validity)
     flags = of_object(flags)
     gfm_exclusion = of_object(gfm_exclusion)

@@ -9,6 +9,8 @@ import pytest
 import xarray as xr
 
 import xfusion as xf
+from xfusion.models import loaded
+from xfusion.models.external_weights import external_files
 
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
@@ -66,6 +68,52 @@ def test_two_outputs_are_mean_and_variance_where_that_is_said(tmp_path: Path) ->
     np.testing.assert_allclose(found.sigma, found.mu, rtol=1e-5)
     with pytest.raises(ValueError, match="returned tuple of 2"):
         xf.predict(scene(), model, sigma=0.1)
+
+
+def test_weights_in_files_of_their_own_are_part_of_what_a_network_is(tmp_path: Path) -> None:
+    names = []
+    for seed in (0, 0, 1):
+        path = written(tmp_path / "plain.onnx", seed)
+        apart: Any = {"save_as_external_data": True, "size_threshold": 0, "location": "net.data"}
+        onnx.save(onnx.load(path), tmp_path / "net.onnx", **apart)
+        model = xf.models.onnx(tmp_path / "net.onnx")
+        names.append(model.name)
+        plain = xf.models.onnx(path)(scene().to_numpy()[None])
+        np.testing.assert_array_equal(model(scene().to_numpy()[None]), plain)
+        if seed == 0:
+            (tmp_path / "net.data").unlink()
+    assert names[0] == names[1] != names[2]
+    again = xf.models.onnx(tmp_path / "net.onnx")
+    (tmp_path / "net.data").write_bytes(bytes((tmp_path / "net.data").stat().st_size))
+    loaded._LOADED.clear()
+    with pytest.raises(ValueError, match="or a file of its weights, is not what it was"):
+        again(scene().to_numpy()[None])
+    (tmp_path / "net.data").unlink()
+    with pytest.raises(FileNotFoundError, match=r"net\.data"):
+        xf.models.onnx(tmp_path / "net.onnx")
+
+
+def test_files_of_weights_are_found_wherever_a_tensor_is_and_nothing_in_what_is_no_network() -> (
+    None
+):
+    helper, proto = onnx.helper, onnx.TensorProto
+
+    def tensor(name: str) -> Any:
+        made = proto(name=name, data_type=proto.FLOAT, dims=[1], data_location=proto.EXTERNAL)
+        made.external_data.add(key="offset", value="4096")
+        made.external_data.add(key="location", value=f"{name}.bin")
+        return made
+
+    nodes = [helper.make_node("Constant", [], ["a"], value=tensor("of_node"))]
+    inner = helper.make_graph(nodes, "inner", [], [], [tensor("of_graph")])
+    branches = helper.make_node("If", ["x"], ["y"], then_branch=inner, else_branch=inner)
+    own = helper.make_function("own", "f", [], ["a"], nodes, [helper.make_opsetid("", 17)])
+    outer = helper.make_graph([branches], "outer", [], [], [tensor("of_model")])
+    content = helper.make_model(outer, functions=[own]).SerializeToString()
+    assert external_files(content) == ["of_graph.bin", "of_model.bin", "of_node.bin"]
+    for length in range(len(content)):
+        external_files(content[:length])
+    assert external_files(np.random.default_rng(0).bytes(1000)) == []
 
 
 def test_shapes_and_files_that_do_not_fit_are_refused(tmp_path: Path) -> None:

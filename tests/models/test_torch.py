@@ -1,7 +1,11 @@
 """Networks in PyTorch: dropout is what sampling gives, and the module stays as it was."""
 
 import copy
+import os
 import pickle
+import subprocess
+import sys
+import warnings
 from typing import Any
 
 import numpy as np
@@ -83,6 +87,53 @@ def test_what_is_trained_on_does_not_change_what_was_taken() -> None:
     other = xf.models.torch(module, dropout=False)
     assert other.name != model.name
     assert not xf.predict(scene(), other, sigma=0.1).mu.equals(one.mu)
+
+
+def scaled_by(factor: float, how: str) -> Any:
+    """A class of one name and repr, that differs in what it does."""
+
+    class Scaled(nn.Module):  # type: ignore[misc, name-defined]  # of a module that may be missing
+        def __init__(self) -> None:
+            super().__init__()
+            self.factor = factor if how == "attribute" else 1.0
+
+        def forward(self, pixels: Any) -> Any:
+            return pixels[:, 0] * self.factor
+
+    if how == "code" and factor == 2:
+        setattr(Scaled, "forward", lambda self, pixels: pixels[:, 0] * 2.0)  # noqa: B010  # one name
+    return Scaled()
+
+
+@pytest.mark.parametrize("how", ["attribute", "code"])
+def test_networks_of_one_structure_and_weights_are_told_apart_by_what_they_do(how: str) -> None:
+    one, again, other = (
+        xf.models.torch(scaled_by(factor, how), dropout=False).name for factor in (1.0, 1.0, 2.0)
+    )
+    assert one == again != other
+
+
+def test_a_digest_is_the_same_in_every_process() -> None:
+    code = (
+        "from tests.models.test_torch import scaled_by, net, xf\n"
+        "print(xf.models.torch(scaled_by(2.0, 'code'), dropout=False).name, "
+        "xf.models.torch(net()).name, xf.models.torch(net).name)"
+    )
+    seed = {"PYTHONHASHSEED": "1"}
+    found = subprocess.check_output([sys.executable, "-c", code], env={**os.environ, **seed})
+    here = [xf.models.torch(scaled_by(2.0, "code"), dropout=False), xf.models.torch(net())]
+    assert found.decode().split() == [
+        part for model in (*here, xf.models.torch(net)) for part in model.name.split()
+    ]
+
+
+def test_one_draw_of_dropout_is_warned_of_with_what_mends_it() -> None:
+    with pytest.warns(UserWarning, match=r"passes=1 .* one draw .*passes=20, .*dropout=False"):
+        xf.predict(scene(), xf.models.torch(net()), sigma=0.1, seed=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        xf.predict(scene(), xf.models.torch(net(), dropout=False), sigma=0.1)
+        xf.predict(scene(), xf.models.torch(net()), passes=4, seed=0)
 
 
 def test_dropped_channels_leave_no_seams() -> None:

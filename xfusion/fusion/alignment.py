@@ -121,7 +121,10 @@ def _in_units_of(other: xr.Dataset, first: xr.Dataset, *, names: tuple[str, str]
     clash = f"mu of {names[0]!r} is in {units!r}, of {names[1]!r} in {wanted!r}"
     if units is None or wanted is None:
         lacking = names[0] if units is None else names[1]
-        msg = f"{clash}: say what {lacking!r} is in, .mu.attrs['units'] = ..."
+        known = wanted if units is None else units
+        msg = (
+            f"{clash}: say what {lacking!r} is in, .mu.attrs['units'] = {known!r} if it is the same"
+        )
         raise ValueError(msg)
     try:
         scale, offset = conversion(units, wanted)

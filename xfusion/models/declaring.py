@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from xfusion.datamodel.whole_numbers import whole_number
+
 from .returned import Ensemble, Model, Returning, as_returning
 
 
@@ -34,11 +36,8 @@ def samples(model: Model, count: int) -> Returning:
     >>> float(water.mu[0, 0].round(3)), float(water.sigma[0, 0].round(3))
     (0.3, 0.141)
     """
-    given: Any = count
-    if isinstance(given, bool) or not isinstance(given, int) or given < 1:
-        msg = f"count={count!r}: must be a whole number of at least 1, the samples of a pixel"
-        raise ValueError(msg)
-    return Returning(model, "samples", count)
+    number = whole_number("count", count, 1, more=", the samples of a pixel")
+    return Returning(model, "samples", number)
 
 
 def mean_and_variance(model: Model, *, log: bool = False) -> Returning:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from xfusion.datamodel.graph import InGraph
 
+from .external_weights import external_files
 from .loaded import once
 from .returned import Ensemble, Returning
 
@@ -46,9 +47,10 @@ def onnx(path: str | os.PathLike[str] | Sequence[str | os.PathLike[str]], /) -> 
     ImportError
         If onnxruntime is not installed.
     FileNotFoundError
-        If there is no such file.
+        If there is no such file, or none with its weights where it says.
     ValueError
-        When it is computed: if the network takes other shapes, or the file has changed since.
+        When it is computed: if the network takes other shapes, or the file, or one with its
+        weights, has changed since.
 
     Examples
     --------
@@ -99,9 +101,11 @@ class OnnxModel(InGraph):
     def _opened(self) -> tuple[Any, threading.Lock]:
         import onnxruntime
 
-        content = Path(self.path).read_bytes()
-        if hashlib.sha256(content).hexdigest() != self.digest:
-            msg = f"{self.path} is not what it was when xf.models.onnx was called: call it again"
+        if _digest(Path(self.path)) != self.digest:
+            msg = (
+                f"{self.path}, or a file of its weights, is not what it was when xf.models.onnx "
+                "was called: call it again"
+            )
             raise ValueError(msg)
         # by its path: weights may lie beside it
         session = onnxruntime.InferenceSession(
@@ -123,5 +127,17 @@ class OnnxModel(InGraph):
 
 
 def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    """Return a digest of a file, and of those beside it that have weights of it.
+
+    Raises
+    ------
+    FileNotFoundError
+        If one of them is missing.
+    """
+    content = path.read_bytes()
+    found = hashlib.sha256(content)
+    for name in external_files(content):
+        found.update(name.encode())
+        with (path.parent / name).open("rb") as file:
+            found.update(hashlib.file_digest(file, "sha256").digest())
+    return found.hexdigest()

@@ -8,6 +8,7 @@ import numpy as np
 import xarray as xr
 
 from xfusion.datamodel.building import retrieval
+from xfusion.datamodel.caller import warn
 from xfusion.datamodel.cf import annotate
 from xfusion.datamodel.names import (
     ALEATORIC,
@@ -23,6 +24,7 @@ from xfusion.datamodel.samples import factor_of_few
 from xfusion.datamodel.times import Time
 from xfusion.datamodel.units import as_number
 from xfusion.datamodel.validation import check_bounds
+from xfusion.datamodel.whole_numbers import whole_number
 
 from .band_layers import Bands, as_bands
 from .block_by_block import predicted
@@ -34,6 +36,8 @@ LONG_NAMES = {
     EPISTEMIC_PART: "standard deviation of the samples of the model",
     ALEATORIC_PART: "standard deviation that the model predicts",
 }
+
+PROBABILITY = (0, 1)  # its bounds
 
 
 def predict(
@@ -88,7 +92,8 @@ def predict(
         One standard deviation, of a model that returns means and is called once: it has none, and
         none is made up.
     bounded : (float, float), optional
-        Bounds of the quantity, (0, 1) for a probability: a mean beyond them is an error.
+        Bounds of the quantity: a mean beyond them is an error. What is within (0, 1) is taken for a
+        probability, whose units are "1"; all else has none, ``.mu.attrs["units"]`` says them.
     fill : float
         What the model sees where a band is missing.
     sensor, time, correct_few
@@ -116,7 +121,7 @@ def predict(
     Warns
     -----
     UserWarning
-        If samples are too few to correct.
+        If samples are too few to correct, or `mu` is one draw of a model with noise.
 
     Notes
     -----
@@ -136,13 +141,10 @@ def predict(
     """
     known = as_bands(bands)
     grid = TileGrid(known.shape, tile, overlap, batch)
-    said: Any = passes
-    if isinstance(said, bool) or not isinstance(said, int | np.integer) or said < 1:
-        msg = f"{passes=}: must be a whole number of at least 1"
-        raise ValueError(msg)
+    passes = whole_number("passes", passes, 1)
     returning = as_returning(model)
-    count = int(passes) * returning.count
-    _check_sigma(returning, int(passes), sigma)
+    count = passes * returning.count
+    _check_sigma(returning, passes, sigma)
     check_bounds(bounded)
     if not np.isfinite(as_number(fill)):
         msg = f"{fill=}: must be a finite number, which the model sees where a band is missing"
@@ -150,7 +152,7 @@ def predict(
     prediction = Prediction(
         model=returning,
         grid=grid,
-        passes=int(passes),
+        passes=passes,
         seed=_seed(seed, returning),
         fill=float(fill),
         sigma=None if sigma is None else float(sigma),
@@ -162,6 +164,8 @@ def predict(
         name: xr.DataArray(data, known.coords, known.dims)
         for name, data in zip(prediction.layers, predicted(prediction, known), strict=True)
     }
+    if bounded is not None and tuple(bounded) == PROBABILITY:
+        layers[MU].attrs["units"] = "1"
     given = sensor if sensor is not None else known.attrs.get("sensor")
     dataset = retrieval(layers[MU], layers[SIGMA], layers[MASK], sensor=given, time=time)
     parts = {k: layers[k].variable for k in (EPISTEMIC_PART, ALEATORIC_PART) if k in layers}
@@ -192,6 +196,11 @@ def _check_sigma(model: Returning | Ensemble, passes: int, sigma: float | None) 
             "if that is what you know; of a probability sigma=0.0, then .fusion.add_aleatoric()"
         )
         raise ValueError(msg)
+    if passes * model.count == 1 and _draws(model):
+        warn(
+            f"passes=1 of the model {model.name}, which draws noise: mu is one draw of it, not its "
+            "mean; passes=20, or a model without noise, xf.models.torch(module, dropout=False)"
+        )
 
 
 def _draws(model: Returning | Ensemble) -> bool:
@@ -203,11 +212,7 @@ def _seed(seed: int | None, model: Returning | Ensemble) -> int:
         if not _draws(model):
             return 0  # of which nothing is drawn, and a run that is called again is the same
         return int(np.random.SeedSequence().generate_state(1)[0])
-    said: Any = seed
-    if isinstance(said, bool) or not isinstance(said, int | np.integer) or said < 0:
-        msg = f"{seed=}: must be a whole number of at least 0, or None"
-        raise ValueError(msg)
-    return int(seed)
+    return whole_number("seed", seed, 0, more=", or None")
 
 
 def _provenance(prediction: Prediction, bands: Bands) -> dict[str, Any]:

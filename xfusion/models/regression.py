@@ -16,6 +16,8 @@ from .sums_of_blocks import summed
 MOST_STEPS = 60
 CLOSE = 1e-10  # a step, in standard deviations of the features, after which there is none
 HALVINGS = 30
+PARTED = 1e-12  # mean loss of pixels that a threshold parts without an error
+SINGULAR = 1e13  # condition of second derivatives of which nothing can be told
 
 
 @dataclass
@@ -94,7 +96,8 @@ def fitted(arrays: Mapping[str, Any], measured: Measured, *, ridge: float) -> Fi
     Raises
     ------
     ValueError
-        If no pixel has all, or all have the same reference.
+        If no pixel has all, or all have the same reference; without a ridge, if a feature is the
+        same everywhere or follows from the others, or a threshold parts all pixels.
     """
     moments: Moments = summed(arrays, _Moments(measured))
     _check(moments)
@@ -108,6 +111,7 @@ def fitted(arrays: Mapping[str, Any], measured: Measured, *, ridge: float) -> Fi
     beta[0] = math.log(rate / (1 - rate))
     here: Totals = summed(arrays, at.with_coefficients(beta))
     for _ in range(MOST_STEPS):
+        _check_determined(here, penalty)
         step = np.asarray(np.linalg.solve(here.hessian + penalty, here.gradient - penalty @ beta))
         if np.abs(step).max() < CLOSE:
             break
@@ -174,6 +178,19 @@ def _check(moments: Moments) -> None:
             f"all of the {moments.count} pixels of the reference are {kind}: fit to scenes of "
             "both, or to more pixels"
         )
+        raise ValueError(msg)
+
+
+def _check_determined(totals: Totals, penalty: Any) -> None:
+    """Refuse what has no largest likelihood, or none at one place."""
+    if totals.loss <= PARTED * totals.weight:
+        why = "a threshold parts water from land without an error, so that no coefficient is finite"
+    elif np.linalg.cond(totals.hessian + penalty) > SINGULAR:
+        why = "a band is the same everywhere, or follows from the others, or parts pixels of itself"
+    else:
+        return
+    if not penalty.any():
+        msg = f"ridge=0, and {why}: fit with a penalty, ridge=1, or to more pixels"
         raise ValueError(msg)
 
 

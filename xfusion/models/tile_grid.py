@@ -6,10 +6,11 @@ import functools
 import itertools
 import math
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from xfusion.datamodel.chunks import Blocks
 from xfusion.datamodel.graph import InGraph
+from xfusion.datamodel.whole_numbers import whole_number
 
 
 class Cell(NamedTuple):
@@ -58,10 +59,10 @@ class TileGrid(InGraph):
     def __post_init__(self) -> None:
         """Refuse what are no tiles."""
         for name, least in (("tile", 1), ("overlap", 0), ("batch", 1)):
-            value: Any = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < least:
-                msg = f"{name}={value!r}: must be a whole number of at least {least}"
-                raise ValueError(msg)
+            number = whole_number(name, getattr(self, name), least)
+            object.__setattr__(
+                self, name, number
+            )  # of numpy it would be none in a file's attributes
         if 2 * self.overlap >= self.tile:
             msg = (
                 f"overlap={self.overlap}, tile={self.tile}: nothing of a tile would be kept; give "

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import hashlib
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
@@ -18,6 +17,7 @@ from xfusion.datamodel.graph import InGraph
 from .dropout_noise import dropouts, dropping
 from .loaded import once
 from .returned import derived
+from .what_a_module_is import code_digest, module_digest
 
 if TYPE_CHECKING:
     from torch.nn import Module
@@ -92,13 +92,15 @@ def torch(
         raise ImportError(msg) from error
     if isinstance(module, library.nn.Module):
         module = _at_rest(copy.deepcopy(module))
-        return TorchModel(module, dropout, device, mixed_precision, _digest(module))
+        return TorchModel(module, dropout, device, mixed_precision, module_digest(module))
     if not callable(module):
         msg = f"the module is {type(module).__name__}: give a torch.nn.Module, or what makes one"
         raise TypeError(msg)
     from dask.base import tokenize
 
-    return TorchModel(module, dropout, device, mixed_precision, str(tokenize(module)))
+    # of a function that can be imported dask knows the name alone
+    digest = str(tokenize(module, code_digest(module)))
+    return TorchModel(module, dropout, device, mixed_precision, digest)
 
 
 @dataclass(frozen=True)
@@ -110,7 +112,7 @@ class TorchModel(InGraph):
     device: str | None
     mixed_precision: bool
     digest: str
-    """Of its weights."""
+    """Of its weights, structure and the code of its classes; or of the function that makes it."""
     _lock: Any = field(default_factory=threading.Lock, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -213,19 +215,6 @@ class TorchModel(InGraph):
 
 def _at_rest(module: Module) -> Module:
     return module.eval().requires_grad_(requires_grad=False)
-
-
-def _digest(module: Module) -> str:
-    """Return a digest of the structure of a module and of its weights."""
-    found = hashlib.sha256(repr(module).encode())
-    for name, value in module.state_dict().items():
-        found.update(name.encode())
-        if hasattr(value, "detach"):
-            import torch as library
-
-            whole = value.detach().cpu().contiguous().reshape(-1).view(library.uint8)
-            found.update(whole.numpy().data)
-    return found.hexdigest()
 
 
 def _as_array(found: Any) -> Any:

@@ -53,7 +53,8 @@ def fit(
         How much a pixel counts, 0 or more.
     ridge : float
         What the square of a coefficient costs, of a feature in units of its own standard deviation:
-        as much as one pixel, and enough to keep it finite where a threshold parts all pixels.
+        as much as one pixel, and enough to keep it finite where a threshold parts all pixels; 0 for
+        none.
     units, scale, offset
         As in :func:`from_backscatter` and :func:`from_reflectance`.
     source : str
