@@ -43,6 +43,7 @@ QUANTITIES = {
     "Mpx": Quantity("Mpx", _stored("pixels", unit=1e6)),
     "speed-up": Quantity("speed-up", _stored("ratio"), "×"),
     "times": Quantity("times", lambda row: 1 / row["ratio"], "×"),
+    "same tiles": Quantity("of the same tiles", _stored("of_tiles"), "×"),
     "memory": Quantity("MiB", _stored("memory", unit=2**20)),
     "extra": Quantity("of the result", _stored("extra")),
     "requests": Quantity("requests", _stored("requests")),

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+LENGTH = 1 << 14  # values at a time: what is between a sample and its moments stays in the cache
+
 
 class RunningMoments:
     """Mean and sum of squared deviations of the samples so far, of each pixel.
@@ -15,23 +17,33 @@ class RunningMoments:
 
     def __init__(self, shape: tuple[int, ...]) -> None:
         self.count = 0
-        self.mean: NDArray[np.float64] = np.zeros(shape)
-        self._squares: NDArray[np.float64] = np.zeros(shape)
-        self._from_before: NDArray[np.float64] = np.empty(shape)
-        self._from_now: NDArray[np.float64] = np.empty(shape)
+        self.mean: NDArray[np.float64] = np.empty(shape)
+        self._squares: NDArray[np.float64] | None = None
+        rows = max(1, LENGTH // max(1, int(np.prod(shape[1:]))))
+        self._parts = [slice(k, k + rows) for k in range(0, shape[0], rows)]
+        self._from_before: NDArray[np.float64] = np.empty((rows, *shape[1:]))
+        self._from_now: NDArray[np.float64] = np.empty((rows, *shape[1:]))
 
     def add(self, sample: NDArray[np.floating]) -> None:
         """Add a sample of all pixels."""
         self.count += 1
-        before, now = self._from_before, self._from_now
-        np.subtract(sample, self.mean, out=before)
-        np.divide(before, self.count, out=now)
-        self.mean += now
-        np.subtract(sample, self.mean, out=now)
-        before *= now
-        self._squares += before
+        if self.count == 1:
+            np.add(sample, 0.0, out=self.mean)
+            return
+        if self._squares is None:
+            self._squares = np.zeros(self.mean.shape)
+        for part in self._parts:
+            each, mean, squares = sample[part], self.mean[part], self._squares[part]
+            before, now = self._from_before[: len(each)], self._from_now[: len(each)]
+            np.subtract(each, mean, out=before)
+            np.divide(before, self.count, out=now)
+            mean += now
+            np.subtract(each, mean, out=now)
+            before *= now
+            squares += before
 
     @property
     def deviation(self) -> NDArray[np.float64]:
         """The sample standard deviation, of two samples or more."""
+        assert self._squares is not None  # noqa: S101  # of one there is none
         return np.sqrt(self._squares / (self.count - 1))

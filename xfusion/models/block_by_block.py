@@ -103,9 +103,14 @@ def _on_block(
     seen = []
     for planes, window in zip(parts, windows, strict=True):
         cut: Any = (..., *(slice(*ends) for ends in window))
-        bands = [np.block(plane)[cut] for plane in planes]
+        bands = [_joined(plane)[cut] for plane in planes]
         seen.append(np.concatenate(bands) if bands[0].ndim > len(window) else bands[0])
     return prediction.on(_stacked(seen, prediction.dtype), block)
+
+
+def _joined(blocks: list[list[NDArray[Any]]]) -> NDArray[Any]:
+    """Return blocks as one array, without a copy where there is one."""
+    return blocks[0][0] if len(blocks) == len(blocks[0]) == 1 else np.block(blocks)
 
 
 def _pick(layers: tuple[NDArray[Any], ...], k: int) -> NDArray[Any]:

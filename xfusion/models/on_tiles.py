@@ -61,23 +61,30 @@ class Prediction(InGraph):
             What the tiles of the block see of the scene.
         block : Block
         """
-        out = {
-            name: np.full(block.shape, np.nan, d) for name, d in self.layers.items() if d != "u1"
-        }
-        valid = np.isfinite(region).all(axis=0)
+        out = {name: np.empty(block.shape, dtype) for name, dtype in self.layers.items()}
+        valid = np.isfinite(region[0])
+        for band in region[1:]:
+            valid &= np.isfinite(band)
         if not valid.all():
             region = np.where(valid, region, region.dtype.type(self.fill))
         region, known = self._as_tall_as_a_tile(region, valid)
-        tiles = [t for t in block.tiles if known[t.seen][t.middle].any()]
+        tiles = []
+        for tile in block.tiles:
+            if known[tile.seen][tile.middle].any():
+                tiles.append(tile)
+                continue
+            for name, layer in out.items():
+                layer[tile.kept] = Exclusion.UNKNOWN if name == MASK else np.nan
         if tiles:
-            pixels = np.stack([region[(slice(None), *tile.seen)] for tile in tiles])
+            pixels = _of_tiles(region, tiles)
             pixels.flags.writeable = False  # the next pass is given the same
             seen = [known[tile.seen][tile.middle] for tile in tiles]
-            for tile, layers in zip(tiles, self._predicted(pixels, tiles, seen), strict=True):
-                for name, values in layers.items():
-                    out[name][tile.kept] = values
-        mask = np.where(np.isnan(out[MU]), np.uint8(Exclusion.UNKNOWN), np.uint8(0))
-        return tuple(mask if name == MASK else out[name] for name in self.layers)
+            for tile, own, moments in zip(
+                tiles, seen, self._predicted(pixels, tiles, seen), strict=True
+            ):
+                kept = {name: layer[tile.kept] for name, layer in out.items()}
+                self._write(kept, own, *moments)
+        return tuple(out.values())
 
     def _as_tall_as_a_tile(
         self, region: NDArray[Any], valid: NDArray[np.bool_]
@@ -94,8 +101,8 @@ class Prediction(InGraph):
 
     def _predicted(
         self, pixels: NDArray[Any], tiles: Sequence[Tile], valid: Sequence[NDArray[np.bool_]]
-    ) -> list[dict[str, NDArray[Any]]]:
-        """Return the layers of the middles of tiles."""
+    ) -> list[tuple[RunningMoments, RunningMoments | None]]:
+        """Return the moments of means and variances in the middles of tiles."""
         means = [RunningMoments(known.shape) for known in valid]
         variances = [RunningMoments(known.shape) for known in valid] if self.has_variance else []
         for number in range(self.passes):
@@ -108,35 +115,43 @@ class Prediction(InGraph):
                     means[k].add(mean)
                     if draw.variance is not None:
                         variances[k].add(draw.variance[k][tile.middle])
-        layers = []
-        for k, known in enumerate(valid):
-            found = self._layers(means[k], variances[k] if variances else None)
-            self._check_finite(found, known)
-            layers.append({n: np.where(known, values, np.nan) for n, values in found.items()})
-        return layers
+        if not variances:
+            return [(each, None) for each in means]
+        return list(zip(means, variances, strict=True))
 
     @property
     def has_variance(self) -> bool:
         """Whether the model knows a variance."""
         return self.model.has_variance
 
-    def _layers(
-        self, moments: RunningMoments, variances: RunningMoments | None
-    ) -> dict[str, NDArray[np.float64]]:
-        layers = {MU: moments.mean}
-        if variances is None and self.count == 1:
-            layers[SIGMA] = np.full(moments.mean.shape, self.sigma)
-        elif variances is None:
-            layers[SIGMA] = moments.deviation * self.factor
-        else:
+    def _write(
+        self,
+        layers: dict[str, NDArray[Any]],
+        known: NDArray[np.bool_],
+        moments: RunningMoments,
+        variances: RunningMoments | None,
+    ) -> None:
+        """Write the layers of the middle of a tile."""
+        layers[MU][...] = moments.mean
+        sigma = layers[SIGMA]
+        if variances is not None:
             with np.errstate(invalid="ignore"):  # a negative one is told below
                 aleatoric = np.sqrt(variances.mean)
-            layers[SIGMA] = aleatoric
+            sigma[...] = aleatoric
             if self.has_parts:
-                layers[EPISTEMIC_PART] = moments.deviation * self.factor
-                layers[ALEATORIC_PART] = aleatoric
-                layers[SIGMA] = np.hypot(layers[EPISTEMIC_PART], aleatoric)
-        return layers
+                epistemic = moments.deviation * self.factor
+                layers[EPISTEMIC_PART][...], layers[ALEATORIC_PART][...] = epistemic, aleatoric
+                sigma[...] = np.hypot(epistemic, aleatoric)
+        elif self.count > 1:
+            sigma[...] = moments.deviation * self.factor
+        else:
+            sigma[...] = self.sigma
+        self._check_finite(layers, known)
+        np.multiply(~known, np.uint8(Exclusion.UNKNOWN), out=layers[MASK])
+        if not known.all():
+            for name, layer in layers.items():
+                if name != MASK:
+                    layer[~known] = np.nan
 
     def _check_bounds(self, mean: NDArray[Any], known: NDArray[np.bool_]) -> None:
         if self.bounded is None:
@@ -150,9 +165,7 @@ class Prediction(InGraph):
             )
             raise ValueError(msg)
 
-    def _check_finite(
-        self, layers: dict[str, NDArray[np.float64]], known: NDArray[np.bool_]
-    ) -> None:
+    def _check_finite(self, layers: dict[str, NDArray[Any]], known: NDArray[np.bool_]) -> None:
         for name, what in ((MU, "mean"), (SIGMA, "standard deviation")):
             wrong = known & ~np.isfinite(layers[name])
             if wrong.any():
@@ -162,3 +175,12 @@ class Prediction(InGraph):
                     "bands have numbers: it must return a number there, and no negative variance"
                 )
                 raise ValueError(msg)
+
+
+def _of_tiles(region: NDArray[Any], tiles: Sequence[Tile]) -> NDArray[Any]:
+    """Return the pixels (batch, band, y, x) of tiles."""
+    one, *others = (region[(slice(None), *tile.seen)] for tile in tiles)
+    if others or one.shape != region.shape:
+        return np.stack([one, *others])
+    # all that there is, which need not be copied, but not be made read-only for others either
+    return region.view()[None]
