@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -100,17 +101,35 @@ def _on_block(
 ) -> tuple[NDArray[Any], ...]:
     keep_freed_memory()
     block: Block = prediction.grid.block(i, j)
-    seen = []
-    for planes, window in zip(parts, windows, strict=True):
-        cut: Any = (..., *(slice(*ends) for ends in window))
-        bands = [_joined(plane)[cut] for plane in planes]
-        seen.append(np.concatenate(bands) if bands[0].ndim > len(window) else bands[0])
-    return prediction.on(_stacked(seen, prediction.dtype), block)
+    return prediction.on(_cut(parts, windows, prediction.dtype), block)
 
 
-def _joined(blocks: list[list[NDArray[Any]]]) -> NDArray[Any]:
-    """Return blocks as one array, without a copy where there is one."""
-    return blocks[0][0] if len(blocks) == len(blocks[0]) == 1 else np.block(blocks)
+def _cut(
+    parts: list[list[list[list[NDArray[Any]]]]],
+    windows: list[list[tuple[int, int]]],
+    dtype: np.dtype[Any],
+) -> NDArray[Any]:
+    """Return bands (band, y, x) of the blocks that a window touches, each pixel copied once."""
+    planes = [(plane, window) for of, window in zip(parts, windows, strict=True) for plane in of]
+    counts = [math.prod(plane[0][0].shape[:-2]) for plane, _ in planes]
+    (top, bottom), (left, right) = windows[0]
+    region = np.empty((sum(counts), bottom - top, right - left), dtype)
+    band = 0
+    for (plane, window), count in zip(planes, counts, strict=True):
+        bands = region[band : band + count]
+        band += count
+        (first, _), (before, _) = window
+        row = -first
+        for blocks in plane:
+            column = -before
+            for block in blocks:
+                height, width = block.shape[-2:]
+                down, across = max(-row, 0), max(-column, 0)
+                kept = bands[:, row + down : row + height, column + across : column + width]
+                kept[...] = block[..., down : down + kept.shape[1], across : across + kept.shape[2]]
+                column += width
+            row += height
+    return region
 
 
 def _pick(layers: tuple[NDArray[Any], ...], k: int) -> NDArray[Any]:
