@@ -1,5 +1,6 @@
 """Sphinx configuration: builds without a network, and executes the notebooks and the how-tos."""
 
+import importlib.util
 import os
 import sys
 import tempfile
@@ -71,13 +72,16 @@ os.environ["IPYTHONDIR"] = os.environ["JUPYTER_CONFIG_DIR"] = tempfile.mkdtemp()
 os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
 os.environ.pop("MPLBACKEND", None)
 
-# One notebook needs real data, which do not come with the repository: without them its page has
-# text and code alone
+# Two notebooks need real data, which do not come with the repository, and one needs PyTorch, which
+# is larger than all else that the site is built with: without them a page has text and code alone
+nb_execution_excludepatterns = []
 DATA = Path(os.environ.get("XFUSION_DATA", Path(__file__).parents[2] / "shared" / "data"))
 if (DATA / "sen1floods11").is_dir():
     os.environ["XFUSION_DATA"] = str(DATA)
 else:
-    nb_execution_excludepatterns = ["notebooks/03_*"]
+    nb_execution_excludepatterns += ["notebooks/03_*", "notebooks/05_*"]
+if importlib.util.find_spec("torch") is None:
+    nb_execution_excludepatterns += ["notebooks/05_*"]
 
 autosummary_generate = True
 autodoc_typehints = "none"  # docstrings name types, shapes and units

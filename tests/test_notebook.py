@@ -11,7 +11,12 @@ from nbformat import NotebookNode
 NOTEBOOKS = sorted((Path(__file__).parents[1] / "notebooks").glob("*.ipynb"))
 SECONDS = 180
 OF_REAL_DATA = {"03_can_the_numbers_be_trusted"}
+# which needs PyTorch, and is run by make test-models
+OF_A_NETWORK = "05_a_network_from_bands_to_a_map"
 
+run_here = pytest.mark.parametrize(
+    "path", [p for p in NOTEBOOKS if p.stem != OF_A_NETWORK], ids=lambda path: path.stem
+)
 every_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 
 
@@ -42,7 +47,15 @@ def test_there_is_a_notebook() -> None:
     assert "01_fuse_two_sensors" in [path.stem for path in NOTEBOOKS]
 
 
-@every_notebook
+def run(notebook: NotebookNode, folder: Path, seconds: float = SECONDS) -> list[NotebookNode]:
+    """Run a notebook in a folder, and return all outputs of its cells."""
+    folder.mkdir()
+    client = NotebookClient(notebook, resources={"metadata": {"path": str(folder)}})
+    asyncio.run(asyncio.wait_for(client.async_execute(), seconds))
+    return [output for cell in code_cells(notebook) for output in cell.outputs]
+
+
+@run_here
 def test_notebook_runs_and_draws(
     path: Path,
     plain_jupyter: None,
@@ -52,11 +65,7 @@ def test_notebook_runs_and_draws(
 ) -> None:
     if path.stem in OF_REAL_DATA:
         monkeypatch.setenv("XFUSION_DATA", str(request.getfixturevalue("shared_data")))
-    notebook = read(path)
-    (tmp_path / "here").mkdir()
-    client = NotebookClient(notebook, resources={"metadata": {"path": str(tmp_path / "here")}})
-    asyncio.run(asyncio.wait_for(client.async_execute(), SECONDS))
-    outputs = [output for cell in code_cells(notebook) for output in cell.outputs]
+    outputs = run(read(path), tmp_path / "here")
     assert not [output for output in outputs if output.output_type == "error"]
     assert any("image/png" in output.get("data", {}) for output in outputs)
 
