@@ -12,6 +12,7 @@ from odc.geo.geobox import GeoBox
 from odc.geo.xr import xr_zeros
 
 import xfusion as xf
+from tests.laziness import nothing_computes
 
 UTM = GeoBox.from_bbox((500000, 0, 500040, 30), "EPSG:32633", resolution=10)
 GEOGRAPHIC = GeoBox.from_bbox((16.0, 48.0, 16.004, 48.003), "EPSG:4326", resolution=0.001)
@@ -145,3 +146,35 @@ def test_without_a_crs_names_alone_tell() -> None:
     assert xf.retrieval(bare, bare).x.attrs == {"axis": "X", "long_name": "x"}
     named = bare.rename(y="lat", x="lon")
     assert xf.retrieval(named, named).lon.attrs["standard_name"] == "longitude"
+
+
+def test_a_fused_map_has_coordinates_in_which_all_its_sensors_agree() -> None:
+    def of(sensor: str, **coords: Any) -> xr.Dataset:
+        level = xr.DataArray(np.full((2, 3), 0.5), dims=("y", "x"))
+        return xf.retrieval(level, 0.1, sensor=sensor).assign_coords(coords)
+
+    def kept(*sensors: xr.Dataset) -> set[Any]:
+        return {*sensors[0].fusion.gaussian(*sensors[1:]).coords} - {"spatial_ref"}
+
+    height = ("y", "x"), np.full((2, 3), 7.0)
+    first = of("a", orbit=22, orbit_state="ascending", tile="33TXN", height=height)
+    assert kept(first, first.assign_attrs(sensor="b")) == {"orbit", "orbit_state", "tile", "height"}
+    assert kept(first, of("b", orbit=22, orbit_state="descending", tile="33TXM")) == {
+        "orbit",
+        "height",
+    }
+    # an orbit of one sensor is not that of both, what only one says of the place is
+    assert kept(first, of("b")) == {"tile", "height"}
+    assert kept(of("b"), first) == set()
+    other = ("y", "x"), np.full((2, 3), 8.0)
+    assert kept(first, of("b", height=height), of("c", height=other)) == {"tile"}
+
+
+def test_lazy_coordinates_are_not_computed_to_compare_them() -> None:
+    level = xr.DataArray(np.full((2, 3), 0.5), dims=("y", "x")).chunk()
+    first = xf.retrieval(level, level, sensor="a").assign_coords(height=level * 7)
+    with nothing_computes():
+        fused = first.fusion.gaussian(first.assign_attrs(sensor="b"))
+        other = first.fusion.gaussian(first.assign_coords(height=level * 8))
+    assert "height" in fused.coords
+    assert "height" not in other.coords

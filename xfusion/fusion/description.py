@@ -24,12 +24,14 @@ from xfusion.datamodel.names import (
     SIGMA,
     SOURCE,
     SPAN,
+    SPATIAL_REF,
     WEIGHT,
 )
 
 from .alignment import sensor_names
 from .span import spans, time_of_all
 
+ORBIT = ("orbit", "orbit_state")  # of one acquisition
 LONG_NAMES = {
     COUNT: "number of retrievals that contributed",
     CHI2: "reduced chi-square of the sensors about the fused mean",
@@ -78,6 +80,8 @@ def with_description(
     # one label of the first is not that of all
     for name in ("time", "sensor", *SPAN):
         labels.pop(name, None)
+    if cube is None:
+        labels = {k: v for k, v in labels.items() if _is_of_all(k, v, retrievals)}
     if WEIGHT in fused:
         has_labels = cube is not None and dim in cube.coords
         values = cube.coords[dim].to_numpy() if cube is not None and has_labels else names
@@ -100,6 +104,28 @@ def with_description(
     # what one sensor brought in is in the result, and not to be added to it
     attrs |= {k: v for r in retrievals for k, v in r.attrs.items() if k == ALEATORIC}
     return annotate(fused.assign_attrs(attrs | provenance))
+
+
+def _is_of_all(name: Hashable, label: xr.Variable, retrievals: Sequence[xr.Dataset]) -> bool:
+    """Whether all retrievals that have a coordinate agree in it; those of an orbit all must have.
+
+    Nothing is computed for it: of lazy ones only those are known to agree that are one array.
+    """
+    if name in label.dims or name == SPATIAL_REF:  # compared when they were aligned
+        return True
+    others = [each.coords.get(name) for each in retrievals]
+    if name in ORBIT and any(other is None for other in others):
+        return False
+    return all(_same(label, other.variable) for other in others if other is not None)
+
+
+def _same(label: xr.Variable, other: xr.Variable) -> bool:
+    if label.dims != other.dims or label.shape != other.shape:
+        return False
+    lazy = [array.chunks is not None for array in (label, other)]
+    if any(lazy):
+        return all(lazy) and bool(label.data.name == other.data.name)
+    return bool(label.equals(other))
 
 
 def _calibrations(retrievals: Sequence[xr.Dataset], names: Sequence[str]) -> dict[str, str]:
