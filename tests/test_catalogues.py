@@ -293,7 +293,6 @@ def test_a_fifth_catalogue_is_one_record(scene: c.Scene, tmp_path: Path) -> None
     [
         ({"offset": "automatic"}, "offset='automatic'"),
         ({"offset": float("nan")}, "offset=nan"),
-        ({"nodata": {"red": 0}}, r"no value for the bands \['nir', 'scl'\]"),
         ({"nodata": 0.5}, r"nodata=0.5 is no whole number"),
         ({"nodata": "255"}, r"nodata='255' is no whole number"),
         ({"nodata": {"red": 0, "nir": 0, "scl": "0"}}, r"nodata='0' is no whole number"),
@@ -319,6 +318,23 @@ def test_nodata_that_is_a_number_of_numpy_is_nodata(
     assert {one.nodata_of(band) for band in ("red", "nir", "scl")} == {255}
 
 
+def test_a_mask_wants_nodata_of_all_its_bands_and_other_bands_have_what_items_say(
+    scene: c.Scene, tmp_path: Path
+) -> None:
+    found = c.planetary_computer(scene, c.stored(scene, tmp_path, raw=False), baseline="02.12")
+    profile = dataclasses.replace(PC, nodata={"red": 0})
+    with pytest.raises(ValueError, match=r"no value for the bands \['nir', 'scl'\]"):
+        c.attach_s2([found], profile)
+    with pytest.raises(ValueError, match="no value for the bands"):
+        xf.MaskRecipe(exclusion=xf.s2_exclusion, bands={"scl": "nearest"}, catalog=profile)
+    ways: dict[str, Any] = {"catalog": profile, "items": [found], "allow_local": True}
+    with pytest.raises(ValueError, match="no data in 'nir'"):
+        c.retrieval().fusion.load_bands(["nir"], **ways)
+    found["assets"]["B08"]["nodata"] = 0
+    loaded = c.retrieval().fusion.load_bands(["nir"], **ways)
+    np.testing.assert_array_equal(loaded.nir.isel(time=0).isnull(), scene.nir == 0)
+
+
 def test_a_client_that_does_not_know_its_address_is_not_taken_for_local() -> None:
     from pystac_client import Client
 
@@ -342,7 +358,7 @@ def test_real_items_say_their_grids_and_offsets(shared_data: Path) -> None:
         said = offset_of(found, dataclasses.replace(profile, offset="metadata"))
         assert (said.offset, said.doubtful) == (offset, profile is ES)
         for band, key in profile.keys_of(found.collection_id).items():
-            size = 20 if band == "scl" else 10
+            size = 20 if band in ("scl", "nir08", "swir16", "swir22") else 10
             grid = asset_grid(found, key, profile)
             assert grid.crs is not None
             assert (grid.crs.epsg, *grid.shape) == (epsg, 109800 // size, 109800 // size)

@@ -121,11 +121,15 @@ def check_resampling(bands: Mapping[str, str]) -> None:
 
 
 def check_assets(catalog: Catalog, bands: Mapping[str, str]) -> None:
-    """Raise a ValueError unless a catalogue says which assets the bands are."""
+    """Raise a ValueError unless a catalogue says which assets the bands are, and their nodata."""
     missing = [band for band in bands if band not in catalog.assets]
     if missing:
         msg = (
             f"the catalogue {catalog.collection!r} names no asset for the bands {missing}, it has "
             f"{dict(catalog.assets)}: dataclasses.replace(catalog, assets=...)"
         )
+        raise ValueError(msg)
+    lacking = {*bands} - {*catalog.nodata} if isinstance(catalog.nodata, Mapping) else set()
+    if lacking:
+        msg = f"nodata has no value for the bands {sorted(lacking)}: add them, or give a number"
         raise ValueError(msg)

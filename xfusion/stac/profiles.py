@@ -42,7 +42,8 @@ class Catalog:
 
     nodata: float | Mapping[str, float | None] | None = 0
     """Value that means "not observed", of all bands or band by band; it overrides what items and
-    files say, or do not say. None is what each file declares, NaN is NaN alone, of files of floats,
+    files say, or do not say. Of bands that it does not name it is what these say; a mask wants it
+    of all of its own. None is what each file declares, NaN is NaN alone, of files of floats,
     so that every other number is an observation."""
 
     offset: Offset = 0.0
@@ -104,9 +105,6 @@ class Catalog:
 
     def _check_nodata(self) -> None:
         by_band = self.nodata if isinstance(self.nodata, Mapping) else None
-        if by_band is not None and (without := self.assets.keys() - by_band):
-            msg = f"nodata has no value for the bands {sorted(without)}: add them, or give a number"
-            raise ValueError(msg)
         for value in (self.nodata,) if by_band is None else by_band.values():
             if value is None or (isinstance(value, numbers.Real) and math.isnan(value)):
                 continue
@@ -123,7 +121,7 @@ class Catalog:
         >>> xf.stac.EARTH_SEARCH.nodata_of("red"), xf.stac.EARTH_SEARCH.nodata_of("scl")
         (0, 255)
         """
-        value = self.nodata[band] if isinstance(self.nodata, Mapping) else self.nodata
+        value = self.nodata.get(band) if isinstance(self.nodata, Mapping) else self.nodata
         return None if value is None or math.isnan(value) else int(value)
 
     def leaves_nodata_to_file(self, band: str) -> bool:
@@ -136,7 +134,8 @@ class Catalog:
         >>> as_declared.leaves_nodata_to_file("exclusion_mask")
         True
         """
-        return (self.nodata[band] if isinstance(self.nodata, Mapping) else self.nodata) is None
+        nodata = self.nodata
+        return (nodata.get(band) if isinstance(nodata, Mapping) else nodata) is None
 
     @property
     def collections(self) -> tuple[str, ...]:
@@ -162,8 +161,9 @@ class Catalog:
         Examples
         --------
         >>> import xfusion as xf
-        >>> xf.stac.PLANETARY_COMPUTER.keys_of("sentinel-2-l2a")
-        {'red': 'B04', 'nir': 'B08', 'scl': 'SCL'}
+        >>> keys = xf.stac.PLANETARY_COMPUTER.keys_of("sentinel-2-l2a")
+        >>> keys["green"], keys["swir16"], keys["scl"]
+        ('B03', 'B11', 'SCL')
         """
         keys = {}
         for band, key in self.assets.items():
@@ -200,7 +200,11 @@ def sign_planetary_computer(href: str) -> str:
     return str(planetary_computer.sign(href))
 
 
-S2_NODATA = {"red": 0, "nir": 0, "scl": 255}  # SCL 0 is a class of its own, "no data"
+# band, as Earth Search calls its asset -> the instrument's, by metres of a pixel
+S2_10M = {"blue": "B02", "green": "B03", "red": "B04", "nir": "B08"}
+S2_20M = {"nir08": "B8A", "swir16": "B11", "swir22": "B12"}
+S2_BANDS = S2_10M | S2_20M
+S2_NODATA = {**dict.fromkeys(S2_BANDS, 0), "scl": 255}  # SCL 0 is a class of its own, "no data"
 
 #: GFM exclusion mask of Sentinel-1, anonymous
 EODC = Catalog(
@@ -213,7 +217,7 @@ EODC = Catalog(
 EARTH_SEARCH = Catalog(
     url="https://earth-search.aws.element84.com/v1",
     collection="sentinel-2-l2a",
-    assets={"red": "red", "nir": "nir", "scl": "scl"},
+    assets={band: band for band in (*S2_BANDS, "scl")},
     nodata=S2_NODATA,
     offset="auto",  # the items declare -0.1, the pixels mostly have it applied
 )
@@ -221,7 +225,7 @@ EARTH_SEARCH = Catalog(
 PLANETARY_COMPUTER = Catalog(
     url="https://planetarycomputer.microsoft.com/api/stac/v1",
     collection="sentinel-2-l2a",
-    assets={"red": "B04", "nir": "B08", "scl": "SCL"},
+    assets={**S2_BANDS, "scl": "SCL"},
     nodata=S2_NODATA,
     offset="auto",
     signer=sign_planetary_computer,
@@ -240,7 +244,10 @@ PLANETARY_COMPUTER_RTC = Catalog(
 CDSE = Catalog(
     url="https://stac.dataspace.copernicus.eu/v1",
     collection="sentinel-2-l2a",
-    assets={"red": "B04_10m", "nir": "B08_10m", "scl": "SCL_20m"},
+    assets={
+        **{band: f"{number}_10m" for band, number in S2_10M.items()},
+        **{band: f"{number}_20m" for band, number in (S2_20M | {"scl": "SCL"}).items()},
+    },
     nodata=S2_NODATA,
     offset="auto",
 )
