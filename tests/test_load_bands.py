@@ -17,7 +17,13 @@ import xfusion as xf
 from tests import catalogues as c
 from tests.laziness import nothing_computes
 
-ES = dataclasses.replace(xf.stac.EARTH_SEARCH, offset=0)
+# without the other bands of Earth Search: of those items must say what there is to know
+ES = dataclasses.replace(
+    xf.stac.EARTH_SEARCH,
+    offset=0,
+    assets={"red": "red", "nir": "nir", "scl": "scl"},
+    nodata={"red": 0, "nir": 0, "scl": 255},
+)
 DAYS = ("2023-06-20", "2023-06-23")
 BANDS = ["red", "nir", "scl"]
 SPECTRAL = {"eo:bands": [{"name": "B03", "common_name": "green"}]}
@@ -316,6 +322,37 @@ def test_a_file_that_is_gone_is_an_error_or_told_pixel_by_pixel(
     gaps = both.red.isnull() | both.nir.isnull()
     np.testing.assert_array_equal(both.read_failed, gaps)
     assert 0 < gaps.mean() < 0.5
+
+
+@pytest.mark.parametrize("lazy", [True, False])
+def test_what_is_made_of_bands_that_could_not_be_read_says_so(
+    items: list[Any], tmp_path: Path, lazy: Any
+) -> None:
+    one = copy.deepcopy(items[0])
+    one["assets"]["red"]["href"] = str(tmp_path / "gone.tif")
+    found = load(c.GRID.pad(2), ["red", "nir", "scl"], [one], on_read_error="flag", chunks=20)
+    found = found if lazy else found.compute()
+    bands = found.isel(time=0)
+    expected = np.full((68, 68), 64, np.uint8)
+    expected[:2], expected[-2:], expected[:, :2], expected[:, -2:] = (32,) * 4
+    water = xf.water.from_reflectance(bands.red, nir=bands.nir, scale=1e-4)
+    pixels = bands[["red", "nir"]]
+    predicted = xf.predict(
+        pixels, lambda values: values.mean(axis=1), sigma=0.1, tile=32, overlap=4
+    )
+    stacked = xf.predict(pixels.to_dataarray("band"), lambda v: v.mean(axis=1), sigma=0.1)
+    for made in (water, predicted, stacked):
+        assert "read_failed" not in made.coords
+        assert (made.mask.chunks is not None) == lazy
+        np.testing.assert_array_equal(made.mask, expected)
+        assert made.mask.chunks == made.mu.chunks
+    # of each time, and with a band that was read
+    both = xf.water.from_reflectance(found.red, nir=found.nir, scale=1e-4)
+    np.testing.assert_array_equal(both.mask.isel(time=0), expected)
+    assert both.mask.dims == both.mu.dims
+    read = load(c.GRID, ["red", "nir", "scl"], items, on_read_error="flag").isel(time=0)
+    water = xf.water.from_reflectance(read.red, nir=read.nir, scale=1e-4)
+    np.testing.assert_array_equal(water.mask, np.where(water.mu.isnull(), 32, 0))
 
 
 def test_passes_in_several_dtypes_take_a_nodata_that_is_given(

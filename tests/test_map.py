@@ -18,9 +18,12 @@ import xfusion as xf
 from tests import catalogues as c
 from xfusion.cli import main
 from xfusion.demo.server import serve
-from xfusion.water_map import Catalogs, map_water
+from xfusion.stac.named import S2_CATALOGS, catalog_of_name
+from xfusion.water_map import Catalogs, WaterMap, map_water
 
 DAY, S1_ONLY, S2_ONLY, NEITHER = "2023-06-20", "2023-06-10", "2023-06-14", "2023-07-01"
+PC_DAY, PC_OLD_DAY, CDSE_DAY = "2023-03-01", "2021-03-01", "2023-03-11"
+HALF_DAY, WHOLE_DAY = "2023-04-20", "2023-04-22"  # of Sentinel-1, of which the first sees a part
 BANDS = {"green": 3, "red": 4, "nir": 8, "swir16": 11}  # of the chip, from 1
 SCL = 6
 
@@ -66,7 +69,42 @@ def items_of_chip(data: Path, folder: Path) -> tuple[list[dict[str, Any]], GeoBo
     for day in (DAY, S2_ONLY):
         said = {"earthsearch:boa_offset_applied": True, "s2:processing_baseline": "05.09"}
         made.append(c.item(f"S2_{day}", f"{day}T10:00:00Z", grid, bands, said | c.proj(grid)))
+    made += [*items_of_others(bands["scl"], reflectances, asset, grid)]
+    for day, part in ((HALF_DAY, grid[:, :60]), (WHOLE_DAY, grid)):
+        said = {"sat:relative_orbit": 22, "sat:orbit_state": "ascending", **c.proj(grid)}
+        one = c.item(f"S1_{day}", f"{day}T17:00:00Z", part, power, said)
+        made.append(one | {"collection": "sentinel-1-rtc"})
     return made, grid
+
+
+def items_of_others(
+    scl: dict[str, Any], reflectances: Any, asset: Any, grid: GeoBox
+) -> Iterator[dict[str, Any]]:
+    """As the Planetary Computer and CDSE serve the chip: with the 1 000, and before there was."""
+    number = {"green": "B03", "red": "B04", "nir": "B08", "swir16": "B11"}
+    metres = {"green": 10, "red": 10, "nir": 10, "swir16": 20}
+    known = {n: {"eo:bands": [{"name": number[n], "common_name": n}]} for n in BANDS}
+    raw, old = (
+        {
+            n: asset(f"{n}_{more}", (reflectances[k - 1] + more).astype(np.uint16))
+            for n, k in BANDS.items()
+        }
+        for more in (1000, 0)
+    )
+    for day, pixels, baseline in ((PC_DAY, raw, "05.09"), (PC_OLD_DAY, old, "02.12")):
+        named = {number[n]: pixels[n] | known[n] for n in BANDS} | {"SCL": scl}
+        said = {"s2:processing_baseline": baseline, **c.proj(grid)}
+        yield c.item(f"S2_{day}", f"{day}T10:00:00Z", grid, named, said)
+    declared = {"raster:scale": 0.0001, "raster:offset": -0.1, "nodata": 0}
+    named = {
+        f"{number[n]}_{metres[n]}m": raw[n]
+        | declared
+        | {"bands": [{"name": number[n], "eo:common_name": n}]}
+        for n in BANDS
+    }
+    said = {"processing:version": "05.11", **c.proj(grid)}
+    time = f"{CDSE_DAY}T10:00:00Z"
+    yield c.item(f"S2_{CDSE_DAY}", time, grid, named | {"SCL_20m": scl}, said, version="1.1.0")
 
 
 @pytest.fixture(scope="module")
@@ -155,6 +193,7 @@ def test_without_any_scene_it_ends_with_the_nearest_dates(
     assert "no scene of either sensor was found on 2023-07-01, nor within 2 days of it" in said
     assert re.search(r"of Sentinel-1 there are 2023-06-10, 2023-06-20", said)
     assert re.search(r"of Sentinel-2 there are 2023-06-14, 2023-06-20", said)
+    assert "search farther, --days 11" in said
     assert not (tmp_path / "water").exists()
 
 
@@ -218,3 +257,109 @@ def test_models_get_decibels_and_reflectances_in_place_of_thresholds(
     assert -40 < radar.min() < radar.max() < 20
     assert optical.shape[0] == 4
     assert 0 <= optical.min() < optical.max() < 2
+
+
+def by_functions(served: tuple[str, GeoBox], date: str, **more: Any) -> WaterMap:
+    url, grid = served
+    catalogs = more.pop("catalogs", Catalogs(rtc=url, s1=url, s2=url))
+    return map_water(grid, date, catalogs=catalogs, **more)
+
+
+@pytest.fixture(scope="module")
+def of_earth_search(served: tuple[str, GeoBox]) -> xr.Dataset:
+    return by_functions(served, S2_ONLY).product.dataset.compute()
+
+
+@pytest.mark.parametrize(
+    ("name", "day"),
+    [("planetary-computer", PC_DAY), ("planetary-computer", PC_OLD_DAY), ("cdse", CDSE_DAY)],
+    ids=["pc", "pc before the 1 000", "cdse"],
+)
+def test_every_catalogue_of_sentinel_2_makes_the_same_map(
+    name: str, day: str, served: tuple[str, GeoBox], of_earth_search: xr.Dataset
+) -> None:
+    own = dataclasses.replace(S2_CATALOGS[name], url=served[0], signer=None)
+    catalogs = Catalogs(rtc=served[0], s1=served[0], s2=own)
+    with pytest.warns(UserWarning, match="No scene of Sentinel-1"):
+        made = by_functions(served, day, catalogs=catalogs).product.dataset.compute()
+    for layer in ("mu", "sigma", "mask"):
+        np.testing.assert_array_equal(made[layer], of_earth_search[layer])
+    assert (made["mask"] == 0).mean() > 0.5
+
+
+def test_a_catalogue_is_known_by_its_name_and_by_its_address() -> None:
+    for name, catalog in S2_CATALOGS.items():
+        assert catalog_of_name(name, S2_CATALOGS) is catalog
+        assert catalog_of_name(f"{catalog.url}/", S2_CATALOGS) is catalog
+    assert catalog_of_name("https://stac.example.org", S2_CATALOGS) == "https://stac.example.org"
+
+
+def test_the_pass_that_covers_the_place_is_taken_before_a_nearer_one_that_does_not(
+    served: tuple[str, GeoBox],
+) -> None:
+    said = by_functions(served, HALF_DAY, days=3).found[0]
+    assert said.startswith(f"Sentinel-1: the pass of {WHOLE_DAY} 17:00 UTC, orbit 22 ascending.")
+    assert re.search(rf"Nearer is that of {HALF_DAY} 17:00 UTC, which covers 2\d % of", said)
+    alone = by_functions(served, HALF_DAY).found[0]
+    assert re.search(r"ascending, which covers 2\d % of the place\.$", alone)
+
+
+def test_a_rule_is_said_not_to_be_used_where_there_is_one_sensor(
+    served: tuple[str, GeoBox],
+) -> None:
+    made = by_functions(served, S2_ONLY, rule="log_odds", prior=0.1)
+    assert made.found[1] == "There is one sensor, so nothing was fused: log_odds was not used."
+    assert len(by_functions(served, S2_ONLY).found) == 1
+
+
+def test_pixels_of_bands_that_cannot_be_read_are_flagged_if_asked_for(
+    shared_data: Path, tmp_path: Path
+) -> None:
+    items, grid = items_of_chip(shared_data, tmp_path)
+    url = tmp_path / "items.json"
+    url.write_text(json.dumps({"type": "FeatureCollection", "features": items}))
+    (tmp_path / "green.tif").write_bytes(b"no raster")
+    (tmp_path / "vh.tif").unlink()
+    place = (str(url), grid)
+    for day in (S2_ONLY, S1_ONLY):
+        with pytest.raises(OSError, match=r"green\.tif|vh\.tif"):
+            by_functions(place, day).product.dataset.compute()
+        made = by_functions(place, day, on_read_error="flag").product.dataset
+        assert (made["mask"].to_numpy() & 64).all()
+
+
+def test_errors_of_the_catalogue_of_backscatter_name_its_own_option(
+    served: tuple[str, GeoBox], tmp_path: Path
+) -> None:
+    (tmp_path / "wrong.json").write_text("{}")
+    ran = run(served, tmp_path / "water", DAY, "--catalog-rtc", str(tmp_path / "wrong.json"))
+    assert ran.exit_code == 1
+    assert "give another --catalog-rtc" in " ".join(ran.output.split())
+    ran = run(served, tmp_path / "water", DAY, "--catalog-s2", str(tmp_path / "wrong.json"))
+    assert "give another --catalog-s2" in " ".join(ran.output.split())
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--bbox", "0,40,20,50"], "--bbox 0.0, 40.0, 20.0, 50.0 is 1704 km wide .* give parts"),
+        (["--catalog-s2", "planetary"], "'planetary' is no URL, no file and none of earth-search"),
+        (["--date", "20-06-2023x"], "--date"),
+        (["--date", "2023-06-18/2023-06-22"], "--date 2023-06-18/2023-06-22 is an inter.*--days 2"),
+        (["--resolution", "100000"], "--resolution 100000.0: a pixel would be larger than the pl"),
+        (["--resolution", "nan"], "--resolution is no number"),
+        (["--bbox", "48,16,47,17"], "west, 48, is not west of east, 47; exchange them"),
+        (["--bbox", "179.9,-17,-179.9,-16"], "of a box across the antimeridian give east as 180.1"),
+        (["--bbox", "600000,5200000,610000,5210000"], "are no degrees: give longitudes, latitudes"),
+        (["--out", __file__], "looks like a file|is a file, but a result is several"),
+        (["--model", "a.onnx", "b.onnx"], "a.onnx|--model needs onnxruntime"),
+    ],
+)
+def test_what_is_wrong_is_said_in_words_of_the_command_before_a_search(
+    words: list[str], said: str, tmp_path: Path
+) -> None:
+    nowhere = ["--catalog-rtc", "http://127.0.0.1:9", "--catalog-s2", "http://127.0.0.1:9"]
+    usual = ["--bbox", "16,47,16.1,47.1", "--date", DAY, "--out", str(tmp_path / "o"), *nowhere]
+    ran = CliRunner().invoke(main, ["map", *usual, *words])
+    assert ran.exit_code in (1, 2)
+    assert re.search(said, " ".join(ran.output.split())), ran.output

@@ -9,11 +9,17 @@ from typing import Any
 import numpy as np
 import pytest
 import xarray as xr
+from affine import Affine
+from odc.geo.geobox import GeoBox
+from odc.geo.geom import BoundingBox
+from pyproj import Geod, Transformer
 
 import xfusion as xf
 from tests import catalogues as c
 from tests.laziness import nothing_computes
+from xfusion.datamodel.outline import footprint
 from xfusion.demo.server import serve
+from xfusion.stac.place import grid_of_place
 
 DAY = "2023-06-20"
 NODATA = np.float32(-32768)
@@ -113,7 +119,7 @@ def test_a_scale_of_the_caller_is_not_called_by_the_units_of_the_catalogue(url: 
     assert "units" not in found.vv.attrs
 
 
-@pytest.mark.parametrize("place", [(18, 47, 17, 48), (1, 2, 3), (0, 0, 200, 1), (0, np.nan, 1, 2)])
+@pytest.mark.parametrize("place", [(18, 47, 17, 48), (1, 2, 3), (0, 0, 400, 1), (0, np.nan, 1, 2)])
 def test_what_is_no_box_is_refused_before_any_search(place: Any) -> None:
     with pytest.raises(ValueError, match="is no box"):
         xf.stac.load("http://127.0.0.1:9", place, DAY, "vv")
@@ -122,3 +128,93 @@ def test_what_is_no_box_is_refused_before_any_search(place: Any) -> None:
 def test_a_day_without_items_is_an_error_that_names_it(url: str) -> None:
     with pytest.raises(LookupError, match="2023-06-25"):
         xf.stac.load(profile(url), c.GRID, "2023-06-25", "vv")
+
+
+# Places
+
+
+def items_at(tmp_path: Path, *grids: GeoBox) -> xf.Catalog:
+    """A catalogue of items that are full of their number, from 1."""
+    made = []
+    for number, grid in enumerate(grids, 1):
+        href = c.write(tmp_path / f"{number}.tif", np.full(grid.shape, number, np.float32), grid)
+        asset = {"href": href, "proj:code": str(grid.crs), **c.proj(grid)}
+        time = f"{DAY}T05:00:0{number}Z"
+        one = c.item(f"S1_{number}", time, grid, {"vv": asset}, {}, collection="sentinel-1-rtc")
+        made.append(one | dict(zip(("geometry", "bbox"), footprint(grid), strict=True)))
+    path = tmp_path / "items.json"
+    path.write_text(json.dumps({"type": "FeatureCollection", "features": made}))
+    return profile(str(path))
+
+
+def square(longitude: float, latitude: float, crs: str, size: int = 60) -> GeoBox:
+    x, y = Transformer.from_crs("EPSG:4326", crs, always_xy=True).transform(longitude, latitude)
+    left, top = round(x, -2) - size * 50, round(y, -2) + size * 50
+    return GeoBox((size, size), Affine(100, 0, left, 0, -100, top), crs)
+
+
+def test_a_box_across_the_antimeridian_is_loaded_from_both_sides(tmp_path: Path) -> None:
+    catalog = items_at(
+        tmp_path, square(179.98, -17, "EPSG:32760"), square(-179.98, -17, "EPSG:32701")
+    )
+    found = xf.stac.load(catalog, (179.98, -17.01, 180.02, -16.99), DAY, "vv", resolution=100)
+    assert found.vv.odc.geobox.crs.epsg == 32701
+    west, east = (found.vv.isel(time=0, x=column) for column in (3, -4))
+    assert {*np.unique(west)} == {1}
+    assert {*np.unique(east)} == {2}
+    assert found.covered.item() == 1
+    for box in ((-180.02, -17.01, -179.98, -16.99), (179.98, -17.01, 180.02, -16.99)):
+        assert grid_of_place(box, 100).boundingbox == found.vv.odc.geobox.boundingbox
+    with pytest.raises(ValueError, match=r"across the antimeridian give east as 180\.02"):
+        xf.stac.load(catalog, (179.98, -17.01, -179.98, -16.99), DAY, "vv")
+
+
+@pytest.mark.parametrize(("latitude", "epsg"), [(86.0, 32661), (-84.0, 32761)])
+def test_a_polar_box_gets_a_stereographic_grid(latitude: float, epsg: int, tmp_path: Path) -> None:
+    catalog = items_at(tmp_path, square(20, latitude, f"EPSG:{epsg}"))
+    box = (19.95, latitude - 0.005, 20.05, latitude + 0.005)
+    found = xf.stac.load(catalog, box, DAY, "vv", resolution=100)
+    assert found.vv.odc.geobox.crs.epsg == epsg
+    assert (found.vv == 1).all()
+    assert grid_of_place((-180, 89, 180, 90), 1000).shape == (224, 224)
+
+
+def test_a_box_with_a_crs_keeps_its_edges_and_one_without_is_not_guessed(url: str) -> None:
+    edges = c.GRID.boundingbox
+    found = xf.stac.load(profile(url), edges, DAY, "vv")
+    assert found.vv.odc.geobox == c.GRID
+    degrees = edges.to_crs("EPSG:4326")
+    assert xf.stac.load(profile(url), degrees, DAY, "vv").vv.odc.geobox.crs == c.GRID.crs
+    with pytest.raises(ValueError, match=r"has no CRS.*crs='EPSG:4326'"):
+        xf.stac.load(profile(url), BoundingBox(*degrees.bbox), DAY, "vv")
+
+
+def test_an_array_a_retrieval_and_a_product_are_places(url: str) -> None:
+    like = c.retrieval()
+    expected = xf.stac.load(profile(url), c.GRID, DAY, "vv").compute()
+    for place in (like, like.mu, xf.SensorProduct(dataset=like), expected.vv.isel(time=0)):
+        xr.testing.assert_equal(xf.stac.load(profile(url), place, DAY, "vv"), expected)
+
+
+@pytest.mark.parametrize("place", [(0, 40, 20, 50), (-170, -60, 170, 70), (0, -20, 40, -10)])
+def test_a_box_in_which_a_metre_of_its_zone_is_none_is_refused(place: Any) -> None:
+    with pytest.raises(ValueError, match=r"km wide and \d+ km high.*more than 1 %.*place=.*GeoBox"):
+        xf.stac.load("http://127.0.0.1:9", place, DAY, "vv")
+    # the oracle is the ellipsoid: a kilometre of the grid at the edge of what is let through
+    grid = grid_of_place((0, 40, 12, 50), 1000)
+    geod = Geod(ellps="WGS84")
+    away = Transformer.from_crs(grid.crs.to_wkt(), "EPSG:4326", always_xy=True)
+    x, y = grid.boundingbox.right, grid.boundingbox.bottom
+    ends = away.transform([x, x - 1000], [y, y])
+    metres = geod.inv(ends[0][0], ends[1][0], ends[0][1], ends[1][1])[2]
+    assert abs(metres / 1000 - 1) < 0.012
+
+
+def test_the_share_that_a_pass_covers_is_that_of_its_footprints(tmp_path: Path) -> None:
+    catalog = items_at(tmp_path, c.GRID[:, :32], c.GRID[:16, 32:])
+    found = xf.stac.load(catalog, c.GRID, DAY, "vv")
+    assert found.covered.item() == pytest.approx(0.625, abs=0.02)
+    record = json.loads((tmp_path / "items.json").read_text())
+    bare = [each | {"geometry": None} for each in record["features"]]
+    (tmp_path / "items.json").write_text(json.dumps(record | {"features": bare}))
+    assert xf.stac.load(catalog, c.GRID, DAY, "vv").covered.item() == pytest.approx(0.625, abs=0.02)

@@ -271,3 +271,39 @@ def test_a_record_goes_to_json_and_back_and_strangers_are_refused() -> None:
     for text in ("[", "[]", '{"a": 1}', json.dumps(said | {"features": [["vv"]]})):
         with pytest.raises(ValueError, match=r"no JSON|have \[|features of parameters"):
             read(text)
+
+
+def test_a_quantity_of_pint_says_its_units_itself() -> None:
+    pytest.importorskip("pint_xarray", reason="units are an extra")
+    vv, slope = db([-20, -15.5, -10]), band([1, 1, 30]).assign_attrs(units="degree")
+    expected = xf.water.from_backscatter(vv, slope=slope)
+    found = xf.water.from_backscatter(vv.pint.quantify(), slope=slope.pint.quantify())
+    xr.testing.assert_identical(found, expected)
+    power = (10 ** (vv / 10)).assign_attrs(units="1").pint.quantify()
+    np.testing.assert_allclose(xf.water.from_backscatter(power).mu, expected.mu, rtol=1e-6)
+    with pytest.raises(ValueError, match=r"units='linear' says otherwise"):
+        xf.water.from_backscatter(vv.pint.quantify(), units="linear")
+    green, swir = (band([v]).assign_attrs(units="1").pint.quantify() for v in (0.05, 0.01))
+    found = xf.water.from_reflectance(green, swir)
+    plain = xf.water.from_reflectance(band([0.05]), band([0.01]), scale=1)
+    np.testing.assert_array_equal(found.mu, plain.mu)
+
+
+def test_a_pixel_without_backscatter_is_not_usable_whatever_its_slope() -> None:
+    found = xf.water.from_backscatter(db([np.nan, np.nan, -10]), slope=band([1, 30, np.nan]))
+    assert found.mask.to_numpy().tolist() == [[32, 34, 32]]
+
+
+def test_time_is_that_of_the_bands_unless_it_is_given_and_their_coordinates_are_kept() -> None:
+    vv = db([-20, -10]).assign_coords(time=np.datetime64("2023-06-20T05:00", "ns"), orbit=22)
+    kept = xf.water.from_backscatter(vv)
+    assert kept.time == np.datetime64("2023-06-20T05:00")
+    assert kept.orbit == 22
+    given = xf.water.from_backscatter(vv, time="2023-06-21")
+    assert given.time == np.datetime64("2023-06-21")
+    green = band([0.1, 0.2])
+    assert "time" not in xf.water.from_reflectance(green, green, scale=1).coords
+    found = xf.water.from_reflectance(green, green, scale=1, time="2023-06-21")
+    assert found.time == np.datetime64("2023-06-21")
+    with pytest.raises(ValueError, match="is of one acquisition, and the bands have a dim time"):
+        xf.water.from_backscatter(vv.expand_dims("time"), time="2023-06-21")

@@ -33,6 +33,7 @@ from .console import (
     write_report,
 )
 from .datamodel.redaction import public
+from .stac.profiles import Catalog
 
 
 @click.command(cls=WithSensors)
@@ -95,8 +96,8 @@ def fuse(
     bbox: tuple[float, ...] | None,
     nodata: tuple[str, ...],
     scale: tuple[str, ...],
-    catalog_s1: str | None,
-    catalog_s2: str | None,
+    catalog_s1: Catalog | str | None,
+    catalog_s2: Catalog | str | None,
     ndvi_max: float,
     calibration: tuple[str, ...],
     rule: Any,
@@ -137,7 +138,7 @@ def fuse(
         if report_file is not None:
             refuse_place("--report", report_file)
             report_target(report_file, overwrite=False)
-        catalogs = {"s1": catalog_s1, "s2": catalog_s2}
+        catalogs: dict[str, Catalog | str | None] = {"s1": catalog_s1, "s2": catalog_s2}
         sensors = sensors_given(files, sensor, catalogs=catalogs, nodata=nodata, scale=scale)
         if len(sensors) < FEWEST:
             msg = "give at least two of --s1, --s2 and --sensor"

@@ -7,7 +7,17 @@ from typing import Any
 
 import click
 
-from .cli_options import CALIBRATION, MASKS, RULE, RUN, SCHEDULER, box, calibrations_of, takes
+from .cli_options import (
+    CALIBRATION,
+    MASKS,
+    RULE,
+    RUN,
+    SCHEDULER,
+    box,
+    calibrations_of,
+    catalog_option,
+    takes,
+)
 from .console import (
     check_rule,
     cluster,
@@ -22,6 +32,8 @@ from .console import (
     write_report,
 )
 from .datamodel.redaction import public
+from .stac.named import RTC_CATALOGS
+from .stac.profiles import Catalog
 
 
 @click.command("map")
@@ -38,7 +50,8 @@ from .datamodel.redaction import public
     type=click.IntRange(0, 366),
     default=0,
     show_default=True,
-    help="Search so many days before and after as well; the nearest pass is taken.",
+    help="Search so many days before and after as well. Of each sensor one pass is taken: the "
+    "nearest of those that cover nine tenths of what the best covers.",
 )
 @click.option(
     "--out",
@@ -61,14 +74,19 @@ from .datamodel.redaction import public
     help="Networks instead of thresholds: of VV and VH in dB, and of the reflectances green, red, "
     "NIR and SWIR 1.6; of several, repeated, the spread is sigma.",
 )
-@click.option(
-    "--catalog-rtc",
-    metavar="URL",
-    help="STAC API or item file of Sentinel-1 RTC.  [default: Planetary Computer]",
+@catalog_option(
+    "--catalog-rtc", RTC_CATALOGS, of="backscatter of Sentinel-1, RTC", default="planetary-computer"
 )
 @takes(MASKS)
 @CALIBRATION
 @takes(RULE)
+@click.option(
+    "--on-read-error",
+    type=click.Choice(["raise", "flag"]),
+    default="raise",
+    show_default=True,
+    help="When pixels cannot be read: end with an error, or go on and exclude them, flagged.",
+)
 @SCHEDULER
 @click.option(
     "--resume/--restart",
@@ -84,15 +102,16 @@ def map_command(
     out: str,
     resolution: float,
     model: tuple[tuple[str, str], ...],
-    catalog_rtc: str | None,
-    catalog_s1: str | None,
-    catalog_s2: str | None,
+    catalog_rtc: Catalog | str | None,
+    catalog_s1: Catalog | str | None,
+    catalog_s2: Catalog | str | None,
     ndvi_max: float,
     calibration: tuple[str, ...],
     rule: Any,
     correlation: float,
     inflate: Any,
     prior: float | str | None,
+    on_read_error: Any,
     scheduler: str | None,
     resume: bool,  # noqa: FBT001  # as click passes it
     force: bool,  # noqa: FBT001  # as click passes it
@@ -110,6 +129,7 @@ def map_command(
     xfusion map --bbox 16.2,47.9,16.4,48.0 --date 2023-06-20 --days 3 --out water
     """  # noqa: D301  # click wants the character behind \b
     refuse_nan("--ndvi-max", ndvi_max)
+    refuse_nan("--resolution", resolution)
     check_rule(rule, correlation=correlation, inflate=inflate, prior=prior)
     refuse_file(out)
     refuse_place("--out", out)
@@ -132,6 +152,7 @@ def map_command(
                 models=models,
                 calibrations=calibrations,
                 catalogs=Catalogs(rtc=catalog_rtc, s1=catalog_s1, s2=catalog_s2),
+                on_read_error=on_read_error,
                 ndvi_max=ndvi_max,
                 rule=rule,
                 correlation=correlation,

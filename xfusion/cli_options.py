@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -14,6 +14,8 @@ from click.core import ParameterSource
 from .console import SENSOR_VALUES, numbers_by_sensor, probability_or_calibration
 from .fusion.rules import RULES
 from .masks.exclusion import NDVI_MAX
+from .stac.named import GFM_CATALOGS, S2_CATALOGS, catalog_of_name
+from .stac.profiles import Catalog
 from .workflow import PRODUCTS, SensorFiles, check_names
 
 if TYPE_CHECKING:
@@ -30,6 +32,37 @@ def correlation_option(of_what: str) -> Callable[[Command], Command]:
         default=0.0,
         show_default=True,
         help=f"Of the errors of the sensors; {of_what}.",
+    )
+
+
+def catalog_option(
+    name: str, known: Mapping[str, Catalog], *, of: str, default: str
+) -> Callable[[Command], Command]:
+    """Return the option of a catalogue, which takes the names of some.
+
+    Parameters
+    ----------
+    name : str
+    known : mapping
+        Name -> catalogue.
+    of : str
+        What is looked for there.
+    default : str
+        Where it is looked for without the option.
+    """
+
+    def named(text: str) -> Catalog | str:
+        found = catalog_of_name(text, known)
+        if isinstance(found, str) and "://" not in found and not Path(found).exists():
+            msg = f"{text!r} is no URL, no file and none of {', '.join(known)}"
+            raise click.BadParameter(msg)
+        return found
+
+    return click.option(
+        name,
+        type=named,
+        metavar="NAME|URL|FILE",
+        help=f"STAC API or item file of {of}; or {', '.join(known)}.  [default: {default}]",
     )
 
 
@@ -50,12 +83,8 @@ SENSORS: list[Any] = [
     ),
 ]
 MASKS: list[Any] = [
-    click.option(
-        "--catalog-s1", metavar="URL", help="STAC API or item file of GFM.  [default: EODC]"
-    ),
-    click.option(
-        "--catalog-s2", metavar="URL", help="STAC API or item file.  [default: Earth Search]"
-    ),
+    catalog_option("--catalog-s1", GFM_CATALOGS, of="the mask of Sentinel-1, GFM", default="eodc"),
+    catalog_option("--catalog-s2", S2_CATALOGS, of="bands of Sentinel-2", default="earth-search"),
     click.option(
         "--ndvi-max",
         type=click.FloatRange(-1, 1),
@@ -161,7 +190,7 @@ def sensors_given(
     files: dict[str, Any],
     others: Sequence[tuple[str, str, str, str]],
     *,
-    catalogs: dict[str, str | None],
+    catalogs: dict[str, Catalog | str | None],
     nodata: Sequence[str],
     scale: Sequence[str],
 ) -> list[SensorFiles]:
@@ -192,7 +221,7 @@ def sensors_given(
 
 def box(text: str) -> tuple[float, ...]:
     """Return the edges of a box in degrees."""
-    from .warp.box import check_box
+    from .datamodel.degrees import check_box
 
     try:
         return check_box([float(edge) for edge in text.split(",")])

@@ -27,6 +27,7 @@ from .console import (
     warnings_in_lines,
 )
 from .datamodel.redaction import public
+from .stac.profiles import Catalog
 
 
 @click.command(cls=WithSensors)
@@ -78,8 +79,8 @@ def update(
     grid: str | None,
     nodata: tuple[str, ...],
     scale: tuple[str, ...],
-    catalog_s1: str | None,
-    catalog_s2: str | None,
+    catalog_s1: Catalog | str | None,
+    catalog_s2: Catalog | str | None,
     ndvi_max: float,
     q: float | None,
     rates: tuple[float, float] | None,
@@ -112,7 +113,7 @@ def update(
         from .today import update_files
         from .workflow import sensor_name
 
-        catalogs = {"s1": catalog_s1, "s2": catalog_s2}
+        catalogs: dict[str, Catalog | str | None] = {"s1": catalog_s1, "s2": catalog_s2}
         sensors = sensors_given(files, sensor, catalogs=catalogs, nodata=nodata, scale=scale)
         if not sensors:
             msg = "give at least one of --s1, --s2 and --sensor"

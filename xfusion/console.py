@@ -26,6 +26,9 @@ COLUMNS = 80
 ERRNO = re.compile(r"^\[Errno -?\d+\] ")  # before what is said in words
 # of what reads a store, which does not name it
 DAMAGED = ("computed checksum do not match", "Zstd decompression error")
+# of what words say of an offset that is not certain
+MASK_IN_PYTHON = "attach the mask in Python, where"
+AS_FOURTH = " is an argument, and give it as the fourth value of --sensor"
 CONNECT_TIMEOUT = 5  # seconds for a scheduler to answer
 SENSOR_VALUES = 4  # NAME MU SIGMA MASK
 FILES = (".tif", ".tiff", ".nc", ".json", ".vrt")  # what a result is not one of
@@ -130,6 +133,9 @@ def refuse_place(option: str, path: str | Path) -> None:
 def refuse_file(out: str, *, option: str = "--out") -> None:
     """Refuse the name of a file for a result, with what may be meant."""
     out = public(out)
+    if Path(out).is_file():
+        msg = f"{option} {out} is a file, but a result is several: give another name"
+        raise click.UsageError(msg)
     name, _, ending = out.rstrip("/").rpartition(".")
     if f".{ending.lower()}" in FILES and not Path(out).is_dir():
         folder = f"a folder for mu.tif, sigma.tif and so on, {option} {name}, or "
@@ -221,10 +227,12 @@ def warnings_in_lines(*, quiet: bool) -> Iterator[None]:
     from .run.progress import SHOWN
 
     waiting.silent |= quiet
+    said: set[str] = set()
 
     def show(message: Warning | str, *_: Any, **__: Any) -> None:
-        if not quiet:
-            words = _in_its_words(" ".join(str(message).split()))
+        words = _in_its_words(" ".join(str(message).split()))
+        if not quiet and words not in said:
+            said.add(words)  # of bands and of masks the same may be true
             click.echo(f"Warning: {words}", err=True)
 
     silence = dask.config.set({SHOWN: False}) if quiet else nullcontext()
@@ -245,6 +253,9 @@ def _in_its_words(message: str, error: BaseException | None = None) -> str:
         words = re.sub(rf"(?<![\w./-]){name}=(?=\S)", f"--{option} ", words)
     if "time" in names:
         words = words.replace("--date", "--time")
+    if "sensor" not in names:  # of map, which has no masks of others
+        words = words.replace(MASK_IN_PYTHON, "make the map step by step in Python, where")
+        words = words.replace(AS_FOURTH, " is an argument")
     if "report_file" in names:  # of fuse, which has no --overwrite
         words = words.replace("give --overwrite to replace it", "give another --report")
     if any(said in words for said in DAMAGED):

@@ -16,13 +16,23 @@ from .datamodel.names import MU, SIGMA
 from .datamodel.times import Time, as_time
 from .fusion.rules import Inflate, RuleName
 from .masks.exclusion import NDVI_MAX
+from .masks.mosaic import OnReadError
 from .models import water
 from .models.predicting import predict
 from .products import SensorProduct, Sentinel1Product, Sentinel2Product
-from .stac.interval import day_interval
+from .scenes import (
+    BANDS,
+    FULL_NAMES,
+    bands_of_sensor,
+    chosen_pass,
+    day_of,
+    interval_of,
+    nearest_pass,
+    sentence_of,
+    when,
+)
 from .stac.items import item_time
-from .stac.place_and_date import grid_of_place
-from .stac.place_and_date import load as bands_of_place
+from .stac.place import grid_of_place
 from .stac.profiles import (
     EARTH_SEARCH,
     PLANETARY_COMPUTER_RTC,
@@ -39,16 +49,9 @@ if TYPE_CHECKING:
 
     from .assessment.calibration import Calibration
 
-BANDS: Mapping[str, tuple[str, ...]] = {
-    S1: ("vv", "vh"),
-    S2: ("green", "red", "nir", "swir16"),
-}
 DIGITAL_NUMBER = 1e-4  # reflectance of one, of Sentinel-2 L2A
-S2_NODATA = {**dict.fromkeys(BANDS[S2], 0), "scl": 255}
-FULL_NAMES = {S1: "Sentinel-1", S2: "Sentinel-2"}
 SEARCHED = 30  # days before and after, for the dates that are told where there is nothing
 TOLD = 3  # such dates
-HALF_A_DAY = np.timedelta64(12, "h")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,6 +94,7 @@ def map_water(
     models: Mapping[str, Any] | None = None,
     calibrations: Mapping[str, Calibration] | None = None,
     catalogs: Catalogs | None = None,
+    on_read_error: OnReadError = "raise",
     ndvi_max: float = NDVI_MAX,
     rule: RuleName = "gaussian",
     correlation: float = 0.0,
@@ -104,8 +108,9 @@ def map_water(
     place : (west, south, east, north) or GeoBox
         A box in degrees, which gets a grid of its UTM zone; or the grid itself.
     date : str, datetime64 or datetime
-        Day or moment, UTC. Of each sensor the pass is taken that is nearest to the moment, or to
-        noon of the day.
+        Day or moment, UTC. Of each sensor one pass is taken: of those whose footprints cover at
+        least nine tenths of what the best does, the one nearest to the moment, or to noon of the
+        day.
     days : int
         How many days before and after the date are searched as well.
     resolution : float
@@ -117,8 +122,10 @@ def map_water(
     calibrations : mapping, optional
         "s1" or "s2" -> what its retrieval is calibrated with, before the fusion.
     catalogs : Catalogs, optional
+    on_read_error : {"raise", "flag"}
+        When pixels of bands or masks cannot be read: raise, or exclude them as READ_FAILED.
     ndvi_max, rule, correlation, inflate, prior
-        As of :func:`~xfusion.workflow.fuse_files`.
+        As of :func:`~xfusion.workflow.fuse_files`; of one sensor there is nothing to fuse.
 
     Returns
     -------
@@ -139,82 +146,48 @@ def map_water(
         If there is no scene of one of the sensors, or no mask of a scene.
     """
     catalogs = catalogs or Catalogs()
-    interval = _interval(date, days)
+    interval = interval_of(date, days)
+    grid: GeoBox = grid_of_place(place, resolution)  # one, whatever is found
     found: list[str] = []
     missing: list[str] = []
     products: list[SensorProduct] = []
     for name in (S1, S2):
         with of_sensor(name):
             try:
-                bands = _bands(name, catalogs.of_bands(name), place, interval, resolution)
-            except LookupError:
-                missing.append(f"No scene of {FULL_NAMES[name]} was found {_when(date, days)}.")
+                bands = bands_of_sensor(
+                    name, catalogs.of_bands(name), grid, interval, on_read_error
+                )
+            except LookupError as error:
+                whole = " with all bands" if "has the assets" in str(error) else ""
+                scene_of = f"scene of {FULL_NAMES[name]}{whole}"
+                missing.append(f"No {scene_of} was found {when(date, days)}.")
                 continue
-            scene = _nearest(bands, date)
-            found.append(_sentence(name, scene))
+            scene = chosen_pass(bands, date)
+            found.append(sentence_of(name, scene, nearest_pass(bands, date)))
             dataset = _retrieved(name, scene, (models or {}).get(name))
             if calibrations and name in calibrations:
                 dataset = apply_calibration(dataset, calibrations[name])
-            products.append(_masked(name, dataset, catalogs, ndvi_max, missing))
-            place = products[-1].geobox  # one grid, however a box would be cut for the other
+            ways: dict[str, Any] = {"ndvi_max": ndvi_max, "on_read_error": on_read_error}
+            products.append(_masked(name, dataset, catalogs, missing, **ways))
     if not products:
-        raise LookupError(_nothing(catalogs, place, date, days, resolution))
+        raise LookupError(_nothing(catalogs, grid, date, days))
     for sentence in missing:
         warnings.warn(sentence, stacklevel=2)
-    if len(products) == 1:
-        return WaterMap(product=products[0], found=(*found,), missing=(*missing,))
     parameters: dict[str, Any] = {} if prior is None else {"prior": prior}
     if rule == "gaussian":
         parameters |= {"correlation": correlation, "inflate": inflate}
+    if len(products) == 1:
+        if rule != "gaussian" or any(parameters.values()):
+            found.append(f"There is one sensor, so nothing was fused: {rule} was not used.")
+        return WaterMap(product=products[0], found=(*found,), missing=(*missing,))
     fused = products[0].fuse(*products[1:], rule=rule, **parameters)
     return WaterMap(product=fused, found=(*found,), missing=(*missing,))
-
-
-def _interval(date: Time, days: int) -> str:
-    if days < 0:
-        msg = f"{days=}: give 0 or more"
-        raise ValueError(msg)
-    start, end = (as_time(moment) for moment in day_interval(date))
-    more = np.timedelta64(days, "D")
-    return f"{start - more}/{end + more}"
-
-
-def _when(date: Time, days: int) -> str:
-    return f"on {_day(date)}" + (f", nor within {days} days of it" if days else "")
-
-
-def _day(date: Time) -> str:
-    return str(np.datetime_as_string(as_time(date), unit="D"))
-
-
-def _bands(name: str, catalog: Catalog, place: Any, interval: str, resolution: float) -> xr.Dataset:
-    """Load the bands of a sensor, of all passes of an interval."""
-    if name == S1:
-        return bands_of_place(catalog, place, interval, BANDS[S1], resolution=resolution)
-    # by the classes it is seen whether the offset was applied to the pixels
-    bands = [*BANDS[S2], "scl"]
-    return bands_of_place(catalog, place, interval, bands, resolution=resolution, nodata=S2_NODATA)
-
-
-def _nearest(bands: xr.Dataset, date: Time) -> xr.Dataset:
-    """Return the pass that is nearest to a moment, or to noon of a day."""
-    is_day = isinstance(date, str) and "T" not in date and ":" not in date
-    moment = as_time(date) + (HALF_A_DAY if is_day else np.timedelta64(0, "h"))
-    apart = np.abs(bands.time.to_numpy() - moment)
-    return bands.isel(time=int(np.argmin(apart)))
-
-
-def _sentence(name: str, scene: xr.Dataset) -> str:
-    minute = np.datetime_as_string(scene.time.to_numpy(), unit="m").replace("T", " ")
-    orbit = f", orbit {int(scene.orbit)}" if "orbit" in scene.coords else ""
-    state = f" {scene.orbit_state.item()}" if "orbit_state" in scene.coords else ""
-    return f"{FULL_NAMES[name]}: the pass of {minute} UTC{orbit}{state}."
 
 
 def _retrieved(name: str, scene: xr.Dataset, model: Any) -> xr.Dataset:
     """Make the retrieval of a pass."""
     moment = scene.time.to_numpy()
-    scene = scene.drop_vars(["orbit", "orbit_state"], errors="ignore")
+    scene = scene.drop_vars(["orbit", "orbit_state", "covered"], errors="ignore")
     sensor = "sentinel-1" if name == S1 else "sentinel-2"
     if model is not None:
         bands = scene[[*BANDS[name]]].drop_vars("time")
@@ -241,31 +214,42 @@ def _in_units(name: str, bands: xr.Dataset) -> xr.Dataset:
 
 
 def _masked(
-    name: str, dataset: xr.Dataset, catalogs: Catalogs, ndvi_max: float, missing: list[str]
+    name: str,
+    dataset: xr.Dataset,
+    catalogs: Catalogs,
+    missing: list[str],
+    *,
+    ndvi_max: float,
+    on_read_error: OnReadError,
 ) -> SensorProduct:
     try:
         if name == S1:
-            return Sentinel1Product(dataset=dataset).attach_mask(catalog=catalogs.s1)
-        return Sentinel2Product(dataset=dataset).attach_mask(catalog=catalogs.s2, ndvi_max=ndvi_max)
+            return Sentinel1Product(dataset=dataset).attach_mask(
+                catalog=catalogs.s1, on_read_error=on_read_error
+            )
+        return Sentinel2Product(dataset=dataset).attach_mask(
+            catalog=catalogs.s2, ndvi_max=ndvi_max, on_read_error=on_read_error
+        )
     except LookupError:
         missing.append(f"No mask of the pass of {FULL_NAMES[name]} was found: nothing is excluded.")
     return (Sentinel1Product if name == S1 else Sentinel2Product)(dataset=dataset)
 
 
-def _nothing(catalogs: Catalogs, place: Any, date: Time, days: int, resolution: float) -> str:
+def _nothing(catalogs: Catalogs, geobox: Any, date: Time, days: int) -> str:
     """Say that there is nothing, and when there is."""
-    geobox = grid_of_place(place, resolution)
-    told = []
+    told, away = [], []
     for name in (S1, S2):
         catalog = catalogs.of_bands(name)
         try:
-            items = search(catalog, geobox, _interval(date, SEARCHED), default=catalog)
+            items = search(catalog, geobox, interval_of(date, SEARCHED), default=catalog)
         except LookupError:
             told.append(f"none of {FULL_NAMES[name]} within {SEARCHED} days")
             continue
         apart = {
-            _day(item_time(item)): abs(as_time(item_time(item)) - as_time(date)) for item in items
+            day_of(item_time(item)): abs(as_time(item_time(item)) - as_time(date)) for item in items
         }
         nearest = sorted(apart, key=lambda day: apart[day])[:TOLD]
+        away.append(int(np.ceil(apart[nearest[0]] / np.timedelta64(1, "D"))))
         told.append(f"of {FULL_NAMES[name]} there are {', '.join(sorted(nearest))}")
-    return f"no scene of either sensor was found {_when(date, days)}: {'; '.join(told)}"
+    more = f"; search farther, days={min(away)}" if away and min(away) > days else ""
+    return f"no scene of either sensor was found {when(date, days)}: {'; '.join(told)}{more}"

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 
 WITH_CATALOG = ("s1", "s2")  # sensors whose catalogue has an option
 NOTE = re.compile(r"of the sensor '(.+)'")
+CATALOG_NOTE = re.compile(r"by the catalogue '(.+)'")
 
 # What a message says -> what it says to who typed a command. {catalog} is the option of the sensor.
 WORDS = {
@@ -92,6 +93,9 @@ WORDS = {
     r"take its last date, \.isel\(time=-1\), or a state of xf\.filter": (
         "begin another store, by this command or of a filter"
     ),
+    r"xf\.models\.onnx needs": "--model needs",
+    r"\bplace=\(([^)]*)\)": r"--bbox \1",
+    r"give parts of it as place=, or a grid of a CRS that fits it, .*": "give parts of it",
     r"\bcorrelation=": "--correlation ",
     r"\bprior=": "--prior ",
     r"\binflate=": "--inflate ",
@@ -116,6 +120,16 @@ def of_sensor(name: str) -> Iterator[None]:
         raise
 
 
+@contextmanager
+def by_catalog(name: str) -> Iterator[None]:
+    """Note on an error by which catalogue it came, where that of its sensor is another."""
+    try:
+        yield
+    except Exception as error:
+        error.add_note(f"by the catalogue {name!r}")
+        raise
+
+
 def in_words_of_the_command(message: str, error: BaseException | None = None) -> str:
     """Return a message with the options of the command for the arguments of functions.
 
@@ -125,9 +139,15 @@ def in_words_of_the_command(message: str, error: BaseException | None = None) ->
     error : Exception, optional
         Whose message it is; it may have a note of its sensor.
     """
-    notes = [NOTE.fullmatch(str(note)) for note in getattr(error, "__notes__", ())]
-    sensor = next((note.group(1) for note in notes if note), None)
-    option = f"--catalog-{sensor}" if sensor in WITH_CATALOG else "--catalog-s1 or --catalog-s2"
+    sensor, catalog = _noted(NOTE, error), _noted(CATALOG_NOTE, error)
+    named = catalog or (sensor if sensor in WITH_CATALOG else None)
+    option = f"--catalog-{named}" if named else "--catalog-s1 or --catalog-s2"
     for said, words in WORDS.items():
         message = re.sub(said, words.replace("{catalog}", option), message)
     return message if sensor is None else f"{sensor}: {message}"
+
+
+def _noted(pattern: re.Pattern[str], error: BaseException | None) -> str | None:
+    """Return what the first note of its kind says on an error."""
+    notes = [pattern.fullmatch(str(note)) for note in getattr(error, "__notes__", ())]
+    return next((note.group(1) for note in notes if note), None)

@@ -19,6 +19,7 @@ from .products import SensorProduct, Sentinel1Product, Sentinel2Product
 from .raster.file import FilePath
 from .raster.opening import open_raster, open_retrieval
 from .raster.sample import range_of, warn_of_ranges, warn_of_sigmas
+from .stac.profiles import CatalogLike
 from .warp.box import part_in_box
 from .warp.target import common_grid
 from .wording import of_sensor
@@ -41,7 +42,7 @@ class SensorFiles:
     mu: FilePath
     sigma: FilePath
     mask: FilePath | None = None
-    catalog: str | None = None
+    catalog: CatalogLike | None = None
     """Where to look for mask layers, instead of the sensor's own catalogue."""
     nodata: float | None = None
     """A value that means no data, besides what the files declare."""

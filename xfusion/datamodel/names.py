@@ -17,5 +17,6 @@ BAND = "band"  # the dim that rioxarray gives the bands of a file
 SPATIAL_REF = "spatial_ref"
 CONVENTIONS = "CF-1.11"  # the newest that a checker can be had for
 CALIBRATED, BASE_RATE = "calibration_method", "calibration_base_rate"  # attributes
+READ_FAILED = "read_failed"  # beside bands: where they could not be read
 NODATA = ("_FillValue", "missing_value", "nodata")
 PACKING = ("scale_factor", "add_offset")

@@ -12,11 +12,12 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from xfusion.datamodel.cf import annotate
+from xfusion.datamodel.names import READ_FAILED
 from xfusion.datamodel.provenance import missing_attrs
 
 from .exclusion import flags_of
 from .grouping import grouped_by_frame
-from .loading import READ_FAILED, Loading, blocks_of_retrieval, load_pass
+from .loading import Loading, blocks_of_retrieval, load_pass
 from .passes import Passes, check_passes
 from .recipe import AdvisoryFlags, MaskRecipe
 

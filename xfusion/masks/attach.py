@@ -15,7 +15,7 @@ from xfusion.datamodel.cf import annotate
 from xfusion.datamodel.earth import check_is_on_earth
 from xfusion.datamodel.flags import Exclusion
 from xfusion.datamodel.grid import geobox_of, spatial_dims
-from xfusion.datamodel.names import MASK, MU
+from xfusion.datamodel.names import MASK, MU, READ_FAILED
 from xfusion.datamodel.provenance import (
     mask_attrs,
     merged_mask_attrs,
@@ -34,7 +34,6 @@ from .combining import combine_excluded, combine_usable
 from .decisions import decided
 from .grouping import grouped_by_frame
 from .loading import (
-    READ_FAILED,
     Loader,
     Loading,
     blocks_of_retrieval,

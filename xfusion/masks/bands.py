@@ -12,6 +12,7 @@ import xarray as xr
 from xfusion.datamodel.chunks import Blocks, Chunks, blocks_of
 from xfusion.datamodel.earth import check_is_on_earth
 from xfusion.datamodel.grid import geobox_of, grid_coords
+from xfusion.datamodel.names import READ_FAILED
 from xfusion.datamodel.provenance import mask_attrs
 from xfusion.datamodel.slices import slices_along
 from xfusion.datamodel.times import Time, as_time
@@ -22,10 +23,11 @@ from xfusion.stac.searching import with_offset
 from xfusion.warp.coregistration import CHUNK
 from xfusion.warp.on_block import split
 
-from .band_metadata import Scale, check_reflectances, nodata_of, orbits_of, scale_of
+from .band_metadata import ORBIT, Scale, check_reflectances, nodata_of, orbits_of, scale_of
 from .decisions import decided
 from .exclusion import SCL
-from .loading import READ_FAILED, Loader, Loading, check_choices, load_pass
+from .footprints import COVERED, covered_shares
+from .loading import Loader, Loading, check_choices, load_pass
 from .mosaic import OnReadError
 from .passes import Passes, Search, check_passes, find_passes
 from .passes_of_cube import find_passes_of_each, search_of_each
@@ -87,7 +89,8 @@ def load_bands(
     chunks : int, str, pair or mapping, optional
         Rows and columns of a block; by default those of `like`, else 2048 a side.
     on_read_error : {"raise", "flag"}
-        When pixels cannot be read: raise, or be True in the variable `read_failed`.
+        When pixels cannot be read: raise, or be True in the coordinate `read_failed` of all
+        bands, by which retrievals made of them exclude the pixel.
     allow_local : bool
         Also read assets on this machine or on its networks, although the catalogue is not.
     loader : {"xfusion", "odc"}
@@ -97,7 +100,9 @@ def load_bands(
     -------
     Dataset, dims (time, y, x)
         The bands, lazy, one time for each pass, when its first item is from; items of a pass that
-        overlap fill each other's gaps. "nearest" bands say in their attributes what nodata is.
+        overlap fill each other's gaps. The coordinate `covered` is the share of the grid that the
+        footprints of a pass cover; `orbit` and `orbit_state` are there where items say them.
+        "nearest" bands say in their attributes what nodata is.
         The attributes ``mask_*`` say what was found, as those of a mask.
 
     Raises
@@ -144,13 +149,11 @@ def load_bands(
     geobox = geobox_of(grid)
     check_is_on_earth(geobox)
     coords = grid_coords(grid)[1]
-    taken = [band for band in resampling if band in (TIME, READ_FAILED, *coords)]
+    taken = [band for band in resampling if band in (TIME, READ_FAILED, COVERED, *ORBIT, *coords)]
     if taken:
         msg = f"the bands {taken} would be called as what lies beside them: Catalog(assets=...)"
         raise ValueError(msg)
-    strange = (
-        [band for band in nodata if band not in resampling] if isinstance(nodata, Mapping) else []
-    )
+    strange = sorted({*nodata} - {*resampling}) if isinstance(nodata, Mapping) else []
     if strange:
         msg = f"nodata= is of {strange}, the bands are {[*resampling]}: name each as it is loaded"
         raise ValueError(msg)
@@ -192,7 +195,9 @@ def load_bands(
         links=found.links,
     )
     of_time = _in_time(loaded, [*map(_moment, checked.complete)]).assign_attrs(attrs)
-    return of_time.assign_coords(orbits_of(checked.complete))
+    of_time = of_time.set_coords([name for name in of_time.data_vars if name == READ_FAILED])
+    covered = TIME, covered_shares(checked.complete, geobox)
+    return of_time.assign_coords({COVERED: covered} | orbits_of(checked.complete))
 
 
 def _resampling(bands: Any) -> dict[str, BandResampling]:

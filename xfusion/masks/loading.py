@@ -13,7 +13,7 @@ import xarray as xr
 from xfusion.datamodel.chunks import Blocks
 from xfusion.datamodel.components import local_path
 from xfusion.datamodel.grid import geobox_of, grid_coords, spatial_dims
-from xfusion.datamodel.names import MU
+from xfusion.datamodel.names import MU, READ_FAILED
 from xfusion.raster.asset import READ_ERRORS, check_bands, look_into
 from xfusion.raster.file import RasterFile
 from xfusion.raster.waiting import together
@@ -38,8 +38,6 @@ from .odc_bands import OdcBands
 if TYPE_CHECKING:
     import pystac
     from odc.geo.geobox import GeoBox
-
-READ_FAILED = "read_failed"  # a layer beside the bands: where they could not be read
 
 Loader: TypeAlias = Literal["xfusion", "odc"]
 ItemAndOffset: TypeAlias = "tuple[pystac.Item, float]"

@@ -11,7 +11,7 @@ import xarray as xr
 from xfusion.datamodel.chunks import check_known
 from xfusion.datamodel.comparison import on_grid_of
 from xfusion.datamodel.grid import spatial_dims
-from xfusion.datamodel.names import SPATIAL_REF
+from xfusion.datamodel.names import READ_FAILED, SPATIAL_REF
 from xfusion.datamodel.nodata import without_nodata
 from xfusion.datamodel.validation import decoded, with_spatial_ref
 
@@ -31,6 +31,8 @@ class Bands(NamedTuple):
     shape: tuple[int, int]
     dtype: np.dtype[Any]
     attrs: dict[Hashable, Any]
+    failed: xr.Variable | None = None
+    """Of dims (y, x): where they could not be read, if that is known."""
 
     @property
     def is_lazy(self) -> bool:
@@ -48,12 +50,22 @@ def as_bands(bands: Any) -> Bands:
     ValueError
         If there is no band, or bands are no floats, have further dims or are not on one grid.
     """
-    if isinstance(bands, xr.DataArray):
-        return _of_array(bands)
-    if isinstance(bands, xr.Dataset):
-        return _of_dataset(bands)
-    msg = f"bands are a DataArray or a Dataset, not {type(bands).__name__}"
-    raise TypeError(msg)
+    if not isinstance(bands, xr.DataArray | xr.Dataset):
+        msg = f"bands are a DataArray or a Dataset, not {type(bands).__name__}"
+        raise TypeError(msg)
+    if isinstance(bands, xr.Dataset) and READ_FAILED in bands.data_vars:
+        bands = bands.set_coords(READ_FAILED)  # it is no band
+    failed = bands.coords.get(READ_FAILED)
+    plain = bands.drop_vars(READ_FAILED, errors="ignore")
+    known = _of_array(plain) if isinstance(plain, xr.DataArray) else _of_dataset(plain)
+    if failed is None:
+        return known
+    return known._replace(failed=_of_dims(failed.variable, known.dims))
+
+
+def _of_dims(failed: xr.Variable, dims: tuple[Hashable, Hashable]) -> xr.Variable:
+    of_one: xr.Variable = failed.squeeze([d for d in failed.dims if d not in dims])
+    return of_one.transpose(*dims)
 
 
 def _of_array(array: xr.DataArray) -> Bands:

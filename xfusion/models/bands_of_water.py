@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from xfusion.datamodel.building import unwrapped
 from xfusion.datamodel.flags import Exclusion
-from xfusion.datamodel.names import MU, SIGMA
+from xfusion.datamodel.names import MU, READ_FAILED, SIGMA
 from xfusion.datamodel.nodata import declared_nodata, without_nodata
 from xfusion.datamodel.reference import on_grid
 from xfusion.datamodel.units import same_units, units_of
@@ -27,6 +27,7 @@ LOOKS = 4.4  # of Sentinel-1 IW GRDH, and so of what is made of it pixel by pixe
 NOISE = (0.005, 0.05)  # of a surface reflectance: a number, and a share of it
 DB = {"db", "decibel", "decibels"}
 LINEAR = {"1", "linear", "power", "linear power", "dimensionless", "m2/m2", "m2 m-2"}
+REFLECTANCE = {"1", "dimensionless", "reflectance"}
 DEGREES = "degree"
 
 
@@ -38,6 +39,8 @@ class Bands:
     layers: tuple[xr.DataArray, ...]
     features: tuple[str, ...]
     measured: Measured
+    failed: tuple[xr.DataArray, ...] = ()
+    """Where they could not be read, of those of which it is known."""
 
     @property
     def grid(self) -> xr.Dataset:
@@ -68,10 +71,11 @@ def backscatter_of(
         msg = f"{looks=}: must be a number above 0, infinite for no noise"
         raise ValueError(msg)
     given = {VV: vv} if vh is None else {VV: vv, VH: vh}
-    linear = tuple(_is_linear(name, band, units) for name, band in given.items())
-    layers = _on_one_grid({name: _plain(band, name) for name, band in given.items()})
-    names = tuple(given)
-    return Bands(names, layers, names, Backscatter(names, linear, float(looks)))
+    plain = {name: _plain(band, name) for name, band in given.items()}
+    linear = tuple(_is_linear(name, band, units) for name, band in plain.items())
+    names, layers = tuple(given), _on_one_grid(plain)
+    measured = Backscatter(names, linear, float(looks))
+    return Bands(names, layers, names, measured, _failed(given))
 
 
 def reflectance_of(
@@ -101,23 +105,24 @@ def reflectance_of(
     if not math.isfinite(offset):
         msg = f"{offset=}: must be a number, what is added before the scale multiplies"
         raise ValueError(msg)
-    factor = _scale_of(given, scale)
+    plain = {name: _plain(band, name) for name, band in given.items()}
+    factor = _scale_of(plain, scale)
     # integers without a nodata have 0, as those of Sentinel-2
     nodata = tuple(
         0.0 if band.dtype.kind in "iu" and not declared_nodata(band) else None
         for band in given.values()
     )
-    layers = _on_one_grid({name: _plain(band, name) for name, band in given.items()})
-    names = tuple(given)
+    names, layers = tuple(given), _on_one_grid(plain)
     indices = tuple(index for index in (MNDWI, NDWI) if OTHER[index] in given)
     measured = Reflectance(
         names, indices, factor, float(offset), nodata, (float(noise[0]), float(noise[1]))
     )
-    return Bands(names, layers, indices, measured)
+    return Bands(names, layers, indices, measured, _failed(given))
 
 
 def flags_of_slope(dataset: xr.Dataset, slope: Any, slope_max: float) -> xr.DataArray:
     """Return SHADOW where terrain is steep, and UNKNOWN where it is not known."""
+    slope = unwrapped(slope) if isinstance(slope, xr.DataArray) else slope
     units = units_of(slope) if isinstance(slope, xr.DataArray) else None
     if units is not None and not same_units(units, DEGREES):
         msg = f"slope is in {units!r}: give it in degrees, with the units 'degree' or none"
@@ -149,7 +154,15 @@ def _plain(band: Any, name: str) -> xr.DataArray:
     if band.dtype.kind not in "iuf":
         msg = f"{name} is of {band.dtype}, not of real numbers: give what it measures"
         raise ValueError(msg)
+    band = band.drop_vars(READ_FAILED, errors="ignore")
     return decoded(without_nodata(unwrapped(band)).rename(name))
+
+
+def _failed(bands: dict[str, xr.DataArray]) -> tuple[xr.DataArray, ...]:
+    """Return where bands could not be read, once of those that were loaded together."""
+    said = [band.coords[READ_FAILED] for band in bands.values() if READ_FAILED in band.coords]
+    different = {getattr(each.data, "name", id(each.data)): each for each in said}
+    return tuple(each.reset_coords(drop=True) for each in different.values())
 
 
 def _on_one_grid(bands: dict[str, xr.DataArray]) -> tuple[xr.DataArray, ...]:
@@ -201,7 +214,7 @@ def _scale_of(bands: dict[str, Any], scale: float | None) -> float:
             raise ValueError(msg)
         for name, band in bands.items():
             said = units_of(band) if isinstance(band, xr.DataArray) else None
-            if said in ("1", "reflectance") and scale != 1:
+            if said in REFLECTANCE and scale != 1:
                 msg = (
                     f"{name} says by its units {said!r} that it holds reflectances, {scale=} says "
                     f"otherwise: leave scale out, or correct {name}.attrs['units']"
@@ -210,7 +223,7 @@ def _scale_of(bands: dict[str, Any], scale: float | None) -> float:
         return float(scale)
     for name, band in bands.items():
         said = units_of(band) if isinstance(band, xr.DataArray) else None
-        if said not in ("1", "reflectance"):
+        if said not in REFLECTANCE:
             msg = (
                 f"{name} does not say whether it holds reflectances or digital numbers, its units "
                 f"are {said!r}: pass scale=0.0001 of numbers of Sentinel-2, or scale=1 of "

@@ -28,6 +28,7 @@ from xfusion.datamodel.whole_numbers import whole_number
 
 from .band_layers import Bands, as_bands
 from .block_by_block import predicted
+from .lacking import with_read_failed
 from .on_tiles import Prediction
 from .returned import Ensemble, Model, Returning, as_returning
 from .tile_grid import TileGrid
@@ -106,7 +107,8 @@ def predict(
         each call. `sigma` is their standard deviation, enlarged for how few they are, and
         the attribute `passes` how many. Of a model with a variance `sigma` has both, and with
         several samples also `sigma_epistemic` and `sigma_aleatoric`, whose squares add up to its.
-        `mask` is 0, or UNKNOWN where a band is missing; `mu` and `sigma` are NaN there. Lazy where
+        `mask` is 0, or UNKNOWN where a band is missing, READ_FAILED where the coordinate
+        `read_failed` of the bands says why; `mu` and `sigma` are NaN there. Lazy where
         `bands` are, in blocks of whole tiles; the same, bit for bit, whatever blocks `bands` have.
 
     Raises
@@ -166,6 +168,8 @@ def predict(
     }
     if bounded is not None and tuple(bounded) == PROBABILITY:
         layers[MU].attrs["units"] = "1"
+    if known.failed is not None:
+        layers[MASK] = with_read_failed(layers[MASK], layers[MU], known.failed)
     given = sensor if sensor is not None else known.attrs.get("sensor")
     dataset = retrieval(layers[MU], layers[SIGMA], layers[MASK], sensor=given, time=time)
     parts = {k: layers[k].variable for k in (EPISTEMIC_PART, ALEATORIC_PART) if k in layers}

@@ -7,6 +7,10 @@ from typing import Any
 import xarray as xr
 
 from xfusion.datamodel.building import retrieval, with_flags
+from xfusion.datamodel.cf import annotate
+from xfusion.datamodel.names import MASK, MU, READ_FAILED
+from xfusion.datamodel.reference import on_grid
+from xfusion.datamodel.times import Time
 
 from .bands_of_water import (
     LOOKS,
@@ -17,6 +21,7 @@ from .bands_of_water import (
     flags_of_slope,
     reflectance_of,
 )
+from .lacking import flags_of_lacking, with_read_failed
 from .logistic import mean_and_sigma
 from .published import MNDWI, MNDWI_NDWI, NDWI, PUBLISHED, VV, VV_VH
 from .water_fitting import fit
@@ -47,6 +52,7 @@ def from_backscatter(
     slope_max: float = SLOPE_MAX,
     units: PowerUnits | None = None,
     sensor: str | None = "sentinel-1",
+    time: Time | None = None,
 ) -> xr.Dataset:
     """Retrieve the probability of water from radar backscatter.
 
@@ -73,12 +79,16 @@ def from_backscatter(
     units : {"dB", "linear"}, optional
         Of `vv` and `vh`, where their attributes do not say.
     sensor : str, optional
+    time : str, datetime64 or datetime, optional
+        Of the acquisition, UTC; by default that of `vv`, whose coordinates are kept.
 
     Returns
     -------
     Dataset
-        A retrieval: `mu`, the probability of water; `sigma`; `mask` if `slope` is given. float32
-        where the bands are, else float64; lazy where they are.
+        A retrieval: `mu`, the probability of water; `sigma`; `mask` if `slope` is given, or the
+        bands have a coordinate `read_failed`, as of :func:`load_bands`: in it a pixel without `mu`
+        is READ_FAILED, else UNKNOWN. float32 where the bands are, else float64; lazy where they
+        are.
 
     Raises
     ------
@@ -103,18 +113,18 @@ def from_backscatter(
     VV and VH have speckle of their own. That water may be there or not is not in it, see
     :func:`add_aleatoric`.
 
-    Water at the 30 to 46 degrees of IW has a VV sigma nought of -16 to -22 dB, 2.75 dB apart
-    (Bauer-Marschallinger et al. 2022). Thresholds in use are -14 to -17 dB for VV; Chen et al. 2021
-    have -16 dB, and -22 dB for VH. Wind, incidence angle and wet or sandy land move them, which the
-    spread of 1 dB is for. ``docs/water.md`` has what this is worth on real scenes.
+    Water has a VV sigma nought of ``-4.14 - 0.394 angle`` dB, -16 to -22 dB at 30 to 46 degrees of
+    incidence, with a standard deviation of 2.75 dB (Bauer-Marschallinger et al. 2022). The
+    thresholds, -15.5 dB for VV and -22 dB for VH, are ours. Wind, incidence angle and wet or sandy
+    land move them, which the spread of 1 dB is for. ``docs/water.md`` has what this is worth on
+    real scenes. That GRDH of IW has 4.4 looks is in the product definition of Sentinel-1.
 
     References
     ----------
     Bauer-Marschallinger, B., et al. (2022): Satellite-based flood mapping through Bayesian
-    inference from a Sentinel-1 SAR datacube. Remote Sensing 14, 3673. Chen, S., et al. (2021): An
-    adaptive thresholding approach toward rapid flood coverage extraction from Sentinel-1 SAR
-    imagery. Remote Sensing 13, 4899. Xie, H., Pierce, L. E., Ulaby, F. T. (2002): Statistical
-    properties of logarithmically transformed speckle. IEEE TGRS 40, 721-727.
+    inference from a Sentinel-1 SAR datacube. Remote Sensing 14, 3673. Xie, H., Pierce, L. E.,
+    Ulaby, F. T. (2002): Statistical properties of logarithmically transformed speckle. IEEE TGRS
+    40, 721-727.
 
     Examples
     --------
@@ -125,10 +135,10 @@ def from_backscatter(
     (array([[0.88, 0.5 , 0.09]]), array([[0.17, 0.28, 0.15]]))
     """
     bands = backscatter_of(vv, vh, units=units, looks=looks)
-    dataset = _retrieved(bands, _parameters(parameters, bands), sensor)
-    if slope is None:
-        return dataset
-    return with_flags(dataset, flags_of_slope(dataset, slope, slope_max))
+    dataset = _retrieved(bands, _parameters(parameters, bands), sensor, time)
+    if slope is not None:
+        dataset = with_flags(dataset, flags_of_slope(dataset, slope, slope_max))
+    return _with_reasons(dataset, bands)
 
 
 def from_reflectance(
@@ -141,6 +151,7 @@ def from_reflectance(
     scale: float | None = None,
     offset: float = 0.0,
     sensor: str | None = "sentinel-2",
+    time: Time | None = None,
 ) -> xr.Dataset:
     """Retrieve the probability of water from surface reflectance.
 
@@ -161,12 +172,15 @@ def from_reflectance(
         bands are "1": 0.0001 of what :func:`load_bands` returns of Sentinel-2, which has the offset
         in it.
     sensor : str, optional
+    time : str, datetime64 or datetime, optional
+        Of the acquisition, UTC; by default that of `green`, whose coordinates are kept.
 
     Returns
     -------
     Dataset
-        A retrieval: `mu`, the probability of water, and `sigma`. float32 where the bands are
-        float32 or integers of 16 bits, else float64; lazy where they are.
+        A retrieval: `mu`, the probability of water, and `sigma`; `mask` as in
+        :func:`from_backscatter`. float32 where the bands are float32 or integers of 16 bits, else
+        float64; lazy where they are.
 
     Raises
     ------
@@ -179,22 +193,22 @@ def from_reflectance(
     ``mu = 1 / (1 + exp(-eta))``, with `eta` linear in ``MNDWI = (green - swir16) / (green +
     swir16)`` (Xu 2006) and ``NDWI = (green - nir) / (green + nir)`` (McFeeters 1996). `sigma` is
     made as in :func:`from_backscatter`; the noise of the bands enters by the derivatives of the
-    indices. ``0.005 + 0.05 r`` is the specification by which surface reflectances are validated
-    (Vermote and Kotchenova 2008; Doxani et al. 2018). Reflectances below 0 count as 0; where both
-    bands of an index are 0 it is missing.
+    indices. ``0.005 + 0.05 r`` is ours: better give what is known of the correction. Reflectances
+    below 0 count as 0; where both bands of an index are 0 it is missing.
 
-    Both authors put the threshold at 0, and both say that it moves with the scene, which the spread
-    of 0.1 is for. Clouds, their shadows, snow and dark roofs look like water: attach a mask.
+    The threshold is 0: land has mostly negative values of both. It moves with the share of water
+    in a pixel (Ji, Zhang and Wylie 2009), which the spread of 0.1 is for. Clouds, their shadows,
+    snow and dark roofs look like water: attach a mask.
     ``docs/water.md`` has what this is worth on real scenes.
 
     References
     ----------
-    Doxani, G., et al. (2018): Atmospheric Correction Inter-Comparison Exercise. Remote Sensing 10,
-    352. McFeeters, S. K. (1996): The use of the Normalized Difference Water Index (NDWI) in the
-    delineation of open water features. Int. J. Remote Sensing 17, 1425-1432. Vermote, E. F.,
-    Kotchenova, S. (2008): Atmospheric correction for the monitoring of land surfaces. J. Geophys.
-    Res. 113, D23S90. Xu, H. (2006): Modification of normalised difference water index (NDWI) to
-    enhance open water features in remotely sensed imagery. Int. J. Remote Sensing 27, 3025-3033.
+    Ji, L., Zhang, L., Wylie, B. (2009): Analysis of dynamic thresholds for the normalized
+    difference water index. Photogrammetric Engineering & Remote Sensing 75. McFeeters, S. K.
+    (1996): The use of the Normalized Difference Water Index (NDWI) in the delineation of open water
+    features. Int. J. Remote Sensing 17, 1425-1432. Xu, H. (2006): Modification of normalised
+    difference water index (NDWI) to enhance open water features in remotely sensed imagery. Int. J.
+    Remote Sensing 27, 3025-3033.
 
     Examples
     --------
@@ -206,7 +220,7 @@ def from_reflectance(
     (array([[0.98, 0.03]]), array([[0.08, 0.06]]))
     """
     bands = reflectance_of(green, swir16, nir, noise=noise, scale=scale, offset=offset)
-    return _retrieved(bands, _parameters(parameters, bands), sensor)
+    return _with_reasons(_retrieved(bands, _parameters(parameters, bands), sensor, time), bands)
 
 
 def _parameters(parameters: WaterParameters | None, bands: Bands) -> WaterParameters:
@@ -223,7 +237,24 @@ def _parameters(parameters: WaterParameters | None, bands: Bands) -> WaterParame
     return chosen
 
 
-def _retrieved(bands: Bands, parameters: WaterParameters, sensor: str | None) -> xr.Dataset:
+def _with_reasons(dataset: xr.Dataset, bands: Bands) -> xr.Dataset:
+    """Return a retrieval with a flag where a band is missing, if anything has flags."""
+    if MASK not in dataset and not bands.failed:
+        return dataset
+    dataset = with_flags(dataset, flags_of_lacking(dataset[MU]))
+    for each in bands.failed:
+        failed = on_grid(dataset, each, name=READ_FAILED).transpose(*dataset[MU].dims)
+        flags = with_read_failed(dataset[MASK], dataset[MU], failed.variable)
+        dataset = annotate(dataset.assign({MASK: flags}))
+    return dataset
+
+
+def _retrieved(
+    bands: Bands, parameters: WaterParameters, sensor: str | None, time: Time | None
+) -> xr.Dataset:
+    if time is not None and "time" in bands.grid.mu.dims:
+        msg = f"{time=} is of one acquisition, and the bands have a dim time: leave it out"
+        raise ValueError(msg)
     lazy = any(band.chunks is not None for band in bands.layers)
     mu, sigma = xr.apply_ufunc(
         mean_and_sigma,
@@ -244,5 +275,6 @@ def _retrieved(bands: Bands, parameters: WaterParameters, sensor: str | None) ->
     mean = xr.DataArray(mu.variable, bands.grid.mu.coords).drop_attrs(deep=False)
     made_of = {"water_features": " ".join(parameters.features), "water_source": parameters.source}
     deviation = xr.DataArray(sigma.variable, mean.coords)
-    dataset = retrieval(mean.assign_attrs(of_mu), deviation.drop_attrs(deep=False), sensor=sensor)
+    deviation = deviation.drop_attrs(deep=False)
+    dataset = retrieval(mean.assign_attrs(of_mu), deviation, sensor=sensor, time=time)
     return dataset.assign_attrs(made_of)

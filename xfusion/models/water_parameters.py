@@ -63,7 +63,7 @@ class WaterParameters:
     >>> xf.water.WaterParameters.from_json(text) == xf.water.VV
     True
     >>> xf.water.VV
-    <WaterParameters of vv: published, VV below -15.5 dB: within the thresholds of the literature>
+    <WaterParameters of vv: published, VV below -15.5 dB: ours, water being at -16 to -22 dB>
       intercept   -10.33 +- 3.508
       vv          -0.6667 +- 0.2222
     """

@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
 import xarray as xr
 
 from xfusion.datamodel.times import Time
+from xfusion.datamodel.validation import HasDataset
 
+from .place import Box, grid_of_place
 from .profiles import EARTH_SEARCH, CatalogLike, Offset, catalog_profile
 
 if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox
-
-Box: TypeAlias = tuple[float, float, float, float]
-FOUR = 4  # sides of a box
+    from odc.geo.geom import BoundingBox
 
 
 def load(
     catalog: CatalogLike,
-    place: Box | GeoBox | xr.Dataset | xr.DataArray,
+    place: Box | BoundingBox | GeoBox | xr.Dataset | xr.DataArray | HasDataset,
     date: Time,
     bands: str | Sequence[str] | Mapping[str, Literal["nearest", "bilinear"]],
     *,
@@ -41,8 +40,10 @@ def load(
     catalog : Catalog, URL, path or pystac_client.Client
         Where to search, such as :data:`PLANETARY_COMPUTER_RTC` or :data:`EARTH_SEARCH`. What is no
         Catalog is searched as Earth Search is.
-    place : (west, south, east, north) or GeoBox, Dataset or DataArray
-        A box in degrees, which gets a grid of its UTM zone; or the grid itself.
+    place : (west, south, east, north), BoundingBox, GeoBox, Dataset, DataArray or product
+        A box in degrees, of which east is above 180 if it lies across the antimeridian, or one of
+        odc-geo in its CRS; or a grid. A box gets a grid of its UTM zone, beyond 84 degrees north
+        and 80 south one of Universal Polar Stereographic.
     date : str, datetime64 or datetime
         Day, moment or interval, UTC. Of a moment the pass nearest to it is loaded, else all.
     bands : str, sequence or mapping of str
@@ -56,14 +57,16 @@ def load(
     Returns
     -------
     Dataset, dims (time, y, x)
-        The bands, lazy, one time for each pass of a satellite, with its `orbit`, the number of the
-        relative orbit, and `orbit_state`, "ascending" or "descending", where all items say these.
+        The bands, lazy, one time for each pass of a satellite, with the share of the grid that it
+        has `covered`, by its footprints; its `orbit`, the number of the relative orbit, and
+        `orbit_state`, "ascending" or "descending", where all items say these.
         Bands have the `units` that the catalogue says they always have.
 
     Raises
     ------
     ValueError
-        If `place` is no box and no grid; else as :func:`xfusion.load_bands`.
+        If `place` is no box and no grid, or a box in which metres of its zone are off by more than
+        1 %: it takes a grid of a CRS that fits it. Else as :func:`xfusion.load_bands`.
     LookupError, ConnectionError, OSError
         As :func:`xfusion.load_bands`.
 
@@ -99,31 +102,3 @@ def load(
     return loaded.assign(
         {n: loaded[n].assign_attrs(units=unit) for n, unit in units.items() if n in loaded}
     )
-
-
-def grid_of_place(place: Any, resolution: float) -> Any:
-    """Return the grid of a box in degrees, in its UTM zone; what is no box is returned.
-
-    Raises
-    ------
-    ValueError
-        If it has four sides that are none, or other than four; or there is no such resolution.
-    """
-    from odc.geo.geobox import GeoBox
-    from odc.geo.geom import box
-
-    if not isinstance(place, tuple | list):
-        return place
-    sides = np.asarray(place, float) if len(place) == FOUR else np.full(FOUR, np.nan)
-    west, south, east, north = map(float, sides)
-    if not (-180 <= west < east <= 180 and -90 <= south < north <= 90):  # noqa: PLR2004  # degrees
-        msg = (
-            f"{place=} is no box: give (west, south, east, north) in degrees, west of 180 and of "
-            "the east; of a box across that meridian its two parts"
-        )
-        raise ValueError(msg)
-    if not 0 < resolution < np.inf:
-        msg = f"{resolution=}: give the metres of a pixel, such as 10"
-        raise ValueError(msg)
-    shape = box(west, south, east, north, "EPSG:4326")
-    return GeoBox.from_geopolygon(shape.to_crs("utm"), resolution=resolution)

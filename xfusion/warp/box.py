@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from xfusion.datamodel.degrees import check_box
 from xfusion.datamodel.earth import TURN, check_is_on_earth, degrees_of, transformer
 from xfusion.datamodel.grid import extent_of
 
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox
 
 POINTS = 257  # along each edge, as straight lines of one map are curved on another
-POLE = 90.0
 
 
 def part_in_box(geobox: GeoBox, bbox: Sequence[float]) -> GeoBox:
@@ -63,31 +63,3 @@ def part_in_box(geobox: GeoBox, bbox: Sequence[float]) -> GeoBox:
         f"north), {extent_of(geobox)}: give a box that meets it"
     )
     raise ValueError(msg)
-
-
-def check_box(bbox: Sequence[float]) -> tuple[float, float, float, float]:
-    """Return the edges of a box in degrees.
-
-    Raises
-    ------
-    ValueError
-        If they are not in their order, or no places on the earth.
-    """
-    given = tuple(float(edge) for edge in bbox)
-    if len(given) != 4 or not all(math.isfinite(edge) for edge in given):  # noqa: PLR2004  # edges
-        msg = f"bbox={given}: give four numbers, west, south, east, north, in degrees"
-        raise ValueError(msg)
-    west, south, east, north = given
-    if not -POLE <= south < north <= POLE:
-        msg = f"bbox={given}: south is {south:g} and north {north:g}, from -90 to 90 in this order"
-        raise ValueError(msg)
-    if not (-TURN <= west <= TURN and -TURN <= east <= TURN and east - west <= TURN):
-        msg = f"bbox={given}: west is {west:g} and east {east:g}, which are no longitudes"
-        raise ValueError(msg)
-    if west >= east:
-        msg = (
-            f"bbox={given}: west, {west:g}, is not west of east, {east:g}; of a box across the "
-            f"antimeridian give east as {east + TURN:g}"
-        )
-        raise ValueError(msg)
-    return west, south, east, north

@@ -1,0 +1,98 @@
+"""Scenes of a place and a date: which pass of a sensor is taken, and what is said of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+import xarray as xr
+
+from .datamodel.times import Time, as_time
+from .masks.mosaic import OnReadError
+from .stac.interval import day_interval
+from .stac.place_and_date import load as bands_of_place
+from .stac.profiles import Catalog
+from .wording import by_catalog
+from .workflow import S1, S2
+
+if TYPE_CHECKING:
+    from odc.geo.geobox import GeoBox
+
+BANDS: Mapping[str, tuple[str, ...]] = {
+    S1: ("vv", "vh"),
+    S2: ("green", "red", "nir", "swir16"),
+}
+FULL_NAMES = {S1: "Sentinel-1", S2: "Sentinel-2"}
+ENOUGH = 0.9  # of the share that the pass covers which covers most
+WHOLE = 0.995  # share of a place that is written as all of it
+HALF_A_DAY = np.timedelta64(12, "h")
+
+
+def interval_of(date: Time, days: int) -> str:
+    """Return the interval of a date and some days before and after."""
+    if days < 0:
+        msg = f"{days=}: give 0 or more"
+        raise ValueError(msg)
+    if isinstance(date, str) and "/" in date:
+        msg = f"{date=} is an interval: give the day in its middle, and days=2 before and after"
+        raise ValueError(msg)
+    start, end = (as_time(moment) for moment in day_interval(date))
+    more = np.timedelta64(days, "D")
+    return f"{start - more}/{end + more}"
+
+
+def when(date: Time, days: int) -> str:
+    """Return the words for it."""
+    return f"on {day_of(date)}" + (f", nor within {days} days of it" if days else "")
+
+
+def day_of(date: Time) -> str:
+    """Return its day."""
+    return str(np.datetime_as_string(as_time(date), unit="D"))
+
+
+def bands_of_sensor(
+    name: str,
+    catalog: Catalog,
+    grid: GeoBox,
+    interval: str,
+    on_read_error: OnReadError,
+) -> xr.Dataset:
+    """Load the bands of a sensor, of all passes of an interval."""
+    # by the classes it is seen whether the offset was applied to the pixels
+    bands = [*BANDS[name], *(["scl"] if name == S2 else [])]
+    with by_catalog("rtc" if name == S1 else name):
+        return bands_of_place(catalog, grid, interval, bands, on_read_error=on_read_error)
+
+
+def chosen_pass(bands: xr.Dataset, date: Time) -> xr.Dataset:
+    """Return the nearest of the passes that cover nearly as much as the one that covers most."""
+    covered = bands.covered.to_numpy()
+    return nearest_pass(bands.isel(time=np.flatnonzero(covered >= ENOUGH * covered.max())), date)
+
+
+def nearest_pass(bands: xr.Dataset, date: Time) -> xr.Dataset:
+    """Return the pass that is nearest to a moment, or to noon of a day."""
+    is_day = isinstance(date, str) and "T" not in date and ":" not in date
+    moment = as_time(date) + (HALF_A_DAY if is_day else np.timedelta64(0, "h"))
+    apart = np.abs(bands.time.to_numpy() - moment)
+    return bands.isel(time=int(np.argmin(apart)))
+
+
+def sentence_of(name: str, scene: xr.Dataset, nearest: xr.Dataset) -> str:
+    """Return what is said of the pass that is taken, and of one that is nearer."""
+    orbit = f", orbit {int(scene.orbit)}" if "orbit" in scene.coords else ""
+    state = f" {scene.orbit_state.item()}" if "orbit_state" in scene.coords else ""
+    share = f",{_covers(scene)}" if scene.covered < WHOLE else ""
+    other = nearest.time.item() != scene.time.item()
+    rather = f" Nearer is that of {_minute(nearest)} UTC,{_covers(nearest)}." if other else ""
+    return f"{FULL_NAMES[name]}: the pass of {_minute(scene)} UTC{orbit}{state}{share}.{rather}"
+
+
+def _minute(scene: xr.Dataset) -> str:
+    return str(np.datetime_as_string(scene.time.to_numpy(), unit="m")).replace("T", " ")
+
+
+def _covers(scene: xr.Dataset) -> str:
+    return f" which covers {100 * float(scene.covered):.0f} % of the place"
