@@ -17,18 +17,13 @@ import click
 from .datamodel.redaction import public
 from .fusion.prior import CALIBRATION
 from .kernels.long_waits import waiting
-from .wording import in_words_of_the_command
+from .wording import in_words_of_what_runs
 
 if TYPE_CHECKING:
     from .view.summary import Summary
 
 COLUMNS = 80
 ERRNO = re.compile(r"^\[Errno -?\d+\] ")  # before what is said in words
-# of what reads a store, which does not name it
-DAMAGED = ("computed checksum do not match", "Zstd decompression error")
-# of what words say of an offset that is not certain
-MASK_IN_PYTHON = "attach the mask in Python, where"
-AS_FOURTH = " is an argument, and give it as the fourth value of --sensor"
 CONNECT_TIMEOUT = 5  # seconds for a scheduler to answer
 SENSOR_VALUES = 4  # NAME MU SIGMA MASK
 FILES = (".tif", ".tiff", ".nc", ".json", ".vrt")  # what a result is not one of
@@ -230,7 +225,7 @@ def warnings_in_lines(*, quiet: bool) -> Iterator[None]:
     said: set[str] = set()
 
     def show(message: Warning | str, *_: Any, **__: Any) -> None:
-        words = _in_its_words(" ".join(str(message).split()))
+        words = in_words_of_what_runs(" ".join(str(message).split()))
         if not quiet and words not in said:
             said.add(words)  # of bands and of masks the same may be true
             click.echo(f"Warning: {words}", err=True)
@@ -241,33 +236,6 @@ def warnings_in_lines(*, quiet: bool) -> Iterator[None]:
         warnings.filterwarnings("ignore", message="Dataset has no geotransform")
         warnings.showwarning = show
         yield
-
-
-def _in_its_words(message: str, error: BaseException | None = None) -> str:
-    """Return a message in the words of the command that runs."""
-    words = in_words_of_the_command(message, error)
-    context = click.get_current_context(silent=True)
-    names = [str(each.name) for each in context.command.params] if context else []
-    for name in names:  # what WORDS does not know is an argument that has an option of its name
-        option = name.replace("_", "-")
-        words = re.sub(rf"(?<![\w./-]){name}=(?=\S)", f"--{option} ", words)
-    if "time" in names:
-        words = words.replace("--date", "--time")
-    if "sensor" not in names:  # of map, which has no masks of others
-        words = words.replace(MASK_IN_PYTHON, "make the map step by step in Python, where")
-        words = words.replace(AS_FOURTH, " is an argument")
-    if "report_file" in names:  # of fuse, which has no --overwrite
-        words = words.replace("give --overwrite to replace it", "give another --report")
-    if any(said in words for said in DAMAGED):
-        words = f"{_name_of_store(context)} is not what was written: xfusion verify says where"
-    # that of update is no option
-    return words.replace("another --out", "another STORE") if "store" in names else words
-
-
-def _name_of_store(context: click.Context | None) -> str:
-    given = {} if context is None else context.params
-    names = [given[each] for each in ("file", "result", "store") if each in given]
-    return public(str(names[0])) if names else "a store"
 
 
 @contextmanager
@@ -281,7 +249,7 @@ def one_line_errors(*, debug: bool) -> Iterator[None]:
         if debug:
             raise
         message = " ".join(str(error).split()) or type(error).__name__
-        message = _in_its_words(ERRNO.sub("", message), error)
+        message = in_words_of_what_runs(ERRNO.sub("", message), error)
         expected = (OSError, RuntimeError, ValueError, LookupError, ImportError, MemoryError)
         if not isinstance(error, expected):
             message = f"{type(error).__name__}: {message} (--debug shows where)"

@@ -9,9 +9,19 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import click
+
+from .datamodel.redaction import public
+
 WITH_CATALOG = ("s1", "s2")  # sensors whose catalogue has an option
 NOTE = re.compile(r"of the sensor '(.+)'")
 CATALOG_NOTE = re.compile(r"by the catalogue '(.+)'")
+
+# of what reads a store, which does not name it
+DAMAGED = ("computed checksum do not match", "Zstd decompression error")
+# of what words say of an offset that is not certain
+MASK_IN_PYTHON = "attach the mask in Python, where"
+AS_FOURTH = " is an argument, and give it as the fourth value of --sensor"
 
 # What a message says -> what it says to who typed a command. {catalog} is the option of the sensor.
 WORDS = {
@@ -145,6 +155,33 @@ def in_words_of_the_command(message: str, error: BaseException | None = None) ->
     for said, words in WORDS.items():
         message = re.sub(said, words.replace("{catalog}", option), message)
     return message if sensor is None else f"{sensor}: {message}"
+
+
+def in_words_of_what_runs(message: str, error: BaseException | None = None) -> str:
+    """Return a message in the words of the command that runs."""
+    words = in_words_of_the_command(message, error)
+    context = click.get_current_context(silent=True)
+    names = [str(each.name) for each in context.command.params] if context else []
+    for name in names:  # what WORDS does not know is an argument that has an option of its name
+        option = name.replace("_", "-")
+        words = re.sub(rf"(?<![\w./-]){name}=(?=\S)", f"--{option} ", words)
+    if "time" in names:
+        words = words.replace("--date", "--time")
+    if "sensor" not in names:  # of map, which has no masks of others
+        words = words.replace(MASK_IN_PYTHON, "make the map step by step in Python, where")
+        words = words.replace(AS_FOURTH, " is an argument")
+    if "report_file" in names:  # of fuse, which has no --overwrite
+        words = words.replace("give --overwrite to replace it", "give another --report")
+    if any(said in words for said in DAMAGED):
+        words = f"{_name_of_store(context)} is not what was written: xfusion verify says where"
+    # that of update is no option
+    return words.replace("another --out", "another STORE") if "store" in names else words
+
+
+def _name_of_store(context: click.Context | None) -> str:
+    given = {} if context is None else context.params
+    names = [given[each] for each in ("file", "result", "store") if each in given]
+    return public(str(names[0])) if names else "a store"
 
 
 def _noted(pattern: re.Pattern[str], error: BaseException | None) -> str | None:
