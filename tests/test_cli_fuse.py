@@ -158,6 +158,7 @@ def test_a_calibration_is_applied_to_the_sensor_it_is_of_and_to_no_other(
     assert not PYTHON.search(wrong.output), wrong.output
     missing = call("fuse", *files, "--calibration", "none.json", "--out", tmp_path / "no.zarr")
     assert missing.exit_code == 2
+    assert "--calibration none.json: No such file or directory" in said(missing)
 
 
 def test_a_log_has_no_carriage_returns(files: list[str], tmp_path: Path) -> None:

@@ -251,7 +251,7 @@ def calibrations_of(names: Sequence[str], given: Sequence[str]) -> dict[str, Cal
         try:
             calibration = Calibration.from_json(Path(file).read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
-            msg = f"--calibration {text}: {error}"
+            msg = f"--calibration {text}: {getattr(error, 'strerror', None) or error}"
             raise click.UsageError(msg) from error
         of = [n for n in names if calibration.sensor in (n, _long_name(n))]
         if not name and len(of) != 1:
