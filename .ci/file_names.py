@@ -1,10 +1,10 @@
-"""Fails at names of files that another system could not check out."""
+"""Fails at files that another system could not check out: by their names, or as links."""
 
 import re
 import subprocess
 import sys
 import unicodedata
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 # https://learn.microsoft.com/windows/win32/fileio/naming-a-file
 RESERVED = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9¹²³])", re.IGNORECASE)
@@ -22,13 +22,20 @@ def alike(name: str) -> str:
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
 
 
-def faults(files: list[str]) -> list[str]:
-    """Return what is wrong with these paths, a line for each."""
+def leads_out(root: Path, file: str) -> bool:
+    """Whether a file is a link to what is not in the clone, an environment, say."""
+    path = root / file
+    return path.is_symlink() and not path.resolve().is_relative_to(root.resolve())
+
+
+def faults(files: list[str], root: Path) -> list[str]:
+    """Return what is wrong with these paths below a folder, a line for each."""
     found = [
         f"{file!r}: no legal name on Windows"
         for file in files
         if any(illegal(part) for part in file.split("/"))
     ]
+    found += [f"{file!r}: a link out of the clone" for file in files if leads_out(root, file)]
     first: dict[str, str] = {}
     for file in files:
         path = PurePosixPath(file)
@@ -47,4 +54,4 @@ if __name__ == "__main__":
         encoding="utf-8",
         errors="surrogateescape",
     )
-    sys.exit("\n".join(faults(listed.stdout.split("\0")[:-1])) or None)
+    sys.exit("\n".join(faults(listed.stdout.split("\0")[:-1], Path())) or None)
