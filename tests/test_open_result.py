@@ -135,6 +135,36 @@ def test_a_store_of_zarr_and_a_folder_are_opened_as_well(tmp_path: Path) -> None
     np.testing.assert_array_equal(xf.open_result(tmp_path / "cogs").mu, water.mu)
 
 
+def test_files_are_opened_with_the_words_of_the_retrieval_and_by_the_rules_of_cf(
+    tmp_path: Path,
+) -> None:
+    water = xf.gaussian(one("a"), one("bc"), diagnostics=True).chunk(20)
+    water = water.assign(exceedance=xf.exceedance(water, 0.5))
+    water.fusion.to_cog(tmp_path / "cogs", progress=False)
+    opened = xf.open_result(tmp_path / "cogs")
+    assert {*opened.data_vars} == {*water.data_vars}
+    xr.testing.assert_equal(opened.weight.variable, water.weight.variable)
+    assert opened.sensor.to_numpy().tolist() == ["a", "bc"]
+    assert opened.attrs["history"] == water.attrs["history"]
+    assert {*opened.mu.attrs["ancillary_variables"].split()} == {*opened.data_vars} - {"mu"}
+    for layer in (opened.mask, opened.source, opened.conflict, opened.exceedance):
+        assert not {"scale_factor", "_FillValue", "fusion_rule", "sensor"} & {*layer.attrs}
+    assert opened.source.attrs["flag_meanings"] == water.source.attrs["flag_meanings"]
+    assert faults(opened, tmp_path / "w.nc") == []
+    with rasterio.open(f"netcdf:{tmp_path / 'w.nc'}:conflict") as file:
+        np.testing.assert_array_equal(file.read(1), water.conflict)
+
+
+def test_a_layer_of_several_bands_in_a_folder_is_left_out(tmp_path: Path) -> None:
+    water = one().chunk(20)
+    water = water.assign(draws=water.mu.expand_dims(draw=3), twice=water.mu * 2)
+    water.fusion.to_cog(tmp_path / "cogs", progress=False)
+    assert (tmp_path / "cogs/draws.tif").is_file()
+    opened = xf.open_result(tmp_path / "cogs")
+    assert {*opened.data_vars} == {*water.data_vars} - {"draws"}
+    np.testing.assert_array_equal(opened.twice, water.twice)
+
+
 def test_a_repository_of_icechunk_is_opened(tmp_path: Path) -> None:
     icechunk = pytest.importorskip("icechunk", reason="an extra")
     repository = icechunk.Repository.create(icechunk.in_memory_storage())

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import contextlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import xarray as xr
 
-from xfusion.datamodel.names import CONFLICT, MASK, MU, SIGMA, SOURCE
+from xfusion.datamodel.cf import AGREEMENT, annotate
+from xfusion.datamodel.names import CONFLICT, MASK, MU, SIGMA, SOURCE, WEIGHT
 from xfusion.datamodel.redaction import public
+from xfusion.datamodel.tags import OF_ALL, UNPACKED
 from xfusion.raster.file import FilePath
-from xfusion.raster.opening import open_raster, open_retrieval
+from xfusion.raster.opening import CHUNK, open_raster, open_retrieval
 from xfusion.store.place import StoreLike
 from xfusion.store.write import is_store, open_store
 
-FURTHER = ("exceedance", "chi2")
+FURTHER = ("exceedance", "chi2", WEIGHT)
 PARTS = (
     *(f"{name}.tif" for name in (MU, SIGMA, MASK, SOURCE, CONFLICT)),
     "item.json",
@@ -38,7 +42,8 @@ def open_result(result: FilePath | StoreLike, /, *, prefix: str = "") -> xr.Data
     -------
     Dataset
         The retrieval as it was before it was written, with the source and whatever else is there,
-        in the blocks of the store or the files.
+        in the blocks of the store or the files. Of files `conflict` is uint8, 0 or 1, and layers of
+        several bands are left out, but the weights of sensors.
 
     Raises
     ------
@@ -111,7 +116,46 @@ def open_result(result: FilePath | StoreLike, /, *, prefix: str = "") -> xr.Data
         raise ValueError(msg) from error
     layers = {n: files[n] for n in (SOURCE, CONFLICT) if files[n].exists()}
     layers |= _further(path, prefix, {*files})
-    return dataset.assign({n: open_raster(file, masked=False) for n, file in layers.items()})
+    return _with_layers(dataset, layers)
+
+
+def _with_layers(dataset: xr.Dataset, files: Mapping[str, Path]) -> xr.Dataset:
+    """Return a retrieval of files with its further layers, in the words that it had."""
+    dataset = dataset.assign({name: _layer(name, file) for name, file in files.items()})
+    if MASK in dataset:
+        dataset[MASK].attrs = _own(dataset[MASK].attrs)
+    return annotate(dataset)
+
+
+def _layer(name: str, file: Path) -> xr.DataArray:
+    """Open a layer beside mu, with what is said of it alone."""
+    layer = _weights(file) if name == WEIGHT else open_raster(file, masked=False)
+    own = _own(layer.attrs)
+    if name == CONFLICT:
+        own["flag_values"] = AGREEMENT["flag_values"].astype(layer.dtype)
+    return layer.drop_attrs(deep=False).assign_attrs(own)
+
+
+def _weights(file: Path) -> xr.DataArray:
+    """Open the weights of all sensors, a band for each."""
+    import rasterio
+    import rioxarray
+
+    with rasterio.open(file) as opened:
+        said, tags = [str(each) for each in opened.descriptions], opened.tags()
+    bands = rioxarray.open_rasterio(file, chunks={"band": -1, "y": CHUNK, "x": CHUNK})
+    assert isinstance(bands, xr.DataArray)  # noqa: S101  # a file of one size is
+    labels = [each.removeprefix(f"{WEIGHT} ") for each in said]
+    weights = xr.DataArray(bands.variable.data, {"sensor": labels}, ("sensor", *bands.dims[1:]))
+    return weights.assign_attrs({k: tags[k] for k in ("long_name", "units") if k in tags})
+
+
+def _own(attrs: Mapping[Any, Any]) -> dict[Any, Any]:
+    """Return attributes without those of the whole, and of a packing that is none."""
+    is_packed = (attrs.get("scale_factor", 1), attrs.get("add_offset", 0)) != (1, 0)
+    is_missing = not np.isnan(attrs.get("_FillValue", np.nan))
+    kept = {k: v for k, v in attrs.items() if not OF_ALL.fullmatch(str(k))}
+    return kept if is_packed or is_missing else {k: v for k, v in kept.items() if k not in UNPACKED}
 
 
 def _further(path: Path, prefix: str, known: set[str]) -> dict[str, Path]:
@@ -121,4 +165,12 @@ def _further(path: Path, prefix: str, known: set[str]) -> dict[str, Path]:
         assets = json.loads((path / f"{prefix}item.json").read_text(encoding="utf-8"))["assets"]
     names = [name for name in assets if name not in known and name.isidentifier()]
     files = {name: path / f"{prefix}{name}.tif" for name in names}
-    return {name: file for name, file in files.items() if file.exists()}
+    return {n: file for n, file in files.items() if file.exists() and _is_of_map(n, file)}
+
+
+def _is_of_map(name: str, file: Path) -> bool:
+    """Whether a file has one band, or the weights: what else may be along others nobody knows."""
+    import rasterio
+
+    with rasterio.open(file) as opened:
+        return name == WEIGHT or int(opened.count) == 1
