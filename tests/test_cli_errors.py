@@ -90,7 +90,7 @@ SAID = {
     "verify {0}/text.tif": "text.tif is a file, and a Zarr store a folder: choose another STORE",
     "verify {0}/broken.zarr": "is broken in 1 place: give the command that wrote it again",
     "plot {0}/w.zarr": "Missing option '--out'",
-    "plot {0}/w.zarr --out {0}/p.gif": "must end in png, pdf, svg",
+    "plot {0}/w.zarr --out {0}/p.gif": "must end in png, pdf or svg",
     "plot {0}/w.zarr --out {0}/notes.txt/p.png": "notes.txt is a file, no folder: give another",
     "plot {0}/w.zarr --out {0}/empty": "'--out': File",
     "plot {0}/w.zarr --out {0}/p.png --dpi 5": "'--dpi': 5 is not in the range",

@@ -23,6 +23,7 @@ from xfusion.view.census import BAND
 from xfusion.view.info import info_of
 from xfusion.view.listing import document_of, lines_of
 from xfusion.view.summary import Summary, summarise
+from xfusion.view.words import sentences
 
 GRIDS = {
     "utm": GeoBox((7, 9), Affine(10, 0, 5e5, 0, -10, 5.3e6), "EPSG:32633"),
@@ -250,3 +251,17 @@ def test_a_folder_of_several_retrievals_is_listed_as_json_too(tmp_path: Path) ->
         "2023-06-21T00:00:00Z",
     ]
     assert "days: 2 retrievals" in info_of(str(tmp_path), name="days")
+
+
+def test_sentences_begin_with_a_capital_and_blame_no_mask_that_nobody_had() -> None:
+    mu = np.full((100, 100), 0.3)
+    mu[0, 0] = np.nan
+    one, two = (xf.retrieval(mu, 0.1, sensor=name) for name in ("radar", "optical"))
+    said = sentences(summarise(one.fusion.gaussian(two)))
+    assert said[1] == "More than 99.95 % of them have an estimate."
+    mu[:5] = np.nan
+    said = sentences(summarise(one.fusion.gaussian(two)))
+    assert said[1] == (
+        "95.0 % of them have an estimate; the rest is lost to places that no sensor or mask "
+        "observed (5.0 %)."
+    )

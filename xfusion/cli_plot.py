@@ -45,7 +45,8 @@ def plot_command(
     """
     kind = out.suffix.lower().removeprefix(".")
     if kind not in FORMATS:
-        msg = f"--out {out}: the name of the picture must end in {', '.join(FORMATS)}"
+        endings = f"{', '.join(FORMATS[:-1])} or {FORMATS[-1]}"
+        msg = f"--out {out}: the name of the picture must end in {endings}"
         raise click.UsageError(msg)
     refuse_place("--out", out)
     said = one_line_errors(debug=debug), warnings_in_lines(quiet=quiet)

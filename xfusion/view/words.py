@@ -15,7 +15,7 @@ REASONS = {
     "vegetation": "vegetation",
     "defective": "defective pixels",
     "gfm": "the GFM exclusion mask",
-    "unknown": "places that no mask observed",
+    "unknown": "places that no sensor or mask observed",
     "read_failed": "pixels that could not be read",
     "user": "what you excluded",
 }
@@ -73,7 +73,7 @@ def sentences(
 def _usable(summary: Summary, asked: Sequence[str]) -> str:
     idle = [name for name, share in summary.contributions.items() if not share and name in asked]
     nothing = f"; {_and(idle)} contributed to none" if idle else ""
-    usable = f"{_percent(summary.usable)} of them have an estimate{nothing}"
+    usable = f"{_percent(summary.usable).capitalize()} of them have an estimate{nothing}"
     reasons = sorted(((s, n) for n, s in summary.masks.items() if s >= SOME), reverse=True)
     if not reasons or summary.usable == 1:
         return f"{usable}."
