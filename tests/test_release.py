@@ -5,6 +5,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
 import xfusion as xf
@@ -62,3 +63,10 @@ def test_the_newest_entry_of_the_changelog_is_of_this_version_and_the_day_of_its
 
 def test_the_citation_has_the_licence_of_the_package() -> None:
     assert CITATION["license"] == PROJECT["license"]
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/getting-started/install.md"])
+def test_every_extra_is_told_to_who_installs(page: str) -> None:
+    text = (ROOT / page).read_text()
+    for extra in PROJECT["optional-dependencies"]:
+        assert f"`{extra}`" in text or f'".[{extra}]"' in text
