@@ -3,6 +3,8 @@
 import dataclasses
 import json
 import math
+import re
+from pathlib import Path
 from typing import Any
 
 import dask.array as da
@@ -307,3 +309,14 @@ def test_time_is_that_of_the_bands_unless_it_is_given_and_their_coordinates_are_
     assert found.time == np.datetime64("2023-06-21")
     with pytest.raises(ValueError, match="is of one acquisition, and the bands have a dim time"):
         xf.water.from_backscatter(vv.expand_dims("time"), time="2023-06-21")
+
+
+def test_the_code_of_the_page_runs_and_tells_water_from_land() -> None:
+    page = (Path(__file__).parents[1] / "docs/water.md").read_text()
+    names: dict[str, Any] = {}
+    for block in re.findall(r"```python\n(.*?)```", page, re.DOTALL):
+        exec(block, names)  # noqa: S102  # the page is ours
+    water, unsure, land = names["water"].mu.to_numpy()[0]
+    assert water > 0.9
+    assert 0.2 < unsure < 0.8
+    assert land < 0.1
