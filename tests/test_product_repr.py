@@ -173,6 +173,14 @@ def test_pixels_that_are_not_usable_are_grey_and_no_colour_is() -> None:
     assert not (np.ptp(thumbnail.ANCHORS, axis=1) < 10).any()
 
 
+def test_the_caption_says_which_end_is_light_and_which_is_dark() -> None:
+    low_and_high = xf.retrieval(np.array([[0.0, 1.0]]), 0.1)
+    low, high = (int(colour.sum()) for colour in drawn(low_and_high)[0])
+    said = xf.SensorProduct(dataset=low_and_high)._repr_html_()
+    assert low > high
+    assert "mu, 0 (light) to 1 (dark), grey is not usable" in said
+
+
 def test_north_is_at_the_top_and_x_goes_to_the_right() -> None:
     water = retrieval()
     upside_down = water.isel(y=slice(None, None, -1))

@@ -127,7 +127,7 @@ def _picture(dataset: xr.Dataset) -> str:
     if drawn is None:
         return ""
     units = html.escape(str(dataset[MU].attrs.get("units", "")))
-    said = f"mu, {drawn.lowest:.3g} (dark) to {drawn.highest:.3g} (light) {units}".rstrip()
+    said = f"mu, {drawn.lowest:.3g} (light) to {drawn.highest:.3g} (dark) {units}".rstrip()
     return (
         f'<figure style="margin:0"><img src="{drawn.uri}" alt="{said}; grey is not usable" '
         f'style="image-rendering:pixelated;width:{drawn.shape[1]}px">'
