@@ -6,13 +6,16 @@ import pickle
 import subprocess
 import sys
 import warnings
+from collections.abc import Callable
 from typing import Any
 
+import dask
 import numpy as np
 import pytest
 import xarray as xr
 
 import xfusion as xf
+from xfusion.models.what_a_module_is import module_digest
 
 torch = pytest.importorskip("torch")
 nn = torch.nn
@@ -89,28 +92,62 @@ def test_what_is_trained_on_does_not_change_what_was_taken() -> None:
     assert not xf.predict(scene(), other, sigma=0.1).mu.equals(one.mu)
 
 
+WAYS: dict[str, Callable[[float], Any]] = {
+    "attribute": float,
+    "private": float,
+    "tensor": lambda factor: torch.tensor([factor]),
+    "array": lambda factor: np.array([factor]),
+    "mapping": lambda factor: {"of all": [factor]},
+    "closure": lambda factor: lambda pixels: pixels * factor,
+}
+
+
 def scaled_by(factor: float, how: str) -> Any:
     """A class of one name and repr, that differs in what it does."""
 
     class Scaled(nn.Module):  # type: ignore[misc, name-defined]  # of a module that may be missing
         def __init__(self) -> None:
             super().__init__()
-            self.factor = factor if how == "attribute" else 1.0
+            if how == "buffer":
+                self.register_buffer("factor", torch.tensor([factor]), persistent=False)
+            elif how != "code":
+                setattr(self, "_factor" if how == "private" else "factor", WAYS[how](factor))
 
         def forward(self, pixels: Any) -> Any:
-            return pixels[:, 0] * self.factor
+            held = getattr(self, "_factor", getattr(self, "factor", 1.0))
+            if callable(held):
+                return held(pixels[:, 0])
+            value = held["of all"] if isinstance(held, dict) else held
+            return pixels[:, 0] * float(np.ravel(value)[0])
 
     if how == "code" and factor == 2:
         setattr(Scaled, "forward", lambda self, pixels: pixels[:, 0] * 2.0)  # noqa: B010  # one name
     return Scaled()
 
 
-@pytest.mark.parametrize("how", ["attribute", "code"])
+@pytest.mark.parametrize("how", [*WAYS, "buffer", "code"])
 def test_networks_of_one_structure_and_weights_are_told_apart_by_what_they_do(how: str) -> None:
     one, again, other = (
-        xf.models.torch(scaled_by(factor, how), dropout=False).name for factor in (1.0, 1.0, 2.0)
+        xf.models.torch(scaled_by(factor, how), dropout=False) for factor in (1.0, 1.0, 2.0)
     )
-    assert one == again != other
+    assert one.name == again.name != other.name
+    bands = scene(32).chunk(y=16)
+    made = [xf.predict(bands, m, sigma=0.1, tile=32, overlap=4).mu for m in (one, other)]
+    first, second = dask.compute(*made)  # by the names of their tasks, in one graph
+    np.testing.assert_allclose(second, 2 * first, rtol=1e-6)
+
+
+def test_what_a_layer_of_torch_does_not_say_of_itself_tells_it_apart() -> None:
+    few, many = (nn.MultiheadAttention(8, heads) for heads in (2, 4))
+    many.load_state_dict(few.state_dict())
+    assert repr(few) == repr(many)
+    assert module_digest(few) != module_digest(many)
+
+
+def test_an_object_that_holds_itself_has_a_digest() -> None:
+    module = scaled_by(1.0, "mapping")
+    module.factor["itself"] = module.factor
+    assert module_digest(module) == module_digest(copy.deepcopy(module))
 
 
 def test_a_digest_is_the_same_in_every_process() -> None:
@@ -166,6 +203,65 @@ def test_a_function_makes_the_module_once_in_a_process() -> None:
     plain = xf.predict(scene(), xf.models.torch(net()), passes=5, seed=1, tile=32, overlap=4)
     assert made == [1]
     assert found.mu.equals(plain.mu)
+
+
+def test_what_is_made_once_is_called_by_one_thread_at_a_time() -> None:
+    options: dict[str, Any] = {"passes": 6, "seed": 1, "tile": 32, "overlap": 4, "batch": 1}
+    expected = xf.predict(scene(100), xf.models.torch(net()), **options)
+    makers = [xf.models.torch(net) for _ in range(3)]
+    blocks = [scene(100).chunk(y=y) for y in (20, 30, 40)]
+    lazy = [xf.predict(b, m, **options) for b, m in zip(blocks, makers, strict=True)]
+    for found in dask.compute(*lazy, scheduler="threads", num_workers=4):
+        np.testing.assert_array_equal(found.mu, expected.mu)
+
+
+class Windows(nn.Module):  # type: ignore[misc, name-defined]  # of a module that may be missing
+    """A layer of dropout on windows of 8 x 8 pixels, one after the other along the batch."""
+
+    def __init__(self, side: int = 8) -> None:
+        super().__init__()
+        self.drop, self.side = nn.Dropout(0.3), side
+
+    def forward(self, pixels: Any) -> Any:
+        batch, bands, rows, columns = pixels.shape
+        side = self.side
+        cut = pixels.reshape(batch, bands, rows // side, side, columns // side, side)
+        windows = self.drop(cut.permute(0, 2, 4, 1, 3, 5).reshape(-1, bands, side, side))
+        back = windows.reshape(batch, rows // side, columns // side, bands, side, side)
+        return back.permute(0, 3, 1, 4, 2, 5).reshape(pixels.shape)[:, 0]
+
+
+def test_windows_along_the_batch_drop_values_of_their_own_whatever_the_batch() -> None:
+    model = xf.models.torch(Windows())
+    pixels = np.ones((3, 2, 32, 32), np.float32)
+    several = model(pixels, seed=1, tile_seeds=[5, 6, 7])
+    for k, seed in enumerate((5, 6, 7)):
+        np.testing.assert_array_equal(several[k], model(pixels[k : k + 1], tile_seeds=[seed])[0])
+    corners = {several[0, i : i + 8, j : j + 8].tobytes() for i in (0, 8) for j in (0, 8)}
+    assert len(corners) == 4
+
+    class Mean(nn.Module):  # type: ignore[misc, name-defined]  # as above
+        def __init__(self) -> None:
+            super().__init__()
+            self.drop = nn.Dropout(0.3)
+
+        def forward(self, pixels: Any) -> Any:
+            return self.drop(pixels.mean(0, keepdim=True))[:, 0].expand(len(pixels), -1, -1)
+
+    with pytest.raises(ValueError, match=r"is given 1 items of 3 tiles: .* batch=1 lets"):
+        xf.models.torch(Mean())(pixels, seed=1, tile_seeds=[5, 6, 7])
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit.trace:DeprecationWarning", "ignore:The .grad attr")
+def test_torchscript_is_a_module_without_layers_that_drop() -> None:
+    plain = net(nn.Identity()).eval()
+    traced = torch.jit.trace(plain, torch.zeros(1, 2, 8, 8))
+    expected = xf.predict(scene(), xf.models.torch(plain), sigma=0.1)
+    found = xf.predict(scene(), xf.models.torch(traced), sigma=0.1)
+    np.testing.assert_allclose(found.mu, expected.mu, atol=1e-6)
+    assert all(weights.requires_grad for weights in traced.parameters())
+    other = torch.jit.trace(nn.Sequential(*plain[:-1], nn.Tanh()), torch.zeros(1, 2, 8, 8))
+    assert module_digest(traced) != module_digest(other)
 
 
 def test_a_head_of_mean_and_log_variance_keeps_both_parts_apart() -> None:

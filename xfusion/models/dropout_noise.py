@@ -64,8 +64,16 @@ class _Noise:
             return self.of_channels(layer, None, output)
         import torch as library
 
-        shape = (1, *output.shape[1:])
-        each = [self._kept(layer, shape, output, 1 + k) for k in range(len(output))]
+        tiles = len(self._seeds) - 1
+        if len(output) % tiles:
+            msg = (
+                f"{layer} is given {len(output)} items of {tiles} tiles: which are of which is "
+                "not known; batch=1 lets the network see one tile at a time"
+            )
+            raise ValueError(msg)
+        # of each tile one, or as many as windows or tokens were made of it
+        shape = (len(output) // tiles, *output.shape[1:])
+        each = [self._kept(layer, shape, output, 1 + k) for k in range(tiles)]
         return output * library.cat(each)
 
     def _kept(self, layer: Any, shape: tuple[int, ...], like: Tensor, number: int) -> Tensor:

@@ -176,7 +176,7 @@ class TorchModel(InGraph):
         """
         import torch as library
 
-        module, lock = self._module, self._lock
+        module, lock = self._module_and_lock
         device = self._device
         weights = next((p for p in module.parameters() if p.is_floating_point()), None)
         # a copy: torch warns of arrays that cannot be written
@@ -197,11 +197,14 @@ class TorchModel(InGraph):
         return _as_array(found)
 
     @property
-    def _module(self) -> Module:
+    def _module_and_lock(self) -> tuple[Module, threading.Lock]:
         if not self._is_made_later:
-            return self.module
-        made: Module = once(("torch", self.digest), lambda: _at_rest(self.module()))
-        if self.dropout and not any(True for _ in dropouts(made)):
+            return self.module, self._lock
+        # one lock for all that call what was made once
+        made: tuple[Module, threading.Lock] = once(
+            ("torch", self.digest), lambda: (_at_rest(self.module()), threading.Lock())
+        )
+        if self.dropout and not any(True for _ in dropouts(made[0])):
             msg = f"the module that {self.name} makes has no layer of dropout: dropout=False"
             raise ValueError(msg)
         return made
@@ -214,7 +217,10 @@ class TorchModel(InGraph):
 
 
 def _at_rest(module: Module) -> Module:
-    return module.eval().requires_grad_(requires_grad=False)
+    for weights in module.parameters():
+        if weights.is_leaf:  # those in a copy of TorchScript are none
+            weights.requires_grad_(requires_grad=False)
+    return module.eval()
 
 
 def _as_array(found: Any) -> Any:
