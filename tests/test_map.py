@@ -1,6 +1,7 @@
 """xfusion map: from a box and a date, by a STAC API of this machine, to a map of a real place."""
 
 import dataclasses
+import datetime as dt
 import json
 import re
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ import xfusion as xf
 from tests import catalogues as c
 from xfusion.cli import main
 from xfusion.demo.server import serve
+from xfusion.scenes import nearest_pass
 from xfusion.stac.named import S2_CATALOGS, catalog_of_name
 from xfusion.water_map import Catalogs, WaterMap, map_water
 
@@ -257,6 +259,55 @@ def test_models_get_decibels_and_reflectances_in_place_of_thresholds(
     assert -40 < radar.min() < radar.max() < 20
     assert optical.shape[0] == 4
     assert 0 <= optical.min() < optical.max() < 2
+
+
+def one_number(number: float) -> Any:
+    """A model that is as sure of one mean everywhere."""
+
+    def model(pixels: Any) -> tuple[Any, Any]:
+        first = pixels[:, 0]
+        return np.full_like(first, number), np.full_like(first, 0.01)
+
+    return xf.models.mean_and_variance(model)
+
+
+def test_what_a_model_is_given_and_what_it_returns_is_not_guessed(
+    served: tuple[str, GeoBox],
+) -> None:
+    plain = dataclasses.replace(xf.stac.PLANETARY_COMPUTER_RTC, url=served[0], signer=None)
+    says_nothing = Catalogs(rtc=dataclasses.replace(plain, units={}), s1=served[0], s2=served[0])
+    models = {"s1": one_number(0.5)}
+    with pytest.raises(ValueError, match="vv does not say whether it is in dB or linear"):
+        by_functions(served, S1_ONLY, models=models, catalogs=says_nothing)
+    logits = by_functions(served, S1_ONLY, models={"s1": one_number(-4.0)}).product
+    with pytest.raises(ValueError, match=r"returned -4\.0, bounded=\(0, 1\): end it .* sigmoid"):
+        logits.dataset.compute()
+
+
+@pytest.mark.parametrize(
+    "day", [DAY, np.datetime64(DAY), dt.date.fromisoformat(DAY), dt.datetime.fromisoformat(DAY)]
+)
+def test_the_pass_nearest_to_noon_is_that_of_a_day_whatever_says_it(day: Any) -> None:
+    times = np.array([f"{DAY}T00:30", f"{DAY}T11:00"], "datetime64[ns]")
+    passes = xr.Dataset(coords={"time": times})
+    assert nearest_pass(passes, day).time == times[1]
+    assert nearest_pass(passes, f"{DAY}T01:00").time == times[0]
+    assert nearest_pass(passes, f"{DAY}T00:00").time == times[0]
+
+
+def test_scenes_without_the_bands_are_not_told_as_those_that_there_are(tmp_path: Path) -> None:
+    href = c.write(tmp_path / "hh.tif", np.full(c.GRID.shape, 0.1, np.float32), c.GRID)
+    assets = {"hh": {"href": href}, "hv": {"href": href}}
+    time, collection = f"{DAY}T05:00:00Z", "sentinel-1-rtc"
+    made = c.item("polar", time, c.GRID, assets, c.proj(c.GRID), collection=collection)
+    url = tmp_path / "items.json"
+    url.write_text(json.dumps({"type": "FeatureCollection", "features": [made]}))
+    told = r"none of Sentinel-1 with the bands vv, vh within 30 days; none of Sentinel-2 within"
+    with (
+        pytest.warns(UserWarning, match=r"'polar' .* lacks the assets \['vv', 'vh'\]"),
+        pytest.raises(LookupError, match=told),
+    ):
+        by_functions((str(url), c.GRID), DAY)
 
 
 def by_functions(served: tuple[str, GeoBox], date: str, **more: Any) -> WaterMap:

@@ -74,8 +74,12 @@ def chosen_pass(bands: xr.Dataset, date: Time) -> xr.Dataset:
 
 def nearest_pass(bands: xr.Dataset, date: Time) -> xr.Dataset:
     """Return the pass that is nearest to a moment, or to noon of a day."""
-    is_day = isinstance(date, str) and "T" not in date and ":" not in date
-    moment = as_time(date) + (HALF_A_DAY if is_day else np.timedelta64(0, "h"))
+    moment = as_time(date)
+    # a day of numpy or of datetime is no text
+    is_day = moment == moment.astype("datetime64[D]")
+    if isinstance(date, str):
+        is_day = "T" not in date and ":" not in date
+    moment = moment + (HALF_A_DAY if is_day else np.timedelta64(0, "h"))
     apart = np.abs(bands.time.to_numpy() - moment)
     return bands.isel(time=int(np.argmin(apart)))
 

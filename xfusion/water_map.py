@@ -18,6 +18,7 @@ from .fusion.rules import Inflate, RuleName
 from .masks.exclusion import NDVI_MAX
 from .masks.mosaic import OnReadError
 from .models import water
+from .models.bands_of_water import is_linear
 from .models.predicting import predict
 from .products import SensorProduct, Sentinel1Product, Sentinel2Product
 from .scenes import (
@@ -117,7 +118,8 @@ def map_water(
         Metres of a pixel, of the grid of a box.
     models : mapping, optional
         "s1" or "s2" -> a model for :func:`xfusion.predict`. That of "s1" gets VV and VH in dB,
-        that of "s2" the reflectances green, red, near infrared and short-wave infrared (1.6 um).
+        that of "s2" the reflectances green, red, near infrared and short-wave infrared (1.6 um);
+        a mean that is no probability is an error.
         Without, :func:`xfusion.water.from_backscatter` and :func:`xfusion.water.from_reflectance`.
     calibrations : mapping, optional
         "s1" or "s2" -> what its retrieval is calibrated with, before the fusion.
@@ -191,7 +193,8 @@ def _retrieved(name: str, scene: xr.Dataset, model: Any) -> xr.Dataset:
     sensor = "sentinel-1" if name == S1 else "sentinel-2"
     if model is not None:
         bands = scene[[*BANDS[name]]].drop_vars("time")
-        found = predict(_in_units(name, bands), model, sensor=sensor, time=moment)
+        ways: dict[str, Any] = {"bounded": (0, 1), "sensor": sensor, "time": moment}
+        found = predict(_in_units(name, bands), model, **ways)
         # as those of the other sensor, which may have no model
         return found.assign({n: found[n].assign_attrs(units="1") for n in (MU, SIGMA)})
     if name == S1:
@@ -208,7 +211,7 @@ def _in_units(name: str, bands: xr.Dataset) -> xr.Dataset:
     in_db = {
         str(band): (10 * np.log10(power.where(power > 0))).astype(np.float32)
         for band, power in bands.data_vars.items()
-        if power.attrs.get("units") != "dB"
+        if is_linear(str(band), power, None)
     }
     return bands.assign(in_db)
 
@@ -235,6 +238,11 @@ def _masked(
     return (Sentinel1Product if name == S1 else Sentinel2Product)(dataset=dataset)
 
 
+def _has_bands(item: Any, name: str, catalog: Catalog) -> bool:
+    keys = catalog.keys_of(item.collection_id)
+    return all(keys[band] in item.assets for band in BANDS[name])
+
+
 def _nothing(catalogs: Catalogs, geobox: Any, date: Time, days: int) -> str:
     """Say that there is nothing, and when there is."""
     told, away = [], []
@@ -245,8 +253,13 @@ def _nothing(catalogs: Catalogs, geobox: Any, date: Time, days: int) -> str:
         except LookupError:
             told.append(f"none of {FULL_NAMES[name]} within {SEARCHED} days")
             continue
+        whole = [item for item in items if _has_bands(item, name, catalog)]
+        if not whole:
+            bands = f"with the bands {', '.join(BANDS[name])}"
+            told.append(f"none of {FULL_NAMES[name]} {bands} within {SEARCHED} days")
+            continue
         apart = {
-            day_of(item_time(item)): abs(as_time(item_time(item)) - as_time(date)) for item in items
+            day_of(item_time(item)): abs(as_time(item_time(item)) - as_time(date)) for item in whole
         }
         nearest = sorted(apart, key=lambda day: apart[day])[:TOLD]
         away.append(int(np.ceil(apart[nearest[0]] / np.timedelta64(1, "D"))))

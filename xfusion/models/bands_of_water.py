@@ -72,7 +72,7 @@ def backscatter_of(
         raise ValueError(msg)
     given = {VV: vv} if vh is None else {VV: vv, VH: vh}
     plain = {name: _plain(band, name) for name, band in given.items()}
-    linear = tuple(_is_linear(name, band, units) for name, band in plain.items())
+    linear = tuple(is_linear(name, band, units) for name, band in plain.items())
     names, layers = tuple(given), _on_one_grid(plain)
     measured = Backscatter(names, linear, float(looks))
     return Bands(names, layers, names, measured, _failed(given))
@@ -180,7 +180,14 @@ def _grid_of(band: xr.DataArray) -> xr.Dataset:
     return as_retrieval(named)
 
 
-def _is_linear(name: str, band: Any, units: str | None) -> bool:
+def is_linear(name: str, band: Any, units: str | None) -> bool:
+    """Return whether backscatter is power; else it is in dB.
+
+    Raises
+    ------
+    ValueError
+        If neither it nor `units` says that, or both and not the same.
+    """
     said = units_of(band) if isinstance(band, xr.DataArray) else None
     known = None if said is None else said.strip().lower()
     if known in DB | LINEAR:
