@@ -4,6 +4,7 @@ import dataclasses
 import datetime as dt
 import json
 import re
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -233,6 +234,17 @@ def test_a_map_that_is_there_is_not_written_over(
     ran = run(served, tmp_path / "water", DAY)
     assert ran.exit_code == 1
     assert "report.html" in ran.output
+
+
+def test_without_matplotlib_it_ends_before_a_search(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    nowhere = "http://127.0.0.1:9", GeoBox.from_bbox((16, 47, 16.1, 47.1), shape=(9, 9))
+    ran = run(nowhere, tmp_path / "water", DAY)
+    assert ran.exit_code == 1
+    assert 'Error: the picture needs matplotlib: pip install "xfusion[viz]"' in ran.output
+    assert not (tmp_path / "water").exists()
 
 
 def test_models_get_decibels_and_reflectances_in_place_of_thresholds(

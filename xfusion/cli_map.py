@@ -136,10 +136,12 @@ def map_command(
     picture, page = beside(out)
     with one_line_errors(debug=debug), terminated_is_interrupted(), cluster(scheduler):
         from .store.write import is_store
+        from .view.figures import matplotlib_of
         from .view.reporting import report_target
         from .water_map import Catalogs, map_water
         from .workflow import S1, S2
 
+        matplotlib_of()  # what is missing is said before the work, not after it
         report_target(page, overwrite=not resume)
         calibrations = calibrations_of([S1, S2], calibration)
         models = _models(model)
