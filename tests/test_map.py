@@ -415,7 +415,8 @@ def test_errors_of_the_catalogue_of_backscatter_name_its_own_option(
         (["--bbox", "179.9,-17,-179.9,-16"], "of a box across the antimeridian give east as 180.1"),
         (["--bbox", "600000,5200000,610000,5210000"], "are no degrees: give longitudes, latitudes"),
         (["--out", __file__], "looks like a file|is a file, but a result is several"),
-        (["--model", "a.onnx", "b.onnx"], "a.onnx|--model needs onnxruntime"),
+        (["--model", "a.onnx", "b.onnx"], "--model a.onnx b.onnx: of one network .*repeated, bet"),
+        (["--model", "a", "b", "--model", "c", "d"], "'/.*/a'|--model needs onnxruntime"),
     ],
 )
 def test_what_is_wrong_is_said_in_words_of_the_command_before_a_search(

@@ -104,6 +104,11 @@ WORDS = {
         "begin another store, by this command or of a filter"
     ),
     r"xf\.models\.onnx needs": "--model needs",
+    r"take more, or say correct_few=False": "give more networks, --model repeated",
+    r"give as many bands, and tile= and batch= as it was exported for; of a fixed batch, 1": (
+        "export it for as many bands, and for any batch, rows and columns"
+    ),
+    r"such as a sigmoid, or leave bounded out": "such as a sigmoid",
     r"\bplace=\(([^)]*)\)": r"--bbox \1",
     r"give parts of it as place=, or a grid of a CRS that fits it, .*": "give parts of it",
     r"\bcorrelation=": "--correlation ",
