@@ -5,6 +5,7 @@ import datetime as dt
 import json
 import re
 import sys
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -389,6 +390,22 @@ def test_pixels_of_bands_that_cannot_be_read_are_flagged_if_asked_for(
             by_functions(place, day).product.dataset.compute()
         made = by_functions(place, day, on_read_error="flag").product.dataset
         assert (made["mask"].to_numpy() & 64).all()
+
+
+def test_nothing_is_opened_of_passes_that_are_not_taken(shared_data: Path, tmp_path: Path) -> None:
+    items, grid = items_of_chip(shared_data, tmp_path)
+    for each in items:
+        if each["id"] in (f"S1_{S1_ONLY}", f"S2_{S2_ONLY}"):
+            lost = {"href": (tmp_path / "lost.tif").as_uri()}
+            each["assets"] = {name: asset | lost for name, asset in each["assets"].items()}
+    url = tmp_path / "items.json"
+    url.write_text(json.dumps({"type": "FeatureCollection", "features": items}))
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        made = by_functions((str(url), grid), DAY, days=12).product.dataset
+        expected = by_functions((str(url), grid), DAY).product.dataset
+    assert not [w for w in told if S2_ONLY in str(w.message)]
+    xr.testing.assert_identical(made.compute(), expected.compute())
 
 
 def test_errors_of_the_catalogue_of_backscatter_name_its_own_option(

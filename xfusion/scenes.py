@@ -2,27 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 import xarray as xr
 
 from .datamodel.times import Time, as_time
+from .masks.footprints import COVERED, covered_shares
+from .masks.grouping import grouped_by_pass
 from .masks.mosaic import OnReadError
 from .stac.interval import day_interval
+from .stac.items import item_time
 from .stac.place_and_date import load as bands_of_place
 from .stac.profiles import Catalog
+from .stac.searching import search
 from .wording import by_catalog
 from .workflow import S1, S2
 
 if TYPE_CHECKING:
+    import pystac
     from odc.geo.geobox import GeoBox
 
 BANDS: Mapping[str, tuple[str, ...]] = {
     S1: ("vv", "vh"),
     S2: ("green", "red", "nir", "swir16"),
 }
+# by the classes it is seen whether the offset was applied to the pixels
+BESIDE: Mapping[str, tuple[str, ...]] = {S1: (), S2: ("scl",)}
 FULL_NAMES = {S1: "Sentinel-1", S2: "Sentinel-2"}
 ENOUGH = 0.9  # of the share that the pass covers which covers most
 WHOLE = 0.995  # share of a place that is written as all of it
@@ -56,14 +63,37 @@ def bands_of_sensor(
     name: str,
     catalog: Catalog,
     grid: GeoBox,
-    interval: str,
+    date: Time,
+    days: int,
     on_read_error: OnReadError,
-) -> xr.Dataset:
-    """Load the bands of a sensor, of all passes of an interval."""
-    # by the classes it is seen whether the offset was applied to the pixels
-    bands = [*BANDS[name], *(["scl"] if name == S2 else [])]
+) -> tuple[xr.Dataset, str]:
+    """Load the bands of the pass of a sensor that is taken, and say which that is."""
+    bands = [*BANDS[name], *BESIDE[name]]
+    taken: Time = interval_of(date, days)
     with by_catalog("rtc" if name == S1 else name):
-        return bands_of_place(catalog, grid, interval, bands, on_read_error=on_read_error)
+        items = search(catalog, grid, taken, default=catalog)
+        passes = grouped_by_pass(item for item in items if has_bands(item, name, catalog))
+        known = _described(passes, grid)
+        if passes:
+            # chosen before it is loaded: of others nothing is to be opened
+            taken = chosen_pass(known, date).time.to_numpy()[()]
+        loaded = bands_of_place(catalog, grid, taken, bands, on_read_error=on_read_error)
+    scene = chosen_pass(loaded, date)
+    return scene, sentence_of(name, scene, nearest_pass(known, date))
+
+
+def has_bands(item: pystac.Item, name: str, catalog: Catalog) -> bool:
+    """Whether an item has the bands of a sensor, and what is loaded beside them."""
+    keys = catalog.keys_of(item.collection_id)
+    return all(keys[band] in item.assets for band in (*BANDS[name], *BESIDE[name]))
+
+
+def _described(passes: Sequence[Sequence[pystac.Item]], grid: GeoBox) -> xr.Dataset:
+    """Return what passes say of themselves: when they are from, and what they cover."""
+    times = [as_time(min(map(item_time, items))) for items in passes]
+    time = np.array(times, "datetime64[ns]")
+    covered = "time", covered_shares(passes, grid)
+    return xr.Dataset(coords={"time": time, COVERED: covered})
 
 
 def chosen_pass(bands: xr.Dataset, date: Time) -> xr.Dataset:

@@ -25,11 +25,9 @@ from .scenes import (
     BANDS,
     FULL_NAMES,
     bands_of_sensor,
-    chosen_pass,
     day_of,
+    has_bands,
     interval_of,
-    nearest_pass,
-    sentence_of,
     when,
 )
 from .stac.items import item_time
@@ -148,7 +146,7 @@ def map_water(
         If there is no scene of one of the sensors, or no mask of a scene.
     """
     catalogs = catalogs or Catalogs()
-    interval = interval_of(date, days)
+    interval_of(date, days)  # what is none is refused before a search
     grid: GeoBox = grid_of_place(place, resolution)  # one, whatever is found
     found: list[str] = []
     missing: list[str] = []
@@ -156,16 +154,15 @@ def map_water(
     for name in (S1, S2):
         with of_sensor(name):
             try:
-                bands = bands_of_sensor(
-                    name, catalogs.of_bands(name), grid, interval, on_read_error
+                scene, sentence = bands_of_sensor(
+                    name, catalogs.of_bands(name), grid, date, days, on_read_error
                 )
             except LookupError as error:
                 whole = " with all bands" if "has the assets" in str(error) else ""
                 scene_of = f"scene of {FULL_NAMES[name]}{whole}"
                 missing.append(f"No {scene_of} was found {when(date, days)}.")
                 continue
-            scene = chosen_pass(bands, date)
-            found.append(sentence_of(name, scene, nearest_pass(bands, date)))
+            found.append(sentence)
             dataset = _retrieved(name, scene, (models or {}).get(name))
             if calibrations and name in calibrations:
                 dataset = apply_calibration(dataset, calibrations[name])
@@ -238,11 +235,6 @@ def _masked(
     return (Sentinel1Product if name == S1 else Sentinel2Product)(dataset=dataset)
 
 
-def _has_bands(item: Any, name: str, catalog: Catalog) -> bool:
-    keys = catalog.keys_of(item.collection_id)
-    return all(keys[band] in item.assets for band in BANDS[name])
-
-
 def _nothing(catalogs: Catalogs, geobox: Any, date: Time, days: int) -> str:
     """Say that there is nothing, and when there is."""
     told, away = [], []
@@ -253,7 +245,7 @@ def _nothing(catalogs: Catalogs, geobox: Any, date: Time, days: int) -> str:
         except LookupError:
             told.append(f"none of {FULL_NAMES[name]} within {SEARCHED} days")
             continue
-        whole = [item for item in items if _has_bands(item, name, catalog)]
+        whole = [item for item in items if has_bands(item, name, catalog)]
         if not whole:
             bands = f"with the bands {', '.join(BANDS[name])}"
             told.append(f"none of {FULL_NAMES[name]} {bands} within {SEARCHED} days")
