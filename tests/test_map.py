@@ -408,6 +408,22 @@ def test_nothing_is_opened_of_passes_that_are_not_taken(shared_data: Path, tmp_p
     xr.testing.assert_identical(made.compute(), expected.compute())
 
 
+def test_a_pass_across_midnight_is_one(tmp_path: Path) -> None:
+    made = []
+    for number, (part, time) in enumerate(
+        [(c.GRID[:32], "2023-06-19T23:59:50Z"), (c.GRID[32:], f"{DAY}T00:00:15Z")]
+    ):
+        href = c.write(tmp_path / f"{number}.tif", np.full(part.shape, 0.1, np.float32), part)
+        assets = {"vv": {"href": href}, "vh": {"href": href}}
+        one = c.item(f"S1_{number}", time, part, assets, c.proj(part))
+        made.append(one | {"collection": "sentinel-1-rtc"})
+    url = tmp_path / "items.json"
+    url.write_text(json.dumps({"type": "FeatureCollection", "features": made}))
+    found = by_functions((str(url), c.GRID), DAY)
+    assert found.found == ("Sentinel-1: the pass of 2023-06-19 23:59 UTC.",)
+    assert found.product.mu.notnull().all()
+
+
 def test_errors_of_the_catalogue_of_backscatter_name_its_own_option(
     served: tuple[str, GeoBox], tmp_path: Path
 ) -> None:

@@ -73,13 +73,17 @@ def bands_of_sensor(
     with by_catalog("rtc" if name == S1 else name):
         items = search(catalog, grid, taken, default=catalog)
         passes = grouped_by_pass(item for item in items if has_bands(item, name, catalog))
-        known = _described(passes, grid)
+        nearer = None
         if passes:
             # chosen before it is loaded: of others nothing is to be opened
-            taken = chosen_pass(known, date).time.to_numpy()[()]
+            known = _described(passes, grid)
+            chosen, nearest = chosen_pass(known, date), nearest_pass(known, date)
+            taken = chosen.time.to_numpy()[()]
+            nearer = None if nearest.time == chosen.time else nearest
         loaded = bands_of_place(catalog, grid, taken, bands, on_read_error=on_read_error)
+    # frames beyond midnight are of it, too
     scene = chosen_pass(loaded, date)
-    return scene, sentence_of(name, scene, nearest_pass(known, date))
+    return scene, sentence_of(name, scene, nearer)
 
 
 def has_bands(item: pystac.Item, name: str, catalog: Catalog) -> bool:
@@ -114,13 +118,14 @@ def nearest_pass(bands: xr.Dataset, date: Time) -> xr.Dataset:
     return bands.isel(time=int(np.argmin(apart)))
 
 
-def sentence_of(name: str, scene: xr.Dataset, nearest: xr.Dataset) -> str:
+def sentence_of(name: str, scene: xr.Dataset, nearer: xr.Dataset | None) -> str:
     """Return what is said of the pass that is taken, and of one that is nearer."""
     orbit = f", orbit {int(scene.orbit)}" if "orbit" in scene.coords else ""
     state = f" {scene.orbit_state.item()}" if "orbit_state" in scene.coords else ""
     share = f",{_covers(scene)}" if scene.covered < WHOLE else ""
-    other = nearest.time.item() != scene.time.item()
-    rather = f" Nearer is that of {_minute(nearest)} UTC,{_covers(nearest)}." if other else ""
+    rather = ""
+    if nearer is not None:
+        rather = f" Nearer is that of {_minute(nearer)} UTC,{_covers(nearer)}."
     return f"{FULL_NAMES[name]}: the pass of {_minute(scene)} UTC{orbit}{state}{share}.{rather}"
 
 
