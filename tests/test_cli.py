@@ -261,7 +261,6 @@ def test_a_mask_without_a_date_is_told(served: Served, tmp_path: Path) -> None:
         (["--date", "2023-06-20T03:00:00"], "--date 2023-06-20 uses all passes of that day"),
         (["--catalog-s1", "http://127.0.0.1:1"], "try again, or give another --catalog-s1"),
         (["--catalog-s2", "http://127.0.0.1:1"], "try again, or give another --catalog-s2"),
-        (["--catalog-s2", "missing.json"], "s2: .*missing.json"),
         (["--grid", "EPSG:99999,10"], "--grid 'EPSG:99999,10': PROJ knows no CRS 'EPSG:99999'"),
         (["--correlation", "-0.9"], "--correlation -0.9: must be -0.5 to 1 for 3 sensors"),
         (["--sensor", "b", "S1_MU", "S2_SIGMA"], "b: sigma and mu are not .* rio warp --like"),
@@ -279,6 +278,17 @@ def test_errors_speak_of_options_of_the_command_not_of_arguments_of_functions(
     assert re.search(said, result.output), result.output
     assert not re.search(PYTHON, result.output), result.output
     assert not (tmp_path / "w.zarr").exists()
+
+
+def test_a_catalogue_that_is_nowhere_is_told_with_those_that_have_names(
+    served: Served, tmp_path: Path
+) -> None:
+    out = tmp_path / "w.zarr"
+    result = call("fuse", *served.arguments, "--catalog-s2", "missing.json", "--out", out)
+    assert result.exit_code == 2
+    assert "'--catalog-s2': 'missing.json' is no URL, no file" in result.output
+    assert "earth-search" in result.output
+    assert not out.exists()
 
 
 @pytest.mark.parametrize("name", ["water.tif", "water.nc"])

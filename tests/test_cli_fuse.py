@@ -102,7 +102,8 @@ def test_a_box_is_fused_as_that_part_of_the_whole(files: list[str], tmp_path: Pa
     [
         ("16,47,17", "give four numbers"),
         ("a,b,c,d", "give four numbers"),
-        ("17,47,16,48", "across the antimeridian give east as 376"),
+        ("17,47,16,48", "west, 17, is not west of east, 16; exchange them"),
+        ("179,47,-179,48", "across the antimeridian give east as 181"),
         ("16,48,17,47", "south is 48 and north 47"),
         ("nan,47,17,48", "give four numbers"),
     ],

@@ -123,7 +123,7 @@ def test_what_does_not_go_with_the_store_is_refused_and_leaves_it(
     assert "only what is later is new" in early
     assert "has a grid: leave it out" in refused(store, *third, "--grid", "b")
     assert "give at least one of --s1, --s2 and --sensor" in refused(store)
-    assert "--catalog-s1 is for --s1" in refused(store, *third, "--catalog-s1", "items.json")
+    assert "--catalog-s1 is for --s1" in refused(store, *third, "--catalog-s1", "eodc")
     assert contents(store) == before
 
 

@@ -72,7 +72,7 @@ from .stac.profiles import Catalog
     multiple=True,
     metavar="S1.onnx S2.onnx",
     help="Networks instead of thresholds: of VV and VH in dB, and of the reflectances green, red, "
-    "NIR and SWIR 1.6. Given several times: the spread is sigma.",
+    "NIR and SWIR 1.6. Given several times: the spread is sigma; of one, what a probability has.",
 )
 @catalog_option(
     "--catalog-rtc", RTC_CATALOGS, of="backscatter of Sentinel-1, RTC", default="planetary-computer"
@@ -194,11 +194,5 @@ def _models(given: tuple[tuple[str, str], ...]) -> dict[str, Any]:
     from .models import onnx
     from .workflow import S1, S2
 
-    if len(given) == 1:
-        msg = (
-            f"--model {' '.join(given[0])}: of one network of a sensor nothing tells sigma; give "
-            "several, --model repeated, better four: their spread is sigma"
-        )
-        raise click.UsageError(msg)
     files = dict(zip((S1, S2), zip(*given, strict=True), strict=True)) if given else {}
     return {name: onnx(of[0] if len(of) == 1 else of) for name, of in files.items()}

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
+from .assessment.aleatoric import add_aleatoric
 from .assessment.applying import apply_calibration
+from .datamodel.building import with_flags
 from .datamodel.names import MU, SIGMA
 from .datamodel.times import Time, as_time
 from .fusion.rules import Inflate, RuleName
@@ -19,7 +21,9 @@ from .masks.exclusion import NDVI_MAX
 from .masks.mosaic import OnReadError
 from .models import water
 from .models.bands_of_water import is_linear
+from .models.lacking import flags_of_lacking
 from .models.predicting import predict
+from .models.returned import as_returning
 from .products import SensorProduct, Sentinel1Product, Sentinel2Product
 from .scenes import (
     BANDS,
@@ -51,6 +55,7 @@ if TYPE_CHECKING:
 DIGITAL_NUMBER = 1e-4  # reflectance of one, of Sentinel-2 L2A
 SEARCHED = 30  # days before and after, for the dates that are told where there is nothing
 TOLD = 3  # such dates
+LEAST = "it is the least that a probability has, sqrt(mu (1 - mu))"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -163,9 +168,14 @@ def map_water(
                 missing.append(f"No {scene_of} was found {when(date, days)}.")
                 continue
             found.append(sentence)
-            dataset = _retrieved(name, scene, (models or {}).get(name))
+            model = (models or {}).get(name)
+            alone = model is not None and not _tells_sigma(model)
+            dataset = _retrieved(name, scene, model, sigma=0.0 if alone else None)
             if calibrations and name in calibrations:
                 dataset = apply_calibration(dataset, calibrations[name])
+            if alone:
+                dataset = add_aleatoric(dataset)
+                found.append(f"One network tells no sigma of {FULL_NAMES[name]}: {LEAST}.")
             ways: dict[str, Any] = {"ndvi_max": ndvi_max, "on_read_error": on_read_error}
             products.append(_masked(name, dataset, catalogs, missing, **ways))
     if not products:
@@ -183,22 +193,29 @@ def map_water(
     return WaterMap(product=fused, found=(*found,), missing=(*missing,))
 
 
-def _retrieved(name: str, scene: xr.Dataset, model: Any) -> xr.Dataset:
-    """Make the retrieval of a pass."""
+def _tells_sigma(model: Any) -> bool:
+    returning = as_returning(model)
+    return returning.has_variance or returning.count > 1
+
+
+def _retrieved(name: str, scene: xr.Dataset, model: Any, sigma: float | None) -> xr.Dataset:
+    """Make the retrieval of a pass, with a mask."""
     moment = scene.time.to_numpy()
     scene = scene.drop_vars(["orbit", "orbit_state", "covered"], errors="ignore")
     sensor = "sentinel-1" if name == S1 else "sentinel-2"
     if model is not None:
         bands = scene[[*BANDS[name]]].drop_vars("time")
         ways: dict[str, Any] = {"bounded": (0, 1), "sensor": sensor, "time": moment}
-        found = predict(_in_units(name, bands), model, **ways)
+        found = predict(_in_units(name, bands), model, sigma=sigma, **ways)
         # as those of the other sensor, which may have no model
         return found.assign({n: found[n].assign_attrs(units="1") for n in (MU, SIGMA)})
     if name == S1:
-        return water.from_backscatter(scene["vv"], scene["vh"], sensor=sensor)
-    return water.from_reflectance(
-        scene["green"], scene["swir16"], scene["nir"], scale=DIGITAL_NUMBER, sensor=sensor
-    )
+        made = water.from_backscatter(scene["vv"], scene["vh"], sensor=sensor)
+    else:
+        bands_of_water = (scene[band] for band in ("green", "swir16", "nir"))
+        made = water.from_reflectance(*bands_of_water, scale=DIGITAL_NUMBER, sensor=sensor)
+    # beside the swath nothing is known, whether or not there is a mask of the pass
+    return with_flags(made, flags_of_lacking(made[MU]))
 
 
 def _in_units(name: str, bands: xr.Dataset) -> xr.Dataset:

@@ -147,10 +147,12 @@ def test_a_signature_is_asked_for_anew_at_each_read(
 ) -> None:
     hrefs: list[str] = []
     reads: list[str] = []
+    root = served.root("well", "signer")
     read = RasterFile.read_some
 
     def noted(self: RasterFile, *how: Any) -> Any:
-        reads.append(self.path)
+        if self.path.startswith(root):  # an earlier test may still have threads that read
+            reads.append(self.path)
         return read(self, *how)
 
     monkeypatch.setattr(RasterFile, "read_some", noted)
@@ -160,7 +162,7 @@ def test_a_signature_is_asked_for_anew_at_each_read(
         return f"{href}?n={len(hrefs)}"
 
     profile = dataclasses.replace(xf.stac.EODC, signer=sign)
-    one = item("gfm", served.root("well", "signer"))
+    one = item("gfm", root)
     masked = attach("gfm", one, like=target(chunks=160), catalog=profile)
     assert not hrefs
     for _ in range(2):

@@ -6,7 +6,7 @@ import datetime as dt
 import json
 import math
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from xfusion.datamodel.components import local_path
@@ -27,11 +27,24 @@ Items: TypeAlias = "Iterable[pystac.Item | Mapping[str, Any]]"
 
 
 def complete_items(
-    items: Iterable[pystac.Item], catalog: Catalog
+    items: Iterable[pystac.Item], catalog: Catalog, *, bands: Collection[str] | None = None
 ) -> tuple[list[pystac.Item], dict[str, list[str]]]:
     """Return the items that have every asset of a catalogue, and what the others lack.
 
     The latter as ids of items to keys of assets.
+
+    Parameters
+    ----------
+    items : iterable of pystac.Item
+    catalog : Catalog
+    bands : collection of str, optional
+        Those that matter, ``["red", "nir", "scl"]`` for the mask of Sentinel-2. By default all of
+        the catalogue.
+
+    Raises
+    ------
+    ValueError
+        If the catalogue has no such band.
 
     Examples
     --------
@@ -41,14 +54,20 @@ def complete_items(
     >>> items = xf.stac.as_items(json.loads(scene.items.read_text()))
     >>> s2 = [item for item in items if item.collection_id == "sentinel-2-l2a"]
     >>> del s2[0].assets["scl"]
-    >>> complete, lacking = xf.stac.complete_items(s2, xf.stac.EARTH_SEARCH)
+    >>> complete, lacking = xf.stac.complete_items(
+    ...     s2, xf.stac.EARTH_SEARCH, bands=["red", "nir", "scl"]
+    ... )
     >>> len(s2) - len(complete), lacking
     (1, {'S2B_34TBT_20230620_0_L2A': ['scl']})
     """
+    wanted = [*catalog.assets] if bands is None else [*bands]
+    if unknown := sorted({*wanted} - {*catalog.assets}):
+        msg = f"bands has {unknown}, and the catalogue {[*catalog.assets]}: name some of these"
+        raise ValueError(msg)
     complete, lacking = [], {}
     for item in items:
-        keys = catalog.keys_of(item.collection_id).values()
-        missing = [key for key in keys if not has_asset(item, key)]
+        keys = catalog.keys_of(item.collection_id)
+        missing = [keys[band] for band in wanted if not has_asset(item, keys[band])]
         if missing:
             lacking[item.id] = missing
         else:
