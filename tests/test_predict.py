@@ -209,10 +209,10 @@ def test_memory_is_that_of_two_passes_for_any_number() -> None:
 
 def test_memory_is_that_of_blocks_for_any_area() -> None:
     peaks = []
-    for rows in (256, 2048):
-        made = dask.array.ones((1, rows, 128), chunks=(1, 64, 128), dtype=np.float32)
+    for rows in (512, 4096):
+        made = dask.array.ones((1, rows, 256), chunks=(1, 64, 256), dtype=np.float32)
         bands = xr.DataArray(made, dims=("band", "y", "x"))
-        lazy = xf.predict(bands, steady, tile=128, overlap=8, batch=1, sigma=0.1)
+        lazy = xf.predict(bands, steady, tile=256, overlap=8, batch=1, sigma=0.1)
         tracemalloc.start()
         with dask.config.set(scheduler="sync"):
             lazy.mu.data.sum().compute()
