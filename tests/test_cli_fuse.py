@@ -257,6 +257,9 @@ def test_a_result_keeps_its_threshold_until_another_is_given(
     assert "probability of exceeding 0.6" in said(call("info", out, "--threshold", "0.6"))
     assert call("report", out, "--out", page).exit_code == 0
     assert f"expected: {wanted}" in page.read_text()
+    # and it says which files it is of, not where they are
+    assert "radar mu.tif, radar sigma.tif" in page.read_text()
+    assert "my own files" not in page.read_text()
 
 
 def test_a_result_is_not_read_once_more_for_its_words_where_its_report_has_read_it(

@@ -11,6 +11,8 @@ from .assessment.applying import apply_calibration
 from .assessment.calibration import Calibration
 from .datamodel.grid import geobox_of
 from .datamodel.names import THRESHOLD
+from .datamodel.provenance import FILES
+from .datamodel.redaction import public
 from .datamodel.times import Time
 from .fusion.probability import exceedance
 from .fusion.rules import Inflate, RuleName
@@ -127,8 +129,9 @@ def fuse_files(
     if rule == "gaussian":
         parameters |= {"correlation": correlation, "inflate": inflate}
     fused = products[0].fuse(*products[1:], rule=rule, **parameters)
-    sampled = {f"{RANGE}{name}": str(found) for name, found in ranges.items()}
-    dataset = fused.dataset.assign_attrs(sampled)
+    told = {f"{FILES}{sensor.name}": names_of_files(sensor) for sensor in sensors}
+    told |= {f"{RANGE}{name}": str(found) for name, found in ranges.items()}
+    dataset = fused.dataset.assign_attrs(told)
     if threshold is not None:
         dataset = dataset.assign(exceedance=exceedance(dataset, threshold))
         dataset = dataset.assign_attrs({THRESHOLD: threshold})
@@ -138,6 +141,12 @@ def fuse_files(
 def sensor_name(name: str) -> str:
     """Return what a result calls a sensor, "sentinel-1" of "s1"."""
     return str(PRODUCTS[name].sensor) if name in PRODUCTS else name
+
+
+def names_of_files(sensor: SensorFiles) -> str:
+    """Return the names of the files of a sensor, and addresses without what is secret in them."""
+    files = [str(file) for file in (sensor.mu, sensor.sigma, sensor.mask) if file is not None]
+    return ", ".join(public(f) if "://" in f else Path(f).name for f in files)
 
 
 def check_names(names: Sequence[str]) -> None:

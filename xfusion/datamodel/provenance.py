@@ -1,4 +1,4 @@
-"""Attributes that say which catalogues and items a mask is from."""
+"""Attributes that say which files a result is from, and which catalogues and items a mask."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ ASSETS_MISSING = "mask_assets_missing"
 OFFSETS = "mask_offsets"
 LINKS = "mask_links"
 JOB = "fusion_job"  # which job wrote a store: of what is made of it, it says nothing
+FILES = "fusion_files_"  # and a sensor: the files that it was read from, without their folders
 BY_TIME = "mask_items_by_time"
 WORDS = (CATALOG, COLLECTION, ITEMS)
 TABLES = (ASSETS_MISSING, OFFSETS, LINKS)

@@ -16,6 +16,7 @@ from xfusion.datamodel.provenance import (
     BY_TIME,
     CATALOG,
     COLLECTION,
+    FILES,
     ITEMS,
     ITEMS_FOUND,
     LINKS,
@@ -50,6 +51,7 @@ def text_of(name: str, value: Any) -> str:
 def parameters(attrs: Mapping[Any, Any]) -> Markup:
     """Return what the result was made with, by its attributes."""
     attrs = {str(k): v for k, v in attrs.items() if k not in NO_PARAMETERS}
+    attrs = {k: v for k, v in attrs.items() if not k.startswith(FILES)}
     if not attrs:
         return section("parameters", "Parameters", paragraph("The result says none."))
     rows = [[shortened(name), text_of(name, value)] for name, value in attrs.items()]
@@ -65,6 +67,13 @@ def inputs(attrs: Mapping[Any, Any], sensors: Sequence[Retrieval]) -> Markup:
         rows = [_sensor(k, as_retrieval(each)) for k, each in enumerate(sensors)]
         head = ["sensor", "time", "calibration"]
         content.append(table("Retrievals that are shown beside the result.", head, rows))
+    files = {str(k): str(v) for k, v in attrs.items() if str(k).startswith(FILES)}
+    if files:
+        of_sensors = [
+            [shortened(name.removeprefix(FILES)), joined(*_linked(told))]
+            for name, told in files.items()
+        ]
+        content.append(table("Files that were fused.", ["sensor", "files"], of_sensors))
     for name, said in ((CATALOG, "Catalogues of the masks"), (COLLECTION, "Collections")):
         words = [link(public(word)) for word in str(attrs.get(name, "")).split()]
         if words:
@@ -74,6 +83,12 @@ def inputs(attrs: Mapping[Any, Any], sensors: Sequence[Retrieval]) -> Markup:
     if not content:
         content = [paragraph("The result does not say what it is from.")]
     return section("inputs", "Inputs", *content)
+
+
+def _linked(files: str) -> list[Any]:
+    """Return files after one another, with links to those on the web."""
+    shown = [link(public(f)) if "://" in f else shortened(f) for f in files.split(", ")]
+    return [part for file in shown for part in (", ", file)][1:]
 
 
 def _sensor(number: int, dataset: xr.Dataset) -> list[str]:
