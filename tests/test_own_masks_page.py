@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 TEXT = (Path(__file__).parents[1] / "docs/own-masks.md").read_text()
-CODE = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
+CODE = re.findall(r"```\{code-cell\}\n(.*?)```", TEXT, re.DOTALL)
 RESULT = re.compile(r"^(?P<call>\S.*?\))  # (?P<flags>[\[{].*[\]}])$", re.MULTILINE)
 
 

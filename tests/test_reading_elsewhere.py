@@ -8,7 +8,7 @@ import pytest
 import rasterio
 
 TEXT = (Path(__file__).parents[1] / "docs/reading-elsewhere.md").read_text(encoding="utf-8")
-CODE = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
+CODE = re.findall(r"```\{code-cell\}\n(.*?)```", TEXT, re.DOTALL)
 
 
 def run_page() -> dict[str, Any]:
