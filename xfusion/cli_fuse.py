@@ -133,7 +133,7 @@ def fuse(
     with one_line_errors(debug=debug), terminated_is_interrupted(), cluster(scheduler):
         from .store.write import is_store
         from .view.reporting import report_target
-        from .workflow import FEWEST, RANGE, fuse_files
+        from .workflow import FEWEST, RANGE, fuse_files, sensor_name
 
         if report_file is not None:
             refuse_place("--report", report_file)
@@ -174,7 +174,7 @@ def fuse(
         if not quiet:
             of = fused.dataset.attrs
             for each in sensors:
-                click.echo(f"mu of {each.name}: {of[RANGE + each.name]} (of a sample)")
+                click.echo(f"mu of {sensor_name(each.name)}: {of[RANGE + each.name]} (of a sample)")
             say_what_came_out(out, threshold=threshold, summary=summary)
             if report_file is not None:
                 click.echo(f"The report, for a browser: {public(report_file)}")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import xarray as xr
 
 from xfusion.datamodel.validation import Retrieval
@@ -28,6 +30,11 @@ def compute(dataset: Retrieval, /, *, progress: bool = True) -> xr.Dataset:
         the last is done and then copies them together in one thread. Of what xfusion has
         fused or co-registered it does so as well, and so does ``dask.compute``.
 
+    Raises
+    ------
+    TypeError
+        If it is neither.
+
     Notes
     -----
     The scheduler is dask's own choice or the one that is set. Where its workers share no
@@ -40,7 +47,11 @@ def compute(dataset: Retrieval, /, *, progress: bool = True) -> xr.Dataset:
     >>> xf.compute(lazy).mu.chunks is None
     True
     """
-    dataset = dataset if isinstance(dataset, xr.Dataset) else dataset.dataset
+    given: Any = dataset
+    dataset = given if isinstance(given, xr.Dataset) else getattr(given, "dataset", None)
+    if not isinstance(dataset, xr.Dataset):
+        msg = f"a {type(given).__name__} is neither a Dataset nor a product: call its .compute()"
+        raise TypeError(msg)
     lazy = lazy_variables(dataset)
     if lazy:
         from .placing import placed

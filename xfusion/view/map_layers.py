@@ -51,6 +51,7 @@ TITLES = {
     CHI2: "Chi-square (chi2)",
     DIFFERENCE: "Normalised difference",
     COUNT: "Retrievals (count)",
+    "exceedance": "Probability of exceeding",
 }
 RAMP_OF = {SIGMA: SPREAD, CHI2: SPREAD, DIFFERENCE: APART, WEIGHT: SHARE}
 LIKE_SHARES = (-0.2, 0.5, 1.2)  # least, and least and most of the largest, of noisy shares, too
