@@ -66,4 +66,4 @@ def test_a_product_is_computed_as_its_dataset_is() -> None:
 
 def test_what_is_neither_a_dataset_nor_a_product_is_told_by_its_kind() -> None:
     with pytest.raises(TypeError, match=r"a DataArray is neither .*: call its \.compute\(\)"):
-        xf.compute(xf.retrieval(np.ones((2, 2)), 0.1).mu)  # type: ignore[arg-type]  # the point
+        xf.compute(xf.retrieval(np.ones((2, 2)), 0.1).mu)

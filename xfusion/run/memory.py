@@ -48,16 +48,16 @@ def compute(dataset: Retrieval, /, *, progress: bool = True) -> xr.Dataset:
     True
     """
     given: Any = dataset
-    dataset = given if isinstance(given, xr.Dataset) else getattr(given, "dataset", None)
-    if not isinstance(dataset, xr.Dataset):
+    whole = given if isinstance(given, xr.Dataset) else getattr(given, "dataset", None)
+    if not isinstance(whole, xr.Dataset):
         msg = f"a {type(given).__name__} is neither a Dataset nor a product: call its .compute()"
         raise TypeError(msg)
-    lazy = lazy_variables(dataset)
+    lazy = lazy_variables(whole)
     if lazy:
         from .placing import placed
 
         # as variables: with coordinates, the levels of a MultiIndex would be assigned again
-        dataset = dataset.assign({name: v.copy(data=placed(v.data)) for name, v in lazy.items()})
+        whole = whole.assign({name: v.copy(data=placed(v.data)) for name, v in lazy.items()})
         with progress_of_tasks("computing", show=progress):
-            return dataset.compute()
-    return dataset.compute()
+            return whole.compute()
+    return whole.compute()
