@@ -97,7 +97,7 @@ def test_pages_that_each_come_in_time_do_not_add_up_without_end(
     with search_proxy(api, {"/search": Fault("stall", part=None, seconds=0.65)}) as url:
         with pytest.raises(ConnectionError, match=r"failed.* more than 1.9 s in all"):
             search(asked_by(who, url))
-        assert 1 <= stats(url)["faults"] <= 3
+        assert 2 <= stats(url)["faults"] <= 3  # it is no page alone
 
 
 def test_answers_without_end_are_not_kept(
