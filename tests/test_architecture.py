@@ -1,6 +1,7 @@
 """The rooms of docs/rooms.py, read from the imports; laziness, read from the calls; names."""
 
 import ast
+import functools
 import importlib
 import importlib.util
 import re
@@ -35,10 +36,6 @@ rooms = from_docs("rooms")
 rooms_figure = from_docs("rooms_figure")
 
 MODULES: list[Path] = rooms.modules()
-IMPORTS: list[Any] = rooms.imports()
-IMPORTS_OF: dict[Path, list[Any]] = {path: [] for path in MODULES}
-for statement in IMPORTS:
-    IMPORTS_OF[statement.path].append(statement)
 PACKAGES = [path.parent for path in MODULES if path.name == "__init__.py"]
 EVERY_MODULE = pytest.mark.parametrize(
     "path", MODULES, ids=[str(path.relative_to(PACKAGE)) for path in MODULES]
@@ -46,6 +43,15 @@ EVERY_MODULE = pytest.mark.parametrize(
 EVERY_PACKAGE = pytest.mark.parametrize(
     "folder", PACKAGES, ids=[str(folder.relative_to(ROOT)) for folder in PACKAGES]
 )
+
+
+@functools.cache  # and not above: each worker collects this file, one or two run it
+def imports_of() -> dict[Path, list[Any]]:
+    found: dict[Path, list[Any]] = {path: [] for path in MODULES}
+    for statement in rooms.imports():
+        found[statement.path].append(statement)
+    return found
+
 
 HEAVY = {"rasterio", "rioxarray", "numba", "pystac_client", "odc.stac", "odc.loader", "scipy"}
 OPTIONAL = {"pint", "matplotlib", "rustac", "dask.array", "zarr", "obstore", "tqdm"}
@@ -111,14 +117,15 @@ def test_every_room_is_in_one_row_and_every_row_holds_rooms_that_exist() -> None
 def test_imports_lead_down_the_rows(path: Path) -> None:
     wrong = [
         f"{path.relative_to(ROOT)}:{found.line} imports {found.target}"
-        for found in IMPORTS_OF[path]
+        for found in imports_of()[path]
         if not rooms.is_allowed(found)
     ]
     assert not wrong
 
 
 def test_every_exception_has_a_reason_and_is_needed() -> None:
-    needed = {rooms.ends(found) for found in IMPORTS if not rooms.leads_down(found)}
+    every = [found for imports in imports_of().values() for found in imports]
+    needed = {rooms.ends(found) for found in every if not rooms.leads_down(found)}
     assert needed == set(rooms.EXCEPTIONS)
     assert all(rooms.EXCEPTIONS.values())
 
