@@ -1,8 +1,10 @@
 """Scores by scikit-learn, scoringrules and plain numpy, of flat arrays in double precision."""
 
+import sys
 from typing import Any
 
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 from scipy import stats
 from sklearn import metrics
@@ -70,7 +72,10 @@ def continuous(
     mu: NDArray[Any], sigma: NDArray[Any], truth: NDArray[Any], weight: NDArray[Any]
 ) -> dict[str, Any]:
     """Of a quantity; what needs sigma is of pixels where it is one."""
-    import scoringrules  # compiles all it has, for seconds, in each process that imports it
+    with pytest.MonkeyPatch.context() as patch:
+        # with numba it compiles all it has, for seconds, in each process that imports it
+        patch.setitem(sys.modules, "numba", None)
+        import scoringrules
 
     m, s, t = (a.astype(np.float64) for a in (mu, sigma, truth))
     of_mu = {
