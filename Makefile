@@ -3,6 +3,7 @@
 
 PYTHON ?= python3
 ARGS ?=
+PIP_ARGS ?=
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -18,6 +19,9 @@ FOR_docs := -e ".[demo,units]" --group docs
 FOR_dist := --group dist
 FOR_models := -e ".[cloud,demo,distributed,icechunk,onnx,torch,units,zones]" --group models
 FOR_hooks := $(FOR_test) --group dev
+FOR_all := $(FOR_test) --group lint --group docs --group dist
+
+INSTALL := -m pip install -qq --disable-pip-version-check $(PIP_ARGS)
 
 # Else hundreds of processes that tests start compile all modules again
 KEEP_COMPILED := PYTHONDONTWRITEBYTECODE=
@@ -37,7 +41,7 @@ test: $(VENV)/.test ## Run the tests: pytest $(ARGS)
 
 # Of its own: nothing else needs PyTorch, which is larger than all the rest
 test-models: $(MODELS)/.models ## Test networks in PyTorch and ONNX: pytest tests/models $(ARGS)
-	@$(MODELS)/bin/python -m pytest -n0 tests/models $(ARGS)
+	@$(KEEP_COMPILED) $(MODELS)/bin/python -m pytest -n0 tests/models $(ARGS)
 
 test-min: $(MIN)/.test ## The same on the oldest versions that pyproject.toml allows
 	@$(MIN)/bin/python -m pytest $(ARGS)
@@ -69,7 +73,7 @@ docs: $(VENV)/.docs ## Build the documentation into docs/_build/html
 	@echo "docs/_build/html/index.html"
 
 dist: $(VENV)/.dist ## Build wheel and sdist into dist/, check them, run the demo of the wheel
-	@$(BIN)/python .ci/dist.py
+	@$(KEEP_COMPILED) $(BIN)/python .ci/dist.py
 
 browser: ## Install Chromium, with which the report is tested: on Debian, as root
 	@.ci/browser
@@ -86,14 +90,29 @@ clean: ## Remove the environments and everything else that was made
 # pip knows groups since 25.1; one that does is left as it is.
 $(VENV)/.%: $(VENV)/.created pyproject.toml constraints.txt
 	@echo "Installing what make $* needs into $(VENV); the first time takes some minutes"
-	@$(BIN)/python -m pip install -qq --disable-pip-version-check "pip>=25.1"
-	@$(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt $(FOR_$*)
+	@$(BIN)/python $(INSTALL) "pip>=25.1"
+	@$(BIN)/python $(INSTALL) -c constraints.txt $(FOR_$*)
 	@touch $@
 
-$(MODELS)/.models: $(MODELS)/.created pyproject.toml constraints.txt
-	@echo "Installing what models need into $(MODELS); the first time takes some minutes"
-	@$(MODELS)/bin/python -m pip install -qq --disable-pip-version-check "pip>=25.1"
-	@$(MODELS)/bin/python -m pip install -qq --disable-pip-version-check -c constraints.txt $(FOR_models)
+# All that .ci/run needs by one call of pip, so that nothing is left to install for each
+$(VENV)/.all: $(VENV)/.created pyproject.toml constraints.txt
+	@echo "Installing what lint, test, docs and dist need into $(VENV); it takes some minutes"
+	@$(BIN)/python $(INSTALL) "pip>=25.1"
+	@$(BIN)/python $(INSTALL) -c constraints.txt $(FOR_all)
+	@touch $(foreach one,demo test lint docs dist all,$(VENV)/.$(one))
+
+# It sees all that .venv has, pip too, so that only PyTorch and ONNX are installed here. addsitedir
+# also reads the .pth files in there.
+$(MODELS)/.models: $(VENV)/.test $(MODELS)/.created pyproject.toml constraints.txt
+	@echo "Installing PyTorch and ONNX into $(MODELS); the first time takes a minute"
+	@$(BIN)/python -c 'import sysconfig; there = sysconfig.get_path("purelib"); \
+		print(f"import site; site.addsitedir({there!r})")' > "$$($(MODELS)/bin/python -c \
+		'import sysconfig; print(sysconfig.get_path("purelib"))')/of_venv.pth"
+	@$(MODELS)/bin/python $(INSTALL) -c constraints.txt $(FOR_models)
+	@touch $@
+
+$(MODELS)/.created: $(VENV)/.created # of the same Python
+	@$(BIN)/python -m venv --clear --without-pip $(MODELS)
 	@touch $@
 
 # Only uv can choose the oldest. It goes where pip goes, but does not read pip's files itself.
@@ -114,7 +133,7 @@ $(MIN)/.test: pyproject.toml
 	@touch $@
 
 # An environment that is there and has pip is used as it is.
-$(VENV)/.created $(MIN)/.created $(LATEST)/.created $(MODELS)/.created: %/.created:
+$(VENV)/.created $(MIN)/.created $(LATEST)/.created: %/.created:
 	@$*/bin/python -m pip --version >/dev/null 2>&1 && exit; \
 	fail() { echo "xfusion needs Python 3.11 or newer: $$1" >&2; exit 1; }; \
 	command -v "$(PYTHON)" >/dev/null || \
