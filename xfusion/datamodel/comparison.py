@@ -218,7 +218,7 @@ def _few(obj: xr.Dataset, dim: Hashable) -> str:
 def _same_labels(obj: xr.Dataset, first: xr.Dataset, dim: Hashable) -> bool:
     if dim not in obj.coords or dim not in first.coords:
         return (dim in obj.coords) == (dim in first.coords)
-    return np.array_equal(obj.coords[dim], first.coords[dim])
+    return np.array_equal(obj.coords[dim].to_numpy(), first.coords[dim].to_numpy())
 
 
 def _first_labels(obj: xr.Dataset, first: xr.Dataset, dims: tuple[Hashable, Hashable]) -> str:

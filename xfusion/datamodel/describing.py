@@ -82,11 +82,10 @@ def with_long_names(dataset: xr.Dataset) -> xr.Dataset:
 
     Its own name, if no better one is known.
     """
-    for name in dataset.variables:
+    for name in [k for k, v in dataset.variables.items() if "long_name" not in v.attrs]:
         # of an index xarray hands out another variable each time
         array = dataset[name]
-        if "long_name" not in array.attrs:
-            array.attrs = {"long_name": _long_name(name, array.attrs)} | array.attrs
+        array.attrs = {"long_name": _long_name(name, array.attrs)} | array.attrs
     return dataset
 
 
