@@ -314,9 +314,12 @@ def test_time_is_that_of_the_bands_unless_it_is_given_and_their_coordinates_are_
 def test_the_code_of_the_page_runs_and_tells_water_from_land() -> None:
     page = (Path(__file__).parents[1] / "docs/water.md").read_text()
     names: dict[str, Any] = {}
-    for block in re.findall(r"```python\n(.*?)```", page, re.DOTALL):
+    for block in re.findall(r"```\{code-cell\}\n(?::[^\n]*\n)?(.*?)```", page, re.DOTALL):
         exec(block, names)  # noqa: S102  # the page is ours
     water, unsure, land = names["water"].mu.to_numpy()[0]
     assert water > 0.9
     assert 0.2 < unsure < 0.8
     assert land < 0.1
+    wet = names["lake"].mu > 0.5
+    assert wet.where(names["far"] < 300).mean() > 0.8
+    assert wet.where(names["far"] > 300).mean() < 0.1
