@@ -25,6 +25,7 @@ import xfusion as xf
 from xfusion.cli import main
 from xfusion.view import citing, embedding
 from xfusion.view.markup import element
+from xfusion.view.tables import paragraph
 
 ROOT = Path(__file__).parents[1]
 LIMIT = 15_000_000
@@ -49,6 +50,15 @@ def text_of(path: Path) -> str:
     """The page without its script, style and data, and without tags."""
     page = re.sub(r"<(script|style)\b.*?</\1>", "", path.read_text(), flags=re.DOTALL)
     return " ".join(html.unescape(re.sub(r"<[^>]+>", " ", page)).split())
+
+
+def test_no_line_of_a_paragraph_ends_within_a_number() -> None:
+    said = paragraph("steps of 7.2e-06 to <3.2e-05>")
+    whole = '<span class="whole">{}</span>'
+    assert said == f"<p>steps of {whole.format('7.2e-06')} to &lt;{whole.format('3.2e-05')}&gt;</p>"
+    assert paragraph(element("strong", "1e-05"), " one-two") == (
+        "<p><strong>1e-05</strong> one-two</p>"
+    )
 
 
 def facts_of(path: Path) -> dict[str, Any]:

@@ -353,7 +353,13 @@
         head.scope = "row";
         head.textContent = name;
         const cell = document.createElement("td");
-        cell.textContent = value;
+        // a line ends between words, not at the hyphen of 3.2e-05
+        for (const part of value.split(/(\S*\de-\d+)/)) {
+          const piece = document.createElement("span");
+          piece.textContent = part;
+          if (/\de-\d+$/.test(part)) piece.className = "whole";
+          cell.append(piece);
+        }
         row.append(head, cell);
         return row;
       }),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Sequence
 
 from .charts import share_bar
@@ -10,6 +11,8 @@ from .markup import Markup, element, escaped, joined
 
 MOST_ROWS = 500
 LONGEST = 2000  # letters of a text
+LONG_WORD = 24  # letters: on a phone a column that is as wide as this leaves no place for another
+POWER = re.compile(r"[-+]?\d[\d.,]*e[-+]?\d+")
 
 
 def table(
@@ -61,7 +64,7 @@ def shares(caption: str, head: tuple[str, str], pairs: Iterable[tuple[str, float
     rows = []
     for name, share in pairs:
         cells = [
-            element("th", shortened(name), scope="row"),
+            _head_of_row(shortened(name)),
             element("td", percent(share), class_="number"),
             element("td", share_bar(share), class_="bar"),
         ]
@@ -81,8 +84,19 @@ def shares(caption: str, head: tuple[str, str], pairs: Iterable[tuple[str, float
 
 
 def paragraph(*content: object, note: bool = False) -> Markup:
-    """Return a paragraph."""
-    return element("p", *content, class_="note" if note else None)
+    """Return a paragraph, in whose text no line ends within a number."""
+    return element("p", *map(_whole_numbers, content), class_="note" if note else None)
+
+
+def _whole_numbers(content: object) -> Markup:
+    """Return content in which 3.2e-05 is not broken at its hyphen; what is markup stays."""
+    if isinstance(content, Markup):
+        return content
+    text, parts, end = str(content), [], 0
+    for found in POWER.finditer(text):
+        parts += [text[end : found.start()], element("span", found[0], class_="whole")]
+        end = found.end()
+    return joined(*parts, text[end:])
 
 
 def section(identity: str, title: str, *content: Markup) -> Markup:
@@ -124,4 +138,9 @@ def shortened(text: str) -> str:
 def _row(cells: Sequence[object], kinds: Sequence[str]) -> Markup:
     first, *others = cells
     told = [element("td", cell, class_=kind) for cell, kind in zip(others, kinds[1:], strict=True)]
-    return element("tr", joined(element("th", first, scope="row"), *told))
+    return element("tr", joined(_head_of_row(first), *told))
+
+
+def _head_of_row(name: object) -> Markup:
+    long = max(map(len, str(name).split()), default=0) >= LONG_WORD
+    return element("th", name, scope="row", class_="long" if long else None)
