@@ -108,6 +108,7 @@ html_title = f"xfusion {release}"
 html_show_sourcelink = False
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
+html_js_files = ["site.js"]
 html_sidebars = {"index": [], "gallery": []}  # no pages beneath them
 html_theme_options = {
     "navigation_with_keys": False,
