@@ -104,9 +104,10 @@ def test_code_that_uses_rio_imports_what_brings_it() -> None:
 
 
 def test_the_site_asks_nothing_of_the_network() -> None:
-    css = (DOCS / "_static" / "site.css").read_text()
-    assert "http" not in css
+    css, script = ((DOCS / "_static" / f"site.{kind}").read_text() for kind in ("css", "js"))
+    assert "http" not in css + script
     assert "@import" not in css
+    assert not re.search(r"fetch|import|XMLHttp", script)
     for path in (DOCS / "notebooks").glob("*.ipynb"):
         cells = json.loads(path.read_text())["cells"]
         code = "".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
