@@ -83,6 +83,21 @@ def test_nodata_of_the_command_is_no_value(tmp_path: Path) -> None:
         np.testing.assert_allclose(file.read(1), [[0.55, 0.5]], rtol=1e-6)
 
 
+def test_a_sigma_below_0_is_told_as_no_data_that_nobody_has_said(tmp_path: Path) -> None:
+    ones = np.ones((4, 5), np.int16)
+    edge = np.arange(20).reshape(4, 5) < 5
+    a = pair(tmp_path, "a", np.where(edge, -9999, 6000 * ones), np.where(edge, -9999, 1000 * ones))
+    b = pair(tmp_path, "b", ones * np.float32(0.5), ones * np.float32(0.1))
+    both = ["fuse", "--sensor", "a", *a, "--scale", "a=0.0001", "--sensor", "b", *b, "--restart"]
+    warned = call(*both, "--out", tmp_path / "o")
+    assert warned.exit_code == 0
+    assert "Warning: sigma of 'a' is -0.9999 in places" in warned.output
+    assert "say --nodata, as it is in the file" in warned.output
+    right = call(*both, "--nodata", "a=-9999", "--out", tmp_path / "o")
+    assert right.exit_code == 0
+    assert "in places" not in right.output
+
+
 def test_a_sensor_that_contributes_nothing_is_listed(tmp_path: Path) -> None:
     ones = np.ones((4, 5), np.float32)
     a = pair(tmp_path, "a", ones, ones)

@@ -71,6 +71,7 @@ WORDS = {
     r"scale=0\.01 of percent, or scale=1 if": "--scale 0.01 of percent, or --scale 1 if",
     r"Give scale=(\S+), which adds": r"Give --scale \1, which adds",
     r"Give scale=(\S+) if": r"Give --scale \1 if",
+    r"say nodata=, as it is in the file": "say --nodata, as it is in the file",
     r"Say scale= or nodata= of": "Say --scale or --nodata of",
     r"choose a grid with common_grid": "choose a grid over all, --grid CRS,RESOLUTION",
     r"say that it is no data, reference\.attrs.*; or, of a quantity": (

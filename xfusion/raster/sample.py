@@ -28,6 +28,8 @@ class Range(NamedTuple):
     most: float
     pixels: int
     """How many of those that were looked at have a value."""
+    lowest: float = 0.0
+    """Of all numbers, those that are left out as well."""
 
     def __str__(self) -> str:
         """For people."""
@@ -51,18 +53,21 @@ def range_of(array: xr.DataArray, *, above: float = -np.inf) -> Range:
     Range
     """
     file = recall(array.variable)
-    parts = []
+    parts, lowest = [], np.inf
     for rows in _windows(array.shape[-2]):
         for columns in _windows(array.shape[-1]):
             if file is not None:
                 part: NDArray[Any] = file.read(rows, columns)
             else:
                 part = array[..., rows, columns].to_numpy()
-            parts.append(part[np.isfinite(part) & (part > above)].astype(np.float64))
+            numbers = part[np.isfinite(part)].astype(np.float64)
+            lowest = min(lowest, float(numbers.min(initial=np.inf)))
+            parts.append(numbers[numbers > above])
     values = np.concatenate(parts) if parts else np.empty(0)
     if not values.size:
-        return Range(np.nan, np.nan, np.nan, 0)
-    return Range(float(values.min()), float(values.mean()), float(values.max()), values.size)
+        return Range(np.nan, np.nan, np.nan, 0, lowest)
+    ends = float(values.min()), float(values.mean()), float(values.max())
+    return Range(*ends, values.size, lowest)
 
 
 def warn_of_ranges(ranges: Mapping[str, Range]) -> None:
@@ -92,6 +97,13 @@ def warn_of_sigmas(sigmas: Mapping[str, Range], ranges: Mapping[str, Range]) -> 
         "both files into one first, e.g. rio calc '(* 0.01 (read 1))'"
     )
     means = {name: sigma.mean for name, sigma in sigmas.items() if sigma.pixels}
+    for name, sigma in sigmas.items():
+        if sigma.pixels and sigma.lowest < 0:
+            warn(
+                f"sigma of {name!r} is {sigma.lowest:.4g} in places, as no standard deviation is: "
+                "these are not used. If that number means no data, say nodata=, as it is in the "
+                "file: its mu has it too, and pixels beside it are spoilt"
+            )
     for name, sigma in sigmas.items():
         size = max(abs(ranges[name].least), abs(ranges[name].most))  # NaN is compared with nothing
         if ranges[name].pixels and not sigma.pixels:
