@@ -222,6 +222,13 @@ def test_stores_and_netcdf_files_are_named(inputs: Path, tmp_path: Path) -> None
     assert file.windows == 3
 
 
+def test_weights_of_a_folder_are_named_by_their_file(inputs: Path, tmp_path: Path) -> None:
+    one = fused(inputs)
+    xf.gaussian(one, one, diagnostics=True).fusion.to_cog(tmp_path, item=False, progress=False)
+    names = {Path(file.name).name for file in explained(xf.open_result(tmp_path)).files}
+    assert {"weight.tif", "chi2.tif"} < names
+
+
 def test_what_is_in_memory_needs_nothing(inputs: Path) -> None:
     water = fused(inputs).compute()
     plan = explained(water)

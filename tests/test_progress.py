@@ -9,16 +9,19 @@ import subprocess
 import sys
 import termios
 import time
+from pathlib import Path
 from typing import Any
 
 import dask
 import dask.array as da
 import numpy as np
 import pytest
+from odc.geo.geobox import GeoBox
+from odc.geo.xr import xr_zeros
 
 import xfusion as xf
 from xfusion.run import progress
-from xfusion.run.progress import progress_of, progress_of_tasks
+from xfusion.run.progress import Advance, progress_of, progress_of_tasks
 
 CODE = """
 import time
@@ -70,6 +73,51 @@ def test_a_log_has_a_line_now_and_then_and_the_time_that_is_left(
     assert lines[1].startswith("writing: 5 of 12 blocks (42 %), ")
     assert lines[1].endswith(" s left")
     assert lines[-1] == "writing: 12 of 12 blocks (100 %), 0 s left"
+
+
+def test_what_only_the_first_block_waits_for_is_not_expected_of_the_others(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [0.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    with progress_of(300, "writing") as advance:
+        for number in range(40):
+            now[0] += 60 if number == 0 else 1  # it compiles
+            advance(1)
+    first, second = capsys.readouterr().err.splitlines()[1:]
+    assert first == "writing: 1 of 300 blocks (0 %)"
+    assert second == "writing: 31 of 300 blocks (10 %), 269 s left"
+
+
+def test_one_block_is_no_blocks(capsys: pytest.CaptureFixture[str]) -> None:
+    with progress_of(1, "writing") as advance:
+        advance(1)
+    lines = capsys.readouterr().err.splitlines()
+    assert lines == ["writing: 0 of 1 block (0 %)", "writing: 1 of 1 block (100 %), 0 s left"]
+
+
+def test_files_count_the_blocks_of_the_map_as_a_store_does(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    grid = GeoBox.from_bbox((16, 48, 17, 49), "EPSG:4326", shape=(40, 60))
+    placed = xr_zeros(grid, dtype="f4", chunks=(20, 20))
+    retrieval = xf.retrieval(placed, placed + 1, placed > 1, time="2023-06-20")
+    retrieval.fusion.to_cog(tmp_path / "w")
+    of_files = capsys.readouterr().err.splitlines()
+    xf.to_zarr(retrieval, tmp_path / "w.zarr")
+    of_store = capsys.readouterr().err.splitlines()
+    for lines in (of_files, of_store):
+        assert lines[0].endswith(": 0 of 6 blocks (0 %)")
+        assert lines[-1].endswith(": 6 of 6 blocks (100 %), 0 s left")
+
+
+def test_parts_of_units_add_up_whatever_their_sizes() -> None:
+    counted: list[int] = []
+    advance = Advance(counted.append).of_parts(70, 3)
+    for part in (1, 9, 20, 0, 39, 1):
+        advance(part)
+    assert sum(counted) == 3
+    assert all(counted)
 
 
 def test_silence_is_silent(capsys: pytest.CaptureFixture[str]) -> None:
@@ -130,7 +178,9 @@ def test_a_log_has_lines_of_what_comes_into_memory_and_no_carriage_return(
     lines = said.splitlines()
     assert "\r" not in said
     assert 2 <= len(lines) < 32
-    assert all(re.match(r"computing: \d+ of \d+ tasks \(\d+ %\), \d+ s left$", x) for x in lines)
+    told = re.compile(r"computing: \d+ of \d+ tasks \(\d+ %\)(, \d+ s left)?$")
+    assert all(told.match(line) for line in lines)
+    assert lines[-1].endswith(" s left")
     done, total = re.findall(r"\d+", lines[-1])[:2]
     assert done == total
 

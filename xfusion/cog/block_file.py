@@ -59,9 +59,12 @@ def write_blocks(
     }
     parts = {name: aside / f"{name}.blocks.tif" for name in lazy}
     pixels = sum(array.size for array in lazy.values())
+    blocks = lazy[MU].data.npartitions
     with ExitStack() as stack:
         what = f"writing {files[MU].parent}"
-        advance = stack.enter_context(progress_of(pixels, what, unit="pixel", show=progress))
+        advance = stack.enter_context(progress_of(blocks, what, show=progress))
+        # as a store counts them, though here each layer of a block is written on its own
+        advance = advance.of_parts(pixels, blocks)
         targets = [
             stack.enter_context(
                 BlockFile(

@@ -35,6 +35,20 @@ class Advance:
                 self._waits_for = ""
             self._done(units)
 
+    def of_parts(self, parts: int, units: int) -> Advance:
+        """Return what counts parts of units, such as pixels of layers of the blocks of a map."""
+        done, lock = 0, threading.Lock()
+
+        def add(more: int) -> None:
+            nonlocal done
+            with lock:
+                before, done = done, done + more
+                whole = done * units // parts - before * units // parts
+            if whole:
+                self(whole)
+
+        return Advance(add)
+
     def waits(self, what: str) -> None:
         """Show what the run waits for, until it goes on."""
         with self._lock:
@@ -156,13 +170,17 @@ class _Lines:
 
     def __init__(self, total: int, what: str, done: int, unit: str, after: float) -> None:
         self.total, self.what, self.done, self.unit = total, what, done, unit
-        self.before = done
-        self.since = self.shown_at = time.monotonic()
+        self.shown_at = time.monotonic()
         self.after = after
+        # what the first unit waited for, such as compiling, those after it do not
+        self.first: tuple[float, int] | None = None
 
     def advance(self, units: int) -> None:
         self.done += units
-        since = time.monotonic() - self.shown_at
+        now = time.monotonic()
+        if self.first is None:
+            self.first = now, self.done
+        since = now - self.shown_at
         if self.after:
             # the first line comes once it is known to take long, and none at all if it does not
             if since < self.after:
@@ -178,10 +196,14 @@ class _Lines:
 
     def say(self) -> None:
         self.shown_at = time.monotonic()
-        took, new = self.shown_at - self.since, self.done - self.before
-        left = f", {took / new * (self.total - self.done):.0f} s left" if new else ""
+        left, ahead = "", self.total - self.done
+        if self.first is not None:
+            since, before = self.first
+            took, new = self.shown_at - since, self.done - before
+            left = f", {took / max(1, new) * ahead:.0f} s left" if new or not ahead else ""
         share = 100 * self.done / max(1, self.total)
-        line = f"{self.what}: {self.done} of {self.total} {self.unit}s ({share:.0f} %){left}"
+        units = f"{self.unit}{'s' * (self.total != 1)}"
+        line = f"{self.what}: {self.done} of {self.total} {units} ({share:.0f} %){left}"
         sys.stderr.write(f"{line}\n")
         sys.stderr.flush()
 

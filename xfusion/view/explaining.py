@@ -206,7 +206,11 @@ def _name(source: Any) -> str:
     if in_zarr is not None:
         return str(in_zarr)
     file = getattr(getattr(inner, "datastore", None), "_filename", None)
-    return type(inner).__name__ if file is None else f"{file}/{inner.variable_name}"
+    if file is not None:
+        return f"{file}/{inner.variable_name}"
+    # rioxarray keeps the path as what its manager of files opens
+    opened = getattr(getattr(inner, "manager", None), "_args", None)
+    return str(opened[0]) if opened else type(inner).__name__
 
 
 def _bytes_of_block(
