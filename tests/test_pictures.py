@@ -22,7 +22,7 @@ import xfusion as xf
 from xfusion.cli import main
 from xfusion.datamodel.palette import CATEGORIES, REASONS, SEVERAL
 from xfusion.view.map_marks import marks_of
-from xfusion.view.panels import scale_of
+from xfusion.view.scales import scale_of
 
 pytest.importorskip("matplotlib")
 
@@ -160,6 +160,7 @@ def test_units_are_on_the_bar_and_numbers_about_zero_have_it_in_the_middle() -> 
     ("numbers", "units", "expected"),
     [
         ([0.2, 0.9], None, (0, 1)),
+        ([-0.1, 0.0, 0.3, 1.1], None, (0, 1)),  # noise of shares
         ([0.2, 0.9], "m", None),
         ([np.nan, np.nan], None, (0, 1)),
         ([5.0, 5.0], "m", (4.5, 5.5)),

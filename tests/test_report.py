@@ -17,6 +17,7 @@ from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
+from matplotlib.colors import to_hex
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 from odc.geo.xr import xr_coords
@@ -182,6 +183,24 @@ def test_the_layers_of_the_page_are_pixels_of_the_result(tmp_path: Path) -> None
         pixels = result[name].to_numpy()[np.ix_(facts["rows"], facts["columns"])]
         step = form.get("step") or 0.0
         np.testing.assert_allclose(unpacked(found[1], form, shape), pixels, rtol=0, atol=step)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "units"),
+    [(-0.1, 1.1, None), (0.0, 0.3, None), (0.1, 0.9, "m"), (-3.0, 4.0, "m"), (-20.0, -5.0, "dB")],
+)
+def test_a_mean_has_the_scale_and_the_colours_that_its_picture_has(
+    low: float, high: float, units: str | None, tmp_path: Path
+) -> None:
+    numbers = np.linspace(low, high, 600, dtype=np.float32).reshape(20, 30)
+    mu = water(20, 30).mu.copy(data=numbers).drop_attrs()
+    result = xf.retrieval(mu.assign_attrs({} if units is None else {"units": units}), 0.1)
+    xf.report(result, tmp_path / "r.html")
+    layer = facts_of(tmp_path / "r.html")["layers"][0]
+    image = xf.plot(result).axes[0].images[0]
+    assert (layer["from"], layer["to"]) == pytest.approx(image.get_clim(), rel=1e-6)
+    ends = [to_hex(image.get_cmap()(end)) for end in (0.0, 1.0)]
+    assert [layer["ramp"][0], layer["ramp"][-1]] == ends
 
 
 # Numbers

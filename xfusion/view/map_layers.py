@@ -36,7 +36,8 @@ from xfusion.datamodel.times import label_text
 from xfusion.datamodel.units import DIMENSIONLESS, units_of
 from xfusion.datamodel.validation import Retrieval, as_retrieval
 
-from .palette import APART, MEAN, RAMPS, SHARE, SPREAD
+from .palette import RAMPS
+from .scales import Scale, scale_of_layers
 
 MOST = 48  # layers
 FIRST = 8  # of them that are shown at the beginning
@@ -53,8 +54,6 @@ TITLES = {
     COUNT: "Retrievals (count)",
     "exceedance": "Probability of exceeding",
 }
-RAMP_OF = {SIGMA: SPREAD, CHI2: SPREAD, DIFFERENCE: APART, WEIGHT: SHARE}
-LIKE_SHARES = (-0.2, 0.5, 1.2)  # least, and least and most of the largest, of noisy shares, too
 LOOKED = "looked"  # the coordinate of a look of which not every block is read
 Kind: TypeAlias = Literal["number", "flags", "part"]
 
@@ -227,8 +226,7 @@ def drawn(layers: Sequence[MapLayer], looked: xr.Dataset) -> list[dict[str, Any]
         }
         shown += said["shown"]
         if layer.kind == "number":
-            low, high = scales[layer.group or layer.name]
-            ramp = RAMP_OF.get(layer.group, MEAN)
+            (low, high), ramp = scales[layer.group or layer.name]
             said |= {"from": low, "to": high, "ramp": [*RAMPS[ramp]]}
         else:
             said |= _colours(layer, array.to_numpy())
@@ -236,32 +234,20 @@ def drawn(layers: Sequence[MapLayer], looked: xr.Dataset) -> list[dict[str, Any]
     return every
 
 
-def _scales(layers: Sequence[MapLayer], looked: xr.Dataset) -> dict[str, tuple[float, float]]:
+def _scales(layers: Sequence[MapLayer], looked: xr.Dataset) -> dict[str, Scale]:
     groups: dict[str, list[NDArray[Any]]] = {}
+    units = {layer.group or layer.name: layer.units for layer in reversed(layers)}
     for layer in layers:
         if layer.kind == "number":
             values = looked[layer.name].to_numpy()
-            groups.setdefault(layer.group or layer.name, []).append(values[np.isfinite(values)])
-    return {name: _scale(name, np.concatenate(each)) for name, each in groups.items()}
-
-
-def _scale(name: str, values: NDArray[Any]) -> tuple[float, float]:
-    """Return what the ends of the colours stand for: 0 and 1 of shares, else most of the values."""
-    if not values.size:
-        return 0.0, 1.0
-    low, high = (float(q) for q in np.percentile(values.astype(np.float64), (2, 98)))
-    if name == WEIGHT:
-        return 0.0, 1.0
-    if name == MU and LIKE_SHARES[0] < low and LIKE_SHARES[1] < high < LIKE_SHARES[2]:
-        return 0.0, 1.0
-    if name in (SIGMA, CHI2, COUNT):
-        low = min(0.0, low)
-    if name == DIFFERENCE:
-        high = max(abs(low), abs(high), 1.0)
-        low = -high
-    if high > low:
-        return low, high
-    return low, low + max(abs(low), 1.0) * 1e-3
+            shown = np.isfinite(values)
+            if layer.mask is not None:
+                shown &= looked[layer.mask].to_numpy() == 0  # what is excluded is grey
+            groups.setdefault(layer.group or layer.name, []).append(values[shown])
+    return {
+        name: scale_of_layers(name, np.concatenate(each), units[name])
+        for name, each in groups.items()
+    }
 
 
 def _colours(layer: MapLayer, codes: NDArray[Any]) -> dict[str, Any]:

@@ -22,11 +22,10 @@ from xfusion.datamodel.palette import (
 )
 from xfusion.datamodel.units import DIMENSIONLESS, units_of
 
-from .palette import APART, MEAN, SHARE, SPREAD
+from .palette import MEAN, SHARE, SPREAD
 from .percentages import in_percent, kept_together, let_go
+from .scales import edges_of, scale_of
 
-EDGES = 2, 98  # percentiles: a scale is not made by a few pixels
-BOTH_SIDES = 0.2  # of the longer side of 0 that the shorter has at least
 # letters that a legend of two columns has at most in a text, and any in a line
 BESIDE, BROKEN = 21, 38
 
@@ -105,38 +104,12 @@ def panels_of(
     return panels
 
 
-def scale_of(layers: Sequence[NDArray[Any]], units: str | None) -> tuple[tuple[float, float], str]:
-    """Return the limits of one scale for layers of numbers, and its colours.
-
-    A share or probability is from 0 to 1; of anything else the middle 96 % are told apart. Where
-    numbers lie on both sides of 0, 0 is in the middle, white.
-    """
-    parts = [layer[np.isfinite(layer)] for layer in layers]
-    numbers = np.concatenate([p.ravel() for p in parts]) if parts else np.zeros(0)
-    if not numbers.size:
-        return (0.0, 1.0), MEAN
-    if units in DIMENSIONLESS and numbers.min() >= 0 and numbers.max() <= 1:
-        return (0.0, 1.0), MEAN
-    low, high = (float(edge) for edge in np.percentile(numbers, EDGES))
-    if low < 0 < high and min(-low, high) > BOTH_SIDES * max(-low, high):
-        most = max(-low, high)
-        return (-most, most), APART
-    return _widened(low, high), MEAN
-
-
-def _widened(low: float, high: float) -> tuple[float, float]:
-    if high > low:
-        return low, high
-    room = abs(low) / 10 or 1.0
-    return low - room, high + room
-
-
 def _of_numbers(
     title: str, layer: xr.DataArray, name: str, units: str | None, colours: str
 ) -> Panel:
     pixels = layer.to_numpy()
     finite = pixels[np.isfinite(pixels)]
-    high = float(np.percentile(finite, EDGES[1])) if finite.size else 1.0
+    high = edges_of(finite)[1] if finite.size else 1.0
     return Panel(title, pixels, (0.0, high if high > 0 else 1.0), colours, _labelled(name, units))
 
 

@@ -71,8 +71,9 @@ def plot(
 
     Notes
     -----
-    All mu have one scale: 0 to 1 of a probability or share, else that of the middle 96 % of the
-    pixels, and of numbers on both sides of 0 one with 0 in the middle. Grey pixels have no
+    All mu have one scale, as in a report: 0 to 1 of a probability or share, also one whose noise is
+    beyond; else that of the middle 96 % of the pixels, and of numbers on both sides of 0 one with 0
+    in the middle. Grey pixels have no
     estimate; hatched ones were not looked at. Shares in legends are of what was looked at. The
     scale bar is right in the middle of the map.
 
