@@ -188,5 +188,8 @@ def _said(correlation: Correlation, exponentials: tuple[Exponential, ...]) -> st
         return TOO_SURE
     if isinstance(correlation, xr.DataArray):
         return "measured against a reference, and sigma by the mean squared error found there"
-    terms = " + ".join(f"{part.share:g} exp(-h / {part.length:g} m)" for part in exponentials)
-    return terms or TOO_SURE
+    terms = [
+        f"{'' if part.share == 1 else f'{part.share:g} '}exp(-h / {part.length:g} m)"
+        for part in exponentials
+    ]
+    return " + ".join(terms) or TOO_SURE
