@@ -29,7 +29,7 @@ from xfusion.demo.scene import Scene
 
 COMMAND = [sys.executable, "-m", "xfusion", "demo", "--size", "0.25"]
 MAPS = tuple(f"water_{name}.tif" for name in ("mu", "sigma", "mask", "source", "conflict"))
-FILES = {*MAPS, "water_item.json", "water.png", "report.html"}
+FILES = {*MAPS, "water_item.json", "water.png", "truth.tif", "report.html"}
 
 
 def start(out: Path, *options: str, **environment: str) -> subprocess.Popen[str]:
@@ -90,11 +90,31 @@ def test_it_leaves_the_maps_the_picture_and_the_scene(run: Run) -> None:
     assert {path.name for path in run.out.iterdir()} == FILES | {"scene"}
     written, _, words = run.stdout.partition("written\n")[2].partition("\n\n")
     assert written.split("\n") == [
-        f"  {run.out / name}" for name in (*MAPS, "water_item.json", "water.png", "report.html")
+        f"  {run.out / name}"
+        for name in (*MAPS, "water_item.json", "water.png", "truth.tif", "report.html")
     ]
     lines = words.splitlines()
     assert re.fullmatch(r"Fused \d+ pixels of sentinel-1 and sentinel-2\.", lines[0])
-    assert lines[-1] == f"  xfusion info {shlex.quote(str(run.out))} --threshold 0.5"
+    out, truth = shlex.quote(str(run.out)), shlex.quote(str(run.out / "truth.tif"))
+    assert lines[-3] == f"  xfusion info {out} --threshold 0.5"
+    assert lines[-1] == f"  xfusion report {out} --reference {truth}"
+
+
+def test_the_truth_is_on_the_grid_of_the_maps_and_gives_scores(run: Run, tmp_path: Path) -> None:
+    with rasterio.open(run.out / "truth.tif") as file, rasterio.open(run.out / MAPS[0]) as mu:
+        assert (file.shape, file.transform, file.crs) == (mu.shape, mu.transform, mu.crs)
+        truth, estimate = file.read(1), mu.read(1)
+        assert (run.out / "truth.tif").stat().st_size < 200_000
+    assert 0 <= truth.min() < 0.01 < 0.99 < truth.max() <= 1
+    both = rasterio.open(run.out / "water_source.tif").read(1) == 3
+    rmse = np.sqrt(np.mean((estimate - truth)[both] ** 2))
+    assert rmse == pytest.approx(run.section("error against the truth (RMSE)")["fused"], abs=1e-4)
+    out = tmp_path / "scored.html"
+    words = ["report", run.out, "--reference", run.out / "truth.tif", "--out", out]
+    done = CliRunner().invoke(main, [str(word) for word in words])
+    assert done.exit_code == 0, done.output
+    assert "Reliability diagram" not in out.read_text()
+    assert "rmse" in out.read_text()
 
 
 @pytest.mark.parametrize(

@@ -55,8 +55,8 @@ def demo_command(out: Path, size: float, seed: int, quiet: bool, debug: bool) ->
     """Fuse an example scene of two sensors into one water map.
 
     Writes Sentinel-1 and Sentinel-2 retrievals with a known truth, serves their mask layers
-    with a STAC API on this machine, and fuses them: COGs of mu, sigma, mask and source, a
-    picture, and a report to be opened in a browser.
+    with a STAC API on this machine, and fuses them: COGs of mu, sigma, mask and source, the
+    truth as a reference, a picture, and a report to be opened in a browser.
     """
     refuse_place("--out", out)
     said = one_line_errors(debug=debug), warnings_in_lines(quiet=quiet)
@@ -84,6 +84,11 @@ def demo_command(out: Path, size: float, seed: int, quiet: bool, debug: bool) ->
         )
         click.echo("What the map contains, and the area that is more than half water:")
         click.echo(f"  xfusion info {shlex.quote(str(out))} --threshold 0.5")
+        click.echo(
+            "A report with scores; take a reference of your own for your results:"
+        )
+        truth = shlex.quote(str(out / "truth.tif"))
+        click.echo(f"  xfusion report {shlex.quote(str(out))} --reference {truth}")
 
 
 main.add_command(fuse)

@@ -46,7 +46,8 @@ from .datamodel.redaction import public
 @click.option(
     "--kind",
     type=click.Choice(["binary", "continuous"]),
-    help="What the reference is.  [default: as its numbers are]",
+    help="What the reference is.  [default: continuous where it has numbers between 0 and 1, as "
+    "shares, or units; else binary]",
 )
 @click.option(
     "--statistics",
@@ -91,14 +92,15 @@ def report_command(
         from .view.results import open_result
 
         dataset = map_of(open_result(result), time)
+        truth, seen = (None, None) if reference is None else open_reference(reference, dataset)
         path = report(
             dataset,
             out,
-            reference=None if reference is None else open_reference(reference, dataset),
+            reference=truth,
             sensors=[map_of(open_result(each), time) for each in sensor],
             threshold=threshold,
             correlation=correlation,
-            kind=kind,
+            kind=kind or seen,
             statistics=statistics,
             overwrite=overwrite,
         )

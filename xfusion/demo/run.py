@@ -20,7 +20,7 @@ from xfusion.view.reporting import report
 from xfusion.warp.target import common_grid
 
 from .odds import WET, brier_scores
-from .scene import Scene, write_scene
+from .scene import Scene, write_scene, written_aside
 from .server import serve
 
 if TYPE_CHECKING:
@@ -44,7 +44,8 @@ class DemoResult:
     """
 
     files: dict[str, Path]
-    """Variable -> COG, "item" -> STAC item, "panel" -> PNG, and "report" -> HTML."""
+    """Variable -> COG, "item" -> STAC item, "panel" -> PNG, "truth" -> GeoTIFF of what is true on
+    the grid of the maps, and "report" -> HTML."""
 
     pixels: dict[str, int]
     """Pixels by who contributed: sensor names joined by "+", "none" outside."""
@@ -99,7 +100,7 @@ def fuse_scene(
 def run_demo(
     out: Path | str, *, size: float = 1.0, seed: int = 0, progress: bool = True
 ) -> DemoResult:
-    """Write the example scene, serve it, fuse it, and write maps, a picture and numbers.
+    """Write the example scene, serve it, fuse it, and write maps, the truth, a picture and numbers.
 
     Parameters
     ----------
@@ -143,7 +144,9 @@ def run_demo(
     truth = scene.truth(lazy[2].geobox)
     files = to_cog(fused, out, prefix="water_", overwrite=True, progress=False)
     files["panel"] = _write_panel(draw_panel(s1, s2, fused), out / "water.png")
-    share = fused[MU].copy(data=truth)
+    # a thousandth is far below all errors, and the file is a fraction of what it would be
+    share = fused[MU].copy(data=truth.round(3)).assign_attrs(long_name="true share of water")
+    files["truth"] = _write_truth(share, out / "truth.tif")
     files["report"] = report(
         fused, out / "report.html", reference=share, sensors=(s1, s2), kind="continuous"
     )
@@ -187,14 +190,19 @@ def draw_panel(s1: xr.Dataset, s2: xr.Dataset, fused: xr.Dataset) -> Figure:
 
 
 def _write_panel(figure: Figure, path: Path) -> Path:
-    import os
+    with written_aside(path) as unfinished:
+        figure.savefig(unfinished, format="png", dpi=100)
+    return path
 
-    aside = path.with_name(f".{os.getpid()}-{path.name}")
-    try:
-        figure.savefig(aside, format="png", dpi=100)
-        aside.replace(path)
-    finally:
-        aside.unlink(missing_ok=True)
+
+def _write_truth(share: xr.DataArray, path: Path) -> Path:
+    """Write the reference with which a report of the maps has scores."""
+    import rioxarray  # noqa: F401  # brings .rio
+
+    plain = xr.DataArray(share.astype("float32").variable.data, share.coords, share.dims)
+    plain.attrs["long_name"] = share.attrs["long_name"]
+    with written_aside(path) as unfinished:
+        plain.rio.to_raster(unfinished, driver="COG", compress="DEFLATE", predictor="YES")
     return path
 
 

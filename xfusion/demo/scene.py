@@ -148,7 +148,7 @@ def write_scene(
         gfm = pool.submit(_write_gfm, root, prefix, size)
     s2_paths, features = s2.result()
     features += gfm.result()
-    with _aside(items) as path:
+    with written_aside(items) as path:
         path.write_text(json.dumps({"type": "FeatureCollection", "features": features}, indent=1))
     return Scene(root, *s1.result(), *s2_paths, items, size=size)
 
@@ -267,7 +267,7 @@ def _write(path: Path, pixels: NDArray[Any], geobox: GeoBox, nodata: float) -> P
     pixels = pixels.astype("float32") if pixels.dtype == np.float64 else pixels
     path.parent.mkdir(exist_ok=True)
     with (
-        _aside(path) as unfinished,
+        written_aside(path) as unfinished,
         rasterio.open(
             unfinished,
             "w",
@@ -290,7 +290,7 @@ def _write(path: Path, pixels: NDArray[Any], geobox: GeoBox, nodata: float) -> P
 
 
 @contextmanager
-def _aside(path: Path) -> Iterator[Path]:
+def written_aside(path: Path) -> Iterator[Path]:
     """Lend a path to write to, which takes the place of `path` only after success."""
     unfinished = path.with_name(f".{os.getpid()}-{uuid4().hex}-{path.name}")
     try:

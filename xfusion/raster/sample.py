@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -52,22 +52,32 @@ def range_of(array: xr.DataArray, *, above: float = -np.inf) -> Range:
     -------
     Range
     """
-    file = recall(array.variable)
     parts, lowest = [], np.inf
+    for numbers in _sampled(array):
+        lowest = min(lowest, float(numbers.min(initial=np.inf)))
+        parts.append(numbers[numbers > above])
+    values = np.concatenate(parts) if parts else np.empty(0)
+    if not values.size:
+        return Range(np.nan, np.nan, np.nan, 0, lowest)
+    ends = float(values.min()), float(values.mean()), float(values.max())
+    return Range(*ends, values.size, lowest)
+
+
+def has_shares(array: xr.DataArray) -> bool:
+    """Whether a layer has numbers between 0 and 1, by the same windows."""
+    return any(bool(((numbers > 0) & (numbers < 1)).any()) for numbers in _sampled(array))
+
+
+def _sampled(array: xr.DataArray) -> Iterator[NDArray[np.float64]]:
+    """Yield the numbers of some windows."""
+    file = recall(array.variable)
     for rows in _windows(array.shape[-2]):
         for columns in _windows(array.shape[-1]):
             if file is not None:
                 part: NDArray[Any] = file.read(rows, columns)
             else:
                 part = array[..., rows, columns].to_numpy()
-            numbers = part[np.isfinite(part)].astype(np.float64)
-            lowest = min(lowest, float(numbers.min(initial=np.inf)))
-            parts.append(numbers[numbers > above])
-    values = np.concatenate(parts) if parts else np.empty(0)
-    if not values.size:
-        return Range(np.nan, np.nan, np.nan, 0, lowest)
-    ends = float(values.min()), float(values.mean()), float(values.max())
-    return Range(*ends, values.size, lowest)
+            yield part[np.isfinite(part)].astype(np.float64)
 
 
 def warn_of_ranges(ranges: Mapping[str, Range]) -> None:

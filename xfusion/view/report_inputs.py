@@ -5,12 +5,14 @@ from __future__ import annotations
 import numpy as np
 import xarray as xr
 
+from xfusion.assessment.truth import Kind
 from xfusion.datamodel.building import retrieval
 from xfusion.datamodel.grid import extent_of, geobox_of, has_crs
 from xfusion.datamodel.names import MU
 from xfusion.datamodel.redaction import public
 from xfusion.datamodel.times import as_time, label_text, moments_of
 from xfusion.raster.opening import open_raster
+from xfusion.raster.sample import has_shares
 from xfusion.warp.coregistration import coregister
 from xfusion.warp.pixel_mapping import PixelMapping
 
@@ -53,8 +55,10 @@ def map_of(dataset: xr.Dataset, time: str | None) -> xr.Dataset:
     return dataset.isel(time=place)
 
 
-def open_reference(path: str, dataset: xr.Dataset) -> xr.DataArray:
+def open_reference(path: str, dataset: xr.Dataset) -> tuple[xr.DataArray, Kind | None]:
     """Open what is true, lazily; on another grid the nearest pixels of it are taken.
+
+    It is "continuous" where a sample of it has shares, else what its dtype and units say.
 
     Parameters
     ----------
@@ -69,8 +73,9 @@ def open_reference(path: str, dataset: xr.Dataset) -> xr.DataArray:
         If no pixel of it is of the place of the retrieval.
     """
     raster = open_raster(path)
+    kind: Kind | None = "continuous" if raster.dtype.kind == "f" and has_shares(raster) else None
     if not (has_crs(raster) and has_crs(dataset)) or geobox_of(raster) == geobox_of(dataset):
-        return raster
+        return raster, kind
     mapping = PixelMapping.between(geobox_of(raster), geobox_of(dataset))
     if not mapping.meets():
         msg = (
@@ -83,4 +88,4 @@ def open_reference(path: str, dataset: xr.Dataset) -> xr.DataArray:
     truth = moved[MU]
     truth.encoding["dtype"] = raster.encoding.get("dtype", raster.dtype)
     truth.attrs = raster.attrs
-    return truth
+    return truth, kind
