@@ -84,9 +84,7 @@ def demo_command(out: Path, size: float, seed: int, quiet: bool, debug: bool) ->
         )
         click.echo("What the map contains, and the area that is more than half water:")
         click.echo(f"  xfusion info {shlex.quote(str(out))} --threshold 0.5")
-        click.echo(
-            "A report with scores; take a reference of your own for your results:"
-        )
+        click.echo("A report with scores; take a reference of your own for your results:")
         truth = shlex.quote(str(out / "truth.tif"))
         click.echo(f"  xfusion report {shlex.quote(str(out))} --reference {truth}")
 
