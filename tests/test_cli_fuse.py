@@ -211,7 +211,8 @@ def test_integers_without_a_scale_are_told_in_the_words_of_the_command(
 ) -> None:
     result = call("fuse", *files[:-2], "--out", tmp_path / "w.zarr")
     assert result.exit_code == 1
-    assert "--scale 0.01 of percent, or --scale 1" in said(result)
+    assert "--scale 0.0001 of shares times 10 000, --scale 0.01 of percent, or" in said(result)
+    assert "what means none" not in said(result)  # the files declare it
     assert not PYTHON.search(result.output.replace(str(tmp_path), "")), result.output
 
 

@@ -49,6 +49,7 @@ def test_percent_beside_shares_is_warned_of(tmp_path: Path) -> None:
     refused = call(*both, "--out", tmp_path / "o")
     assert refused.exit_code == 1
     assert "declares no scale" in refused.output
+    assert "what means none, such as --nodata -9999" in refused.output
     warned = call(*both, "--scale", "b=1", "--out", tmp_path / "o")
     assert warned.exit_code == 0
     assert "Warning: mu of 'b' is 80 to 80" in warned.output

@@ -68,6 +68,8 @@ WORDS = {
     r"a bool mask \(True = excluded\) goes through .*": (
         "write the file as uint8 flags, 0 where usable and 128 where not"
     ),
+    r"scale=0\.0001 of shares": "--scale 0.0001 of shares",
+    r"what means none, such as nodata=-9999": "what means none, such as --nodata -9999",
     r"scale=0\.01 of percent, or scale=1 if": "--scale 0.01 of percent, or --scale 1 if",
     r"Give scale=(\S+), which adds": r"Give --scale \1, which adds",
     r"Give scale=(\S+) if": r"Give --scale \1 if",

@@ -210,8 +210,11 @@ def open_retrieval(
         if scale is None and file.is_unscaled:
             msg = (
                 f"{path} holds {file.dtype} and declares no scale: say what its numbers stand for, "
-                "such as scale=0.01 of percent, or scale=1 if they are right as they are"
+                "such as scale=0.0001 of shares times 10 000, scale=0.01 of percent, or scale=1 if "
+                "they are right as they are"
             )
+            if nodata is None and file.nodata is None:
+                msg += "; and, as it declares no nodata, what means none, such as nodata=-9999"
             raise ValueError(msg)
     warn_of_exchanged(mu, sigma, means, deviations)
     if no_offset is None:
