@@ -112,7 +112,7 @@ def warn_of_sigmas(sigmas: Mapping[str, Range], ranges: Mapping[str, Range]) -> 
             warn(
                 f"sigma of {name!r} is {sigma.lowest:.4g} in places, as no standard deviation is: "
                 "these are not used. If that number means no data, say nodata=, as it is in the "
-                "file: its mu has it too, and pixels beside it are spoilt"
+                "file, for there may be such a mu beside a right sigma"
             )
     for name, sigma in sigmas.items():
         size = max(abs(ranges[name].least), abs(ranges[name].most))  # NaN is compared with nothing
