@@ -12,9 +12,12 @@ import pandas as pd
 import pytest
 import rioxarray  # noqa: F401  # registers .rio
 import xarray as xr
+from click.testing import CliRunner
 from odc.geo.geobox import GeoBox
+from odc.geo.xr import xr_zeros
 
 import xfusion as xf
+from xfusion.cli import main
 from xfusion.wording import in_words_of_the_command, of_sensor
 
 
@@ -295,6 +298,17 @@ def test_no_message_that_the_command_may_show_names_an_argument_of_a_function() 
         and not any(known in text for known in NOT_OF_THE_COMMAND)
     }
     assert not left
+
+
+def test_noise_of_shares_has_a_mend_in_the_command(tmp_path: Path) -> None:
+    mu = xr_zeros(GeoBox.from_bbox((5e5, 5e6, 5e5 + 40, 5e6 + 30), "EPSG:32633", resolution=10))
+    xf.retrieval(mu - 0.1, 0.2, sensor="a").fusion.to_zarr(tmp_path / "w.zarr", progress=False)
+    told = CliRunner().invoke(main, ["info", str(tmp_path / "w.zarr"), "--correlation", "200"])
+    assert told.exit_code == 1
+    assert (
+        "of shares with noise, or of another quantity, say what counts, --threshold" in told.output
+    )
+    assert "clip" not in told.output
 
 
 @pytest.mark.parametrize(

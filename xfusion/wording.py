@@ -73,6 +73,9 @@ WORDS = {
     r"scale=0\.01 of percent, or scale=1 if": "--scale 0.01 of percent, or --scale 1 if",
     r"Give scale=(\S+), which adds": r"Give --scale \1, which adds",
     r"Give scale=(\S+) if": r"Give --scale \1 if",
+    r"by 100, \.clip\(0, 1\) what noise led beyond, or of another quantity say": (
+        "by 100; of shares with noise, or of another quantity, say"
+    ),
     r"say nodata=, as it is in the file": "say --nodata, as it is in the file",
     r"Say scale= or nodata= of": "Say --scale or --nodata of",
     r"choose a grid with common_grid": "choose a grid over all, --grid CRS,RESOLUTION",
