@@ -352,7 +352,7 @@ def test_quiet_prints_nothing(served: Served, tmp_path: Path) -> None:
     assert call("fuse", *arguments, "--quiet").output == ""
     shutil.rmtree(tmp_path / "w.zarr")
     said = call("fuse", *arguments).output
-    assert "blocks (100 %)" in said
+    assert "1 of 1 block (100 %)" in said
     assert "xfusion info" in said
 
 
