@@ -1,6 +1,7 @@
 """Networks in files of ONNX: what they return, several as samples, and what is refused."""
 
 import pickle
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -112,8 +113,45 @@ def test_files_of_weights_are_found_wherever_a_tensor_is_and_nothing_in_what_is_
     content = helper.make_model(outer, functions=[own]).SerializeToString()
     assert external_files(content) == ["of_graph.bin", "of_model.bin", "of_node.bin"]
     for length in range(len(content)):
-        external_files(content[:length])
-    assert external_files(np.random.default_rng(0).bytes(1000)) == []
+        with suppress(ValueError):
+            external_files(content[:length])
+    with pytest.raises(ValueError, match="field"):
+        external_files(np.random.default_rng(0).bytes(1000))
+
+
+def test_files_of_strangers_are_refused_before_anything_of_them_is_opened(tmp_path: Path) -> None:
+    apart: Any = {"save_as_external_data": True, "size_threshold": 0, "location": "net.data"}
+    onnx.save(onnx.load(written(tmp_path / "plain.onnx")), tmp_path / "net.onnx", **apart)
+    content = (tmp_path / "net.onnx").read_bytes()
+    for location in (b"/dev/nul", b"../../..", b"../a.bin"):
+        (tmp_path / "net.onnx").write_bytes(content.replace(b"net.data", location))
+        with pytest.raises(ValueError, match="is no file in its folder and is not opened"):
+            xf.models.onnx(tmp_path / "net.onnx")
+    (tmp_path / "net.onnx").write_bytes(content)
+    (tmp_path / "net.data").rename(tmp_path.parent / "moved.data")
+    (tmp_path / "net.data").symlink_to(tmp_path.parent / "moved.data")
+    with pytest.raises(ValueError, match="is no file in its folder and is not opened"):
+        xf.models.onnx(tmp_path / "net.onnx")
+    with pytest.raises(ValueError, match="is no file but a folder or a device"):
+        xf.models.onnx("/dev/zero")
+    (tmp_path / "text.onnx").write_text("no network at all")
+    with pytest.raises(ValueError, match="is no file of ONNX"):
+        xf.models.onnx(tmp_path / "text.onnx")
+
+
+def test_sizes_that_a_file_does_not_have_are_refused_by_the_name_of_the_file(
+    tmp_path: Path,
+) -> None:
+    net = onnx.load(written(tmp_path / "net.onnx"))
+    net.graph.initializer[0].dims[0] = 1 << 40
+    (tmp_path / "net.onnx").write_bytes(net.SerializeToString())
+    huge = xf.models.onnx(tmp_path / "net.onnx")
+    with pytest.raises(ValueError, match=r"net\.onnx is no network that onnxruntime opens"):
+        huge(scene().to_numpy()[None])
+    (tmp_path / "nothing.onnx").write_bytes(b"")
+    nothing = xf.models.onnx(tmp_path / "nothing.onnx")
+    with pytest.raises(ValueError, match=r"nothing\.onnx is no network that onnxruntime opens"):
+        nothing(scene().to_numpy()[None])
 
 
 def test_shapes_and_files_that_do_not_fit_are_refused(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from xfusion.datamodel.graph import InGraph
 
-from .external_weights import external_files
+from .external_weights import content_of, files_of_weights
 from .loaded import once
 from .returned import Ensemble, Returning
 
@@ -49,8 +49,9 @@ def onnx(path: str | os.PathLike[str] | Sequence[str | os.PathLike[str]], /) -> 
     FileNotFoundError
         If there is no such file, or none with its weights where it says.
     ValueError
-        When it is computed: if the network takes other shapes, or the file, or one with its
-        weights, has changed since.
+        If it is no file of ONNX, or has weights in a file that does not lie in its folder, which is
+        not opened. When it is computed: if onnxruntime refuses it, if the network takes other
+        shapes, or the file, or one with its weights, has changed since.
 
     Examples
     --------
@@ -108,9 +109,13 @@ class OnnxModel(InGraph):
             )
             raise ValueError(msg)
         # by its path: weights may lie beside it
-        session = onnxruntime.InferenceSession(
-            self.path, providers=onnxruntime.get_available_providers()
-        )
+        try:
+            session = onnxruntime.InferenceSession(
+                self.path, providers=onnxruntime.get_available_providers()
+            )
+        except Exception as error:  # of kinds of its own, which are no ValueError
+            msg = f"{self.path} is no network that onnxruntime opens: {error}"
+            raise ValueError(msg) from error
         return session, threading.Lock()
 
     def _check_shape(self, takes: Sequence[Any], given: tuple[int, ...]) -> None:
@@ -133,11 +138,13 @@ def _digest(path: Path) -> str:
     ------
     FileNotFoundError
         If one of them is missing.
+    ValueError
+        If one of them does not lie beside it, or the file is none of ONNX.
     """
-    content = path.read_bytes()
+    content = content_of(path)
     found = hashlib.sha256(content)
-    for name in external_files(content):
+    for name, place in files_of_weights(path, content).items():
         found.update(name.encode())
-        with (path.parent / name).open("rb") as file:
+        with place.open("rb") as file:
             found.update(hashlib.file_digest(file, "sha256").digest())
     return found.hexdigest()
