@@ -420,6 +420,20 @@ def test_nothing_is_opened_of_passes_that_are_not_taken(shared_data: Path, tmp_p
     xr.testing.assert_identical(made.compute(), expected.compute())
 
 
+def test_an_offset_that_is_not_certain_is_warned_of_once(shared_data: Path, tmp_path: Path) -> None:
+    items, grid = items_of_chip(shared_data, tmp_path)
+    for each in items:
+        if each["id"] == f"S2_{S2_ONLY}":  # which its pixels contradict
+            each["properties"]["earthsearch:boa_offset_applied"] = False
+    url = tmp_path / "items.json"
+    url.write_text(json.dumps({"type": "FeatureCollection", "features": items}))
+    for _ in range(2):  # the next map is another
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always")
+            by_functions((str(url), grid), S2_ONLY)
+        assert sum("is not certain" in str(w.message) for w in told) == 1
+
+
 def test_a_pass_across_midnight_is_one(tmp_path: Path) -> None:
     made = []
     for number, (part, time) in enumerate(

@@ -17,6 +17,7 @@ from .datamodel.building import with_flags
 from .datamodel.names import MU, SIGMA
 from .datamodel.times import Time, as_time
 from .fusion.rules import Inflate, RuleName
+from .masks.decisions import each_warned_of_once
 from .masks.exclusion import NDVI_MAX
 from .masks.mosaic import OnReadError
 from .models import water
@@ -157,7 +158,7 @@ def map_water(
     missing: list[str] = []
     products: list[SensorProduct] = []
     for name in (S1, S2):
-        with of_sensor(name):
+        with of_sensor(name), each_warned_of_once():
             try:
                 scene, sentence = bands_of_sensor(
                     name, catalogs.of_bands(name), grid, date, days, on_read_error

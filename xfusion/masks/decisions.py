@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, NamedTuple
 
 from xfusion.datamodel.caller import warn
@@ -15,6 +17,8 @@ from .offset import Decision, offset_of
 
 if TYPE_CHECKING:
     import pystac
+
+_told: ContextVar[set[tuple[str, str]] | None] = ContextVar("_told", default=None)
 
 
 class Decided(NamedTuple):
@@ -49,8 +53,25 @@ def decided(groups: Iterable[Sequence[pystac.Item]], catalog: Catalog) -> Decide
     )
 
 
+@contextmanager
+def each_warned_of_once() -> Iterator[None]:
+    """Warn of the offset of an item once, as bands and mask of a scene are both from it."""
+    token = _told.set(set())
+    try:
+        yield
+    finally:
+        _told.reset(token)
+
+
 def _warn_of(decisions: Sequence[tuple[str, Decision]]) -> None:
-    doubtful = [(item, decision) for item, decision in decisions if decision.doubtful]
+    told = _told.get()
+    doubtful = [
+        (item, decision)
+        for item, decision in decisions
+        if decision.doubtful and (told is None or (item, decision.text) not in told)
+    ]
+    if told is not None:
+        told.update((item, decision.text) for item, decision in doubtful)
     if doubtful:
         each = "; ".join(f"{item}: {decision.text}" for item, decision in doubtful)
         number = "1 item" if len(doubtful) == 1 else f"{len(doubtful)} items"
