@@ -296,6 +296,9 @@ def one_number(number: float) -> Any:
     return xf.models.mean_and_variance(model)
 
 
+MODEL = {"s1": one_number(0.25)}
+
+
 def test_what_a_model_is_given_and_what_it_returns_is_not_guessed(
     served: tuple[str, GeoBox],
 ) -> None:
@@ -327,12 +330,35 @@ def test_scenes_without_the_bands_are_not_told_as_those_that_there_are(tmp_path:
     made = c.item("polar", time, c.GRID, assets, c.proj(c.GRID), collection=collection)
     url = tmp_path / "items.json"
     url.write_text(json.dumps({"type": "FeatureCollection", "features": [made]}))
-    told = r"none of Sentinel-1 with the bands vv, vh within 30 days; none of Sentinel-2 within"
-    with (
-        pytest.warns(UserWarning, match=r"'polar' .* lacks the assets \['vv', 'vh'\]"),
-        pytest.raises(LookupError, match=told),
-    ):
-        by_functions((str(url), c.GRID), DAY)
+    for models, bands, assets in (({}, "band vv", "'vv'"), (MODEL, "bands vv, vh", "'vv', 'vh'")):
+        told = rf"none of Sentinel-1 with the {bands} within 30 days; none of Sentinel-2 within"
+        with (
+            pytest.warns(UserWarning, match=rf"'polar' .* lacks the assets \[{assets}\]"),
+            pytest.raises(LookupError, match=told),
+        ):
+            by_functions((str(url), c.GRID), DAY, models=models)
+
+
+def test_a_pass_of_vv_alone_is_a_retrieval_by_vv_and_none_for_a_model(tmp_path: Path) -> None:
+    power = np.geomspace(1e-3, 1, c.GRID.shape[0] * c.GRID.shape[1], dtype=np.float32)
+    power = power.reshape(c.GRID.shape)
+    asset = {"href": c.write(tmp_path / "vv.tif", power, c.GRID)}
+    made = []
+    for day, bands in ((DAY, ["vv"]), ("2023-06-22", ["vv", "vh"])):
+        one = c.item(day, f"{day}T05:00:00Z", c.GRID, dict.fromkeys(bands, asset), c.proj(c.GRID))
+        made.append(one | {"collection": "sentinel-1-rtc"})
+    place = str(tmp_path / "items.json"), c.GRID
+    Path(place[0]).write_text(json.dumps({"type": "FeatureCollection", "features": made}))
+    found = by_functions(place, DAY, days=3)
+    assert found.found[0] == "Sentinel-1: the pass of 2023-06-20 05:00 UTC, of VV alone."
+    rtc = dataclasses.replace(xf.stac.PLANETARY_COMPUTER_RTC, url=place[0], signer=None)
+    bands = xf.stac.load(rtc, c.GRID, DAY, ["vv"]).isel(time=0)
+    expected = xf.water.from_backscatter(bands.vv)
+    for name in ("mu", "sigma"):
+        np.testing.assert_array_equal(found.product.dataset[name], expected[name])
+    assert found.product.dataset.attrs["water_features"] == "vv"
+    by_model = by_functions(place, DAY, days=3, models=MODEL)
+    assert by_model.found[0] == "Sentinel-1: the pass of 2023-06-22 05:00 UTC."
 
 
 def by_functions(served: tuple[str, GeoBox], date: str, **more: Any) -> WaterMap:

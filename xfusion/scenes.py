@@ -28,6 +28,8 @@ BANDS: Mapping[str, tuple[str, ...]] = {
     S1: ("vv", "vh"),
     S2: ("green", "red", "nir", "swir16"),
 }
+# what is enough for thresholds; a network takes what it was trained with
+ENOUGH_BANDS: Mapping[str, tuple[str, ...]] = {**BANDS, S1: ("vv",)}
 # by the classes it is seen whether the offset was applied to the pixels
 BESIDE: Mapping[str, tuple[str, ...]] = {S1: (), S2: ("scl",)}
 FULL_NAMES = {S1: "Sentinel-1", S2: "Sentinel-2"}
@@ -65,14 +67,18 @@ def bands_of_sensor(
     grid: GeoBox,
     date: Time,
     days: int,
+    needed: Sequence[str],
     on_read_error: OnReadError,
 ) -> tuple[xr.Dataset, str]:
-    """Load the bands of the pass of a sensor that is taken, and say which that is."""
-    bands = [*BANDS[name], *BESIDE[name]]
+    """Load the bands of the pass of a sensor that is taken, and say which that is.
+
+    Of `BANDS` those are loaded that are `needed`, and all if each item of the pass has them.
+    """
+    bands = [*needed, *BESIDE[name]]
     taken: Time = interval_of(date, days)
     with by_catalog("rtc" if name == S1 else name):
         items = search(catalog, grid, taken, default=catalog)
-        passes = grouped_by_pass(item for item in items if has_bands(item, name, catalog))
+        passes = grouped_by_pass(item for item in items if has_bands(item, bands, catalog))
         nearer = None
         if passes:
             # chosen before it is loaded: of others nothing is to be opened
@@ -80,16 +86,19 @@ def bands_of_sensor(
             chosen, nearest = chosen_pass(known, date), nearest_pass(known, date)
             taken = chosen.time.to_numpy()[()]
             nearer = None if nearest.time == chosen.time else nearest
+            its_items = passes[int(np.flatnonzero(known.time == chosen.time)[0])]
+            every = [*BANDS[name], *BESIDE[name]]
+            bands = every if all(has_bands(i, every, catalog) for i in its_items) else bands
         loaded = bands_of_place(catalog, grid, taken, bands, on_read_error=on_read_error)
     # frames beyond midnight are of it, too
     scene = chosen_pass(loaded, date)
     return scene, sentence_of(name, scene, nearer)
 
 
-def has_bands(item: pystac.Item, name: str, catalog: Catalog) -> bool:
-    """Whether an item has the bands of a sensor, and what is loaded beside them."""
+def has_bands(item: pystac.Item, bands: Sequence[str], catalog: Catalog) -> bool:
+    """Whether an item has some bands."""
     keys = catalog.keys_of(item.collection_id)
-    return all(keys[band] in item.assets for band in (*BANDS[name], *BESIDE[name]))
+    return all(keys[band] in item.assets for band in bands)
 
 
 def _described(passes: Sequence[Sequence[pystac.Item]], grid: GeoBox) -> xr.Dataset:
@@ -123,10 +132,14 @@ def sentence_of(name: str, scene: xr.Dataset, nearer: xr.Dataset | None) -> str:
     orbit = f", orbit {int(scene.orbit)}" if "orbit" in scene.coords else ""
     state = f" {scene.orbit_state.item()}" if "orbit_state" in scene.coords else ""
     share = f",{_covers(scene)}" if scene.covered < WHOLE else ""
+    there = [band for band in BANDS[name] if band in scene]
+    alone = "" if len(there) == len(BANDS[name]) else f", of {' and '.join(there).upper()} alone"
     rather = ""
     if nearer is not None:
         rather = f" Nearer is that of {_minute(nearer)} UTC,{_covers(nearer)}."
-    return f"{FULL_NAMES[name]}: the pass of {_minute(scene)} UTC{orbit}{state}{share}.{rather}"
+    return (
+        f"{FULL_NAMES[name]}: the pass of {_minute(scene)} UTC{orbit}{state}{alone}{share}.{rather}"
+    )
 
 
 def _minute(scene: xr.Dataset) -> str:

@@ -28,6 +28,8 @@ from .models.returned import as_returning
 from .products import SensorProduct, Sentinel1Product, Sentinel2Product
 from .scenes import (
     BANDS,
+    BESIDE,
+    ENOUGH_BANDS,
     FULL_NAMES,
     bands_of_sensor,
     day_of,
@@ -115,7 +117,7 @@ def map_water(
     date : str, datetime64 or datetime
         Day or moment, UTC. Of each sensor one pass is taken: of those whose footprints cover at
         least nine tenths of what the best does, the one nearest to the moment, or to noon of the
-        day.
+        day. One of Sentinel-1 of VV alone is as good, but for a model, which needs VH as well.
     days : int
         How many days before and after the date are searched as well.
     resolution : float
@@ -159,9 +161,11 @@ def map_water(
     products: list[SensorProduct] = []
     for name in (S1, S2):
         with of_sensor(name), each_warned_of_once():
+            model = (models or {}).get(name)
+            needed = _needed(name, model)
             try:
                 scene, sentence = bands_of_sensor(
-                    name, catalogs.of_bands(name), grid, date, days, on_read_error
+                    name, catalogs.of_bands(name), grid, date, days, needed, on_read_error
                 )
             except LookupError as error:
                 whole = " with all bands" if "has the assets" in str(error) else ""
@@ -169,7 +173,6 @@ def map_water(
                 missing.append(f"No {scene_of} was found {when(date, days)}.")
                 continue
             found.append(sentence)
-            model = (models or {}).get(name)
             alone = model is not None and not _tells_sigma(model)
             dataset = _retrieved(name, scene, model, sigma=0.0 if alone else None)
             if calibrations and name in calibrations:
@@ -180,7 +183,7 @@ def map_water(
             ways: dict[str, Any] = {"ndvi_max": ndvi_max, "on_read_error": on_read_error}
             products.append(_masked(name, dataset, catalogs, missing, **ways))
     if not products:
-        raise LookupError(_nothing(catalogs, grid, date, days))
+        raise LookupError(_nothing(catalogs, grid, date, days, models or {}))
     for sentence in missing:
         warnings.warn(sentence, stacklevel=2)
     parameters: dict[str, Any] = {} if prior is None else {"prior": prior}
@@ -192,6 +195,11 @@ def map_water(
         return WaterMap(product=products[0], found=(*found,), missing=(*missing,))
     fused = products[0].fuse(*products[1:], rule=rule, **parameters)
     return WaterMap(product=fused, found=(*found,), missing=(*missing,))
+
+
+def _needed(name: str, model: Any) -> tuple[str, ...]:
+    """Return the bands that a scene must have."""
+    return ENOUGH_BANDS[name] if model is None else BANDS[name]
 
 
 def _tells_sigma(model: Any) -> bool:
@@ -211,7 +219,7 @@ def _retrieved(name: str, scene: xr.Dataset, model: Any, sigma: float | None) ->
         # as those of the other sensor, which may have no model
         return found.assign({n: found[n].assign_attrs(units="1") for n in (MU, SIGMA)})
     if name == S1:
-        made = water.from_backscatter(scene["vv"], scene["vh"], sensor=sensor)
+        made = water.from_backscatter(scene["vv"], scene.get("vh"), sensor=sensor)
     else:
         bands_of_water = (scene[band] for band in ("green", "swir16", "nir"))
         made = water.from_reflectance(*bands_of_water, scale=DIGITAL_NUMBER, sensor=sensor)
@@ -253,7 +261,9 @@ def _masked(
     return (Sentinel1Product if name == S1 else Sentinel2Product)(dataset=dataset)
 
 
-def _nothing(catalogs: Catalogs, geobox: Any, date: Time, days: int) -> str:
+def _nothing(
+    catalogs: Catalogs, geobox: Any, date: Time, days: int, models: Mapping[str, Any]
+) -> str:
     """Say that there is nothing, and when there is."""
     told, away = [], []
     for name in (S1, S2):
@@ -263,9 +273,10 @@ def _nothing(catalogs: Catalogs, geobox: Any, date: Time, days: int) -> str:
         except LookupError:
             told.append(f"none of {FULL_NAMES[name]} within {SEARCHED} days")
             continue
-        whole = [item for item in items if has_bands(item, name, catalog)]
+        needed = _needed(name, models.get(name))
+        whole = [item for item in items if has_bands(item, (*needed, *BESIDE[name]), catalog)]
         if not whole:
-            bands = f"with the bands {', '.join(BANDS[name])}"
+            bands = f"with the band{'s' if len(needed) > 1 else ''} {', '.join(needed)}"
             told.append(f"none of {FULL_NAMES[name]} {bands} within {SEARCHED} days")
             continue
         apart = {
