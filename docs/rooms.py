@@ -29,6 +29,7 @@ FACES = [
     ["cli"],
     ["cli_fuse", "cli_map", "cli_plot", "cli_report", "cli_update", "cli_warm"],
     ["cli_options", "today", "water_map"],
+    ["scene_retrieval"],
     ["scenes"],
     ["console", "workflow", "warming"],
     ["wording"],

@@ -13,19 +13,13 @@ import xarray as xr
 
 from .assessment.aleatoric import add_aleatoric
 from .assessment.applying import apply_calibration
-from .datamodel.building import with_flags
-from .datamodel.names import MU, SIGMA
 from .datamodel.times import Time, as_time
 from .fusion.rules import Inflate, RuleName
 from .masks.decisions import each_warned_of_once
 from .masks.exclusion import NDVI_MAX
 from .masks.mosaic import OnReadError
-from .models import water
-from .models.bands_of_water import is_linear
-from .models.lacking import flags_of_lacking
-from .models.predicting import predict
-from .models.returned import as_returning
 from .products import SensorProduct, Sentinel1Product, Sentinel2Product
+from .scene_retrieval import retrieved, tells_sigma
 from .scenes import (
     BANDS,
     BESIDE,
@@ -55,7 +49,6 @@ if TYPE_CHECKING:
 
     from .assessment.calibration import Calibration
 
-DIGITAL_NUMBER = 1e-4  # reflectance of one, of Sentinel-2 L2A
 SEARCHED = 30  # days before and after, for the dates that are told where there is nothing
 TOLD = 3  # such dates
 LEAST = "it is the least that a probability has, sqrt(mu (1 - mu))"
@@ -173,8 +166,8 @@ def map_water(
                 missing.append(f"No {scene_of} was found {when(date, days)}.")
                 continue
             found.append(sentence)
-            alone = model is not None and not _tells_sigma(model)
-            dataset = _retrieved(name, scene, model, sigma=0.0 if alone else None)
+            alone = model is not None and not tells_sigma(model)
+            dataset = retrieved(name, scene, model, sigma=0.0 if alone else None)
             if calibrations and name in calibrations:
                 dataset = apply_calibration(dataset, calibrations[name])
             if alone:
@@ -200,43 +193,6 @@ def map_water(
 def _needed(name: str, model: Any) -> tuple[str, ...]:
     """Return the bands that a scene must have."""
     return ENOUGH_BANDS[name] if model is None else BANDS[name]
-
-
-def _tells_sigma(model: Any) -> bool:
-    returning = as_returning(model)
-    return returning.has_variance or returning.count > 1
-
-
-def _retrieved(name: str, scene: xr.Dataset, model: Any, sigma: float | None) -> xr.Dataset:
-    """Make the retrieval of a pass, with a mask."""
-    moment = scene.time.to_numpy()
-    scene = scene.drop_vars(["orbit", "orbit_state", "covered"], errors="ignore")
-    sensor = "sentinel-1" if name == S1 else "sentinel-2"
-    if model is not None:
-        bands = scene[[*BANDS[name]]].drop_vars("time")
-        ways: dict[str, Any] = {"bounded": (0, 1), "sensor": sensor, "time": moment}
-        found = predict(_in_units(name, bands), model, sigma=sigma, **ways)
-        # as those of the other sensor, which may have no model
-        return found.assign({n: found[n].assign_attrs(units="1") for n in (MU, SIGMA)})
-    if name == S1:
-        made = water.from_backscatter(scene["vv"], scene.get("vh"), sensor=sensor)
-    else:
-        bands_of_water = (scene[band] for band in ("green", "swir16", "nir"))
-        made = water.from_reflectance(*bands_of_water, scale=DIGITAL_NUMBER, sensor=sensor)
-    # beside the swath nothing is known, whether or not there is a mask of the pass
-    return with_flags(made, flags_of_lacking(made[MU]))
-
-
-def _in_units(name: str, bands: xr.Dataset) -> xr.Dataset:
-    """Return backscatter in dB and reflectances as such, float32, what is missing as NaN."""
-    if name == S2:
-        return bands.map(lambda band: (band * np.float32(DIGITAL_NUMBER)).astype(np.float32))
-    in_db = {
-        str(band): (10 * np.log10(power.where(power > 0))).astype(np.float32)
-        for band, power in bands.data_vars.items()
-        if is_linear(str(band), power, None)
-    }
-    return bands.assign(in_db)
 
 
 def _masked(

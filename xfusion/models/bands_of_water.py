@@ -23,7 +23,6 @@ from .water_parameters import MNDWI, NDWI, VH, VV
 
 PowerUnits: TypeAlias = Literal["dB", "linear"]
 
-LOOKS = 4.4  # of Sentinel-1 IW GRDH, and so of what is made of it pixel by pixel
 NOISE = (0.005, 0.05)  # of a surface reflectance: a number, and a share of it
 DB = {"db", "decibel", "decibels"}
 LINEAR = {"1", "linear", "power", "linear power", "dimensionless", "m2/m2", "m2 m-2"}

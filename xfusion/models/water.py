@@ -13,7 +13,6 @@ from xfusion.datamodel.reference import on_grid
 from xfusion.datamodel.times import Time
 
 from .bands_of_water import (
-    LOOKS,
     NOISE,
     Bands,
     PowerUnits,
@@ -21,6 +20,7 @@ from .bands_of_water import (
     flags_of_slope,
     reflectance_of,
 )
+from .equivalent_looks import LOOKS, looks_at
 from .lacking import flags_of_lacking, with_read_failed
 from .logistic import mean_and_sigma
 from .published import MNDWI, MNDWI_NDWI, NDWI, PUBLISHED, VV, VV_VH
@@ -37,6 +37,7 @@ __all__ = [
     "fit",
     "from_backscatter",
     "from_reflectance",
+    "looks_at",
 ]
 
 SLOPE_MAX = 15.0  # degrees
@@ -73,7 +74,8 @@ def from_backscatter(
         :func:`fit`.
     looks : float
         Equivalent number of looks of a pixel, infinite for no noise. By default 4.4, that of
-        Sentinel-1 IW GRDH; larger after a speckle filter or on a coarser grid.
+        Sentinel-1 IW GRDH; on a coarser grid ``looks_at(resolution)``, larger after a speckle
+        filter.
     slope_max : float
         In degrees.
     units : {"dB", "linear"}, optional
