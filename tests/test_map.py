@@ -20,9 +20,11 @@ from odc.geo.geobox import GeoBox
 import xfusion as xf
 from tests import catalogues as c
 from xfusion.cli import main
+from xfusion.datamodel.provenance import lasting, scene_links
 from xfusion.demo.server import serve
 from xfusion.scenes import nearest_pass
 from xfusion.stac.named import S2_CATALOGS, catalog_of_name
+from xfusion.view import origins
 from xfusion.water_map import Catalogs, WaterMap, map_water
 
 DAY, S1_ONLY, S2_ONLY, NEITHER = "2023-06-20", "2023-06-10", "2023-06-14", "2023-07-01"
@@ -208,6 +210,76 @@ def test_days_before_and_after_are_searched_and_the_nearest_pass_is_taken(
     assert ran.exit_code == 0, ran.output
     assert "Sentinel-1: the pass of 2023-06-10 05:00" in ran.output
     assert "Sentinel-2: the pass of 2023-06-14 10:00" in ran.output
+
+
+def test_a_map_says_what_it_was_made_of(served: tuple[str, GeoBox], tmp_path: Path) -> None:
+    ran = run(served, tmp_path / "water.zarr", DAY)
+    assert ran.exit_code == 0, ran.output
+    attrs = xr.open_zarr(tmp_path / "water.zarr").attrs
+    for sensor, number, hour in (("sentinel-1", 1, "05"), ("sentinel-2", 2, "10")):
+        assert attrs[f"fusion_scene_items_{sensor}"] == f"S{number}_{DAY}"
+        assert attrs[f"fusion_scene_time_{sensor}"].startswith(f"{DAY}T{hour}:00")
+    assert attrs["fusion_scene_collection_sentinel-1"] == "sentinel-1-rtc"
+    radar, optical = (json.loads(attrs[f"fusion_retrieval_sentinel-{k}"]) for k in (1, 2))
+    assert radar["water_looks"] == 4.4
+    assert radar["water_coefficients"] == [*xf.water.VV_VH.coefficients]
+    assert optical["water_features"] == "mndwi ndwi"
+    assert optical["water_source"] == xf.water.MNDWI_NDWI.source
+    assert optical["water_noise"] == [0.005, 0.05]
+    assert "boa_offset_applied" in attrs["fusion_scene_offsets_sentinel-2"]
+    assert attrs["fusion_scene_found"].count("the pass of") == 2
+    # of a server of this machine, which stops
+    assert not [k for k, v in attrs.items() if "127.0.0.1" in str(v)]
+    info = CliRunner().invoke(main, ["info", str(tmp_path / "water.zarr")]).output
+    assert f"fusion_scene_items_sentinel-1   S1_{DAY}" in info
+    report = (tmp_path / "water.html").read_text()
+    assert re.search(
+        rf"Scenes that retrievals were made of.*sentinel-1.*S1_{DAY}", report, re.DOTALL
+    )
+
+
+def test_a_map_of_one_sensor_says_what_it_has_not_found(served: tuple[str, GeoBox]) -> None:
+    url, _ = served
+    made = by_functions(served, S1_ONLY, models={"s1": one_number(0.25)})
+    attrs = made.product.dataset.attrs
+    assert attrs["fusion_scene_catalog_sentinel-1"] == url
+    assert json.loads(attrs["fusion_scene_links_sentinel-1"])[f"S1_{S1_ONLY}"].startswith(url)
+    assert attrs["fusion_scene_missing"] == " ".join(made.missing)
+    assert "No scene of Sentinel-2" in attrs["fusion_scene_missing"]
+    said = json.loads(attrs["fusion_retrieval_sentinel-1"])
+    assert said["prediction_model"] == made.product.dataset.attrs["prediction_model"]
+    assert said["prediction_bounded"] == [0, 1]
+    assert "fusion_scene_items_sentinel-2" not in attrs
+
+
+def test_links_to_scenes_are_told_without_secrets_and_led_to_from_a_report() -> None:
+    items = {"a b": "https://example.org/a.json?sig=1", "c": "http://127.0.0.1:1/c"}
+    links = json.dumps(items | {"d": 4})
+    attrs = {"fusion_scene_items_s": "a%20b c d", "fusion_scene_links_s": links}
+    assert scene_links(attrs)["s"]["a%20b"] == "https://example.org/a.json"
+    assert scene_links(lasting(attrs)) == {
+        "s": {"a%20b": "https://example.org/a.json", "c": "", "d": ""}
+    }
+    shown = str(origins.inputs(lasting(attrs), []))
+    assert 'href="https://example.org/a.json"' in shown
+    assert "sig=" not in shown
+    for wrong in ("[]", "{", "[" * 5000, 7):
+        assert scene_links({"fusion_scene_items_s": "a", "fusion_scene_links_s": wrong}) == {
+            "s": {"a": ""}
+        }
+
+
+def test_maps_of_two_dates_go_into_one_store_that_says_no_scene_is_that_of_both(
+    served: tuple[str, GeoBox], tmp_path: Path
+) -> None:
+    one = by_functions(served, S2_ONLY).product.dataset
+    for day in (S2_ONLY, DAY):
+        made = one.assign_coords(time=np.datetime64(day, "ns"))
+        made = made.assign_attrs({"fusion_scene_items_sentinel-2": day})
+        xf.to_zarr(made, tmp_path / "w.zarr", append_dim="time")
+    attrs = xr.open_zarr(tmp_path / "w.zarr").attrs
+    assert not [k for k in attrs if k.startswith("fusion_scene_")]
+    assert "fusion_retrieval_sentinel-2" in attrs
 
 
 def test_calibrations_are_applied_before_the_fusion(

@@ -13,6 +13,7 @@ import xarray as xr
 
 from .assessment.aleatoric import add_aleatoric
 from .assessment.applying import apply_calibration
+from .datamodel.provenance import SCENE, retrieval_attrs, scene_attrs
 from .datamodel.times import Time, as_time
 from .fusion.rules import Inflate, RuleName
 from .masks.decisions import each_warned_of_once
@@ -132,7 +133,9 @@ def map_water(
     -------
     WaterMap
         Its product has `mu`, the probability of water. With scenes of one sensor alone it is that
-        sensor's.
+        sensor's. Its attributes say what it was made of: ``fusion_scene_items_<sensor>``, when and
+        from which catalogue, what was added to reflectances; ``fusion_retrieval_<sensor>``,
+        how; and ``fusion_scene_found`` and ``fusion_scene_missing``.
 
     Raises
     ------
@@ -152,6 +155,7 @@ def map_water(
     found: list[str] = []
     missing: list[str] = []
     products: list[SensorProduct] = []
+    told: dict[str, Any] = {}
     for name in (S1, S2):
         with of_sensor(name), each_warned_of_once():
             model = (models or {}).get(name)
@@ -168,11 +172,13 @@ def map_water(
             found.append(sentence)
             alone = model is not None and not tells_sigma(model)
             dataset = retrieved(name, scene, model, sigma=0.0 if alone else None)
+            sensor = str(dataset.attrs["sensor"])
             if calibrations and name in calibrations:
                 dataset = apply_calibration(dataset, calibrations[name])
             if alone:
                 dataset = add_aleatoric(dataset)
                 found.append(f"One network tells no sigma of {FULL_NAMES[name]}: {LEAST}.")
+            told |= scene_attrs(sensor, scene) | retrieval_attrs(sensor, dataset)
             ways: dict[str, Any] = {"ndvi_max": ndvi_max, "on_read_error": on_read_error}
             products.append(_masked(name, dataset, catalogs, missing, **ways))
     if not products:
@@ -185,9 +191,13 @@ def map_water(
     if len(products) == 1:
         if rule != "gaussian" or any(parameters.values()):
             found.append(f"There is one sensor, so nothing was fused: {rule} was not used.")
-        return WaterMap(product=products[0], found=(*found,), missing=(*missing,))
-    fused = products[0].fuse(*products[1:], rule=rule, **parameters)
-    return WaterMap(product=fused, found=(*found,), missing=(*missing,))
+        product = products[0]
+    else:
+        product = products[0].fuse(*products[1:], rule=rule, **parameters)
+    sentences = {f"{SCENE}found": " ".join(found), f"{SCENE}missing": " ".join(missing)}
+    told |= {name: said for name, said in sentences.items() if said}
+    with_origin = dataclasses.replace(product, dataset=product.dataset.assign_attrs(told))
+    return WaterMap(product=with_origin, found=(*found,), missing=(*missing,))
 
 
 def _needed(name: str, model: Any) -> tuple[str, ...]:

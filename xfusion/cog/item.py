@@ -15,7 +15,7 @@ import xarray as xr
 from xfusion.datamodel.grid import geobox_of
 from xfusion.datamodel.names import CONFLICT, SOURCE, SPAN
 from xfusion.datamodel.outline import footprint
-from xfusion.datamodel.provenance import item_links, lasting
+from xfusion.datamodel.provenance import SCENE_LINKS, item_links, lasting, scene_links
 from xfusion.datamodel.times import as_time, calendar_of, moment_of, stated_span
 
 from .flag_colours import AGREEMENT, colours, combinations, meanings_of
@@ -77,7 +77,10 @@ def stac_item(dataset: xr.Dataset, files: Mapping[str, Path], *, item_id: str) -
         classes = _classification(dataset[name])
         if classes:
             ClassificationExtension.ext(item.assets[name]).apply(**classes)
-    for source, href in item_links(lasting(dataset.attrs)).items():
+    lasts = lasting(dataset.attrs)
+    of_all = (*scene_links(lasts).values(), item_links(lasts))
+    sources = {k: v for links in of_all for k, v in links.items() if v}
+    for source, href in sources.items():
         media_type = pystac.MediaType.GEOJSON
         item.add_link(pystac.Link(pystac.RelType.DERIVED_FROM, href, media_type, title=source))
     return item
@@ -156,7 +159,7 @@ def _processing(dataset: xr.Dataset) -> dict[str, Any]:
 
     attrs = {str(k): v for k, v in lasting(dataset.attrs).items()}
     parts = [f"sensors: {attrs['sensor']}"] if "sensor" in attrs else []
-    parts += [f"{k}: {v}" for k, v in attrs.items() if k.startswith("fusion_")]
+    parts += [f"{k}: {v}" for k, v in attrs.items() if _is_told(k)]
     names = ("mask_catalog", "mask_collection", "mask_items")
     parts += [f"{k}: {attrs[k]}" for k in names if k in attrs]
     fields = {
@@ -164,6 +167,11 @@ def _processing(dataset: xr.Dataset) -> dict[str, Any]:
         "processing:version": __version__,
     }
     return {"processing:lineage": "; ".join(parts), **fields} if parts else fields
+
+
+def _is_told(name: str) -> bool:
+    # where scenes are, links say
+    return name.startswith("fusion_") and not name.startswith(SCENE_LINKS)
 
 
 def _asset(array: xr.DataArray, path: Path, geobox: GeoBox) -> pystac.Asset:

@@ -20,6 +20,10 @@ OFFSETS = "mask_offsets"
 LINKS = "mask_links"
 JOB = "fusion_job"  # which job wrote a store: of what is made of it, it says nothing
 FILES = "fusion_files_"  # and a sensor: the files that it was read from, without their folders
+SCENE = "fusion_scene_"  # begins what is said of scenes that retrievals were made of
+SCENE_CATALOG, SCENE_LINKS = f"{SCENE}catalog_", f"{SCENE}links_"  # and a sensor
+SCENE_ITEMS = f"{SCENE}items_"
+RETRIEVAL = "fusion_retrieval_"  # and a sensor: how its retrieval was made
 BY_TIME = "mask_items_by_time"
 WORDS = (CATALOG, COLLECTION, ITEMS)
 TABLES = (ASSETS_MISSING, OFFSETS, LINKS)
@@ -104,6 +108,63 @@ def merged_mask_attrs(attrs: Iterable[Mapping[Any, Any]]) -> dict[str, Any]:
     return merged
 
 
+def scene_attrs(sensor: str, scene: xr.Dataset) -> dict[str, Any]:
+    """Return attributes that say which scene a retrieval is of, those of its bands say it of masks.
+
+    Parameters
+    ----------
+    sensor : str
+    scene : Dataset
+        Bands, as :func:`xfusion.load_bands` returns them, of one time.
+    """
+    attrs = scene.attrs
+    told = {
+        "time": label_text(scene.coords["time"]),
+        "catalog": _public_words(attrs.get(CATALOG)),
+        "collection": str(attrs.get(COLLECTION, "")),
+        "items": str(attrs.get(ITEMS, "")),
+        "lacking": json.dumps({k: v for k, v in _table(attrs, ASSETS_MISSING).items() if v}),
+        "offsets": json.dumps(_table(attrs, OFFSETS)),
+        "links": json.dumps(item_links(attrs)),
+    }
+    return {f"{SCENE}{k}_{sensor}": v for k, v in told.items() if v not in ("", "{}")}
+
+
+def retrieval_attrs(sensor: str, dataset: xr.Dataset) -> dict[str, Any]:
+    """Return the attribute that says how a retrieval was made: all that it says itself."""
+    of_others = ("sensor", "Conventions", "title", "history", *WORDS, ITEMS_FOUND, *TABLES)
+    own = {str(k): v for k, v in dataset.attrs.items() if k not in of_others}
+    return {f"{RETRIEVAL}{sensor}": json.dumps(own, default=_plain)}
+
+
+def scene_links(attrs: Mapping[Any, Any]) -> dict[str, dict[str, str]]:
+    """Return where the scenes of each sensor are, as far as it is said: sensor -> id -> href."""
+    found: dict[str, dict[str, str]] = {}
+    for name, items in attrs.items():
+        before, prefix, sensor = str(name).partition(SCENE_ITEMS)
+        if prefix and not before:
+            links = _table(attrs, SCENE_LINKS + sensor, as_of=LINKS)
+            words = str(items).split()
+            found[sensor] = {word: links.get(word.replace("%20", " "), "") for word in words}
+    return found
+
+
+def in_words(attrs: Mapping[Any, Any], *, without: Sequence[str]) -> dict[str, str]:
+    """Return attributes as text, but for some, and for where scenes are."""
+    told = {str(name): str(value) for name, value in attrs.items() if name not in without}
+    return {name: text for name, text in told.items() if not name.startswith(SCENE_LINKS)}
+
+
+def without_scenes(attrs: Mapping[Any, Any]) -> dict[Any, Any]:
+    """Return attributes without those that say of which scenes a result is, as of several dates."""
+    return {k: v for k, v in attrs.items() if not str(k).startswith(SCENE)}
+
+
+def _plain(value: Any) -> Any:
+    """Return an array or a number of numpy as JSON has it."""
+    return value.tolist() if isinstance(value, np.ndarray | np.generic) else str(value)
+
+
 def with_time_of_items(dataset: xr.Dataset) -> dict[Any, Any]:
     """Return the attributes of a retrieval of one time, to be joined with those of other times.
 
@@ -153,13 +214,16 @@ def lasting(attrs: Mapping[Any, Any]) -> dict[Any, Any]:
     grid of the store that a result was opened from.
     """
     kept = {k: v for k, v in without_grid_of_store(attrs).items() if k != JOB}
-    if CATALOG in kept:
-        words = [w for w in _public_words(kept[CATALOG]).split() if not is_on_loopback(w)]
-        kept[CATALOG] = " ".join(map(_without_folder, words))
-    if LINKS in kept:
-        links = {k: v for k, v in item_links(kept).items() if not is_on_loopback(v)}
-        kept[LINKS] = json.dumps({k: v for k, v in links.items() if _without_folder(v) == v})
-    return {k: v for k, v in kept.items() if k not in (CATALOG, LINKS) or v not in ("", "{}")}
+    places = [k for k in kept if k == CATALOG or str(k).startswith(SCENE_CATALOG)]
+    for name in places:
+        words = [w for w in _public_words(kept[name]).split() if not is_on_loopback(w)]
+        kept[name] = " ".join(map(_without_folder, words))
+    tables = [k for k in kept if k == LINKS or str(k).startswith(SCENE_LINKS)]
+    for name in tables:
+        links = {k: v for k, v in _table(kept, name, as_of=LINKS).items() if not is_on_loopback(v)}
+        kept[name] = json.dumps({k: v for k, v in links.items() if _without_folder(v) == v})
+    told = (*places, *tables)
+    return {k: v for k, v in kept.items() if k not in told or v not in ("", "{}")}
 
 
 def _without_folder(address: str) -> str:
@@ -180,15 +244,24 @@ def assets_missing(attrs: Mapping[Any, Any]) -> int:
     return sum(len(assets) for assets in _table(attrs, ASSETS_MISSING).values())
 
 
-def _table(attrs: Mapping[Any, Any], name: str) -> dict[str, Any]:
-    """Return a table of attributes, without what is none; of links what is public of them."""
+def _table(attrs: Mapping[Any, Any], name: str, *, as_of: str | None = None) -> dict[str, Any]:
+    """Return a table of attributes, without what is none; of links what is public of them.
+
+    Parameters
+    ----------
+    attrs : mapping
+    name : str
+    as_of : str, optional
+        The name of a table that is of the same kind.
+    """
+    kind = name if as_of is None else as_of
     try:
         table = json.loads(attrs.get(name, "{}"))
     except (RecursionError, TypeError, ValueError):
         return {}  # of others, who call something else by this name
     pairs = table.items() if isinstance(table, dict) else ()
-    known: dict[str, Any] = {key: value for key, value in pairs if isinstance(value, KINDS[name])}
-    if name == LINKS:
+    known: dict[str, Any] = {key: value for key, value in pairs if isinstance(value, KINDS[kind])}
+    if kind == LINKS:
         return {key: public(href) for key, href in known.items() if is_link(href)}
     return known
 

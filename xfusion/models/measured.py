@@ -26,6 +26,10 @@ HIGHEST = 2.0  # reflectance that half of the pixels of a block may have
 class Measured(Protocol):
     """Bands of a block as features of :class:`WaterParameters`."""
 
+    @property
+    def described(self) -> dict[str, Any]:
+        """What provenance says of them."""
+
     def check(self, bands: Sequence[NDArray[Any]]) -> None:
         """Warn of values, or refuse them, that are not what they were said to be."""
 
@@ -52,6 +56,11 @@ class Backscatter:
     """Whether each is power, else it is in dB."""
     looks: float
     """Equivalent number of looks; infinite without noise."""
+
+    @property
+    def described(self) -> dict[str, Any]:
+        """The looks."""
+        return {"looks": self.looks} if math.isfinite(self.looks) else {}
 
     def check(self, bands: Sequence[NDArray[Any]]) -> None:
         """Warn of dB that are all above 0, and of power that is all below."""
@@ -97,6 +106,11 @@ class Reflectance:
     """What means no data in each."""
     noise: tuple[float, float]
     """Standard deviation of a reflectance: a number, and a share of it."""
+
+    @property
+    def described(self) -> dict[str, Any]:
+        """The noise; in which numbers they came is nothing that a result is made with."""
+        return {"noise": np.array(self.noise)}
 
     def check(self, bands: Sequence[NDArray[Any]]) -> None:
         """Refuse digital numbers that were said to be reflectances."""

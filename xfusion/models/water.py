@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import xarray as xr
 
 from xfusion.datamodel.building import retrieval, with_flags
@@ -275,7 +276,12 @@ def _retrieved(
     )
     of_mu = {"long_name": "probability of water", "units": "1"}
     mean = xr.DataArray(mu.variable, bands.grid.mu.coords).drop_attrs(deep=False)
-    made_of = {"water_features": " ".join(parameters.features), "water_source": parameters.source}
+    made_of = {
+        "water_features": " ".join(parameters.features),
+        "water_source": parameters.source,
+        "water_coefficients": np.array(parameters.coefficients),
+        **{f"water_{name}": value for name, value in bands.measured.described.items()},
+    }
     deviation = xr.DataArray(sigma.variable, mean.coords)
     deviation = deviation.drop_attrs(deep=False)
     dataset = retrieval(mean.assign_attrs(of_mu), deviation, sensor=sensor, time=time)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from xfusion.datamodel.grid import spatial_dims
 from xfusion.datamodel.names import SPAN
-from xfusion.datamodel.provenance import ITEMS, JOB, with_time_of_items
+from xfusion.datamodel.provenance import ITEMS, JOB, with_time_of_items, without_scenes
 from xfusion.datamodel.state import CARRIED, carried_from
 from xfusion.datamodel.times import label_text
 
@@ -57,6 +57,8 @@ def in_dates(dataset: xr.Dataset, dim: str) -> xr.Dataset:
             dataset = dataset.assign_attrs(with_time_of_items(dataset))
         grid = {*(spatial_dims(dataset) or dataset["mu"].dims)}
         pixels = [n for n, v in dataset.data_vars.items() if grid & {*v.dims}]
+        # of the scenes of several dates there is no one
+        dataset = dataset.drop_attrs(deep=False).assign_attrs(without_scenes(dataset.attrs))
         others = dataset.drop_vars(pixels)
         dataset = dataset[pixels].expand_dims(TIME).assign(others.data_vars)
     elif dataset.coords[TIME].dims != (TIME,) or TIME not in dataset["mu"].dims:

@@ -21,7 +21,10 @@ from xfusion.datamodel.provenance import (
     ITEMS_FOUND,
     LINKS,
     OFFSETS,
+    SCENE_ITEMS,
+    SCENE_LINKS,
     item_links,
+    scene_links,
 )
 from xfusion.datamodel.redaction import public, without_secrets
 from xfusion.datamodel.times import as_text, moment_of
@@ -34,6 +37,7 @@ from .tables import MOST_ROWS, link, paragraph, section, shortened, table
 
 OF_MASKS = (CATALOG, COLLECTION, ITEMS, ITEMS_FOUND, ASSETS_MISSING, OFFSETS, LINKS, BY_TIME)
 NO_PARAMETERS = ("sensor", "Conventions", *OF_MASKS)
+SHOWN_AS_INPUTS = (FILES, SCENE_ITEMS, SCENE_LINKS)  # and a sensor
 PACKAGES = ("numpy", "xarray", "dask", "numba", "odc-geo", "pyproj", "rasterio", "zarr")
 SECRET = re.compile(
     r"passw|secret|token|api_?key|credential|signature|authori[sz]ation|cookie", re.IGNORECASE
@@ -51,7 +55,7 @@ def text_of(name: str, value: Any) -> str:
 def parameters(attrs: Mapping[Any, Any]) -> Markup:
     """Return what the result was made with, by its attributes."""
     attrs = {str(k): v for k, v in attrs.items() if k not in NO_PARAMETERS}
-    attrs = {k: v for k, v in attrs.items() if not k.startswith(FILES)}
+    attrs = {k: v for k, v in attrs.items() if not k.startswith(SHOWN_AS_INPUTS)}
     if not attrs:
         return section("parameters", "Parameters", paragraph("The result says none."))
     rows = [[shortened(name), text_of(name, value)] for name, value in attrs.items()]
@@ -74,6 +78,7 @@ def inputs(attrs: Mapping[Any, Any], sensors: Sequence[Retrieval]) -> Markup:
             for name, told in files.items()
         ]
         content.append(table("Files that were fused.", ["sensor", "files"], of_sensors))
+    content += _scenes(attrs)
     for name, said in ((CATALOG, "Catalogues of the masks"), (COLLECTION, "Collections")):
         words = [link(public(word)) for word in str(attrs.get(name, "")).split()]
         if words:
@@ -89,6 +94,18 @@ def _linked(files: str) -> list[Any]:
     """Return files after one another, with links to those on the web."""
     shown = [link(public(f)) if "://" in f else shortened(f) for f in files.split(", ")]
     return [part for file in shown for part in (", ", file)][1:]
+
+
+def _scenes(attrs: Mapping[Any, Any]) -> list[Markup]:
+    """Return the items that retrievals were made of."""
+    rows = [
+        [shortened(sensor), shortened(item), link(public(href)) if href else "not known"]
+        for sensor, items in scene_links(attrs).items()
+        for item, href in items.items()
+    ]
+    head = ["sensor", "item", "where it is"]
+    about = "Scenes that retrievals were made of."
+    return [table(about, head, rows[:MOST_ROWS], of=len(rows))] if rows else []
 
 
 def _sensor(number: int, dataset: xr.Dataset) -> list[str]:

@@ -17,7 +17,7 @@ from xfusion.datamodel.earth import check_is_on_earth
 from xfusion.datamodel.flags import Exclusion, contributors
 from xfusion.datamodel.grid import crs_text, geobox_of, has_crs, spatial_dims
 from xfusion.datamodel.names import CONFLICT, MASK, MU, SOURCE
-from xfusion.datamodel.provenance import JOB
+from xfusion.datamodel.provenance import JOB, in_words
 from xfusion.datamodel.times import moment_of, moments_of
 from xfusion.datamodel.units import same_units, units_of
 from xfusion.datamodel.validation import Retrieval, as_retrieval
@@ -182,7 +182,7 @@ def summarise(
         sources=_by_source(counts[SOURCE], names) if SOURCE in dataset else {},
         conflict=float(counts[CONFLICT][1]) if CONFLICT in dataset else None,
         masks=_by_reason(counts[MASK]) if MASK in dataset else {},
-        parameters={str(k): str(v) for k, v in dataset.attrs.items() if k not in NO_PARAMETERS},
+        parameters=in_words(dataset.attrs, without=NO_PARAMETERS),
     )
 
 
