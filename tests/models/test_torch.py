@@ -302,3 +302,20 @@ def test_modules_that_cannot_draw_and_what_is_no_module_are_refused() -> None:
     twice = copy.deepcopy(net(bands=3))
     with pytest.raises(RuntimeError, match="channels"):
         xf.predict(scene(), xf.models.torch(twice), passes=5)
+
+
+def test_exported_modules_predict_if_they_were_exported_for_it_and_are_refused_if_not() -> None:
+    plain = net().eval()
+    with torch.no_grad():
+        expected = plain(torch.from_numpy(scene(32).to_numpy())[None])[0, 0].numpy()
+    pixels = (torch.zeros(1, 2, 32, 32),)
+    for_it, in_training = (torch.export.export(m, pixels).module() for m in (plain, net()))
+    how: dict[str, Any] = {"sigma": 0.1, "tile": 32, "overlap": 4, "batch": 1}
+    for given in (for_it, lambda: for_it):
+        found = xf.predict(scene(32), xf.models.torch(given, dropout=False), **how)
+        np.testing.assert_allclose(found.mu, expected, atol=1e-6)
+    with pytest.raises(ValueError, match=r"exported while .* in training mode.*call \.eval\(\)"):
+        xf.models.torch(in_training)
+    made_later = xf.models.torch(lambda: in_training, dropout=False)
+    with pytest.raises(ValueError, match="exported while it was in training mode"):
+        xf.predict(scene(32), made_later, **how)

@@ -61,7 +61,9 @@ def torch(
     TypeError
         If `module` is no module and cannot be called.
     ValueError
-        If a layer of dropout is of a kind whose noise is not known.
+        If a layer of dropout is of a kind whose noise is not known, or the module is one of
+        torch.export that was exported in training mode; of one that a function makes, when it is
+        computed.
 
     Notes
     -----
@@ -220,7 +222,29 @@ def _at_rest(module: Module) -> Module:
     for weights in module.parameters():
         if weights.is_leaf:  # those in a copy of TorchScript are none
             weights.requires_grad_(requires_grad=False)
-    return module.eval()
+    if any(_trains(part) for part in module.modules()):
+        msg = (
+            f"{type(module).__name__} is a module of torch.export that was exported while it was "
+            "in training mode, and stays in it: give the module itself, or call .eval() of it "
+            "before it is exported"
+        )
+        raise ValueError(msg)
+    try:
+        return module.eval()
+    except NotImplementedError:  # of one that was exported, which has no other mode
+        return module
+
+
+def _trains(part: Module) -> bool:
+    """Whether an exported module drops or normalises as in training, as it was written down."""
+    for node in getattr(getattr(part, "graph", None), "nodes", ()):
+        schema = getattr(getattr(node, "target", None), "_schema", None)
+        for place, argument in enumerate(getattr(schema, "arguments", ())):
+            if argument.name in ("train", "training"):
+                given = node.args[place] if place < len(node.args) else None
+                if given or node.kwargs.get(argument.name):
+                    return True
+    return False
 
 
 def _as_array(found: Any) -> Any:
