@@ -62,7 +62,7 @@ def _shape_of(item: pystac.Item) -> Any:
 
     try:
         if item.geometry:
-            found = shape(item.geometry)
+            found = _the_short_way(shape(item.geometry))
             sound = found if found.is_valid else shapely.make_valid(found)
             if not sound.is_empty:
                 return sound
@@ -71,6 +71,35 @@ def _shape_of(item: pystac.Item) -> Any:
         return None
     # across the antimeridian the west of a box is the greater
     return shapely.box(west, south, east + TURN if east < west else east, north)
+
+
+def _the_short_way(footprint: Any) -> Any:
+    """Return polygons whose edges go on beyond 180 degrees, where they were not cut there.
+
+    An edge from 179 to -179 is 2 degrees long; but one of all the turn is the side of a box around
+    the earth.
+    """
+    import shapely
+
+    rings = shapely.get_rings(shapely.get_parts(footprint))
+    steps = [np.abs(np.diff(shapely.get_coordinates(ring)[:, 0])) for ring in rings]
+    if not any(((step > TURN / 2) & (step < TURN)).any() for step in steps):
+        return footprint
+    return shapely.union_all([_unwrapped(part) for part in shapely.get_parts(footprint)])
+
+
+def _unwrapped(polygon: Any) -> Any:
+    import shapely
+
+    around, *holes = (shapely.get_coordinates(ring) for ring in shapely.get_rings(polygon))
+    for ring in (around, *holes):
+        ring[:, 0] = np.unwrap(ring[:, 0], period=TURN)
+        # a hole on the turn of what it is in
+        ring[:, 0] += TURN * np.round((around[0, 0] - ring[0, 0]) / TURN)
+    if around[0, 0] != around[-1, 0]:
+        return polygon  # it goes around a pole, and closes nowhere else
+    made = shapely.Polygon(around, holes)
+    return made if shapely.is_valid(made) else shapely.make_valid(made)
 
 
 def _flat(box: Sequence[float]) -> tuple[float, float, float, float]:
