@@ -402,10 +402,10 @@ def test_scenes_without_the_bands_are_not_told_as_those_that_there_are(tmp_path:
     made = c.item("polar", time, c.GRID, assets, c.proj(c.GRID), collection=collection)
     url = tmp_path / "items.json"
     url.write_text(json.dumps({"type": "FeatureCollection", "features": [made]}))
-    for models, bands, assets in (({}, "band vv", "'vv'"), (MODEL, "bands vv, vh", "'vv', 'vh'")):
+    for models, bands, lacks in (({}, "band vv", "'vv'"), (MODEL, "bands vv, vh", "'vv', 'vh'")):
         told = rf"none of Sentinel-1 with the {bands} within 30 days; none of Sentinel-2 within"
         with (
-            pytest.warns(UserWarning, match=rf"'polar' .* lacks the assets \[{assets}\]"),
+            pytest.warns(UserWarning, match=rf"'polar' .* lacks the assets \[{lacks}\]"),
             pytest.raises(LookupError, match=told),
         ):
             by_functions((str(url), c.GRID), DAY, models=models)
@@ -424,8 +424,8 @@ def test_a_pass_of_vv_alone_is_a_retrieval_by_vv_and_none_for_a_model(tmp_path: 
     found = by_functions(place, DAY, days=3)
     assert found.found[0] == "Sentinel-1: the pass of 2023-06-20 05:00 UTC, of VV alone."
     rtc = dataclasses.replace(xf.stac.PLANETARY_COMPUTER_RTC, url=place[0], signer=None)
-    bands = xf.stac.load(rtc, c.GRID, DAY, ["vv"]).isel(time=0)
-    expected = xf.water.from_backscatter(bands.vv)
+    radar = xf.stac.load(rtc, c.GRID, DAY, ["vv"]).isel(time=0)
+    expected = xf.water.from_backscatter(radar.vv)
     for name in ("mu", "sigma"):
         np.testing.assert_array_equal(found.product.dataset[name], expected[name])
     assert found.product.dataset.attrs["water_features"] == "vv"

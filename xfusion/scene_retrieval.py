@@ -71,7 +71,8 @@ def side_of_pixel(grid: GeoBox) -> float:
     Of a map whose metres are nearly those of the ground, as of UTM, in metres of the map: scenes
     have the same.
     """
-    area = PixelArea(grid).exact(*(np.array([n // 2]) for n in grid.shape))
+    row, column = (np.array([n // 2]) for n in grid.shape)
+    area = PixelArea(grid).exact(row, column)
     on_ground, on_map = 1000 * float(np.sqrt(area[0])), abs(grid.transform.determinant) ** 0.5
     return on_map if abs(on_ground / on_map - 1) <= TRUE else on_ground
 
