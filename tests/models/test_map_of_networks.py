@@ -55,7 +55,7 @@ def bands_of(url: str, grid: GeoBox) -> tuple[xr.Dataset, xr.Dataset]:
     radar = xf.stac.load(rtc, box_of(grid), DAY, ["vv", "vh"])
     names = ["green", "red", "nir", "swir16"]
     optical = xf.stac.load(s2, radar.odc.geobox, DAY, [*names, "scl"])[names]
-    in_db = (10 * np.log10(radar.where(radar > 0))).astype(np.float32)
+    in_db = (10 * radar.where(radar > 0).map(np.log10)).astype(np.float32)
     reflectance = (optical * np.float32(1e-4)).astype(np.float32)
     orbit = ["orbit", "orbit_state"]
     return in_db.isel(time=0).drop_vars(orbit), reflectance.isel(time=0)
