@@ -19,7 +19,7 @@ from xfusion.models.measured import variance_of_speckle
 from xfusion.scene_retrieval import side_of_pixel
 from xfusion.water_map import Catalogs, map_water
 
-SIDE, ALIKE, SPACING = 1200, 15.5, 10.0
+SIDE, ALIKE, SPACING = 800, 15.5, 10.0
 DAY = "2023-06-20"
 LESS = 0.2207  # of a fifth look, so that all have the variance of 4.4
 
