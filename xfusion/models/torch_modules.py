@@ -237,8 +237,10 @@ def _at_rest(module: Module) -> Module:
 
 def _trains(part: Module) -> bool:
     """Whether an exported module drops or normalises as in training, as it was written down."""
-    for node in getattr(getattr(part, "graph", None), "nodes", ()):
-        schema = getattr(getattr(node, "target", None), "_schema", None)
+    from torch.fx import GraphModule
+
+    for node in part.graph.nodes if isinstance(part, GraphModule) else ():
+        schema = getattr(node.target, "_schema", None)
         for place, argument in enumerate(getattr(schema, "arguments", ())):
             if argument.name in ("train", "training"):
                 given = node.args[place] if place < len(node.args) else None
