@@ -39,9 +39,10 @@ demo: $(VENV)/.demo ## Fuse an example scene: xfusion demo $(ARGS)
 test: $(VENV)/.test ## Run the tests: pytest $(ARGS)
 	@$(KEEP_COMPILED) $(BIN)/python -m pytest $(ARGS)
 
-# Of its own: nothing else needs PyTorch, which is larger than all the rest
+# Of its own: nothing else needs PyTorch, which is larger than all the rest. Commands of the other,
+# as that of the STAC API, are found by PATH.
 test-models: $(MODELS)/.models ## Test networks in PyTorch and ONNX: pytest tests/models $(ARGS)
-	@$(KEEP_COMPILED) $(MODELS)/bin/python -m pytest -n0 tests/models $(ARGS)
+	@PATH="$(abspath $(BIN)):$$PATH" $(KEEP_COMPILED) $(MODELS)/bin/python -m pytest -n0 tests/models $(ARGS)
 
 test-min: $(MIN)/.test ## The same on the oldest versions that pyproject.toml allows
 	@$(MIN)/bin/python -m pytest $(ARGS)
