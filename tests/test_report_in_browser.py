@@ -1,5 +1,6 @@
 """The report as a user has it: in a browser without a network, by mouse, touch and keyboard."""
 
+import html
 import json
 import re
 from collections.abc import Iterator
@@ -221,6 +222,22 @@ def test_a_script_that_is_not_ours_is_refused_and_that_is_seen(
     browser.open(added)
     assert browser.run("return document.title") == HOSTILE
     assert "Content Security Policy" in browser.logs("browser")[0]["message"]
+
+
+def test_in_a_frame_of_another_page_its_contents_lead_to_its_sections(
+    browser: Browser, utm: Page, folder: Path
+) -> None:
+    page = html.escape(utm.path.read_text())
+    around = folder / "around.html"
+    around.write_text(f'<p id="panels" data-ready="yes"><iframe srcdoc="{page}"></iframe>')
+    browser.open(around)
+    inside = "const page = frames[0].document;"
+    browser.wait_for(f"{inside} return page.getElementById('panels')?.dataset.ready === 'yes'")
+    browser.run(f"{inside} page.querySelector('a[href=\"#reasons\"]').click()")
+    browser.settle()
+    top = f"{inside} return page.getElementById('reasons').getBoundingClientRect().top"
+    assert browser.run(top) == pytest.approx(0, abs=1)
+    assert browser.run(f"{inside} return page.title") == HOSTILE
 
 
 @pytest.mark.parametrize("name", ["utm", "south_up", "polar"])

@@ -4,6 +4,16 @@
   const facts = JSON.parse(byId("facts").textContent);
   const { width, height, layers } = facts;
   const panels = byId("panels");
+  // in a frame without an address of its own, "#area" is a place in the page around it
+  if (location.protocol === "about:")
+    document.addEventListener("click", (event) => {
+      const link = event.target.closest('a[href^="#"]');
+      if (!link) return;
+      event.preventDefault();
+      const place = byId(link.getAttribute("href").slice(1));
+      place.scrollIntoView();
+      place.focus({ preventScroll: true });
+    });
   if (!layers.length) return;
   const LARGEST = 64; // pixels of the screen for one cell
   const aspect = facts.aspect; // height of a cell over its width
