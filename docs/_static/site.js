@@ -1,7 +1,8 @@
 // Pictures open whole, wide ones can be scrolled on a phone, and long names break at their dots.
 
 document.addEventListener("DOMContentLoaded", () => {
-  for (const picture of document.querySelectorAll(".bd-article img")) {
+  // of pictures within the page, as the map of a product, browsers open none alone
+  for (const picture of document.querySelectorAll('.bd-article img:not([src^="data:"])')) {
     let link = picture.closest("a");
     if (!link) {
       link = document.createElement("a");
