@@ -100,6 +100,26 @@ def test_functions_methods_classes_and_properties_are_all_looked_at() -> None:
         assert name in PUBLIC, name
 
 
+def test_what_is_public_is_on_the_page_of_the_api() -> None:
+    listed = dict(documented())
+    left = {
+        f"{module.__name__}.{name}"
+        for module in (xf, xf.raster, xf.stac, xf.water)
+        for name in module.__all__
+        if inspect.isfunction(thing := getattr(module, name)) or inspect.isclass(thing)
+        if not any(thing is each for each in listed.values())
+    }
+    # whose methods are listed instead
+    assert left == {"xfusion.DatasetFusion", "xfusion.DataArrayFusion"}
+    methods = {
+        f"{kind.__name__}.fusion.{name}"
+        for kind, accessor in ((xr.Dataset, xf.DatasetFusion), (xr.DataArray, xf.DataArrayFusion))
+        for name in vars(accessor)
+        if not name.startswith("_")
+    }
+    assert methods == {name for name in listed if ".fusion." in name and name.startswith("Data")}
+
+
 @pytest.mark.parametrize("doc", [None, "", "A sentence.", ">>> 1\n1", "Examples\n--------\nNone."])
 def test_a_docstring_without_an_example_is_found(doc: str | None) -> None:
     class Undocumented:
