@@ -97,7 +97,7 @@ def test_it_leaves_the_maps_the_picture_and_the_scene(run: Run) -> None:
     assert re.fullmatch(r"Fused \d+ pixels of sentinel-1 and sentinel-2\.", lines[0])
     out, truth = shlex.quote(str(run.out)), shlex.quote(str(run.out / "truth.tif"))
     assert lines[-3] == f"  xfusion info {out} --threshold 0.5"
-    assert lines[-1] == f"  xfusion report {out} --reference {truth}"
+    assert lines[-1] == f"  xfusion report {out} --threshold 0.5 --reference {truth}"
 
 
 def test_the_truth_is_on_the_grid_of_the_maps_and_gives_scores(run: Run, tmp_path: Path) -> None:
@@ -116,6 +116,19 @@ def test_the_truth_is_on_the_grid_of_the_maps_and_gives_scores(run: Run, tmp_pat
     assert done.exit_code == 0, done.output
     assert "Reliability diagram" not in out.read_text()
     assert "rmse" in out.read_text()
+
+
+def test_the_report_tells_the_area_of_water_and_how_sure_that_is(run: Run) -> None:
+    page = (run.out / "report.html").read_text()
+    found = re.search(r"<strong>([\d.]+) km² </strong>± ([\d.]+) km²", page)
+    assert found is not None
+    area, sigma = map(float, found.groups())
+    truth, source = (
+        rasterio.open(run.out / name).read(1) for name in ("truth.tif", "water_source.tif")
+    )
+    true = ((truth > 0.5) & (source > 0)).sum() * 1e-4
+    assert 0 < sigma < true / 10
+    assert abs(area - true) < 3 * sigma
 
 
 @pytest.mark.parametrize(

@@ -86,7 +86,7 @@ def demo_command(out: Path, size: float, seed: int, quiet: bool, debug: bool) ->
         click.echo(f"  xfusion info {shlex.quote(str(out))} --threshold 0.5")
         click.echo("A report with scores; take a reference of your own for your results:")
         truth = shlex.quote(str(out / "truth.tif"))
-        click.echo(f"  xfusion report {shlex.quote(str(out))} --reference {truth}")
+        click.echo(f"  xfusion report {shlex.quote(str(out))} --threshold 0.5 --reference {truth}")
 
 
 main.add_command(fuse)
