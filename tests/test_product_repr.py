@@ -2,6 +2,7 @@
 
 import base64
 import io
+import math
 import warnings
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from tests.laziness import nothing_computes
 from tests.store_runs import fused
 from xfusion.raster.file import RasterFile
 from xfusion.view import product_page, thumbnail
+from xfusion.view.palette import MEAN
 from xfusion.view.thumbnail import MISSING, png_of, thumbnail_of
 
 GRID = GeoBox.from_bbox((500000, 0, 500060, 40), "EPSG:32633", resolution=10)
@@ -159,7 +161,7 @@ def test_a_cube_shows_its_dates_and_draws_the_last() -> None:
     dark, light = (retrieval(np.full(GRID.shape, v, np.float32)) for v in (0.0, 1.0))
     cube = xr.concat([dark, light], dim=xr.Variable("time", days))
     assert "2 dates" in repr(xf.SensorProduct(dataset=cube))
-    assert drawn(cube)[0, 0].tolist() == list(thumbnail.ANCHORS[-1])
+    assert drawn(cube)[0, 0].tolist() == list(thumbnail.ANCHORS[MEAN][-1])
 
 
 def test_pixels_that_are_not_usable_are_grey_and_no_colour_is() -> None:
@@ -170,7 +172,8 @@ def test_pixels_that_are_not_usable_are_grey_and_no_colour_is() -> None:
     grey = (drawn(water) == MISSING).all(axis=-1)
     expected = ~water.fusion.usable.to_numpy()
     np.testing.assert_array_equal(grey, expected)
-    assert not (np.ptp(thumbnail.ANCHORS, axis=1) < 10).any()
+    for anchors in thumbnail.ANCHORS.values():
+        assert (abs(anchors - MISSING).max(axis=1) > 20).all()
 
 
 def test_the_caption_says_which_end_is_light_and_which_is_dark() -> None:
@@ -179,6 +182,24 @@ def test_the_caption_says_which_end_is_light_and_which_is_dark() -> None:
     said = xf.SensorProduct(dataset=low_and_high)._repr_html_()
     assert low > high
     assert "mu, 0 (light) to 1 (dark), grey is not usable" in said
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "units", "said"),
+    [
+        (-0.1, 1.1, None, "0 (light) to 1 (dark)"),  # noise of shares
+        (-3.0, 3.0, "m", "-2.88 (brown) to 2.88 (violet) m"),
+        (10.0, 20.0, "m", "10.2 (light) to 19.8 (dark) m"),
+    ],
+)
+def test_the_map_has_the_scale_of_pictures(
+    low: float, high: float, units: str | None, said: str
+) -> None:
+    pixels = np.linspace(low, high, math.prod(GRID.shape), dtype=np.float32).reshape(GRID.shape)
+    water = retrieval(pixels)
+    water.mu.attrs |= {} if units is None else {"units": units}
+    water.sigma.attrs |= water.mu.attrs
+    assert f"mu, {said}, grey" in xf.SensorProduct(dataset=water)._repr_html_()
 
 
 def test_north_is_at_the_top_and_x_goes_to_the_right() -> None:

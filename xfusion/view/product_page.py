@@ -127,7 +127,8 @@ def _picture(dataset: xr.Dataset) -> str:
     if drawn is None:
         return ""
     units = html.escape(str(dataset[MU].attrs.get("units", "")))
-    said = f"mu, {drawn.lowest:.3g} (light) to {drawn.highest:.3g} (dark) {units}".rstrip()
+    low, high = drawn.ends
+    said = f"mu, {drawn.lowest:.3g} ({low}) to {drawn.highest:.3g} ({high}) {units}".rstrip()
     return (
         f'<figure style="margin:0"><img src="{drawn.uri}" alt="{said}; grey is not usable" '
         f'style="image-rendering:pixelated;width:{drawn.shape[1]}px">'

@@ -13,11 +13,16 @@ from numpy.typing import NDArray
 
 from xfusion.datamodel.grid import spatial_dims
 from xfusion.datamodel.names import MASK, MU, SIGMA
+from xfusion.datamodel.units import units_of
 
-from .palette import MEAN, RAMPS
+from .palette import APART, MEAN, RAMPS
+from .scales import scale_of
 
 SIDE = 160  # pixels, at most
-ANCHORS = np.array([[*bytes.fromhex(stop[1:])] for stop in RAMPS[MEAN]])
+ANCHORS = {
+    name: np.array([[*bytes.fromhex(stop[1:])] for stop in RAMPS[name]]) for name in (MEAN, APART)
+}
+ENDS = {MEAN: ("light", "dark"), APART: ("brown", "violet")}
 MISSING = 190  # grey, which is none of these
 
 
@@ -29,6 +34,8 @@ class Thumbnail(NamedTuple):
     lowest: float
     highest: float
     """Of the colours."""
+    ends: tuple[str, str]
+    """What these look like."""
     shape: tuple[int, int]
 
 
@@ -56,19 +63,17 @@ def thumbnail_of(dataset: xr.Dataset) -> Thumbnail | None:
         shown &= np.isfinite(sigma) & (sigma >= 0)
     if (mask := layers.get(MASK)) is not None:
         shown &= mask == 0
-    seen = values[shown]
-    lowest, highest = (seen.min(), seen.max()) if seen.size else (0.0, 1.0)
-    if lowest >= 0 and highest <= 1:
-        lowest, highest = 0.0, 1.0  # as probabilities are
-    share = (np.where(shown, values, lowest) - lowest) / max(highest - lowest, 1e-300)
-    places = np.clip(share, 0, 1) * (len(ANCHORS) - 1)
-    steps = np.arange(len(ANCHORS))
-    pixels = np.stack([np.interp(places, steps, band) for band in ANCHORS.T], axis=-1)
+    (lowest, highest), colours = scale_of([values[shown]], units_of(dataset[MU]))
+    share = (np.where(shown, values, lowest) - lowest) / (highest - lowest)
+    anchors = ANCHORS[colours]
+    places = np.clip(share, 0, 1) * (len(anchors) - 1)
+    steps = np.arange(len(anchors))
+    pixels = np.stack([np.interp(places, steps, band) for band in anchors.T], axis=-1)
     pixels[~shown] = MISSING
     rows, columns = pixels.shape[:2]
     png = png_of(pixels.round().astype(np.uint8))
     uri = f"data:image/png;base64,{base64.b64encode(png).decode()}"
-    return Thumbnail(uri, float(lowest), float(highest), (rows, columns))
+    return Thumbnail(uri, lowest, highest, ENDS[colours], (rows, columns))
 
 
 def png_of(pixels: NDArray[np.uint8]) -> bytes:
