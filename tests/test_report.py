@@ -203,6 +203,21 @@ def test_a_mean_has_the_scale_and_the_colours_that_its_picture_has(
     assert [layer["ramp"][0], layer["ramp"][-1]] == ends
 
 
+def test_what_is_excluded_stretches_no_scale(tmp_path: Path) -> None:
+    numbers = np.linspace(0, 10, 600, dtype=np.float32).reshape(20, 30)
+    flags = np.zeros((20, 30), np.uint8)
+    numbers[:4], flags[:4] = 1000, xf.Exclusion.CLOUD
+    mu = water(20, 30).mu.copy(data=numbers).drop_attrs().assign_attrs(units="m")
+    sigma = mu.copy(data=np.where(flags, np.float32(500), np.float32(0.5)))
+    result = xf.retrieval(mu, sigma, mu.copy(data=flags).drop_attrs())
+    xf.report(result, tmp_path / "r.html")
+    layers = facts_of(tmp_path / "r.html")["layers"]
+    pictures = [axes.images[0].get_clim() for axes in xf.plot(result).axes[:2]]
+    for layer, clim, most in zip(layers, pictures, (10, 0.5), strict=False):
+        assert (layer["from"], layer["to"]) == pytest.approx(clim, rel=1e-6)
+        assert layer["to"] <= most
+
+
 # Numbers
 
 

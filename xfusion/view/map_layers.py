@@ -37,7 +37,7 @@ from xfusion.datamodel.units import DIMENSIONLESS, units_of
 from xfusion.datamodel.validation import Retrieval, as_retrieval
 
 from .palette import RAMPS
-from .scales import Scale, scale_of_layers
+from .scales import Scale, of_usable, scale_of_layers
 
 MOST = 48  # layers
 FIRST = 8  # of them that are shown at the beginning
@@ -239,11 +239,12 @@ def _scales(layers: Sequence[MapLayer], looked: xr.Dataset) -> dict[str, Scale]:
     units = {layer.group or layer.name: layer.units for layer in reversed(layers)}
     for layer in layers:
         if layer.kind == "number":
-            values = looked[layer.name].to_numpy()
-            shown = np.isfinite(values)
-            if layer.mask is not None:
-                shown &= looked[layer.mask].to_numpy() == 0  # what is excluded is grey
-            groups.setdefault(layer.group or layer.name, []).append(values[shown])
+            # of a sensor what is excluded is grey; of a retrieval alone it is shown
+            own = MASK if layer.name in (MU, SIGMA) and MASK in looked else None
+            flags = layer.mask or own
+            mask = None if flags is None else looked[flags].to_numpy()
+            told = of_usable(looked[layer.name].to_numpy(), mask)
+            groups.setdefault(layer.group or layer.name, []).append(told)
     return {
         name: scale_of_layers(name, np.concatenate(each), units[name])
         for name, each in groups.items()

@@ -24,7 +24,7 @@ from xfusion.datamodel.units import DIMENSIONLESS, units_of
 
 from .palette import MEAN, SHARE, SPREAD
 from .percentages import in_percent, kept_together, let_go
-from .scales import edges_of, scale_of
+from .scales import edges_of, of_usable, scale_of
 
 # letters that a legend of two columns has at most in a text, and any in a line
 BESIDE, BROKEN = 21, 38
@@ -83,13 +83,15 @@ def panels_of(
     means = {f"{name}: mu": each[MU] for name, each in sensors.items()}
     means["fused: mu" if sensors else "mu"] = looked[MU]
     units = units_of(looked[MU])
-    limits, colours = scale_of([m.to_numpy() for m in means.values()], units)
+    mask = looked[MASK].to_numpy() if MASK in looked else None
+    told = [each[MU].to_numpy() for each in sensors.values()]
+    limits, colours = scale_of([*told, of_usable(looked[MU].to_numpy(), mask)], units)
     panels = [
         Panel(title, mean.to_numpy(), limits, colours, _labelled("mu", units))
         for title, mean in means.items()
     ]
     fused = "fused: sigma" if sensors else "sigma"
-    panels.append(_of_numbers(fused, looked[SIGMA], "sigma", units, SPREAD))
+    panels.append(_of_numbers(fused, looked[SIGMA], "sigma", units, SPREAD, mask))
     if SOURCE in looked:
         panels.append(_of_source(looked[SOURCE], seen))
     if MASK in looked:
@@ -105,10 +107,15 @@ def panels_of(
 
 
 def _of_numbers(
-    title: str, layer: xr.DataArray, name: str, units: str | None, colours: str
+    title: str,
+    layer: xr.DataArray,
+    name: str,
+    units: str | None,
+    colours: str,
+    mask: NDArray[Any] | None = None,
 ) -> Panel:
     pixels = layer.to_numpy()
-    finite = pixels[np.isfinite(pixels)]
+    finite = of_usable(pixels, mask)
     high = edges_of(finite)[1] if finite.size else 1.0
     return Panel(title, pixels, (0.0, high if high > 0 else 1.0), colours, _labelled(name, units))
 

@@ -64,6 +64,14 @@ def scale_of_layers(name: str, values: NDArray[Any], units: str | None) -> Scale
     return (low, high if high > low else low + 1), MEAN if name == COUNT else SPREAD
 
 
+def of_usable(values: NDArray[Any], mask: NDArray[Any] | None) -> NDArray[Any]:
+    """Return the finite numbers of pixels that are usable, of all where none is."""
+    finite = np.isfinite(values)
+    if mask is None or not (clear := finite & (mask == 0)).any():
+        return values[finite]
+    return values[clear]
+
+
 def edges_of(numbers: NDArray[Any]) -> tuple[float, float]:
     """Return between which numbers the middle 96 % lie."""
     low, high = np.percentile(numbers.astype(np.float64), EDGES)
