@@ -44,6 +44,24 @@ def test_weights_beside_a_network_are_found(tmp_path: Path) -> None:
         assert found == {name: tmp_path / name}
 
 
+def test_weights_that_are_linked_to_beside_a_network_that_is_linked_to_are_found(
+    tmp_path: Path,
+) -> None:
+    kept, shown = tmp_path / "blobs", tmp_path / "snapshots" / "1"  # as in a cache of a hub
+    kept.mkdir()
+    shown.mkdir(parents=True)
+    content = with_weights(b"net.data")
+    for name, blob, told in (("net.onnx", "3f", content), ("net.data", "a0", b"1")):
+        (kept / blob).write_bytes(told)
+        (shown / name).symlink_to(Path("../../blobs") / blob)
+    assert files_of_weights(shown / "net.onnx", content) == {"net.data": shown / "net.data"}
+    (shown / "net.data").unlink()
+    (tmp_path / "secret").write_text("of somebody")
+    (shown / "net.data").symlink_to(tmp_path / "secret")
+    with pytest.raises(ValueError, match="not opened: if you trust it"):
+        files_of_weights(shown / "net.onnx", content)
+
+
 @pytest.mark.parametrize(
     "location",
     [

@@ -108,10 +108,11 @@ def _beside(path: Path, name: str) -> Path:
     leaves = any(kind.anchor or ".." in kind.parts for kind in kinds)
     if leaves or not name or IN_MEMORY in name or not name.isprintable():
         raise ValueError(_lies_elsewhere(path, name))
-    folder, file = path.parent, path.parent / name
+    file = path.parent / name
     _check_is_file(file, path)
-    # links lead elsewhere as well
-    if not file.resolve().is_relative_to(folder.resolve()):
+    # links lead elsewhere as well; but a cache of networks links to both where it keeps them
+    folders = path.parent.resolve(), path.resolve().parent
+    if not any(map(file.resolve().is_relative_to, folders)):
         raise ValueError(_lies_elsewhere(path, name))
     return file
 
