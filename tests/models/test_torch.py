@@ -304,6 +304,21 @@ def test_modules_that_cannot_draw_and_what_is_no_module_are_refused() -> None:
         xf.predict(scene(), xf.models.torch(twice), passes=5)
 
 
+@pytest.mark.parametrize("decomposed", [False, True])
+def test_an_exported_program_is_its_module_and_what_keeps_no_statistics_does_not_train(
+    decomposed: bool,
+) -> None:
+    norms = torch.nn.InstanceNorm2d(2), torch.nn.BatchNorm2d(2, track_running_stats=False)
+    plain = torch.nn.Sequential(*norms, *net()).eval()
+    pixels = torch.from_numpy(scene(32).to_numpy())[None]
+    program = torch.export.export(plain, (pixels,))
+    program = program.run_decompositions() if decomposed else program
+    how: dict[str, Any] = {"sigma": 0.1, "tile": 32, "overlap": 4, "batch": 1}
+    found = xf.predict(scene(32), xf.models.torch(program), **how)
+    with torch.no_grad():
+        np.testing.assert_allclose(found.mu, plain(pixels)[0, 0].numpy(), atol=1e-5)
+
+
 def test_exported_modules_predict_if_they_were_exported_for_it_and_are_refused_if_not() -> None:
     plain = net().eval()
     with torch.no_grad():

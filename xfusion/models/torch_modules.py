@@ -20,13 +20,14 @@ from .returned import derived
 from .what_a_module_is import code_digest, module_digest
 
 if TYPE_CHECKING:
+    from torch.export import ExportedProgram
     from torch.nn import Module
 
 HALF = 4  # bytes, fewer than which numpy may not have
 
 
 def torch(
-    module: Module | Callable[[], Module],
+    module: Module | ExportedProgram | Callable[[], Module],
     /,
     *,
     dropout: bool = True,
@@ -37,7 +38,7 @@ def torch(
 
     Parameters
     ----------
-    module : torch.nn.Module, or callable
+    module : torch.nn.Module, torch.export.ExportedProgram, or callable
         Takes a tensor (batch, band, y, x), and returns a tensor (batch, y, x) or (batch, 1, y, x),
         or a tuple of them. It is copied as it is now: no mode, gradient or hook of it is
         changed, nor the state of torch's random numbers. A function without arguments that makes
@@ -92,6 +93,8 @@ def torch(
     except ImportError as error:
         msg = "xf.models.torch needs PyTorch: pip install 'xfusion[torch]'"
         raise ImportError(msg) from error
+    if isinstance(module, library.export.ExportedProgram):
+        module = module.module()
     if isinstance(module, library.nn.Module):
         module = _at_rest(copy.deepcopy(module))
         return TorchModel(module, dropout, device, mixed_precision, module_digest(module))
@@ -241,11 +244,13 @@ def _trains(part: Module) -> bool:
 
     for node in part.graph.nodes if isinstance(part, GraphModule) else ():
         schema = getattr(node.target, "_schema", None)
-        for place, argument in enumerate(getattr(schema, "arguments", ())):
-            if argument.name in ("train", "training"):
-                given = node.args[place] if place < len(node.args) else None
-                if given or node.kwargs.get(argument.name):
-                    return True
+        names = [argument.name for argument in getattr(schema, "arguments", ())]
+        given = dict(zip(names, node.args, strict=False)) | node.kwargs
+        # what keeps no statistics has those of what it sees in every mode
+        of_all = getattr(schema, "overload_name", "") != "no_stats"
+        of_all &= given.get("running_mean", node) is not None
+        if of_all and (given.get("train") or given.get("training")):
+            return True
     return False
 
 
