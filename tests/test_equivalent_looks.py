@@ -100,6 +100,8 @@ def test_looks_grow_with_pixels_as_their_area_in_the_end() -> None:
     assert said[0] == xf.water.looks_at(10) == 4.4
     assert (np.diff(said) >= 0).all()
     assert xf.water.looks_at(8000) == pytest.approx(4 * xf.water.looks_at(4000), rel=0.01)
+    # of as many pixels as there can be, as soon
+    assert xf.water.looks_at(1e9) == pytest.approx(1e10 * xf.water.looks_at(1e4), rel=0.01)
     wrongs: list[Any] = [0, -10, np.nan, np.inf, [10, 20]]
     for wrong in wrongs:
         with pytest.raises(ValueError, match="give the metres of a pixel"):

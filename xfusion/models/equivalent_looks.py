@@ -9,6 +9,7 @@ import numpy as np
 LOOKS = 4.4  # of Sentinel-1 IW GRDH, and so of what is made of it pixel by pixel
 SPACING = 10.0  # metres from one of its pixels to the next
 ALIKE = 15.5  # metres at which the correlation of the power of speckle is 1 / e
+FARTHEST = 20  # pixels, at which nothing is left of it
 
 
 def looks_at(resolution: float) -> float:
@@ -56,8 +57,8 @@ def looks_at(resolution: float) -> float:
 def _variance(side: float) -> float:
     """Return the variance of the mean of a row of pixels of variance 1."""
     number = math.ceil(side)
-    lags = np.arange(number)
-    weights = np.minimum(side - lags, 1.0) / side
+    last = side - (number - 1)  # what the mean has of the last pixel; of the others all
+    lags = np.arange(1, min(number, FARTHEST))
     alike = np.exp(-((SPACING * lags / ALIKE) ** 2))
-    pairs = np.correlate(weights, weights, mode="full")[number - 1 :]
-    return float(pairs[0] + 2 * (pairs[1:] * alike[1:]).sum())
+    pairs = number - 1 - lags + last
+    return (number - 1 + last**2 + 2 * float((pairs * alike).sum())) / side**2
