@@ -67,11 +67,6 @@ def items_of_chip(data: Path, folder: Path) -> tuple[list[dict[str, Any]], GeoBo
         said = {"sat:relative_orbit": 22, "sat:orbit_state": "descending", **c.proj(grid)}
         time = f"{day}T05:00:00Z"
         made.append(c.item(f"S1_{day}", time, grid, power, said, collection="sentinel-1-rtc"))
-    made.append(
-        c.item(
-            f"GFM_{DAY}", f"{DAY}T05:00:00Z", grid, {"exclusion_mask": gfm}, {}, collection="GFM"
-        )
-    )
     for day in (DAY, S2_ONLY):
         said = {"earthsearch:boa_offset_applied": True, "s2:processing_baseline": "05.09"}
         made.append(c.item(f"S2_{day}", f"{day}T10:00:00Z", grid, bands, said | c.proj(grid)))
@@ -232,6 +227,7 @@ def test_a_map_says_what_it_was_made_of(served: tuple[str, GeoBox], tmp_path: Pa
     assert not [k for k, v in attrs.items() if "127.0.0.1" in str(v)]
     info = CliRunner().invoke(main, ["info", str(tmp_path / "water.zarr")]).output
     assert f"fusion_scene_items_sentinel-1   S1_{DAY}" in info
+    assert "fusion_scene_collection_sentinel-1 sentinel-1-rtc" in info  # longer than its column
     report = (tmp_path / "water.html").read_text()
     assert re.search(
         rf"Scenes that retrievals were made of.*sentinel-1.*S1_{DAY}", report, re.DOTALL

@@ -43,7 +43,7 @@ def lines_of(summary: Summary, *, name: str) -> list[str]:
         if shares:
             lines += [title, *(f"  {k:<32}{in_percent(share):>8}" for k, share in shares.items())]
     if summary.parameters:
-        lines += ["parameters", *(f"  {k:<32}{value}" for k, value in summary.parameters.items())]
+        lines += ["parameters", *(f"  {k:<31} {value}" for k, value in summary.parameters.items())]
     return [part for line in lines for part in _wrapped(line)]
 
 
