@@ -53,6 +53,16 @@ def test_a_footprint_across_the_antimeridian_covers_what_lies_in_it_and_nothing_
     assert share(geometry, ELSEWHERE) == 0
 
 
+def test_a_footprint_of_any_decimals_across_the_antimeridian_closes() -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(50):
+        west, more_west = (178 + rng.random(2)).round(6)
+        east, more_east = (-178 - rng.random(2)).round(6)
+        corners = [[west, -18], [east, -18.1], [more_east, -15], [more_west, -15.1], [west, -18]]
+        assert share(polygon(corners), ELSEWHERE) == 0
+        assert share(polygon(corners), ACROSS) > 0.3
+
+
 def test_half_a_footprint_across_the_antimeridian_covers_half() -> None:
     assert share(polygon(ring(178, -180)), ACROSS) == pytest.approx(0.5, abs=0.02)
     assert share(polygon(ring(179.5, -179.5)), ACROSS) == pytest.approx(0.5, abs=0.02)

@@ -93,7 +93,9 @@ def _unwrapped(polygon: Any) -> Any:
 
     around, *holes = (shapely.get_coordinates(ring) for ring in shapely.get_rings(polygon))
     for ring in (around, *holes):
-        ring[:, 0] = np.unwrap(ring[:, 0], period=TURN)
+        # whole turns, so that a ring that closes does so to the last bit
+        jumps = np.round(np.diff(ring[:, 0]) / TURN)
+        ring[1:, 0] -= TURN * np.cumsum(jumps)
         # a hole on the turn of what it is in
         ring[:, 0] += TURN * np.round((around[0, 0] - ring[0, 0]) / TURN)
     if around[0, 0] != around[-1, 0]:
