@@ -46,7 +46,7 @@ def looks_at(resolution: float) -> float:
     --------
     >>> import xfusion as xf
     >>> [round(xf.water.looks_at(metres), 1) for metres in (10, 20, 50, 100)]
-    [4.4, 6.4, 20.7, 70.2]
+    [4.4, 6.4, 20.8, 69.0]
     """
     if not (np.ndim(resolution) == 0 and 0 < resolution < math.inf):
         msg = f"{resolution=}: give the metres of a pixel, such as 20"
