@@ -66,10 +66,11 @@ def scale_of_layers(name: str, values: NDArray[Any], units: str | None) -> Scale
 
 def of_usable(values: NDArray[Any], mask: NDArray[Any] | None) -> NDArray[Any]:
     """Return the finite numbers of pixels that are usable, of all where none is."""
-    finite = np.isfinite(values)
-    if mask is None or not (clear := finite & (mask == 0)).any():
-        return values[finite]
-    return values[clear]
+    told = np.isfinite(values)
+    if mask is not None and (told & (mask == 0)).any():
+        told &= mask == 0
+    numbers: NDArray[Any] = values[told]
+    return numbers
 
 
 def edges_of(numbers: NDArray[Any]) -> tuple[float, float]:
